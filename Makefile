@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up by themselves: a virtual environment in .venv, then what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+# Makes a small data set, trains on it, translates its test pictures, and says which page to open.
+demo: $(VENV)/.installed
+	$(BIN)/python data/make_facades.py --output_dir demo/facades --train 200 --test 12 --size 128
+	$(BIN)/python tools/train.py --input_dir demo/facades/train --output_dir demo/run --crop_size 128 \
+	  --ngf 32 --ndf 32 --max_steps 500 --display_freq 250
+	$(BIN)/python tools/test.py --input_dir demo/facades/test --checkpoint demo/run --output_dir demo/result
+	@echo "Open $(CURDIR)/demo/result/index.html"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,338 @@
+"""Every option of every program, in one frozen record; the flags are made from its fields."""
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from p2p_graph import __version__
+from p2p_graph.errors import UserError
+
+OPTIONS_FILE = "options.json"
+
+# What a checkpoint needs to be used: translation and export take these from its options.json.
+MODEL_FIELDS = (
+    "which_direction",
+    "lab_colorization",
+    "ngf",
+    "ndf",
+    "separable_conv",
+    "crop_size",
+    "levels",
+    "bias",
+    "dropout",
+)
+# What may change between the parts of one training run without changing its result.
+FREE_FIELDS = (
+    "mode",
+    "output_dir",
+    "checkpoint",
+    "recipe",
+    "max_steps",
+    "max_epochs",
+    "summary_freq",
+    "progress_freq",
+    "trace_freq",
+    "display_freq",
+    "save_freq",
+    "cache_mb",
+    "device",
+    "aspect_ratio",
+    "output_filetype",
+    "inputs_only",
+)
+TOOLS = ("train", "test", "export")
+
+
+def _option(
+    default: Any,
+    group: str,
+    text: str,
+    *,
+    tools: tuple[str, ...] = ("train",),
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+) -> Any:
+    metadata = {"group": group, "help": text, "tools": tools, "choices": choices, "least": least}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The options of one run; `None` stands for a default that depends on other options.
+
+    The names and defaults of the reference program are kept. Making one checks every value.
+
+    Raises:
+      UserError: a value is out of its range; the message names the option, the rule and the value.
+    """
+
+    mode: str = _option(
+        "train", "files", "accepted for old scripts; must name this program", tools=TOOLS
+    )
+    input_dir: str | None = _option(
+        None, "files", "folder of pictures, A|B pairs side by side", tools=("train", "test")
+    )
+    output_dir: str | None = _option(None, "files", "where to put what is made", tools=TOOLS)
+    checkpoint: str | None = _option(
+        None, "files", "folder with a checkpoint to start from or to use", tools=TOOLS
+    )
+    skip_bad: bool = _option(
+        False,
+        "files",
+        "go on without pictures that cannot be used, instead of stopping",
+        tools=("train", "test"),
+    )
+    inputs_only: bool = _option(
+        False, "files", "the pictures are inputs alone, without a target beside", tools=("test",)
+    )
+
+    recipe: str | None = _option(
+        None, "training", "whose defaults to take: a data set's name, or none (by folder name)"
+    )
+    which_direction: str = _option(
+        "AtoB",
+        "data",
+        "from which half to which (A is the left one)",
+        tools=("train", "test"),
+        choices=("AtoB", "BtoA"),
+    )
+    lab_colorization: bool = _option(
+        False,
+        "data",
+        "split single pictures into brightness (A) and colour (B)",
+        tools=("train", "test"),
+    )
+    scale_size: int | None = _option(
+        None, "data", "side to scale pictures to before cropping, pixels (crop_size * 286/256)"
+    )
+    crop_size: int = _option(
+        256, "data", "side of what the networks see, pixels", tools=("train", "test"), least=1
+    )
+    flip: bool = _option(True, "data", "mirror half of the pictures, chosen at random")
+    aspect_ratio: float = _option(
+        1.0, "data", "width / height of the pictures written", tools=("train", "test"), least=0
+    )
+    cache_mb: int = _option(
+        1024, "data", "memory for decoded pictures, MB; beyond it they are decoded anew", least=0
+    )
+
+    ngf: int = _option(
+        64, "model", "generator filters in the first layer", tools=("train", "test"), least=1
+    )
+    ndf: int = _option(
+        64, "model", "discriminator filters in the first layer", tools=("train", "test"), least=1
+    )
+    separable_conv: bool = _option(
+        False, "model", "separable convolutions in the generator", tools=("train", "test")
+    )
+    levels: int | None = _option(
+        None, "model", "depth of the U-Net (as often as crop_size halves evenly: 8 for 256)"
+    )
+    bias: bool = _option(
+        False, "model", "a bias on every convolution, as the reference has since December 2017"
+    )
+    dropout: float = _option(
+        0.5,
+        "model",
+        "share dropped after the three innermost decoders, in training and in use",
+        tools=TOOLS,
+        least=0,
+    )
+
+    batch_size: int = _option(
+        1, "training", "pictures in a batch", tools=("train", "test"), least=1
+    )
+    max_steps: int | None = _option(
+        None,
+        "training",
+        "steps in all, resumed ones included (test: batches at most)",
+        tools=("train", "test"),
+        least=0,
+    )
+    max_epochs: int | None = _option(
+        None, "training", "epochs in all, resumed ones included (200)", least=0
+    )
+    lr: float = _option(0.0002, "training", "learning rate of Adam", least=0)
+    beta1: float = _option(0.5, "training", "decay of Adam's first moment", least=0)
+    l1_weight: float = _option(100.0, "training", "weight of L1 in G's loss", least=0)
+    gan_weight: float = _option(1.0, "training", "weight of the GAN term in G's loss", least=0)
+    seed: int = _option(
+        0, "training", "of weights, order, jitter and dropout", tools=TOOLS, least=0
+    )
+    device: str = _option(
+        "auto",
+        "training",
+        "where to compute",
+        tools=("train", "test"),
+        choices=("auto", "cpu", "gpu"),
+    )
+
+    summary_freq: int = _option(
+        100, "reports", "write TensorBoard summaries every N steps (0: never)", least=0
+    )
+    progress_freq: int = _option(
+        50, "reports", "print the progress every N steps (0: never)", least=0
+    )
+    trace_freq: int = _option(0, "reports", "trace the execution every N steps (0: never)", least=0)
+    display_freq: int = _option(
+        0, "reports", "write training pictures every N steps (0: never)", least=0
+    )
+    save_freq: int = _option(
+        5000, "reports", "save a checkpoint every N steps and at the end (0: never)", least=0
+    )
+    output_filetype: str = _option(
+        "png",
+        "files",
+        "what the exported graph's encoded output is",
+        tools=("export",),
+        choices=("png", "jpeg"),
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value and fills in what depends on others."""
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        if self.levels is None:
+            object.__setattr__(self, "levels", _halvings(self.crop_size))
+        if self.scale_size is None:
+            object.__setattr__(self, "scale_size", round(self.crop_size * 286 / 256))
+        self._check_sizes()
+        if not self.dropout < 1:
+            raise UserError(f"dropout must be at least 0 and under 1, not {self.dropout}")
+        if not self.beta1 < 1:
+            raise UserError(f"beta1 must be at least 0 and under 1, not {self.beta1}")
+        if self.aspect_ratio == 0:
+            raise UserError("aspect_ratio must be over 0, not 0")
+        if self.seed >= 2**31:
+            raise UserError(f"seed must be under 2^31, not {self.seed}")
+
+    def _check_sizes(self) -> None:
+        assert self.levels is not None
+        assert self.scale_size is not None
+        if self.levels < 2:
+            nearest = max(4, 4 * round(self.crop_size / 4))
+            raise UserError(
+                f"crop_size must halve evenly at least twice: {self.crop_size} does not, try {nearest}"
+            )
+        multiple = 2**self.levels
+        if self.crop_size % multiple:
+            nearest = multiple * max(1, round(self.crop_size / multiple))
+            raise UserError(
+                f"crop_size must be a multiple of {multiple}, as the generator has {self.levels} "
+                f"levels: {self.crop_size} is not, try {nearest}"
+            )
+        if self.scale_size < self.crop_size:
+            raise UserError(
+                f"scale_size must be at least crop_size ({self.crop_size}), not {self.scale_size}"
+            )
+
+    def replace(self, **changes: Any) -> "Config":
+        """Returns a copy with some options changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def save(self, folder: Path) -> None:
+        """Writes options.json into a folder, whole or not at all."""
+        options = {**dataclasses.asdict(self), "version": __version__}
+        text = json.dumps(options, sort_keys=True, indent=4)
+        unfinished = folder / f"{OPTIONS_FILE}.unfinished"
+        unfinished.write_text(text + "\n", encoding="utf-8")
+        unfinished.replace(folder / OPTIONS_FILE)
+
+
+def _halvings(size: int) -> int:
+    """How often a size halves evenly: 8 for 256, 7 for 128 and 384."""
+    return (size & -size).bit_length() - 1
+
+
+def _check_value(field: "dataclasses.Field[Any]", value: Any) -> None:
+    kinds = field_kinds(field)
+    if value is None and types.NoneType in kinds:
+        return
+    allowed = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+        raise UserError(f"{field.name} must be of type {wanted}, not {json.dumps(value)}")
+    choices, least = field.metadata["choices"], field.metadata["least"]
+    if choices and value not in choices:
+        raise UserError(f"{field.name} must be one of {', '.join(choices)}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{field.name} must be a finite number, not {value}")
+    if least is not None and value < least:
+        raise UserError(f"{field.name} must be at least {least}, not {value}")
+
+
+def field_kinds(field: "dataclasses.Field[Any]") -> tuple[type, ...]:
+    """The types that an option's value may have."""
+    kind = typing.get_type_hints(Config)[field.name]
+    return typing.get_args(kind) or (kind,)
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """Reads a folder's options.json, this package's or the reference program's.
+
+    Returns:
+      The options that stand in it, by name, without the package's version.
+
+    Raises:
+      UserError: there is none, it is not JSON, or it has unknown keys.
+    """
+    path = folder / OPTIONS_FILE
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: it stands beside every checkpoint and says what the model is"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise UserError(f"{path} must hold one JSON object")
+    options.pop("version", None)
+    known = {field.name for field in dataclasses.fields(Config)}
+    if unknown := sorted(set(options) - known):
+        raise UserError(f"{path} has keys that are not known: {', '.join(unknown)}")
+    return options
+
+
+def model_options(folder: Path) -> dict[str, Any]:
+    """Reads what a checkpoint's model is from its options.json.
+
+    Returns:
+      All of `MODEL_FIELDS`, by name; what the file leaves out has its default.
+
+    Raises:
+      UserError: as `read_options`, or the options that every model has are missing.
+    """
+    options = read_options(folder)
+    if missing := [name for name in ("which_direction", "ngf", "ndf") if name not in options]:
+        raise UserError(
+            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: without it the model is not known"
+        )
+    try:
+        stored = Config(**{name: options[name] for name in MODEL_FIELDS if name in options})
+    except UserError as error:
+        raise UserError(f"{folder / OPTIONS_FILE}: {error}") from None
+    return {name: getattr(stored, name) for name in MODEL_FIELDS}
+
+
+def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> list[str]:
+    """Names the options in which a run folder was made otherwise, as "name (was X, now Y)".
+
+    Options that do not change a run's result, or that the folder's file does not name, are left
+    out; so is a seed that was not asked for.
+    """
+    stored = read_options(folder)
+    changed = []
+    for name, was in stored.items():
+        now = getattr(config, name)
+        if name == "input_dir" and was is not None and now is not None:
+            was, now = str(Path(was).resolve()), str(Path(now).resolve())
+        if name in FREE_FIELDS or was == now or (name == "seed" and name not in given):
+            continue
+        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
+    return changed

@@ -1,0 +1,121 @@
+"""Finds the pictures in a folder, and checks that every one can be used before work starts."""
+
+import collections
+import concurrent.futures
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from p2p_graph.errors import UserError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+_SHOWN = 20
+_MANY = 5000  # above it, the check takes long enough to show its progress
+
+
+class Picture(NamedTuple):
+    """A picture file that can be used."""
+
+    path: Path
+    width: int  # pixels
+    height: int  # pixels
+    deep: bool  # 16 bits a channel instead of 8
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Lists a folder's pictures: by number where all names are numbers, else by name.
+
+    Raises:
+      UserError: there is no such folder, or it holds no picture.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"input_dir {folder} {what}")
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"input_dir {folder} cannot be read: {error.strerror}") from None
+    paths = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    if not paths:
+        inner = sorted(path.name for path in entries if path.is_dir())
+        if inner:
+            shown = ", ".join(inner[:_SHOWN])
+            raise UserError(
+                f"input_dir {folder} holds folders but no pictures: name one of them ({shown})"
+            )
+        raise UserError(f"input_dir {folder} holds no pictures ({', '.join(SUFFIXES)})")
+    if all(path.stem.isdecimal() for path in paths):
+        return sorted(paths, key=lambda path: (int(path.stem), path.name))
+    return sorted(paths, key=lambda path: path.name)
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Names what is made of each picture: its stem, or its whole name where stems are equal."""
+    stems = collections.Counter(path.stem for path in paths)
+    return [path.stem if stems[path.stem] == 1 else path.name for path in paths]
+
+
+def usable_pictures(folder: Path, *, pairs: bool, skip_bad: bool) -> list[Picture]:
+    """Lists a folder's pictures after having decoded every one of them.
+
+    Args:
+      folder: where the pictures are.
+      pairs: whether each is two halves side by side.
+      skip_bad: whether pictures that cannot be used are left out, and named on stderr.
+
+    Raises:
+      UserError: as `find_pictures`; or some cannot be used: the first 20 are named, a line each.
+    """
+    paths = find_pictures(folder)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        checks: Iterable[Picture | str] = pool.map(lambda path: _check(path, pairs), paths)
+        if len(paths) > _MANY:
+            checks = tqdm(checks, "checking", len(paths), disable=not sys.stderr.isatty())
+        results = list(checks)
+    good = [result for result in results if isinstance(result, Picture)]
+    bad = [f"{p}: {why}" for p, why in zip(paths, results, strict=True) if isinstance(why, str)]
+    if bad:
+        left = len(bad) - _SHOWN
+        listed = "\n".join(f"  {line}" for line in bad[:_SHOWN])
+        listed += f"\n  ... and {left} more" if left > 0 else ""
+        count = f"{len(bad)} of {len(paths)} pictures in {folder} cannot be used"
+        if not skip_bad:
+            raise UserError(f"{count}; mend or remove them, or go on with --skip_bad:\n{listed}")
+        if not good:
+            raise UserError(f"{count}, so none is left:\n{listed}")
+        print(f"{count}, going on without them:\n{listed}", file=sys.stderr)
+    return good
+
+
+def _check(path: Path, pairs: bool) -> Picture | str:
+    """Decodes a picture; says what is wrong with it, if anything."""
+    try:
+        with Image.open(path) as image:
+            if image.format not in ("JPEG", "MPO", "PNG"):
+                return f"is {image.format}, neither JPEG nor PNG"
+            deep = image.mode.startswith(("I", "F")) or _has_16_bits(path)
+            width, height = image.size
+            # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
+            image.draft(None, (1, 1))
+            image.load()
+    except UnidentifiedImageError:
+        return "is empty" if path.stat().st_size == 0 else "is not a picture"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"cannot be decoded: {error}"
+    if pairs and width < 2:
+        return f"is {width} pixel wide, too narrow for two halves"
+    if pairs and width % 2:
+        return f"is {width} pixels wide: two equal halves need an even width"
+    return Picture(path, width, height, deep)
+
+
+def _has_16_bits(path: Path) -> bool:
+    """Whether a PNG has 16 bits a channel, which Pillow does not tell for colour."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return header.startswith(b"\x89PNG") and header[24] == 16

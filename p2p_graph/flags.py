@@ -1,0 +1,77 @@
+"""Command lines: flags from the fields of `Config`, and errors that end in one line."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from p2p_graph.config import Config, field_kinds
+from p2p_graph.errors import UserError
+
+_GROUPS = ("files", "data", "model", "training", "reports")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the message and ends the program with code 2."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def config_parser(tool: str, description: str) -> Parser:
+    """Makes the parser of `train`, `test` or `export`; what was not given is not in its result."""
+    parser = Parser(
+        description=description,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+        allow_abbrev=False,
+    )
+    groups = {name: parser.add_argument_group(name) for name in _GROUPS}
+    for field in dataclasses.fields(Config):
+        if tool in field.metadata["tools"]:
+            _add_flag(groups[field.metadata["group"]], field, tool)
+    return parser
+
+
+def _add_flag(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", tool: str) -> None:
+    name, text = field.name, field.metadata["help"]
+    if name == "mode":
+        group.add_argument("--mode", choices=[tool], help=text)
+    elif field_kinds(field) == (bool,):
+        shown = " (default)" if field.default else ""
+        group.add_argument(f"--{name}", action="store_true", help=text + shown)
+        if field.default:
+            group.add_argument(
+                f"--no_{name}", dest=name, action="store_false", help=f"do not {text}"
+            )
+    else:
+        shown = "" if field.default is None else f" ({field.default})"
+        kind = next(kind for kind in field_kinds(field) if kind is not type(None))
+        group.add_argument(
+            f"--{name}",
+            type=kind,
+            choices=field.metadata["choices"] or None,
+            metavar=None if field.metadata["choices"] else _metavar(name, kind),
+            help=text + shown,
+        )
+
+
+def _metavar(name: str, kind: type) -> str:
+    if name.endswith("_dir") or name == "checkpoint":
+        return "DIR"
+    return {int: "N", float: "X", str: "NAME"}[kind]
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
+    """Runs a program: what a person can mend becomes one line on stderr and exit code 2."""
+    try:
+        code = main(sys.argv[1:])
+    except UserError as error:
+        print(f"{sys.argv[0].rpartition('/')[2]}: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code or 0)

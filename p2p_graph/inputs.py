@@ -1,0 +1,268 @@
+"""The input graph: decode, split, jitter. All that is random is a function of (seed, position).
+
+The position counts pictures from the start of training: picture i of step s, both from 0, stands
+at s * batch_size + i. Every epoch is a shuffle of all pictures, and epochs follow each other
+without a gap, so that the last batch of one is filled from the next.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import color
+from p2p_graph.config import Config
+from p2p_graph.files import Picture
+
+# Which random stream of a seed: each purpose has its own.
+_ORDER, _JITTER = 1, 2
+_PARALLEL = tf.data.AUTOTUNE
+
+
+class Channels(NamedTuple):
+    """How many channels a model's pictures have."""
+
+    inputs: int
+    targets: int
+
+
+class Batch(NamedTuple):
+    """Pictures for one step.
+
+    Attributes:
+      paths: string [N], the files.
+      inputs: float32 [N, H, W, C_in] in [-1, 1].
+      targets: float32 [N, H, W, C_out] in [-1, 1]; None where there are only inputs.
+    """
+
+    paths: tf.Tensor
+    inputs: tf.Tensor
+    targets: tf.Tensor | None
+
+
+class TrainingInputs:
+    """The pictures of a training run, step by step.
+
+    Attributes:
+      batch: what the next step sees; every `session.run` of it goes one step on.
+    """
+
+    def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
+        """Builds the graph; `start` must run before the first batch."""
+        with tf.name_scope("load_images"), tf.device("/cpu:0"):
+            files = _Files(pictures, config)
+            self._kept = _Kept(files, len(pictures), config)
+            self._start = tf.placeholder(tf.int64, [], "start")
+            self._positions = tf.data.Dataset.range(self._start, tf.int64.max)
+            examples = self._positions.map(
+                lambda position: self._example(files, position, len(pictures), config), _PARALLEL
+            )
+            batches = examples.batch(config.batch_size, drop_remainder=True).prefetch(2)
+            self._iterator = tf.data.make_initializable_iterator(batches)
+            self.batch = Batch(*self._iterator.get_next())
+            self._batch_size = config.batch_size
+
+    def start(self, session: tf.Session, step: int) -> None:
+        """Decodes the pictures that are kept, and makes `step` (from 0) the next one."""
+        self._kept.fill(session)
+        session.run(self._iterator.initializer, {self._start: step * self._batch_size})
+
+    def _example(
+        self, files: "_Files", position: tf.Tensor, count: int, config: Config
+    ) -> tuple[tf.Tensor, ...]:
+        index = shuffled(position, count, config.seed)
+        image = jitter(self._kept.image(index), position, config)
+        return (files.path(index), *split_channels(image, config))
+
+
+def translation_batches(pictures: Sequence[Picture], config: Config) -> "tf.data.Dataset":
+    """Every picture once, in order, scaled to `crop_size` without jitter; the last batch is short.
+
+    Returns:
+      A data set of (index int64 [n], inputs, targets), as in `Batch`; without targets where
+      `inputs_only` says that there are none.
+    """
+    config = config.replace(scale_size=config.crop_size)
+    files = _Files(pictures, config)
+
+    def example(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image = files.scaled(files.source(index))
+        if not has_targets(config):
+            return index, image
+        return (index, *split_channels(image, config))
+
+    indices = tf.data.Dataset.range(len(pictures))
+    return indices.map(example, _PARALLEL).batch(config.batch_size).prefetch(2)
+
+
+def channels(config: Config) -> Channels:
+    """The channels of inputs and targets: 3 and 3, but brightness (1) and colours (2) with Lab."""
+    if not config.lab_colorization:
+        return Channels(3, 3)
+    return Channels(1, 2) if config.which_direction == "AtoB" else Channels(2, 1)
+
+
+def has_targets(config: Config) -> bool:
+    """Whether a picture file holds a target: with Lab always, its own other channels."""
+    return config.lab_colorization or not config.inputs_only
+
+
+def shuffled(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """Which picture stands at a position (int64 scalar): every epoch is a shuffle of its own."""
+    epoch_seed = tf.random.experimental.stateless_fold_in(
+        tf.constant([seed, _ORDER], tf.int64), position // count
+    )
+    return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
+
+
+def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
+    """Mirrors and crops at random (Isola et al. 2017, section 6.2).
+
+    Inputs and targets are channels of one picture here, so that both are cut at the same place.
+
+    Args:
+      image: float32 [scale_size, scale_size, C].
+      position: int64 scalar; mirroring and place are functions of it and the seed.
+      config: crop_size, scale_size, flip, seed.
+
+    Returns:
+      float32 [crop_size, crop_size, C].
+    """
+    seed = tf.random.experimental.stateless_fold_in(
+        tf.constant([config.seed, _JITTER], tf.int64), position
+    )
+    chance = tf.random.stateless_uniform([3], seed)
+    if config.flip:
+        image = tf.cond(chance[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+    assert config.scale_size is not None
+    places = config.scale_size - config.crop_size + 1
+    top, left = tf.unstack(tf.cast(tf.floor(chance[1:] * places), tf.int32))
+    size = config.crop_size
+    return tf.ensure_shape(
+        image[top : top + size, left : left + size], [size, size, image.shape[-1]]
+    )
+
+
+def split_channels(image: tf.Tensor, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
+    """Parts [..., C_in + C_out] into inputs and targets."""
+    return tuple(tf.split(image, list(channels(config)), axis=-1))
+
+
+class _Files:
+    """The picture files, as constants of the graph."""
+
+    def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
+        self._config = config
+        self._paths = tf.constant([str(picture.path) for picture in pictures])
+        self._deep = tf.constant([picture.deep for picture in pictures])
+        self._any_deep = any(picture.deep for picture in pictures)
+        half = 2 if has_targets(config) and not config.lab_colorization else 1
+        sizes = {(picture.height, picture.width // half) for picture in pictures}
+        self.size = sizes.pop() if len(sizes) == 1 else None
+        self.in_bytes = not self._any_deep and not config.lab_colorization
+
+    def path(self, index: tf.Tensor) -> tf.Tensor:
+        return self._paths[index]
+
+    def source(self, index: tf.Tensor) -> tf.Tensor:
+        """Decodes a picture: [h, w, C_in + C_out], the input's channels first.
+
+        The values are uint8, or float32 in [-1, 1] where bytes would not hold them: Lab, 16 bits.
+        """
+        contents = tf.io.read_file(self._paths[index])
+        if self.in_bytes:
+            return self._halves(_decode(contents, tf.uint8))
+        if self._any_deep:
+            rgb = tf.cond(
+                self._deep[index],
+                lambda: tf.image.convert_image_dtype(_decode(contents, tf.uint16), tf.float32),
+                lambda: tf.image.convert_image_dtype(_decode(contents, tf.uint8), tf.float32),
+            )
+        else:
+            rgb = tf.image.convert_image_dtype(_decode(contents, tf.uint8), tf.float32)
+        return self._lab(rgb) if self._config.lab_colorization else self._halves(rgb * 2 - 1)
+
+    def scaled(self, source: tf.Tensor) -> tf.Tensor:
+        """Scales a decoded picture to float32 [scale_size, scale_size, C] in [-1, 1]."""
+        if source.dtype == tf.uint8:
+            source = tf.image.convert_image_dtype(source, tf.float32) * 2 - 1
+        size = [self._config.scale_size, self._config.scale_size]
+        return tf.image.resize_images(source, size, tf.image.ResizeMethod.AREA)
+
+    def _halves(self, image: tf.Tensor) -> tf.Tensor:
+        """Lays the two halves of a picture over each other as channels, the input first."""
+        height, width = self.size or (None, None)
+        if not has_targets(self._config):
+            return tf.ensure_shape(image, [height, width, 3])
+        half = tf.shape(image)[1] // 2
+        left, right = image[:, :half], image[:, half:]
+        a_to_b = self._config.which_direction == "AtoB"
+        image = tf.concat([left, right] if a_to_b else [right, left], axis=2)
+        return tf.ensure_shape(image, [height, width, 6])
+
+    def _lab(self, rgb: tf.Tensor) -> tf.Tensor:
+        brightness, colors = tf.split(color.split_lab(rgb), [1, 2], axis=2)
+        a_to_b = self._config.which_direction == "AtoB"
+        return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
+
+
+def _decode(contents: tf.Tensor, kind: tf.DType) -> tf.Tensor:
+    """Decodes to RGB: grey is repeated, palettes and CMYK are converted, alpha is dropped."""
+    rgb = tf.io.decode_image(contents, channels=3, dtype=kind, expand_animations=False)
+    return tf.ensure_shape(rgb, [None, None, 3])
+
+
+class _Kept:
+    """Decoded pictures, as many as `cache_mb` allows; the others are decoded anew each time.
+
+    They are kept in bytes before scaling, if that is exact and smaller, or else scaled.
+    """
+
+    def __init__(self, files: _Files, count: int, config: Config) -> None:
+        self._files = files
+        self._count = count
+        assert config.scale_size is not None
+        kind, size = tf.float32, (config.scale_size, config.scale_size)
+        self._in_bytes = False
+        if files.in_bytes and files.size and math.prod(files.size) < 4 * math.prod(size):
+            kind, size = tf.uint8, files.size
+            self._in_bytes = True
+        shape = [*size, sum(channels(config))]
+        self._kept = min(count, config.cache_mb * 2**20 // (kind.size * math.prod(shape)))
+        if not self._kept:
+            return
+        self._table = tf.get_local_variable(
+            "kept_pictures", [self._kept, *shape], kind, initializer=tf.zeros_initializer()
+        )
+        decoded = tf.data.Dataset.range(self._kept).map(
+            lambda index: (index, self._decoded(index)), _PARALLEL
+        )
+        self._decoding = tf.data.make_initializable_iterator(decoded.prefetch(2))
+        self._keep = tf.scatter_update(self._table, *self._decoding.get_next()).op
+
+    def fill(self, session: tf.Session) -> None:
+        """Decodes what is kept, before anything reads it: a write while it is read would copy."""
+        if not self._kept:
+            return
+        session.run([self._table.initializer, self._decoding.initializer])
+        for _ in range(self._kept):
+            session.run(self._keep)
+
+    def image(self, index: tf.Tensor) -> tf.Tensor:
+        """A picture, float32 [scale_size, scale_size, C] in [-1, 1]."""
+        if self._kept == self._count:
+            image = self._table.sparse_read(index)
+        elif self._kept:
+            image = tf.cond(
+                index < self._kept,
+                lambda: self._table.sparse_read(index),
+                lambda: self._decoded(index),
+            )
+        else:
+            image = self._decoded(index)
+        return self._files.scaled(image) if self._in_bytes else image
+
+    def _decoded(self, index: tf.Tensor) -> tf.Tensor:
+        source = self._files.source(index)
+        return source if self._in_bytes else self._files.scaled(source)
