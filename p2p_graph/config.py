@@ -217,7 +217,7 @@ class Config:
         if self.levels < 2:
             nearest = max(4, 4 * round(self.crop_size / 4))
             raise UserError(
-                f"crop_size must halve evenly at least twice: {self.crop_size} does not, try {nearest}"
+                f"crop_size must be a multiple of 4: {self.crop_size} is not, try {nearest}"
             )
         multiple = 2**self.levels
         if self.crop_size % multiple:

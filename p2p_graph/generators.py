@@ -75,23 +75,23 @@ def generator(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, *, each: bool = Fa
     skips = []
     x = inputs
     # encoder_1: [N, H, W, C_in] => [N, H/2, W/2, ngf], and on to [N, H/2^levels, W/2^levels, 8ngf]
-    for level, layer in enumerate(spec.encoders, start=1):
+    for level, down in enumerate(spec.encoders, start=1):
         with tf.variable_scope(f"encoder_{level}"):
             x = x if level == 1 else ops.lrelu(x)
-            x = _down(x, layer.channels, spec)
-            x = ops.batchnorm(x, each=each) if layer.norm else x
+            x = _down(x, down.channels, spec)
+            x = ops.batchnorm(x, each=each) if down.norm else x
             skips.append(x)
     # decoder_8: [N, 1, 1, 8ngf] => [N, 2, 2, 8ngf], and back to decoder_1: [N, H, W, C_out]
     for level in range(len(spec.decoders), 0, -1):
-        layer = spec.decoders[level - 1]
+        up = spec.decoders[level - 1]
         with tf.variable_scope(f"decoder_{level}"):
             skip = skips[level - 1]
             # The innermost decoder has nothing but the encoder before it.
             x = skip if level == len(spec.decoders) else tf.concat([x, skip], axis=3)
-            x = _up(tf.nn.relu(x), layer.channels, spec)
-            x = ops.batchnorm(x, each=each) if layer.norm else x
+            x = _up(tf.nn.relu(x), up.channels, spec)
+            x = ops.batchnorm(x, each=each) if up.norm else x
             layer_seed = tf.random.experimental.stateless_fold_in(seed, level)
-            x = ops.dropout(x, layer.dropout, layer_seed, each=each)
+            x = ops.dropout(x, up.dropout, layer_seed, each=each)
     return tf.tanh(x)
 
 

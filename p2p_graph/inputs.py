@@ -7,8 +7,9 @@ without a gap, so that the last batch of one is filled from the next.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph import color
@@ -18,6 +19,7 @@ from p2p_graph.files import Picture
 # Which random stream of a seed: each purpose has its own.
 _ORDER, _JITTER = 1, 2
 _PARALLEL = tf.data.AUTOTUNE
+_ALIGNMENT = 64  # bytes, of every tensor's memory
 
 
 class Channels(NamedTuple):
@@ -65,8 +67,9 @@ class TrainingInputs:
 
     def start(self, session: tf.Session, step: int) -> None:
         """Decodes the pictures that are kept, and makes `step` (from 0) the next one."""
-        self._kept.fill(session)
-        session.run(self._iterator.initializer, {self._start: step * self._batch_size})
+        kept = self._kept.decode(session)
+        position = step * self._batch_size
+        session.run(self._iterator.initializer, {self._start: position, **kept})
 
     def _example(
         self, files: "_Files", position: tf.Tensor, count: int, config: Config
@@ -232,31 +235,30 @@ class _Kept:
         self._kept = min(count, config.cache_mb * 2**20 // (kind.size * math.prod(shape)))
         if not self._kept:
             return
-        self._table = tf.get_local_variable(
-            "kept_pictures", [self._kept, *shape], kind, initializer=tf.zeros_initializer()
-        )
-        decoded = tf.data.Dataset.range(self._kept).map(
-            lambda index: (index, self._decoded(index)), _PARALLEL
-        )
-        self._decoding = tf.data.make_initializable_iterator(decoded.prefetch(2))
-        self._keep = tf.scatter_update(self._table, *self._decoding.get_next()).op
+        self._shape = (self._kept, *shape)
+        self._table = tf.placeholder(kind, self._shape, "kept_pictures")
+        decoded = tf.data.Dataset.range(self._kept).map(self._decoded, _PARALLEL).prefetch(2)
+        self._decoding = tf.data.make_initializable_iterator(decoded)
+        self._next = self._decoding.get_next()
 
-    def fill(self, session: tf.Session) -> None:
-        """Decodes what is kept, before anything reads it: a write while it is read would copy."""
+    def decode(self, session: tf.Session) -> dict[tf.Tensor, "np.ndarray[Any, Any]"]:
+        """Decodes the pictures that are kept; returns what to feed the iterator that reads them."""
         if not self._kept:
-            return
-        session.run([self._table.initializer, self._decoding.initializer])
-        for _ in range(self._kept):
-            session.run(self._keep)
+            return {}
+        table = _aligned(self._shape, self._table.dtype.as_numpy_dtype)
+        session.run(self._decoding.initializer)
+        for i in range(self._kept):
+            table[i] = session.run(self._next)
+        return {self._table: table}
 
     def image(self, index: tf.Tensor) -> tf.Tensor:
         """A picture, float32 [scale_size, scale_size, C] in [-1, 1]."""
         if self._kept == self._count:
-            image = self._table.sparse_read(index)
+            image = self._table[index]
         elif self._kept:
             image = tf.cond(
                 index < self._kept,
-                lambda: self._table.sparse_read(index),
+                lambda: self._table[index],
                 lambda: self._decoded(index),
             )
         else:
@@ -266,3 +268,11 @@ class _Kept:
     def _decoded(self, index: tf.Tensor) -> tf.Tensor:
         source = self._files.source(index)
         return source if self._in_bytes else self._files.scaled(source)
+
+
+def _aligned(shape: Sequence[int], kind: type) -> "np.ndarray[Any, Any]":
+    """An empty array that TensorFlow takes over when it is fed, where others are copied."""
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(kind).reshape(shape)

@@ -70,7 +70,7 @@ def conv(
 
 
 def _late_conv(inputs: tf.Tensor, variable: tf.Variable, stride: int) -> tf.Tensor:
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             how = {"strides": [1, stride, stride, 1], "padding": "VALID"}
@@ -170,7 +170,7 @@ def _fused_batchnorm(
     inputs: tf.Tensor, scale: tf.Variable, offset: tf.Variable, *, late: bool
 ) -> tf.Tensor:
     # The raw op, since tf.nn's raises epsilon to 1.001e-5, an old lower bound of cuDNN's.
-    @tf.custom_gradient
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def op(
         inputs: tf.Tensor, scale_value: tf.Tensor, offset_value: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[..., Any]]:

@@ -1,0 +1,188 @@
+"""Checkpoints: finding, checking, restoring and saving them, whole or not at all."""
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import names
+from p2p_graph.errors import UserError
+
+_SHOWN = 3
+_UNFINISHED = ".unfinished"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk, of either generation.
+
+    Attributes:
+      prefix: its path without `.index` and `.data-...`.
+      stored: the name in the file of each variable, by native name.
+      shapes: by native name.
+    """
+
+    prefix: Path
+    stored: Mapping[str, str]
+    shapes: Mapping[str, Sequence[int]]
+
+    @property
+    def folder(self) -> Path:
+        """Where its options.json is."""
+        return self.prefix.parent
+
+    @property
+    def bias(self) -> bool:
+        """Whether its convolutions have biases."""
+        return names.has_bias(self.stored)
+
+    @property
+    def separable(self) -> bool:
+        """Whether its generator has separable convolutions."""
+        return any("/separable_conv/" in name for name in self.stored)
+
+    def step(self) -> int:
+        """How many steps it was trained; 0 if it does not say."""
+        if "global_step" not in self.stored:
+            return 0
+        return int(tf.train.load_checkpoint(str(self.prefix)).get_tensor("global_step"))
+
+    def check(self, variables: Iterable[tf.Variable]) -> None:
+        """Checks that it holds these variables.
+
+        Raises:
+          UserError: some are missing or have other shapes; the first ones are named.
+        """
+        wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
+        if missing := sorted(set(wanted) - set(self.stored)):
+            raise UserError(f"checkpoint {self.prefix} lacks {_some(missing)}")
+        wrong = [
+            f"{name} (wanted {shape}, found {list(self.shapes[name])})"
+            for name, shape in wanted.items()
+            if list(self.shapes[name]) != shape
+        ]
+        if wrong:
+            raise UserError(f"checkpoint {self.prefix} is of another size: {_some(wrong)}")
+
+    def restorer(self, variables: Iterable[tf.Variable]) -> tf.train.Saver:
+        """Builds what restores these variables: call its `restore(session, str(prefix))`.
+
+        Raises:
+          UserError: as `check`.
+        """
+        variables = list(variables)
+        self.check(variables)
+        return tf.train.Saver({self.stored[variable.op.name]: variable for variable in variables})
+
+
+def _some(items: Sequence[str]) -> str:
+    left = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+def find(folder: Path) -> Checkpoint | None:
+    """Finds the newest checkpoint in a folder; a checkpoint's prefix itself is taken as well.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    prefix = _find_prefix(folder)
+    if prefix is None:
+        return None
+    try:
+        found = tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"checkpoint {prefix} cannot be read: {reason}") from None
+    stored = {names.to_native(name): name for name in found if not names.is_moving(name)}
+    return Checkpoint(prefix, stored, {name: found[old] for name, old in stored.items()})
+
+
+def need(folder: Path) -> Checkpoint:
+    """As `find`, for where a checkpoint must be.
+
+    Raises:
+      UserError: there is none, or it cannot be read.
+    """
+    checkpoint = find(folder)
+    if checkpoint is None:
+        what = "does not exist" if not folder.exists() else "holds no checkpoint"
+        raise UserError(f"checkpoint {folder} {what}: name the output_dir of a training run")
+    return checkpoint
+
+
+def _find_prefix(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return folder if _exists(folder) else None
+    state = folder / "checkpoint"
+    if state.is_file():
+        text = state.read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE):
+            named = folder / found[1]  # an absolute path stays itself
+            # The folder may have been moved since an absolute path was written.
+            for prefix in (named, folder / named.name):
+                if _exists(prefix):
+                    return prefix
+    numbered = {
+        int(path.stem.rpartition("-")[2]): path.with_suffix("")
+        for path in folder.glob("*-*.index")
+        if path.stem.rpartition("-")[2].isdecimal() and _exists(path.with_suffix(""))
+    }
+    return numbered[max(numbered)] if numbered else None
+
+
+def _exists(prefix: Path) -> bool:
+    return any(prefix.parent.glob(f"{prefix.name}.index")) and bool(_data_files(prefix))
+
+
+def _data_files(prefix: Path) -> list[Path]:
+    return list(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
+
+
+def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
+    """Saves a checkpoint `model-STEP`, and then removes the ones before it.
+
+    It is written beside, then renamed, the `checkpoint` file last: whenever this is cut off, the
+    folder's newest checkpoint is a whole one.
+
+    Returns:
+      The checkpoint's prefix.
+
+    Raises:
+      UserError: it could not be written; the checkpoint before it is as it was.
+    """
+    unfinished = folder / _UNFINISHED
+    prefix = folder / f"model-{step}"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        saver.save(
+            session, str(unfinished / prefix.name), write_meta_graph=False, write_state=False
+        )
+        publish(unfinished / prefix.name, prefix)
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        reason = str(error).splitlines()[0]
+        kept = find(folder)
+        good = f"{kept.prefix.name} there is whole" if kept else "there is none before it"
+        raise UserError(f"checkpoint {prefix} cannot be written ({good}): {reason}") from None
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for path in folder.glob("model-*"):
+        if path.name.partition(".")[0] != prefix.name and re.match(r"model-\d+\.", path.name):
+            path.unlink()
+    return prefix
+
+
+def publish(written: Path, prefix: Path) -> None:
+    """Renames a checkpoint's files to their place, and names it in the `checkpoint` file."""
+    for path in [*_data_files(written), written.with_name(f"{written.name}.index")]:
+        path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
+    state = written.with_name("checkpoint")
+    state.write_text(
+        f'model_checkpoint_path: "{prefix.name}"\nall_model_checkpoint_paths: "{prefix.name}"\n',
+        encoding="utf-8",
+    )
+    state.replace(prefix.with_name("checkpoint"))

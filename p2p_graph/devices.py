@@ -1,0 +1,37 @@
+"""Where the graph runs: on a GPU where there is one, else on the CPU."""
+
+import os
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.errors import UserError
+
+
+def quiet() -> None:
+    """Leaves TensorFlow's own messages to errors; what this package says is enough."""
+    tf.logging.set_verbosity(tf.logging.ERROR)
+
+
+def choose(device: str) -> tuple[str, tf.ConfigProto]:
+    """Finds the device to use.
+
+    Args:
+      device: "auto", "cpu" or "gpu".
+
+    Returns:
+      What was found, to be printed, and the configuration for a session that uses it. Memory on a
+      GPU is taken as it is needed.
+
+    Raises:
+      UserError: a GPU was asked for, and TensorFlow sees none.
+    """
+    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError("device gpu: TensorFlow finds none; install the extra `gpu`, or use cpu")
+    if not gpus:
+        config = tf.ConfigProto(device_count={"GPU": 0}, allow_soft_placement=True)
+        return f"CPU, {os.cpu_count()} cores", config
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
+    return f"GPU, {name}", config

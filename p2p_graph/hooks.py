@@ -1,0 +1,387 @@
+"""What watches a training run: hooks of the session that fetch and report, but never train."""
+
+import json
+import math
+import re
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph import checkpoints, images, report
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+from p2p_graph.model import EMA_DECAY, Losses, Model
+
+LOSSES_FILE = "losses.jsonl"
+
+
+def debiased(averages: Losses, step: int) -> Losses:
+    """Moving averages that start at 0, `step` steps ago, made the averages of what was seen."""
+    return Losses(*(float(average) / (1 - EMA_DECAY**step) for average in averages))
+
+
+class StepHook(tf.train.SessionRunHook):
+    """Fetches something every `every` steps (0: never) and at the last, and reports it.
+
+    Steps count from 1; `report` runs after the step that it names.
+    """
+
+    def __init__(self, every: int, last: int) -> None:
+        self._every = every
+        self._last = last
+        self._step = 0
+
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
+        """Learns which step comes next; the variables are restored by now."""
+        self._step = int(session.run(tf.train.get_global_step(session.graph)))
+        self.begin_at(self._step)
+
+    def before_run(self, run_context: tf.train.SessionRunContext) -> Any:
+        """Asks for what `report` wants."""
+        self._step += 1
+        due = self._every and (self._step % self._every == 0 or self._step == self._last)
+        return self.request() if due else None
+
+    def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
+        """Reports, where this step was asked for."""
+        if run_values.results is not None:
+            self.report(self._step, run_values, run_context.session)
+
+    def begin_at(self, step: int) -> None:
+        """Called once, before the first step, with the number of steps that were done before."""
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """What to fetch."""
+        raise NotImplementedError
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """What to do with it."""
+        raise NotImplementedError
+
+
+class CheckLosses(StepHook):
+    """Stops a run whose losses are no longer numbers, before anything is made of them."""
+
+    def __init__(self, model: Model, paths: tf.Tensor, last: int) -> None:
+        super().__init__(1, last)
+        self._fetches = {"losses": model.losses, "paths": paths}
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """This step's losses, and the pictures they are of."""
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Looks for NaN and infinity.
+
+        Raises:
+          UserError: there is one; the message names the step and the pictures.
+        """
+        losses = values.results["losses"]
+        if all(math.isfinite(loss) for loss in losses):
+            return
+        found = ", ".join(f"{name} {float(loss)}" for name, loss in losses._asdict().items())
+        paths = ", ".join(path.decode() for path in values.results["paths"])
+        raise UserError(
+            f"the losses of step {step} are not finite ({found}) on {paths}; "
+            "the last checkpoint is kept: try a smaller --lr"
+        )
+
+
+class RecordLosses(StepHook):
+    """Appends every step's losses to losses.jsonl; a resumed run goes on after its checkpoint."""
+
+    def __init__(self, model: Model, folder: Path, steps_per_epoch: int, last: int) -> None:
+        super().__init__(1, last)
+        self._losses = model.losses
+        self._path = folder / LOSSES_FILE
+        self._steps_per_epoch = steps_per_epoch
+
+    def begin_at(self, step: int) -> None:
+        """Drops what was recorded after the checkpoint, and maybe cut off in a line."""
+        kept = []
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                found = re.match(r'\{"step": (\d+),', line)
+                if found and line.endswith("}") and int(found[1]) <= step:
+                    kept.append(line + "\n")
+        self._file = self._path.open("w", encoding="utf-8")
+        self._file.writelines(kept)
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """This step's losses."""
+        return tf.train.SessionRunArgs(self._losses)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes a line; floats keep all of float32's digits."""
+        record = {"step": step, "epoch": math.ceil(step / self._steps_per_epoch)}
+        record |= {name: float(loss) for name, loss in values.results._asdict().items()}
+        self._file.write(json.dumps(record) + "\n")
+
+    def flush(self) -> None:
+        """Makes sure that what was recorded so far is on disk."""
+        self._file.flush()
+
+    def end(self, session: tf.Session) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class ShowProgress(StepHook):
+    """A bar on a terminal; elsewhere the reference's lines every `progress_freq` steps."""
+
+    def __init__(self, model: Model, config: Config, steps_per_epoch: int, last: int) -> None:
+        self._on_terminal = sys.stderr.isatty() and config.progress_freq > 0
+        super().__init__(1 if self._on_terminal else config.progress_freq, last)
+        self._averages = model.averages
+        self._batch_size = config.batch_size
+        self._steps_per_epoch = steps_per_epoch
+
+    def begin_at(self, step: int) -> None:
+        """Starts the clock."""
+        self._first = step
+        self._start = time.monotonic()
+        if self._on_terminal:
+            self._bar = tqdm(initial=step, total=self._last, unit="step", dynamic_ncols=True)
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """The averaged losses."""
+        return tf.train.SessionRunArgs(self._averages)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Shows epoch, rate, time left and losses."""
+        losses = debiased(values.results, step)
+        epoch = math.ceil(step / self._steps_per_epoch)
+        if self._on_terminal:
+            shown = " ".join(f"{name} {loss:.3f}" for name, loss in losses._asdict().items())
+            self._bar.set_description(f"epoch {epoch}", refresh=False)
+            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.update()
+            return
+        rate = (step - self._first) * self._batch_size / (time.monotonic() - self._start)
+        left = (self._last - step) * self._batch_size / rate
+        print(
+            f"progress  epoch {epoch}  step {(step - 1) % self._steps_per_epoch + 1}  "
+            f"image/sec {rate:.1f}  remaining {left / 60:.0f}m"
+        )
+        for name, loss in losses._asdict().items():
+            print(name, f"{loss:.6f}")
+        sys.stdout.flush()
+
+    def end(self, session: tf.Session) -> None:
+        """Leaves the bar as it stands."""
+        if self._on_terminal:
+            self._bar.close()
+
+
+class WriteSummaries(StepHook):
+    """TensorBoard events under the reference's tags: losses, pictures, weights and gradients."""
+
+    def __init__(
+        self,
+        model: Model,
+        pictures: Mapping[str, tf.Tensor],
+        writer: tf.summary.FileWriter,
+        every: int,
+        last: int,
+    ) -> None:
+        super().__init__(every, last)
+        self._writer = writer
+        for kind, picture in pictures.items():
+            with tf.name_scope(f"{kind}_summary"):
+                tf.summary.image(kind, picture)
+        for name in ("predict_real", "predict_fake"):
+            with tf.name_scope(f"{name}_summary"):
+                tf.summary.image(name, tf.image.convert_image_dtype(getattr(model, name), tf.uint8))
+        for gradient, variable in model.gradients:
+            tf.summary.histogram(f"{variable.op.name}/values", variable)
+            tf.summary.histogram(f"{variable.op.name}/gradients", gradient)
+        self._fetches = {
+            "summary": tf.summary.merge_all(),
+            "averages": model.averages,
+            "losses": model.losses,
+        }
+
+    def begin_at(self, step: int) -> None:
+        """Tells TensorBoard to forget what a run wrote after the checkpoint it goes on from."""
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """The merged summary and the losses."""
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes them; scalars get their tags here, so that no scope makes one `..._1`."""
+        self._writer.add_summary(values.results["summary"], step)
+        tags = ("discriminator_loss", "generator_loss_GAN", "generator_loss_L1")
+        averaged = debiased(values.results["averages"], step)
+        for tag, average, loss in zip(tags, averaged, values.results["losses"], strict=True):
+            for name, value in ((tag, average), (f"{tag}_not_averaged", float(loss))):
+                self._writer.add_summary(
+                    tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)]), step
+                )
+        self._writer.flush()
+
+
+class WriteTraces(StepHook):
+    """Traces a step's execution for TensorBoard's profile of the graph."""
+
+    def __init__(self, writer: tf.summary.FileWriter, every: int, last: int) -> None:
+        super().__init__(every, last)
+        self._writer = writer
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Nothing but a full trace of what runs anyway."""
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+        return tf.train.SessionRunArgs([], options=options)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes the trace."""
+        self._writer.add_run_metadata(values.run_metadata, f"step_{step}")
+        self._writer.flush()
+
+
+class WritePictures(StepHook):
+    """Training pictures in `images/`, and a page of all of them, the newest last."""
+
+    def __init__(
+        self,
+        paths: tf.Tensor,
+        pictures: Mapping[str, tf.Tensor],
+        folder: Path,
+        config: Config,
+        last: int,
+    ) -> None:
+        super().__init__(config.display_freq, last)
+        self._fetches = {"paths": paths, "pictures": dict(pictures)}
+        self._folder = folder
+        self._facts = {"data": config.input_dir, "direction": config.which_direction}
+
+    def begin_at(self, step: int) -> None:
+        """Removes pictures of steps after the checkpoint."""
+        for path in self._drawn():
+            if int(path.name[:8]) > step:
+                path.unlink()
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Inputs, outputs and targets as bytes."""
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes the pictures and the page."""
+        (self._folder / "images").mkdir(exist_ok=True)
+        for i, path in enumerate(values.results["paths"]):
+            name = Path(path.decode()).name
+            for kind, pictures in values.results["pictures"].items():
+                target = self._folder / "images" / f"{step:08d}-{name}-{kind}.png"
+                images.save_png(target, pictures[i])
+        kinds = images.KINDS
+        sets = sorted({path.name.rpartition("-")[0] for path in self._drawn()})
+        report.write_index(
+            self._folder,
+            "Pictures while training",
+            self._facts,
+            ("step", "name", *(kind[:-1] for kind in kinds)),
+            [
+                (str(int(name[:8])), name[9:], *(f"{name}-{kind}.png" for kind in kinds))
+                for name in sets
+            ],
+        )
+
+    def _drawn(self) -> Iterable[Path]:
+        pattern = re.compile(r"\d{8}-.*-(inputs|outputs|targets)\.png")
+        drawn = (self._folder / "images").glob("*.png")
+        return [path for path in drawn if pattern.fullmatch(path.name)]
+
+
+class SaveCheckpoints(StepHook):
+    """Saves every `save_freq` steps, at the last, and when a signal asks the run to stop."""
+
+    def __init__(
+        self,
+        saver: tf.train.Saver,
+        folder: Path,
+        before: Callable[[], None],
+        every: int,
+        last: int,
+    ) -> None:
+        super().__init__(every, last)
+        self._saver = saver
+        self._folder = folder
+        self._before = before
+        variables = tf.trainable_variables()
+        self._finite = tf.reduce_all(
+            tf.stack([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
+        )
+        self._saved = 0
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Nothing; it saves after the step."""
+        return tf.train.SessionRunArgs([])
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Saves."""
+        self.save(step, session)
+
+    def save(self, step: int, session: tf.Session) -> None:
+        """Saves a checkpoint, unless this step's is there.
+
+        Raises:
+          UserError: a weight is not finite, or the checkpoint cannot be written; the one before
+            it is kept.
+        """
+        if self._saved == step:
+            return
+        if not session.run(self._finite):
+            raise UserError(
+                f"weights are not finite after step {step}; "
+                "the last checkpoint is kept: try a smaller --lr"
+            )
+        self._before()
+        checkpoints.save(self._saver, session, self._folder, step)
+        self._saved = step
+
+
+class StopOnSignal(StepHook):
+    """SIGINT and SIGTERM end the run after the step that is under way, with a checkpoint."""
+
+    def __init__(self, saving: SaveCheckpoints, last: int) -> None:
+        super().__init__(1, last)
+        self._saving = saving
+        self.received: signal.Signals | None = None
+
+    def begin(self) -> None:
+        """Takes the signals over."""
+        self._before = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        self.received = signal.Signals(number)
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Nothing; it looks after every step."""
+        return tf.train.SessionRunArgs([])
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Saves where a signal has come."""
+        if self.received:
+            self._saving.save(step, session)
+
+    def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
+        """Ends the run where a signal has come."""
+        super().after_run(run_context, run_values)
+        if self.received:
+            run_context.request_stop()
+
+    def end(self, session: tf.Session) -> None:
+        """Gives the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""The page of pictures that a run leaves: index.html beside a folder `images/`."""
+
+import html
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+_STYLE = """
+body { font-family: sans-serif; margin: 2em; color: #222; }
+table { border-collapse: collapse; }
+th, td { padding: 4px 8px; text-align: left; border-bottom: 1px solid #ddd; }
+thead th { position: sticky; top: 0; background: #fff; }
+dl { display: grid; grid-template-columns: max-content auto; gap: 2px 1em; color: #555; }
+dd { margin: 0; }
+img { display: block; max-width: 100%; }
+"""
+
+
+def write_index(
+    folder: Path,
+    title: str,
+    facts: Mapping[str, object],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+) -> Path:
+    """Writes index.html anew, whole or not at all.
+
+    Args:
+      folder: where it goes; pictures are in `images/` beneath it.
+      title: the page's heading.
+      facts: what the pictures were made with, shown above them.
+      columns: the table's headings.
+      rows: its cells; one that ends in .png is shown as the picture of that name in `images/`.
+
+    Returns:
+      The page's path.
+    """
+    heading = html.escape(title)
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        f'<head><meta charset="utf-8"><title>{heading}</title><style>{_STYLE}</style></head>',
+        f"<body><h1>{heading}</h1>",
+        "<dl>",
+        *(f"<dt>{_text(name)}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items()),
+        "</dl>",
+        "<table><thead><tr>",
+        *(f"<th>{_text(column)}</th>" for column in columns),
+        "</tr></thead><tbody>",
+    ]
+    for row in rows:
+        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in row)
+        lines.append(f"<tr>{cells}</tr>")
+    lines.append("</tbody></table></body></html>")
+    path = folder / "index.html"
+    unfinished = folder / "index.html.unfinished"
+    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+    return path
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _cell(cell: str) -> str:
+    if not cell.endswith(".png"):
+        return _text(cell)
+    source = html.escape(urllib.parse.quote(f"images/{cell}"))
+    return f'<img src="{source}" alt="{_text(cell)}" loading="lazy">'

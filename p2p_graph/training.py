@@ -1,0 +1,226 @@
+"""Training: the only loop over a session that changes weights."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import checkpoints, devices, hooks, images, recipes
+from p2p_graph.checkpoints import Checkpoint
+from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
+from p2p_graph.errors import UserError
+from p2p_graph.files import Picture, usable_pictures
+from p2p_graph.inputs import TrainingInputs
+from p2p_graph.model import build_step, make_optimizers
+
+DEFAULT_EPOCHS = 200
+
+
+def configure(given: Mapping[str, Any]) -> Config:
+    """Makes a training run's configuration: what was given, the recipe, the defaults.
+
+    Raises:
+      UserError: there is no input_dir, or a value is wrong.
+    """
+    if "input_dir" not in given:
+        raise UserError("input_dir is missing: name the folder of training pictures (--input_dir)")
+    input_dir = Path(given["input_dir"])
+    recipe = recipes.choose(given.get("recipe"), input_dir)
+    crop_size = given.get("crop_size", Config.crop_size)
+    defaults = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
+    config = Config(**{**defaults, **given, "recipe": recipe})
+    if not config.output_dir:
+        name = f"{recipes.dataset_name(input_dir)}_{config.which_direction}"
+        return config.replace(output_dir=str(Path("runs") / name))
+    return config
+
+
+def train(config: Config, given: Mapping[str, Any]) -> int:
+    """Trains, or goes on training, and leaves everything in the run's folder.
+
+    Args:
+      config: from `configure`.
+      given: the options that were asked for by name.
+
+    Returns:
+      The program's exit code: 0, or 128 + the number of the signal that stopped it.
+
+    Raises:
+      UserError: something that a person can mend; checkpoints on disk are as they were.
+    """
+    assert config.input_dir is not None
+    assert config.output_dir is not None
+    folder = Path(config.output_dir)
+    config, source = _source(config, folder, given)
+    pictures = usable_pictures(
+        Path(config.input_dir), pairs=not config.lab_colorization, skip_bad=config.skip_bad
+    )
+    steps_per_epoch = math.ceil(len(pictures) / config.batch_size)
+    last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
+    done = source.step() if source else 0
+    if done >= last:
+        if source and source.folder != folder:
+            raise UserError(
+                f"checkpoint {source.prefix} has done {done} steps already: "
+                f"--max_steps and --max_epochs are totals, and ask for {last}"
+            )
+        print(f"{folder} is done: {done} steps of {last} (ask for more with --max_steps)")
+        return 0
+    found, session_config = devices.choose(config.device)
+    _announce(config, len(pictures), steps_per_epoch, source, found, last)
+    _write_options(config, folder)
+    return _run(config, pictures, source, session_config, steps_per_epoch, last)
+
+
+def _source(
+    config: Config, folder: Path, given: Mapping[str, Any]
+) -> tuple[Config, Checkpoint | None]:
+    """Finds what to start from: the run's own last checkpoint, the one asked for, or nothing."""
+    source = checkpoints.find(folder) if folder.exists() else None
+    if source:
+        if changed := changed_options(config, folder, given):
+            raise UserError(
+                f"{folder} was made with other options: {'; '.join(changed)}; "
+                "give the same ones, or another --output_dir"
+            )
+        stored = read_options(folder)
+        if "seed" not in given:
+            config = config.replace(seed=stored.get("seed", config.seed))
+    elif config.checkpoint:
+        source = checkpoints.need(Path(config.checkpoint))
+    if source:
+        config = config.replace(bias=source.bias)
+        if config.separable_conv != source.separable:
+            raise UserError(
+                f"checkpoint {source.prefix} was made with"
+                f"{'' if source.separable else 'out'} --separable_conv"
+            )
+    return config, source
+
+
+def _announce(
+    config: Config,
+    count: int,
+    steps_per_epoch: int,
+    source: Checkpoint | None,
+    device: str,
+    last: int,
+) -> None:
+    if config.recipe != "none":
+        print(
+            f"recipe {config.recipe}: {config.which_direction}, batch {config.batch_size}, "
+            f"scaled to {config.scale_size} and cropped to {config.crop_size}, "
+            f"{'mirrored' if config.flip else 'not mirrored'} "
+            "(flags override it, --recipe none is off)"
+        )
+    print(f"device: {device}")
+    print(f"examples count = {count}, {steps_per_epoch} steps an epoch, {last} steps in all")
+    if source:
+        print(f"going on from {source.prefix}")
+    sys.stdout.flush()
+
+
+def _write_options(config: Config, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder)
+    except OSError as error:
+        raise UserError(
+            f"output_dir {folder} cannot be written ({OPTIONS_FILE}): {error.strerror}"
+        ) from None
+
+
+def _run(
+    config: Config,
+    pictures: Sequence[Picture],
+    source: Checkpoint | None,
+    session_config: tf.ConfigProto,
+    steps_per_epoch: int,
+    last: int,
+) -> int:
+    assert config.output_dir is not None
+    folder = Path(config.output_dir)
+    with tf.Graph().as_default() as graph:
+        tf.set_random_seed(config.seed)
+        inputs = TrainingInputs(pictures, config)
+        model = build_step(inputs.batch, config, make_optimizers(config))
+
+        variables = tf.global_variables()
+        restorer = source.restorer(variables) if source else None
+        saver = tf.train.Saver(variables)
+        done = source.step() if source else 0
+
+        def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
+            if restorer and source:
+                restorer.restore(session, str(source.prefix))
+            inputs.start(session, done)
+
+        with tf.name_scope("display"):
+            shown = images.to_bytes(images.to_rgb(inputs.batch, model.outputs, config), config)
+        writer = None
+        if config.summary_freq or config.trace_freq:
+            writer = tf.summary.FileWriter(str(folder), graph)
+        recording = hooks.RecordLosses(model, folder, steps_per_epoch, last)
+        saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
+        stopping = hooks.StopOnSignal(saving, last)
+        watching = [
+            hooks.CheckLosses(model, inputs.batch.paths, last),
+            recording,
+            hooks.ShowProgress(model, config, steps_per_epoch, last),
+            hooks.WritePictures(inputs.batch.paths, shown, folder, config, last),
+            saving,
+            stopping,
+        ]
+        if writer and config.summary_freq:
+            every = config.summary_freq
+            watching.insert(2, hooks.WriteSummaries(model, shown, writer, every, last))
+        if writer and config.trace_freq:
+            watching.insert(2, hooks.WriteTraces(writer, config.trace_freq, last))
+
+        scaffold = tf.train.Scaffold(
+            init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
+        )
+        start, step = time.monotonic(), done
+        try:
+            with tf.train.MonitoredTrainingSession(
+                scaffold=scaffold,
+                hooks=watching,
+                config=session_config,
+                save_checkpoint_secs=None,
+                save_summaries_steps=None,
+                save_summaries_secs=None,
+                log_step_count_steps=None,
+            ) as session:
+                while step < last and not session.should_stop():
+                    _, step = session.run([model.train, model.step])
+        except tf.errors.OpError as error:
+            raise _as_user_error(error) from error
+        finally:
+            if writer:
+                writer.close()
+
+    seconds = time.monotonic() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # it is in kilobytes
+    rate = (step - done) * config.batch_size / seconds
+    print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {peak:.2f} GB")
+    if stopping.received and step < last:
+        print(f"stopped by {stopping.received.name} after step {step} of {last}; it is saved")
+        print("the same command goes on from there")
+        return 128 + stopping.received
+    print(f"done: {step} steps, in {folder}")
+    return 0
+
+
+def _as_user_error(error: Exception) -> Exception:
+    """What a person can mend of TensorFlow's errors, in one line; the others as they are."""
+    reason = str(error).splitlines()[0]
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")
+    if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
+        return UserError(f"a picture can no longer be read: {reason}")
+    return error

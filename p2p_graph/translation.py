@@ -1,0 +1,167 @@
+"""Translation: every picture of a folder once, by the generator alone, as the reference's test."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph import checkpoints, devices, images, recipes, report
+from p2p_graph.checkpoints import Checkpoint
+from p2p_graph.config import MODEL_FIELDS, Config, model_options
+from p2p_graph.errors import UserError
+from p2p_graph.files import Picture, output_names, usable_pictures
+from p2p_graph.inputs import Batch, translation_batches
+from p2p_graph.model import translate
+
+# What may be chosen anew for a trained model; the other model options are its checkpoint's.
+_OWN_CHOICE = ("crop_size", "dropout")
+
+
+def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
+    """Makes the configuration for using a checkpoint: its own model options, and what was given.
+
+    Args:
+      given: the options that were asked for by name.
+      mode: "test" or "export".
+
+    Raises:
+      UserError: there is no checkpoint, its options.json is wrong, or what was given contradicts
+        it.
+    """
+    folder = Path(given["checkpoint"]) if "checkpoint" in given else _default_run(given)
+    checkpoint = checkpoints.need(folder)
+    stored = {**model_options(checkpoint.folder)}
+    # The reference does not read this one back; its checkpoint's variables tell.
+    stored |= {"bias": checkpoint.bias, "separable_conv": checkpoint.separable}
+    for name in MODEL_FIELDS:
+        if name in given and name not in _OWN_CHOICE and given[name] != stored[name]:
+            raise UserError(
+                f"{name} {given[name]} contradicts {folder}, which was trained with {stored[name]}"
+            )
+    config = Config(**{**stored, "scale_size": None, **given, "mode": mode})
+    return config.replace(scale_size=config.crop_size, checkpoint=str(folder)), checkpoint
+
+
+def _default_run(given: Mapping[str, Any]) -> Path:
+    """The folder in which training on the same data set leaves its checkpoint by default."""
+    if "input_dir" in given:
+        found = sorted(Path("runs").glob(f"{recipes.dataset_name(Path(given['input_dir']))}_*"))
+        if len(found) == 1:
+            return found[0]
+    raise UserError("checkpoint is missing: name the output_dir of a training run (--checkpoint)")
+
+
+def test(given: Mapping[str, Any]) -> None:
+    """Translates a folder of pictures and writes pictures and a page.
+
+    Raises:
+      UserError: something that a person can mend.
+    """
+    if "input_dir" not in given:
+        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    config, checkpoint = configure(given, "test")
+    assert config.input_dir is not None
+    input_dir = Path(config.input_dir)
+    if config.output_dir is None:
+        name = f"{recipes.dataset_name(input_dir)}_{input_dir.resolve().name}"
+        config = config.replace(output_dir=str(checkpoint.folder / name))
+    assert config.output_dir is not None
+    folder = Path(config.output_dir)
+    pairs = not (config.lab_colorization or config.inputs_only)
+    pictures = usable_pictures(input_dir, pairs=pairs, skip_bad=config.skip_bad)
+    found, session_config = devices.choose(config.device)
+    print(f"device: {found}")
+    print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
+
+    names = output_names([picture.path for picture in pictures])
+    start = time.monotonic()
+    rows = []
+    with tf.Graph().as_default(), tf.Session(config=session_config) as session:
+        fetches = _build(pictures, config, checkpoint, session)
+        _make_folder(config, folder)
+        batches = _batches(session, fetches, config, len(pictures))
+        with tqdm(total=len(pictures), unit="picture", disable=not sys.stderr.isatty()) as bar:
+            for indices, shown in batches:
+                for i, index in enumerate(indices):
+                    rows.append(_write(folder, names[index], shown, i))
+                    bar.update()
+                    if bar.disable:
+                        print("evaluated image", names[index])
+    seconds = time.monotonic() - start
+    page = report.write_index(
+        folder,
+        f"Translated pictures of {input_dir}",
+        {
+            "checkpoint": checkpoint.prefix,
+            "steps trained": checkpoint.step(),
+            "direction": config.which_direction,
+            "size": f"{config.crop_size} pixels",
+            "dropout": f"{config.dropout}, seed {config.seed}",
+        },
+        ("name", *(kind[:-1] for kind in shown)),
+        rows,
+    )
+    print(f"{len(rows)} pictures in {seconds:.1f} s, {seconds / len(rows):.3f} s a picture")
+    print("wrote index at", page)
+
+
+def _build(
+    pictures: Sequence[Picture], config: Config, checkpoint: Checkpoint, session: tf.Session
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Builds decoding, the generator and conversion; returns the indices and what is shown."""
+    with tf.name_scope("load_images"), tf.device("/cpu:0"):
+        iterator = tf.data.make_initializable_iterator(translation_batches(pictures, config))
+        indices, inputs, *targets = iterator.get_next()
+    outputs = translate(inputs, config)
+    batch = Batch(indices, inputs, targets[0] if targets else None)
+    shown = images.to_bytes(images.to_rgb(batch, outputs, config), config)
+    restorer = checkpoint.restorer(tf.trainable_variables())
+    restorer.restore(session, str(checkpoint.prefix))
+    session.run(iterator.initializer)
+    return indices, shown
+
+
+def _make_folder(config: Config, folder: Path) -> None:
+    try:
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        config.save(folder)
+    except OSError as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+
+
+def _batches(
+    session: tf.Session, fetches: Any, config: Config, count: int
+) -> Iterator[tuple[Any, Any]]:
+    """Runs the graph until every picture, or `max_steps` batches, are translated."""
+    steps = -(-count // config.batch_size)
+    if config.max_steps:
+        steps = min(steps, config.max_steps)
+    for _ in range(steps):
+        try:
+            yield session.run(fetches)
+        except tf.errors.ResourceExhaustedError as error:
+            reason = error.message.splitlines()[0]
+            raise UserError(
+                f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
+            ) from None
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            reason = error.message.splitlines()[0]
+            raise UserError(f"a picture can no longer be read: {reason}") from None
+
+
+def _write(folder: Path, name: str, shown: Mapping[str, Any], i: int) -> list[str]:
+    """Writes one picture's inputs, outputs and targets; returns its row of the page."""
+    row = [name]
+    for kind, pictures in shown.items():
+        row.append(f"{name}-{kind}.png")
+        try:
+            images.save_png(folder / "images" / row[-1], pictures[i])
+        except OSError as error:
+            raise UserError(
+                f"{folder / 'images' / row[-1]} cannot be written: {error.strerror}"
+            ) from None
+    return row

@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Trains a translation on pairs of pictures, or goes on training one.
+
+    python tools/train.py --input_dir facades/train
+
+Started again with the same flags, a run goes on from its last checkpoint.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from p2p_graph import flags
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the flags, trains, and returns the exit code."""
+    given = vars(flags.config_parser("train", __doc__).parse_args(argv))
+
+    from p2p_graph import devices, training
+
+    devices.quiet()
+    return training.train(training.configure(given), given)
+
+
+if __name__ == "__main__":
+    flags.run(main)
