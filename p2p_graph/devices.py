@@ -6,10 +6,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.errors import UserError
 
-
-def quiet() -> None:
-    """Leaves TensorFlow's own messages to errors; what this package says is enough."""
-    tf.logging.set_verbosity(tf.logging.ERROR)
+# Notes on deprecation are for us, not for who runs a tool.
+tf.logging.set_verbosity(tf.logging.ERROR)
 
 
 def choose(device: str) -> tuple[str, tf.ConfigProto]:

@@ -56,7 +56,8 @@ def discriminator(
       inputs: float32 [N, H, W, C_in] in [-1, 1].
       targets: float32 [N, H, W, C_out] in [-1, 1].
       layers: one entry a convolution, first to last.
-      bias: a bias on every convolution.
+      bias: a bias on every convolution, and fused batch normalisation: the reference has had both
+        since December 2017, and neither before.
 
     Returns:
       float32 [N, h, w, 1] in (0, 1), the probability that the patch is real.
@@ -75,6 +76,6 @@ def discriminator(
     for number, layer in enumerate(layers, start=1):
         with tf.variable_scope(f"layer_{number}"):
             x = ops.conv(x, layer.channels, layer.stride, bias=bias, late=True)
-            x = ops.batchnorm(x, late=True) if layer.norm else x
+            x = ops.batchnorm(x, fused=bias, late=True) if layer.norm else x
             x = tf.sigmoid(x) if number == last else ops.lrelu(x)
     return x

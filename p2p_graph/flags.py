@@ -1,9 +1,12 @@
 """Command lines: flags from the fields of `Config`, and errors that end in one line."""
 
 import argparse
+import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from p2p_graph.config import Config, field_kinds
@@ -62,6 +65,32 @@ def _metavar(name: str, kind: type) -> str:
     if name.endswith("_dir") or name == "checkpoint":
         return "DIR"
     return {int: "N", float: "X", str: "NAME"}[kind]
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Hides what TensorFlow prints while it is imported, unless the import fails.
+
+    Its first messages come before it looks at TF_CPP_MIN_LOG_LEVEL. Where that is set, and not to
+    3, everything is shown.
+    """
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if level != "3":
+        yield
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(shown, hidden.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:

@@ -28,23 +28,22 @@ def to_rgb(batch: Batch, outputs: tf.Tensor, config: Config) -> dict[str, tf.Ten
     Returns:
       float32 [N, H, W, 3 or 1] in [0, 1] for each of `KINDS`; no targets where the batch has none.
     """
+    inputs, targets = batch.inputs, batch.targets
     if not config.lab_colorization:
-        shown = {"inputs": (batch.inputs + 1) / 2, "outputs": (outputs + 1) / 2}
-        if batch.targets is not None:
-            shown["targets"] = (batch.targets + 1) / 2
-    elif config.which_direction == "AtoB":
-        shown = {
-            "inputs": (batch.inputs + 1) / 2,
-            "outputs": color.join_lab(batch.inputs, outputs),
-            "targets": color.join_lab(batch.inputs, batch.targets),
+        pictures = {"inputs": inputs, "outputs": outputs, "targets": targets}
+        return {kind: (p + 1) / 2 for kind, p in pictures.items() if p is not None}
+    assert targets is not None
+    if config.which_direction == "AtoB":
+        return {
+            "inputs": (inputs + 1) / 2,
+            "outputs": color.join_lab(inputs, outputs),
+            "targets": color.join_lab(inputs, targets),
         }
-    else:
-        shown = {
-            "inputs": color.join_lab(batch.targets, batch.inputs),
-            "outputs": (outputs + 1) / 2,
-            "targets": (batch.targets + 1) / 2,
-        }
-    return shown
+    return {
+        "inputs": color.join_lab(targets, inputs),
+        "outputs": (outputs + 1) / 2,
+        "targets": (targets + 1) / 2,
+    }
 
 
 def to_bytes(pictures: Mapping[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:

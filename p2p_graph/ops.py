@@ -141,7 +141,9 @@ def upsample(inputs: tf.Tensor) -> tf.Tensor:
     )
 
 
-def batchnorm(inputs: tf.Tensor, *, each: bool = False, late: bool = False) -> tf.Tensor:
+def batchnorm(
+    inputs: tf.Tensor, *, each: bool = False, fused: bool = True, late: bool = False
+) -> tf.Tensor:
     """Normalises every channel by its own mean and variance, then scales and shifts it.
 
     The moments are always those of the inputs: none are kept between steps. The variance is the
@@ -152,6 +154,8 @@ def batchnorm(inputs: tf.Tensor, *, each: bool = False, late: bool = False) -> t
     Args:
       inputs: float32 [N, H, W, C].
       each: whether each picture has its own moments, so that the batch it is in does not matter.
+      fused: one operation, as the reference has since December 2017, instead of several; what
+        `late` means differs a little between them.
       late: whether the gradient to the inputs reads the scale again (see the module).
 
     Returns:
@@ -160,10 +164,24 @@ def batchnorm(inputs: tf.Tensor, *, each: bool = False, late: bool = False) -> t
     with tf.variable_scope("batchnorm"):
         offset = _zeros("offset", inputs.shape[-1])
         scale = _weights("scale", [inputs.shape[-1]], mean=1.0)
-        if each:
-            mean, variance = tf.nn.moments(inputs, [1, 2], keepdims=True)
-            return tf.nn.batch_normalization(inputs, mean, variance, offset, scale, NORM_EPSILON)
-        return _fused_batchnorm(inputs, scale, offset, late=late)
+        if fused and not each:
+            return _fused_batchnorm(inputs, scale, offset, late=late)
+        mean, variance = tf.nn.moments(inputs, [1, 2] if each else [0, 1, 2], keepdims=True)
+        deviation = tf.rsqrt(variance + NORM_EPSILON)
+        # This product is stored: the gradient that goes straight through it sees the old scale.
+        factor = _late_product(deviation, scale) if late else deviation * scale
+        return inputs * factor + (offset - mean * factor)
+
+
+def _late_product(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return dy * variable.read_value(), tf.reduce_sum(dy * inputs, [0, 1, 2])
+
+        return inputs * value, grad
+
+    return op(inputs, variable.read_value())
 
 
 def _fused_batchnorm(

@@ -53,10 +53,10 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     Raises:
       UserError: something that a person can mend; checkpoints on disk are as they were.
     """
-    assert config.input_dir is not None
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     config, source = _source(config, folder, given)
+    assert config.input_dir is not None
     pictures = usable_pictures(
         Path(config.input_dir), pairs=not config.lab_colorization, skip_bad=config.skip_bad
     )

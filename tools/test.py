@@ -6,12 +6,10 @@
 What the model is comes from the options.json beside the checkpoint.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags
@@ -21,9 +19,8 @@ def main(argv: Sequence[str]) -> None:
     """Parses the flags and translates."""
     given = vars(flags.config_parser("test", __doc__).parse_args(argv))
 
-    from p2p_graph import devices, translation
-
-    devices.quiet()
+    with flags.quiet_import():
+        from p2p_graph import translation
     translation.test(given)
 
 

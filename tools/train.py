@@ -6,12 +6,10 @@
 Started again with the same flags, a run goes on from its last checkpoint.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags
@@ -21,9 +19,8 @@ def main(argv: Sequence[str]) -> int:
     """Parses the flags, trains, and returns the exit code."""
     given = vars(flags.config_parser("train", __doc__).parse_args(argv))
 
-    from p2p_graph import devices, training
-
-    devices.quiet()
+    with flags.quiet_import():
+        from p2p_graph import training
     return training.train(training.configure(given), given)
 
 
