@@ -111,7 +111,7 @@ class Config:
         None, "data", "side to scale pictures to before cropping, pixels (crop_size * 286/256)"
     )
     crop_size: int = _option(
-        256, "data", "side of what the networks see, pixels", tools=("train", "test"), least=1
+        256, "data", "side of what the networks see, pixels", tools=TOOLS, least=1
     )
     flip: bool = _option(True, "data", "mirror half of the pictures, chosen at random")
     aspect_ratio: float = _option(

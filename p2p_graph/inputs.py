@@ -152,18 +152,32 @@ def split_channels(image: tf.Tensor, config: Config) -> tuple[tf.Tensor, tf.Tens
     return tuple(tf.split(image, list(channels(config)), axis=-1))
 
 
+def decode(contents: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG or PNG file's contents (string scalar) to float32 RGB [h, w, 3] in [0, 1].
+
+    Grey is repeated, palettes and CMYK are converted, alpha is dropped; 16 bits keep their
+    precision.
+    """
+    is_png = tf.equal(tf.strings.substr(contents, 1, 3), "PNG")
+    deep = is_png & tf.equal(tf.strings.substr(contents, 24, 1), b"\x10")
+    kinds = (tf.uint16, tf.uint8)
+    wide, narrow = (
+        lambda kind=kind: tf.image.convert_image_dtype(_decode(contents, kind), tf.float32)
+        for kind in kinds
+    )
+    return tf.cond(deep, wide, narrow)
+
+
 class _Files:
     """The picture files, as constants of the graph."""
 
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
         self._config = config
         self._paths = tf.constant([str(picture.path) for picture in pictures])
-        self._deep = tf.constant([picture.deep for picture in pictures])
-        self._any_deep = any(picture.deep for picture in pictures)
         half = 2 if has_targets(config) and not config.lab_colorization else 1
         sizes = {(picture.height, picture.width // half) for picture in pictures}
         self.size = sizes.pop() if len(sizes) == 1 else None
-        self.in_bytes = not self._any_deep and not config.lab_colorization
+        self.in_bytes = not config.lab_colorization and not any(p.deep for p in pictures)
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
         return self._paths[index]
@@ -176,15 +190,12 @@ class _Files:
         contents = tf.io.read_file(self._paths[index])
         if self.in_bytes:
             return self._halves(_decode(contents, tf.uint8))
-        if self._any_deep:
-            rgb = tf.cond(
-                self._deep[index],
-                lambda: tf.image.convert_image_dtype(_decode(contents, tf.uint16), tf.float32),
-                lambda: tf.image.convert_image_dtype(_decode(contents, tf.uint8), tf.float32),
-            )
-        else:
-            rgb = tf.image.convert_image_dtype(_decode(contents, tf.uint8), tf.float32)
-        return self._lab(rgb) if self._config.lab_colorization else self._halves(rgb * 2 - 1)
+        rgb = decode(contents)
+        if not self._config.lab_colorization:
+            return self._halves(rgb * 2 - 1)
+        brightness, colors = tf.split(color.split_lab(rgb), [1, 2], axis=2)
+        a_to_b = self._config.which_direction == "AtoB"
+        return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
 
     def scaled(self, source: tf.Tensor) -> tf.Tensor:
         """Scales a decoded picture to float32 [scale_size, scale_size, C] in [-1, 1]."""
@@ -204,14 +215,8 @@ class _Files:
         image = tf.concat([left, right] if a_to_b else [right, left], axis=2)
         return tf.ensure_shape(image, [height, width, 6])
 
-    def _lab(self, rgb: tf.Tensor) -> tf.Tensor:
-        brightness, colors = tf.split(color.split_lab(rgb), [1, 2], axis=2)
-        a_to_b = self._config.which_direction == "AtoB"
-        return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
-
 
 def _decode(contents: tf.Tensor, kind: tf.DType) -> tf.Tensor:
-    """Decodes to RGB: grey is repeated, palettes and CMYK are converted, alpha is dropped."""
     rgb = tf.io.decode_image(contents, channels=3, dtype=kind, expand_animations=False)
     return tf.ensure_shape(rgb, [None, None, 3])
 

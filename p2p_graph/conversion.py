@@ -1,0 +1,181 @@
+"""Conversion of checkpoints between the reference's two generations, and to and from `.pict`."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import checkpoints, names, pict
+from p2p_graph.config import MODEL_FIELDS, OPTIONS_FILE, Config, read_options
+from p2p_graph.errors import UserError
+
+FORMS = ("native", "current", "pict")
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+
+# The reference's own options, which its program finds in an options.json.
+REFERENCE_FIELDS = (
+    "aspect_ratio",
+    "batch_size",
+    "beta1",
+    "checkpoint",
+    "display_freq",
+    "flip",
+    "gan_weight",
+    "input_dir",
+    "l1_weight",
+    "lab_colorization",
+    "lr",
+    "max_epochs",
+    "max_steps",
+    "mode",
+    "ndf",
+    "ngf",
+    "output_dir",
+    "output_filetype",
+    "progress_freq",
+    "save_freq",
+    "scale_size",
+    "seed",
+    "separable_conv",
+    "summary_freq",
+    "trace_freq",
+    "which_direction",
+)
+
+
+def convert(source: Path, target: Path, form: str, which_direction: str) -> None:
+    """Converts a checkpoint, its optimizers' state and step included where the form holds them.
+
+    Args:
+      source: a folder with a checkpoint of either generation and its options.json, or a `.pict`.
+      target: the folder to write, or the `.pict` file.
+      form: one of `FORMS`.
+      which_direction: what a `.pict` was trained for, which it does not say itself.
+
+    Raises:
+      UserError: the source cannot be read, the form cannot hold it, or the target is there.
+    """
+    if source.suffix == ".pict":
+        native = {names.to_native(n): a for n, a in pict.read(source).items()}
+        native = {name: array for name, array in native.items() if names.is_weight(name)}
+        options = _pict_options(native, source, which_direction)
+        step = 0
+    else:
+        checkpoint = checkpoints.need(source)
+        native, step = _read(checkpoint), checkpoint.step()
+        options = read_options(checkpoint.folder)
+    config = Config(**options)
+
+    if form == "pict":
+        weights = {name: array for name, array in native.items() if names.is_weight(name)}
+        generator = {name: a for name, a in to_current(weights).items() if name[0] == "g"}
+        kept = {name: array for name, array in generator.items() if not names.is_moving(name)}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pict.write(target, kept)
+    elif form == "current":
+        if (config.crop_size, config.levels) != (256, 8):
+            raise UserError(
+                f"{source} was trained with crop_size {config.crop_size} and {config.levels} "
+                "levels: the reference program knows 256 and 8 alone"
+            )
+        chosen = {name: getattr(config, name) for name in REFERENCE_FIELDS}
+        _write(to_current(native), target, step, json.dumps(chosen, sort_keys=True, indent=4))
+    else:
+        native = without_void_biases(native)
+        bias = names.has_bias(native)
+        _write(native, target, step, None)
+        config.replace(bias=bias).save(target)
+
+
+def to_current(native: Mapping[str, Any]) -> Arrays:
+    """Renames native arrays to the current generation's names, and adds what it has besides.
+
+    Biases that are not there are zero, so that the network computes the same; so is their
+    optimizer's state. The unused moving moments are as they are made: 0 and 1.
+    """
+    current = {names.to_current(name): array for name, array in native.items()}
+    for name, array in native.items():
+        scope, _, weight = name.rpartition("/")
+        if not names.is_weight(name):
+            continue
+        if weight in ("filter", "pointwise_filter"):
+            channels = array.shape[2 if scope.endswith("/deconv") else 3]
+            for slot in ("", "/Adam", "/Adam_1"):
+                bias = f"{scope}/bias{slot}"
+                if f"{name}{slot}" in native and bias not in native:
+                    current[names.to_current(bias)] = np.zeros(channels, np.float32)
+        if weight == "offset":
+            mean, variance = (
+                names.to_current(name).replace("/beta", f"/{moment}") for moment in names.MOVING
+            )
+            current[mean] = np.zeros_like(array)
+            current[variance] = np.ones_like(array)
+    return current
+
+
+def without_void_biases(native: Mapping[str, Any]) -> Arrays:
+    """Leaves out biases if all are zero and never moved: the model then never had any."""
+    biases = {
+        name
+        for name in native
+        if name.endswith(("/bias", "/bias/Adam", "/bias/Adam_1")) and not name.startswith("/")
+    }
+    if any(np.any(native[name]) for name in biases):
+        return dict(native)
+    return {name: array for name, array in native.items() if name not in biases}
+
+
+def _read(checkpoint: checkpoints.Checkpoint) -> Arrays:
+    reader = tf.train.load_checkpoint(str(checkpoint.prefix))
+    return {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
+
+
+def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[str, Any]:
+    """What a `.pict` tells of its model; it has a generator alone, always of the current form."""
+    separable = any("/separable_conv/" in name for name in native)
+    first = "separable_conv/pointwise_filter" if separable else "conv/filter"
+    try:
+        ngf = native[f"generator/encoder_1/{first}"].shape[3]
+    except KeyError:
+        raise UserError(f"{source} does not hold a generator") from None
+    levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
+    options = {
+        "which_direction": which_direction,
+        "ngf": int(ngf),
+        "separable_conv": separable,
+        "levels": levels,
+        "crop_size": 2**levels,
+        "bias": True,
+    }
+    assert set(options) <= set(MODEL_FIELDS)
+    return options
+
+
+def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:
+    """Writes a checkpoint into a new folder."""
+    if target.exists():
+        raise UserError(f"{target} is there already: remove it, or name another --output")
+    prefix = target / f"model-{step}"
+    unfinished = target / ".unfinished"
+    try:
+        unfinished.mkdir(parents=True)
+        with tf.Graph().as_default(), tf.Session() as session:
+            values = {name: tf.placeholder(array.dtype) for name, array in arrays.items()}
+            write = tf.raw_ops.SaveV2(
+                prefix=str(unfinished / prefix.name),
+                tensor_names=list(values),
+                shape_and_slices=[""] * len(values),
+                tensors=list(values.values()),
+            )
+            session.run(write, {values[name]: array for name, array in arrays.items()})
+        if options is not None:
+            (target / OPTIONS_FILE).write_text(options + "\n", encoding="utf-8")
+        checkpoints.publish(unfinished / prefix.name, prefix)
+        unfinished.rmdir()
+    except (OSError, tf.errors.OpError) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise UserError(f"{target} cannot be written: {str(error).splitlines()[0]}") from None

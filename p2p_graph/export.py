@@ -1,0 +1,126 @@
+"""Export: a trained generator for use without this package, in the reference's form and TF's."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import color, images
+from p2p_graph.checkpoints import Checkpoint
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+from p2p_graph.inputs import Batch, decode
+from p2p_graph.model import translate
+from p2p_graph.translation import configure
+
+_UNFINISHED = ".unfinished"
+_JPEG_QUALITY = 80
+
+
+def export(given: Mapping[str, Any]) -> None:
+    """Writes a checkpoint's generator as a meta graph and as a SavedModel.
+
+    The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: what its
+    clients feed and fetch is named in the collections `inputs` and `outputs`. The SavedModel is in
+    `saved_model/`.
+
+    Raises:
+      UserError: something that a person can mend; what was there before is as it was.
+    """
+    config, checkpoint = configure(given, "export")
+    folder = Path(config.output_dir or checkpoint.folder / "export")
+    unfinished = folder / _UNFINISHED
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        _write_meta_graph(config, checkpoint, unfinished)
+        _write_saved_model(config, checkpoint, unfinished / "saved_model")
+        shutil.rmtree(folder / "saved_model", ignore_errors=True)
+        for path in unfinished.iterdir():
+            path.replace(folder / path.name)
+        config.replace(output_dir=str(folder)).save(folder)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
+    print(f"wrote {folder}/export.meta and {folder}/saved_model")
+
+
+def _write_meta_graph(config: Config, checkpoint: Checkpoint, folder: Path) -> None:
+    with tf.Graph().as_default(), tf.Session() as session:
+        encoded = tf.placeholder(tf.string, [1], "input")
+        key = tf.placeholder(tf.string, [1], "key")
+        pictures = _decoded(tf.decode_base64(encoded), config)
+        output = tf.encode_base64(_encoded(_translated(pictures, config), config))
+        names = {"key": key.name, "input": encoded.name}
+        tf.add_to_collection("inputs", json.dumps(names))
+        names = {"key": tf.identity(key).name, "output": output.name}
+        tf.add_to_collection("outputs", json.dumps(names))
+
+        checkpoint.restorer(tf.trainable_variables()).restore(session, str(checkpoint.prefix))
+        saver = tf.train.Saver()
+        saver.export_meta_graph(str(folder / "export.meta"), clear_devices=True)
+        saver.save(session, str(folder / "export"), write_meta_graph=False)
+
+
+def _write_saved_model(config: Config, checkpoint: Checkpoint, folder: Path) -> None:
+    with tf.Graph().as_default(), tf.Session() as session:
+        pictures = tf.placeholder(tf.float32, [None, None, None, 3], "pictures")
+        translated = _translated(_values(pictures, config), config)
+        encoded = tf.placeholder(tf.string, [None], "encoded")
+        shown = _encoded(_translated(_decoded(encoded, config), config), config)
+        checkpoint.restorer(tf.trainable_variables()).restore(session, str(checkpoint.prefix))
+        signature = tf.saved_model.predict_signature_def
+        builder = tf.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session,
+            [tf.saved_model.tag_constants.SERVING],
+            {
+                "serving_default": signature({"pictures": pictures}, {"outputs": translated}),
+                "encoded": signature({"encoded": encoded}, {"outputs": shown}),
+            },
+            clear_devices=True,
+        )
+        builder.save()
+
+
+def _values(rgb: tf.Tensor, config: Config) -> tf.Tensor:
+    """From float32 RGB [..., 3] in [0, 1] to what is translated, RGB or Lab, in [-1, 1]."""
+    return color.split_lab(rgb) if config.lab_colorization else rgb * 2 - 1
+
+
+def _decoded(encoded: tf.Tensor, config: Config) -> tf.Tensor:
+    """Decodes and scales files' contents, string [N], to [N, crop_size, crop_size, 3] values."""
+    size = [config.crop_size, config.crop_size]
+
+    def picture(contents: tf.Tensor) -> tf.Tensor:
+        values = _values(decode(contents), config)
+        return tf.image.resize_images(values, size, tf.image.ResizeMethod.AREA)
+
+    return tf.map_fn(picture, encoded, fn_output_signature=tf.TensorSpec([*size, 3], tf.float32))
+
+
+def _translated(pictures: tf.Tensor, config: Config) -> tf.Tensor:
+    """Translates values [N, H, W, 3], RGB or Lab in [-1, 1], to float32 [N, H, W, C] in [0, 1]."""
+    inputs, targets = pictures, None
+    if config.lab_colorization:
+        brightness, colors = tf.split(pictures, [1, 2], axis=3)
+        a_to_b = config.which_direction == "AtoB"
+        inputs, targets = (brightness, colors) if a_to_b else (colors, brightness)
+    batch = Batch(None, inputs, targets)
+    return images.to_rgb(batch, translate(inputs, config), config)["outputs"]
+
+
+def _encoded(pictures: tf.Tensor, config: Config) -> tf.Tensor:
+    """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""
+    as_bytes = tf.image.convert_image_dtype(pictures, tf.uint8, saturate=True)
+
+    def encode(picture: tf.Tensor) -> tf.Tensor:
+        if config.output_filetype == "png":
+            return tf.image.encode_png(picture)
+        return tf.image.encode_jpeg(picture, quality=_JPEG_QUALITY)
+
+    return tf.map_fn(encode, as_bytes, fn_output_signature=tf.string)
