@@ -16,7 +16,7 @@ $(VENV)/.installed: setup.py constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/python data/make_facades.py --output_dir demo/facades --train 200 --test 12 --size 128
 	$(BIN)/python tools/train.py --input_dir demo/facades/train --output_dir demo/run --crop_size 128 \
-	  --ngf 32 --ndf 32 --max_steps 500 --display_freq 250
+	  --ngf 32 --ndf 32 --max_steps 1000
 	$(BIN)/python tools/test.py --input_dir demo/facades/test --checkpoint demo/run --output_dir demo/result
 	@echo "Open $(CURDIR)/demo/result/index.html"
 

@@ -254,13 +254,15 @@ class WritePictures(StepHook):
         self,
         paths: tf.Tensor,
         pictures: Mapping[str, tf.Tensor],
-        folder: Path,
+        names: Mapping[str, str],
         config: Config,
         last: int,
     ) -> None:
         super().__init__(config.display_freq, last)
+        assert config.output_dir is not None
+        self._names = names  # by path
         self._fetches = {"paths": paths, "pictures": dict(pictures)}
-        self._folder = folder
+        self._folder = Path(config.output_dir)
         self._facts = {"data": config.input_dir, "direction": config.which_direction}
 
     def begin_at(self, step: int) -> None:
@@ -277,7 +279,7 @@ class WritePictures(StepHook):
         """Writes the pictures and the page."""
         (self._folder / "images").mkdir(exist_ok=True)
         for i, path in enumerate(values.results["paths"]):
-            name = Path(path.decode()).name
+            name = self._names[path.decode()]
             for kind, pictures in values.results["pictures"].items():
                 target = self._folder / "images" / f"{step:08d}-{name}-{kind}.png"
                 images.save_png(target, pictures[i])

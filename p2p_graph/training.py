@@ -14,7 +14,7 @@ from p2p_graph import checkpoints, devices, hooks, images, recipes
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
 from p2p_graph.errors import UserError
-from p2p_graph.files import Picture, usable_pictures
+from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import TrainingInputs
 from p2p_graph.model import build_step, make_optimizers
 
@@ -162,6 +162,8 @@ def _run(
 
         with tf.name_scope("display"):
             shown = images.to_bytes(images.to_rgb(inputs.batch, model.outputs, config), config)
+        paths = [picture.path for picture in pictures]
+        names = dict(zip(map(str, paths), output_names(paths), strict=True))
         writer = None
         if config.summary_freq or config.trace_freq:
             writer = tf.summary.FileWriter(str(folder), graph)
@@ -172,7 +174,7 @@ def _run(
             hooks.CheckLosses(model, inputs.batch.paths, last),
             recording,
             hooks.ShowProgress(model, config, steps_per_epoch, last),
-            hooks.WritePictures(inputs.batch.paths, shown, folder, config, last),
+            hooks.WritePictures(inputs.batch.paths, shown, names, config, last),
             saving,
             stopping,
         ]

@@ -1,31 +1,24 @@
-"""Downloads a public pix2pix data set and extracts it; run again, it resumes.
+#!/usr/bin/env python3
+"""Downloads one of the paper's data sets and extracts it; run again, it resumes.
 
-Example: python tools/download_dataset.py facades --output_dir data
+python tools/download_dataset.py facades --output_dir data
 """
 
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from p2p_graph import flags
 from p2p_graph.download import NAMES, URL_PREFIX, get_dataset
-from p2p_graph.errors import UserError
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Prints `message` and exits with code 2."""
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
-
-
-def main() -> int:
-    """Runs the tool; returns the exit code."""
-    parser = _Parser(description="Downloads a pix2pix data set and extracts it.")
+def main(argv: Sequence[str]) -> int:
+    """Parses the flags, downloads, and returns the exit code."""
+    parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
         "--output_dir", type=Path, default=Path(), help="the folder NAME is made in (default: .)"
@@ -37,17 +30,11 @@ def main() -> int:
         help="the archive is URL_PREFIX/NAME.tar.gz (default: %(default)s)",
     )
     parser.add_argument("--keep_archive", action="store_true", help="do not delete NAME.tar.gz")
-    args = parser.parse_args()
+    options = parser.parse_args(argv)
     try:
-        folder = get_dataset(args.name, args.output_dir, args.url, args.keep_archive)
-    except UserError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        folder = get_dataset(options.name, options.output_dir, options.url, options.keep_archive)
     except KeyboardInterrupt:
-        print(
-            f"{parser.prog}: stopped; what has come is kept: run the same command again to go on",
-            file=sys.stderr,
-        )
+        print("stopped; run the same command again to go on from what has come", file=sys.stderr)
         return 130
     print(f"the data is in {folder}")
     print(f"next: python tools/train.py --input_dir {shlex.quote(str(folder / 'train'))}")
@@ -55,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    flags.run(main)

@@ -601,7 +601,7 @@ def test_tool_interrupted(site, tmp_path):
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert re.fullmatch(r"download_dataset.py: stopped; .* run the same command again .*\n", err)
+    assert re.fullmatch(r"stopped; run the same command again .*\n", err)
     part = (tmp_path / "facades.tar.gz.part").stat().st_size
     assert 0 < part <= 100_000
     site.release.set()
