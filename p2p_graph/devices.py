@@ -1,6 +1,7 @@
 """Where the graph runs: on a GPU where there is one, else on the CPU."""
 
 import os
+import sys
 
 import tensorflow.compat.v1 as tf
 
@@ -33,3 +34,13 @@ def choose(device: str) -> tuple[str, tf.ConfigProto]:
     config.gpu_options.allow_growth = True
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
     return f"GPU, {name}", config
+
+
+def peak_memory() -> str:
+    """The most memory that this process has taken, in GB, where the system tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "not known"
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.2f} GB"

@@ -94,11 +94,21 @@ def quiet_import() -> Iterator[None]:
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
-    """Runs a program: what a person can mend becomes one line on stderr and exit code 2."""
+    """Runs a program: what a person can mend becomes one line on stderr and exit code 2.
+
+    That is what the program says itself, and a full disk or a file that cannot be had.
+    """
+    program = sys.argv[0].rpartition("/")[2]
     try:
         code = main(sys.argv[1:])
     except UserError as error:
-        print(f"{sys.argv[0].rpartition('/')[2]}: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
+        code = 2
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{program}: {where}{os.strerror(error.errno)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

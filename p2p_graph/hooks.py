@@ -9,7 +9,7 @@ import time
 import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TextIO
 
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
@@ -57,6 +57,9 @@ class StepHook(tf.train.SessionRunHook):
     def begin_at(self, step: int) -> None:
         """Called once, before the first step, with the number of steps that were done before."""
 
+    def close(self) -> None:
+        """Gives back what it holds; called once, however the run ended."""
+
     def request(self) -> tf.train.SessionRunArgs:
         """What to fetch."""
         raise NotImplementedError
@@ -101,6 +104,7 @@ class RecordLosses(StepHook):
         super().__init__(1, last)
         self._losses = model.losses
         self._path = folder / LOSSES_FILE
+        self._file: TextIO | None = None
         self._steps_per_epoch = steps_per_epoch
 
     def begin_at(self, step: int) -> None:
@@ -122,15 +126,18 @@ class RecordLosses(StepHook):
         """Writes a line; floats keep all of float32's digits."""
         record = {"step": step, "epoch": math.ceil(step / self._steps_per_epoch)}
         record |= {name: float(loss) for name, loss in values.results._asdict().items()}
+        assert self._file
         self._file.write(json.dumps(record) + "\n")
 
     def flush(self) -> None:
         """Makes sure that what was recorded so far is on disk."""
+        assert self._file
         self._file.flush()
 
-    def end(self, session: tf.Session) -> None:
+    def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        if self._file:
+            self._file.close()
 
 
 class ShowProgress(StepHook):
@@ -139,6 +146,7 @@ class ShowProgress(StepHook):
     def __init__(self, model: Model, config: Config, steps_per_epoch: int, last: int) -> None:
         self._on_terminal = sys.stderr.isatty() and config.progress_freq > 0
         super().__init__(1 if self._on_terminal else config.progress_freq, last)
+        self._bar: tqdm[NoReturn] | None = None
         self._averages = model.averages
         self._batch_size = config.batch_size
         self._steps_per_epoch = steps_per_epoch
@@ -158,7 +166,7 @@ class ShowProgress(StepHook):
         """Shows epoch, rate, time left and losses."""
         losses = debiased(values.results, step)
         epoch = math.ceil(step / self._steps_per_epoch)
-        if self._on_terminal:
+        if self._bar:
             shown = " ".join(f"{name} {loss:.3f}" for name, loss in losses._asdict().items())
             self._bar.set_description(f"epoch {epoch}", refresh=False)
             self._bar.set_postfix_str(shown, refresh=False)
@@ -174,9 +182,9 @@ class ShowProgress(StepHook):
             print(name, f"{loss:.6f}")
         sys.stdout.flush()
 
-    def end(self, session: tf.Session) -> None:
+    def close(self) -> None:
         """Leaves the bar as it stands."""
-        if self._on_terminal:
+        if self._bar:
             self._bar.close()
 
 
@@ -356,6 +364,7 @@ class StopOnSignal(StepHook):
     def __init__(self, saving: SaveCheckpoints, last: int) -> None:
         super().__init__(1, last)
         self._saving = saving
+        self._before: dict[signal.Signals, Any] = {}
         self.received: signal.Signals | None = None
 
     def begin(self) -> None:
@@ -383,7 +392,7 @@ class StopOnSignal(StepHook):
         if self.received:
             run_context.request_stop()
 
-    def end(self, session: tf.Session) -> None:
+    def close(self) -> None:
         """Gives the signals back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)

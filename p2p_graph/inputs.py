@@ -61,7 +61,10 @@ class TrainingInputs:
                 lambda position: self._example(files, position, len(pictures), config), _PARALLEL
             )
             batches = examples.batch(config.batch_size, drop_remainder=True).prefetch(2)
-            self._iterator = tf.data.make_initializable_iterator(batches)
+            options = tf.data.Options()
+            # Rewriting the graph of a data set copies what it captures, here all kept pictures.
+            options.experimental_optimization.apply_default_optimizations = False
+            self._iterator = tf.data.make_initializable_iterator(batches.with_options(options))
             self.batch = Batch(*self._iterator.get_next())
             self._batch_size = config.batch_size
 

@@ -1,7 +1,6 @@
 """Training: the only loop over a session that changes weights."""
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -203,13 +202,15 @@ def _run(
         except tf.errors.OpError as error:
             raise _as_user_error(error) from error
         finally:
+            for hook in watching:
+                hook.close()
             if writer:
                 writer.close()
 
     seconds = time.monotonic() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # it is in kilobytes
     rate = (step - done) * config.batch_size / seconds
-    print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {peak:.2f} GB")
+    memory = devices.peak_memory()
+    print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
     if stopping.received and step < last:
         print(f"stopped by {stopping.received.name} after step {step} of {last}; it is saved")
         print("the same command goes on from there")

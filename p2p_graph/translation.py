@@ -102,7 +102,7 @@ def test(given: Mapping[str, Any]) -> None:
             "size": f"{config.crop_size} pixels",
             "dropout": f"{config.dropout}, seed {config.seed}",
         },
-        ("name", *(kind[:-1] for kind in shown)),
+        ("name", *(kind[:-1] for kind in fetches[1])),
         rows,
     )
     print(f"{len(rows)} pictures in {seconds:.1f} s, {seconds / len(rows):.3f} s a picture")
