@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow.compat.v1 as tf
@@ -13,6 +13,8 @@ from p2p_graph.errors import UserError
 
 _SHOWN = 3
 _UNFINISHED = ".unfinished"
+# What TensorFlow raises on a damaged checkpoint depends on where it is damaged.
+_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,11 @@ class Checkpoint:
         """How many steps it was trained; 0 if it does not say."""
         if "global_step" not in self.stored:
             return 0
-        return int(tf.train.load_checkpoint(str(self.prefix)).get_tensor("global_step"))
+        reader = tf.train.load_checkpoint(str(self.prefix))
+        try:
+            return int(reader.get_tensor("global_step"))
+        except _READ_ERRORS as error:
+            raise _unreadable(self.prefix, error) from None
 
     def check(self, variables: Iterable[tf.Variable]) -> None:
         """Checks that it holds these variables.
@@ -67,15 +73,27 @@ class Checkpoint:
         if wrong:
             raise UserError(f"checkpoint {self.prefix} is of another size: {_some(wrong)}")
 
-    def restorer(self, variables: Iterable[tf.Variable]) -> tf.train.Saver:
-        """Builds what restores these variables: call its `restore(session, str(prefix))`.
+    def restorer(self, variables: Iterable[tf.Variable]) -> Callable[[tf.Session], None]:
+        """Builds what restores these variables in a session.
 
         Raises:
-          UserError: as `check`.
+          UserError: as `check`; when it is called, the checkpoint is damaged.
         """
         variables = list(variables)
         self.check(variables)
-        return tf.train.Saver({self.stored[variable.op.name]: variable for variable in variables})
+        saver = tf.train.Saver({self.stored[v.op.name]: v for v in variables})
+
+        def restore(session: tf.Session) -> None:
+            try:
+                saver.restore(session, str(self.prefix))
+            except _READ_ERRORS as error:
+                raise _unreadable(self.prefix, error) from None
+
+        return restore
+
+
+def _unreadable(prefix: Path, error: Exception) -> UserError:
+    return UserError(f"checkpoint {prefix} cannot be read: {str(error).splitlines()[0]}")
 
 
 def _some(items: Sequence[str]) -> str:
@@ -94,9 +112,8 @@ def find(folder: Path) -> Checkpoint | None:
         return None
     try:
         found = tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint {prefix} cannot be read: {reason}") from None
+    except _READ_ERRORS as error:
+        raise _unreadable(prefix, error) from None
     stored = {names.to_native(name): name for name in found if not names.is_moving(name)}
     return Checkpoint(prefix, stored, {name: found[old] for name, old in stored.items()})
 

@@ -131,7 +131,10 @@ class Config:
         False, "model", "separable convolutions in the generator", tools=("train", "test")
     )
     levels: int | None = _option(
-        None, "model", "depth of the U-Net (as often as crop_size halves evenly: 8 for 256)"
+        None,
+        "model",
+        "depth of the U-Net (as often as crop_size halves evenly: 8 for 256)",
+        least=2,
     )
     bias: bool = _option(
         False, "model", "a bias on every convolution, as the reference has since December 2017"
@@ -256,7 +259,9 @@ def _check_value(field: "dataclasses.Field[Any]", value: Any) -> None:
     allowed = (*kinds, int) if float in kinds else kinds
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
-        raise UserError(f"{field.name} must be of type {wanted}, not {json.dumps(value)}")
+        raise UserError(
+            f"{field.name} must be of type {wanted}, not {json.dumps(value, default=str)}"
+        )
     choices, least = field.metadata["choices"], field.metadata["least"]
     if choices and value not in choices:
         raise UserError(f"{field.name} must be one of {', '.join(choices)}, not {value!r}")

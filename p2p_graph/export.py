@@ -60,7 +60,7 @@ def _write_meta_graph(config: Config, checkpoint: Checkpoint, folder: Path) -> N
         names = {"key": tf.identity(key).name, "output": output.name}
         tf.add_to_collection("outputs", json.dumps(names))
 
-        checkpoint.restorer(tf.trainable_variables()).restore(session, str(checkpoint.prefix))
+        checkpoint.restorer(tf.trainable_variables())(session)
         saver = tf.train.Saver()
         saver.export_meta_graph(str(folder / "export.meta"), clear_devices=True)
         saver.save(session, str(folder / "export"), write_meta_graph=False)
@@ -72,7 +72,7 @@ def _write_saved_model(config: Config, checkpoint: Checkpoint, folder: Path) -> 
         translated = _translated(_values(pictures, config), config)
         encoded = tf.placeholder(tf.string, [None], "encoded")
         shown = _encoded(_translated(_decoded(encoded, config), config), config)
-        checkpoint.restorer(tf.trainable_variables()).restore(session, str(checkpoint.prefix))
+        checkpoint.restorer(tf.trainable_variables())(session)
         signature = tf.saved_model.predict_signature_def
         builder = tf.saved_model.Builder(str(folder))
         builder.add_meta_graph_and_variables(

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from p2p_graph.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
+# How the last part of a whole file begins and ends: a JPEG's last scan, a PNG's pixels.
+_ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IDAT", b"IEND\xaeB`\x82")}
 _MANY = 5000  # above it, the check takes long enough to show its progress
 
 
@@ -57,7 +60,9 @@ def find_pictures(folder: Path) -> list[Path]:
 def output_names(paths: Sequence[Path]) -> list[str]:
     """Names what is made of each picture: its stem, or its whole name where stems are equal."""
     stems = collections.Counter(path.stem for path in paths)
-    return [path.stem if stems[path.stem] == 1 else path.name for path in paths]
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
+    # A stem may be another picture's whole name: a.png.jpg beside a.png and a.jpg.
+    return names if len(set(names)) == len(names) else [path.name for path in paths]
 
 
 def usable_pictures(folder: Path, *, pairs: bool, skip_bad: bool) -> list[Picture]:
@@ -95,27 +100,29 @@ def usable_pictures(folder: Path, *, pairs: bool, skip_bad: bool) -> list[Pictur
 def _check(path: Path, pairs: bool) -> Picture | str:
     """Decodes a picture; says what is wrong with it, if anything."""
     try:
-        with Image.open(path) as image:
-            if image.format not in ("JPEG", "MPO", "PNG"):
-                return f"is {image.format}, neither JPEG nor PNG"
-            deep = image.mode.startswith(("I", "F")) or _has_16_bits(path)
+        contents = path.read_bytes()
+        with Image.open(io.BytesIO(contents)) as image:
+            kind = "JPEG" if image.format == "MPO" else image.format
             width, height = image.size
+            if kind == "PNG":
+                # Pillow does not look at every checksum when it decodes.
+                with Image.open(io.BytesIO(contents)) as again:
+                    again.verify()
             # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
             image.draft(None, (1, 1))
             image.load()
     except UnidentifiedImageError:
-        return "is empty" if path.stat().st_size == 0 else "is not a picture"
+        return "is not a picture" if contents else "is empty"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"cannot be decoded: {error}"
+    if kind not in _ENDS:
+        return f"is {kind}, neither JPEG nor PNG"
+    last_part, end = _ENDS[kind]
+    if contents.rfind(end) < contents.rfind(last_part):
+        return "cannot be decoded: it is cut off"
     if pairs and width < 2:
         return f"is {width} pixel wide, too narrow for two halves"
     if pairs and width % 2:
         return f"is {width} pixels wide: two equal halves need an even width"
-    return Picture(path, width, height, deep)
-
-
-def _has_16_bits(path: Path) -> bool:
-    """Whether a PNG has 16 bits a channel, which Pillow does not tell for colour."""
-    with path.open("rb") as file:
-        header = file.read(26)
-    return header.startswith(b"\x89PNG") and header[24] == 16
+    # Pillow does not tell how deep the colours of a PNG are; its 25th byte does.
+    return Picture(path, width, height, deep=kind == "PNG" and contents[24] == 16)

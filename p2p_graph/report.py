@@ -5,6 +5,7 @@ import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+_PICTURES = ("input", "output", "target")
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
 table { border-collapse: collapse; }
@@ -30,7 +31,7 @@ def write_index(
       title: the page's heading.
       facts: what the pictures were made with, shown above them.
       columns: the table's headings.
-      rows: its cells; one that ends in .png is shown as the picture of that name in `images/`.
+      rows: its cells; under `input`, `output` and `target` stand pictures' names in `images/`.
 
     Returns:
       The page's path.
@@ -49,7 +50,11 @@ def write_index(
         "</tr></thead><tbody>",
     ]
     for row in rows:
-        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in row)
+        shown = (
+            _picture(cell) if column in _PICTURES else _text(cell)
+            for column, cell in zip(columns, row, strict=False)
+        )
+        cells = "".join(f"<td>{cell}</td>" for cell in shown)
         lines.append(f"<tr>{cells}</tr>")
     lines.append("</tbody></table></body></html>")
     path = folder / "index.html"
@@ -63,8 +68,6 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _cell(cell: str) -> str:
-    if not cell.endswith(".png"):
-        return _text(cell)
-    source = html.escape(urllib.parse.quote(f"images/{cell}"))
-    return f'<img src="{source}" alt="{_text(cell)}" loading="lazy">'
+def _picture(name: str) -> str:
+    source = html.escape(urllib.parse.quote(f"images/{name}"))
+    return f'<img src="{source}" alt="{_text(name)}" loading="lazy">'

@@ -150,13 +150,13 @@ def _run(
         model = build_step(inputs.batch, config, make_optimizers(config))
 
         variables = tf.global_variables()
-        restorer = source.restorer(variables) if source else None
+        restore = source.restorer(variables) if source else None
         saver = tf.train.Saver(variables)
         done = source.step() if source else 0
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
-            if restorer and source:
-                restorer.restore(session, str(source.prefix))
+            if restore:
+                restore(session)
             inputs.start(session, done)
 
         with tf.name_scope("display"):

@@ -119,8 +119,7 @@ def _build(
     outputs = translate(inputs, config)
     batch = Batch(indices, inputs, targets[0] if targets else None)
     shown = images.to_bytes(images.to_rgb(batch, outputs, config), config)
-    restorer = checkpoint.restorer(tf.trainable_variables())
-    restorer.restore(session, str(checkpoint.prefix))
+    checkpoint.restorer(tf.trainable_variables())(session)
     session.run(iterator.initializer)
     return indices, shown
 
