@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph import checkpoints, devices, hooks, images, recipes
+from p2p_graph import checkpoints, devices, displays, hooks, images, recipes
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
 from p2p_graph.errors import UserError
@@ -173,15 +173,15 @@ def _run(
             hooks.CheckLosses(model, inputs.batch.paths, last),
             recording,
             hooks.ShowProgress(model, config, steps_per_epoch, last),
-            hooks.WritePictures(inputs.batch.paths, shown, names, config, last),
+            displays.WritePictures(inputs.batch.paths, shown, names, config, last),
             saving,
             stopping,
         ]
         if writer and config.summary_freq:
             every = config.summary_freq
-            watching.insert(2, hooks.WriteSummaries(model, shown, writer, every, last))
+            watching.insert(2, displays.WriteSummaries(model, shown, writer, every, last))
         if writer and config.trace_freq:
-            watching.insert(2, hooks.WriteTraces(writer, config.trace_freq, last))
+            watching.insert(2, displays.WriteTraces(writer, config.trace_freq, last))
 
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()

@@ -9,7 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph import color, hooks, images
+from p2p_graph import color, displays, images
 from p2p_graph.config import Config
 from p2p_graph.files import output_names
 from p2p_graph.inputs import Batch
@@ -306,7 +306,7 @@ def test_page_that_fails_leaves_the_one_before(tmp_path):
 def test_every_picture_on_the_page_of_training_is_there(tmp_path, rng, files):
     names = dict(zip(files, output_names([tmp_path / file for file in files]), strict=True))
     config = Config(input_dir="pairs", output_dir=str(tmp_path), display_freq=5)
-    hook = hooks.WritePictures(None, {}, names, config, 10)
+    hook = displays.WritePictures(None, {}, names, config, 10)
     pictures = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in images.KINDS}
     results = {"paths": [file.encode() for file in files], "pictures": pictures}
     for step in (5, 10):

@@ -14,6 +14,7 @@ ORDER = [
     "errors", "config", "recipes", "flags", "files", "names", "download",
     "color", "inputs", "ops", "generators", "discriminators", "losses", "model",
     "checkpoints", "pict", "conversion", "devices", "images", "report", "hooks",
+    "displays",
     "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = ("config", "recipes", "flags", "files", "names", "errors", "download")

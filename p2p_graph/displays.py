@@ -1,0 +1,135 @@
+"""What a training run shows: TensorBoard events, and a page of pictures."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph import images, report
+from p2p_graph.config import Config
+from p2p_graph.hooks import StepHook, debiased
+from p2p_graph.model import Model
+
+
+class WriteSummaries(StepHook):
+    """TensorBoard events under the reference's tags: losses, pictures, weights and gradients."""
+
+    def __init__(
+        self,
+        model: Model,
+        pictures: Mapping[str, tf.Tensor],
+        writer: tf.summary.FileWriter,
+        every: int,
+        last: int,
+    ) -> None:
+        super().__init__(every, last)
+        self._writer = writer
+        for kind, picture in pictures.items():
+            with tf.name_scope(f"{kind}_summary"):
+                tf.summary.image(kind, picture)
+        for name in ("predict_real", "predict_fake"):
+            with tf.name_scope(f"{name}_summary"):
+                tf.summary.image(name, tf.image.convert_image_dtype(getattr(model, name), tf.uint8))
+        for gradient, variable in model.gradients:
+            tf.summary.histogram(f"{variable.op.name}/values", variable)
+            tf.summary.histogram(f"{variable.op.name}/gradients", gradient)
+        self._fetches = {
+            "summary": tf.summary.merge_all(),
+            "averages": model.averages,
+            "losses": model.losses,
+        }
+
+    def begin_at(self, step: int) -> None:
+        """Tells TensorBoard to forget what a run wrote after the checkpoint it goes on from."""
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """The merged summary and the losses."""
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes them; scalars get their tags here, so that no scope makes one `..._1`."""
+        self._writer.add_summary(values.results["summary"], step)
+        tags = ("discriminator_loss", "generator_loss_GAN", "generator_loss_L1")
+        averaged = debiased(values.results["averages"], step)
+        for tag, average, loss in zip(tags, averaged, values.results["losses"], strict=True):
+            for name, value in ((tag, average), (f"{tag}_not_averaged", float(loss))):
+                self._writer.add_summary(
+                    tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)]), step
+                )
+        self._writer.flush()
+
+
+class WriteTraces(StepHook):
+    """Traces a step's execution for TensorBoard's profile of the graph."""
+
+    def __init__(self, writer: tf.summary.FileWriter, every: int, last: int) -> None:
+        super().__init__(every, last)
+        self._writer = writer
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Nothing but a full trace of what runs anyway."""
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+        return tf.train.SessionRunArgs([], options=options)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes the trace."""
+        self._writer.add_run_metadata(values.run_metadata, f"step_{step}")
+        self._writer.flush()
+
+
+class WritePictures(StepHook):
+    """Training pictures in `images/`, and a page of all of them, the newest last."""
+
+    def __init__(
+        self,
+        paths: tf.Tensor,
+        pictures: Mapping[str, tf.Tensor],
+        names: Mapping[str, str],
+        config: Config,
+        last: int,
+    ) -> None:
+        super().__init__(config.display_freq, last)
+        assert config.output_dir is not None
+        self._names = names  # by path
+        self._fetches = {"paths": paths, "pictures": dict(pictures)}
+        self._folder = Path(config.output_dir)
+        self._facts = {"data": config.input_dir, "direction": config.which_direction}
+
+    def begin_at(self, step: int) -> None:
+        """Removes pictures of steps after the checkpoint."""
+        for path in self._drawn():
+            if int(path.name[:8]) > step:
+                path.unlink()
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """Inputs, outputs and targets as bytes."""
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes the pictures and the page."""
+        (self._folder / "images").mkdir(exist_ok=True)
+        for i, path in enumerate(values.results["paths"]):
+            name = self._names[path.decode()]
+            for kind, pictures in values.results["pictures"].items():
+                target = self._folder / "images" / f"{step:08d}-{name}-{kind}.png"
+                images.save_png(target, pictures[i])
+        kinds = images.KINDS
+        sets = sorted({path.name.rpartition("-")[0] for path in self._drawn()})
+        report.write_index(
+            self._folder,
+            "Pictures while training",
+            self._facts,
+            ("step", "name", *(kind[:-1] for kind in kinds)),
+            [
+                (str(int(name[:8])), name[9:], *(f"{name}-{kind}.png" for kind in kinds))
+                for name in sets
+            ],
+        )
+
+    def _drawn(self) -> Iterable[Path]:
+        pattern = re.compile(r"\d{8}-.*-(inputs|outputs|targets)\.png")
+        drawn = (self._folder / "images").glob("*.png")
+        return [path for path in drawn if pattern.fullmatch(path.name)]
