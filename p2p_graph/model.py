@@ -136,6 +136,12 @@ def _update(
     """
     variables = tf.trainable_variables(f"{network}/")
     gradients = tf.gradients(loss, variables)
+    if not late:
+        # A weight moves when the backward pass is past it, at the gradient of the weight before it:
+        # its old value is then no longer held, and Adam need not copy it.
+        for i in range(len(variables) - 1, 0, -1):
+            with tf.control_dependencies([gradients[i - 1]]):
+                gradients[i] = tf.identity(gradients[i])
     pairs = list(zip(gradients, variables, strict=True))
     with tf.control_dependencies(gradients if late else []):
         return optimizer.apply_gradients(pairs), pairs
