@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -46,6 +45,7 @@ FREE_FIELDS = (
     "inputs_only",
 )
 TOOLS = ("train", "test", "export")
+_LARGEST_FLOAT = 3.4e38  # float32
 
 
 def _option(
@@ -201,7 +201,7 @@ class Config:
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
         if self.levels is None:
-            object.__setattr__(self, "levels", _halvings(self.crop_size))
+            object.__setattr__(self, "levels", self._derived_levels())
         if self.scale_size is None:
             object.__setattr__(self, "scale_size", round(self.crop_size * 286 / 256))
         self._check_sizes()
@@ -214,14 +214,19 @@ class Config:
         if self.seed >= 2**31:
             raise UserError(f"seed must be under 2^31, not {self.seed}")
 
+    def _derived_levels(self) -> int:
+        levels = _halvings(self.crop_size)
+        if levels < 4:
+            nearest = 16 * max(1, round(self.crop_size / 16))
+            raise UserError(
+                "crop_size must be a multiple of 16, unless levels is given: "
+                f"{self.crop_size} is not, try {nearest}"
+            )
+        return levels
+
     def _check_sizes(self) -> None:
         assert self.levels is not None
         assert self.scale_size is not None
-        if self.levels < 2:
-            nearest = max(4, 4 * round(self.crop_size / 4))
-            raise UserError(
-                f"crop_size must be a multiple of 4: {self.crop_size} is not, try {nearest}"
-            )
         multiple = 2**self.levels
         if self.crop_size % multiple:
             nearest = multiple * max(1, round(self.crop_size / multiple))
@@ -265,7 +270,7 @@ def _check_value(field: "dataclasses.Field[Any]", value: Any) -> None:
     choices, least = field.metadata["choices"], field.metadata["least"]
     if choices and value not in choices:
         raise UserError(f"{field.name} must be one of {', '.join(choices)}, not {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not abs(value) <= _LARGEST_FLOAT:
         raise UserError(f"{field.name} must be a finite number, not {value}")
     if least is not None and value < least:
         raise UserError(f"{field.name} must be at least {least}, not {value}")

@@ -59,6 +59,8 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
     Raises:
       UserError: the source cannot be read, the form cannot hold it, or the target is there.
     """
+    if target.exists():
+        raise UserError(f"{target} is there already: remove it, or name another --output")
     if source.suffix == ".pict":
         native = {names.to_native(n): a for n, a in pict.read(source).items()}
         native = {name: array for name, array in native.items() if names.is_weight(name)}
@@ -74,7 +76,6 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
         weights = {name: array for name, array in native.items() if names.is_weight(name)}
         generator = {name: a for name, a in to_current(weights).items() if name[0] == "g"}
         kept = {name: array for name, array in generator.items() if not names.is_moving(name)}
-        target.parent.mkdir(parents=True, exist_ok=True)
         pict.write(target, kept)
     elif form == "current":
         if (config.crop_size, config.levels) != (256, 8):
@@ -157,8 +158,6 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
 
 def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:
     """Writes a checkpoint into a new folder."""
-    if target.exists():
-        raise UserError(f"{target} is there already: remove it, or name another --output")
     prefix = target / f"model-{step}"
     unfinished = target / ".unfinished"
     try:

@@ -7,8 +7,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.errors import UserError
 
-# Notes on deprecation are for us, not for who runs a tool.
-tf.logging.set_verbosity(tf.logging.ERROR)
+# Notes on deprecation are for us, not for who runs a tool, and errors are raised besides.
+tf.logging.set_verbosity(tf.logging.FATAL)
 
 
 def choose(device: str) -> tuple[str, tf.ConfigProto]:

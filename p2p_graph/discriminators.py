@@ -45,6 +45,18 @@ def smallest_size(layers: Sequence[Patch]) -> int:
     return size
 
 
+def check_size(layers: Sequence[Patch], size: int) -> None:
+    """Checks that pictures of some side, in pixels, hold a patch.
+
+    Raises:
+      UserError: they are too small.
+    """
+    if output_size(size, layers) < 1:
+        raise UserError(
+            f"crop_size must be at least {smallest_size(layers)} for this discriminator, not {size}"
+        )
+
+
 def discriminator(
     inputs: tf.Tensor, targets: tf.Tensor, layers: Sequence[Patch], *, bias: bool = False
 ) -> tf.Tensor:
@@ -65,11 +77,7 @@ def discriminator(
     Raises:
       UserError: the picture is smaller than one patch.
     """
-    side = min(inputs.shape.as_list()[1:3])
-    if output_size(side, layers) < 1:
-        raise UserError(
-            f"crop_size must be at least {smallest_size(layers)} for this discriminator, not {side}"
-        )
+    check_size(layers, min(inputs.shape.as_list()[1:3]))
     x = tf.concat([inputs, targets], axis=3)
     last = len(layers)
     # layer_1: [N, 256, 256, C_in + C_out] => [N, 128, 128, ndf], and on to layer_5: [N, 30, 30, 1]

@@ -1,6 +1,8 @@
 """What a training run shows: TensorBoard events, and a page of pictures."""
 
+import contextlib
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,44 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import images, report
 from p2p_graph.config import Config
+from p2p_graph.errors import UserError
 from p2p_graph.hooks import StepHook, debiased
 from p2p_graph.model import Model
+
+_THREAD = "EventLoggerThread"  # TensorFlow's name of it
+
+
+def event_writer(folder: Path, graph: tf.Graph) -> tf.summary.FileWriter:
+    """Makes what writes TensorBoard events into a run's folder, the graph first.
+
+    It has a thread, whose errors reach `flush` as well: here they need no second telling.
+    """
+    threading.excepthook = _tell_others
+    return tf.summary.FileWriter(str(folder), graph)
+
+
+def _tell_others(failure: threading.ExceptHookArgs) -> None:
+    if failure.thread is None or failure.thread.name != _THREAD:
+        threading.__excepthook__(failure)
+
+
+def flush(writer: tf.summary.FileWriter) -> None:
+    """Makes sure that the events so far are on disk.
+
+    Raises:
+      UserError: they cannot be written.
+    """
+    try:
+        writer.flush()
+    except (OSError, IndexError, RuntimeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
+
+
+def close(writer: tf.summary.FileWriter) -> None:
+    """Closes the events' file; what could not be written has been told by then."""
+    with contextlib.suppress(OSError, IndexError, RuntimeError, tf.errors.OpError):
+        writer.close()
 
 
 class WriteSummaries(StepHook):
@@ -59,7 +97,7 @@ class WriteSummaries(StepHook):
                 self._writer.add_summary(
                     tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)]), step
                 )
-        self._writer.flush()
+        flush(self._writer)
 
 
 class WriteTraces(StepHook):
@@ -77,7 +115,7 @@ class WriteTraces(StepHook):
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Writes the trace."""
         self._writer.add_run_metadata(values.run_metadata, f"step_{step}")
-        self._writer.flush()
+        flush(self._writer)
 
 
 class WritePictures(StepHook):

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph import color, images
+from p2p_graph import checkpoints, color, images
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
@@ -16,6 +16,7 @@ from p2p_graph.inputs import Batch, decode
 from p2p_graph.model import translate
 from p2p_graph.translation import configure
 
+_NAME = "export"
 _UNFINISHED = ".unfinished"
 _JPEG_QUALITY = 80
 
@@ -38,6 +39,7 @@ def export(given: Mapping[str, Any]) -> None:
         _write_meta_graph(config, checkpoint, unfinished)
         _write_saved_model(config, checkpoint, unfinished / "saved_model")
         shutil.rmtree(folder / "saved_model", ignore_errors=True)
+        checkpoints.publish(unfinished / _NAME, folder / _NAME)
         for path in unfinished.iterdir():
             path.replace(folder / path.name)
         config.replace(output_dir=str(folder)).save(folder)
@@ -62,8 +64,8 @@ def _write_meta_graph(config: Config, checkpoint: Checkpoint, folder: Path) -> N
 
         checkpoint.restorer(tf.trainable_variables())(session)
         saver = tf.train.Saver()
-        saver.export_meta_graph(str(folder / "export.meta"), clear_devices=True)
-        saver.save(session, str(folder / "export"), write_meta_graph=False)
+        saver.export_meta_graph(str(folder / f"{_NAME}.meta"), clear_devices=True)
+        saver.save(session, str(folder / _NAME), write_meta_graph=False, write_state=False)
 
 
 def _write_saved_model(config: Config, checkpoint: Checkpoint, folder: Path) -> None:

@@ -47,7 +47,11 @@ def nearest(values: "np.ndarray[Any, Any]", book: "np.ndarray[Any, Any]") -> Any
 
 
 def write(path: Path, arrays: Arrays) -> None:
-    """Writes weights, float32 by name, whole or not at all."""
+    """Writes weights, float32 by name, whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
     ordered = sorted(arrays.items())
     shapes = [{"name": name, "shape": list(array.shape)} for name, array in ordered]
     flat = np.concatenate([np.ravel(array) for _, array in ordered]).astype(np.float32)
@@ -58,10 +62,15 @@ def write(path: Path, arrays: Arrays) -> None:
         nearest(flat, book).tobytes(),
     )
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
-        for block in blocks:
-            file.write(struct.pack(">I", len(block)) + block)
-    unfinished.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            for block in blocks:
+                file.write(struct.pack(">I", len(block)) + block)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph import checkpoints, devices, displays, hooks, images, recipes
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
+from p2p_graph.discriminators import check_size, patch70
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import TrainingInputs
@@ -33,6 +34,7 @@ def configure(given: Mapping[str, Any]) -> Config:
     crop_size = given.get("crop_size", Config.crop_size)
     defaults = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
     config = Config(**{**defaults, **given, "recipe": recipe})
+    check_size(patch70(config.ndf), config.crop_size)
     if not config.output_dir:
         name = f"{recipes.dataset_name(input_dir)}_{config.which_direction}"
         return config.replace(output_dir=str(Path("runs") / name))
@@ -72,7 +74,6 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
         return 0
     found, session_config = devices.choose(config.device)
     _announce(config, len(pictures), steps_per_epoch, source, found, last)
-    _write_options(config, folder)
     return _run(config, pictures, source, session_config, steps_per_epoch, last)
 
 
@@ -118,6 +119,7 @@ def _announce(
             "(flags override it, --recipe none is off)"
         )
     print(f"device: {device}")
+    print(f"generator: {config.levels} levels for {config.crop_size} pixels")
     print(f"examples count = {count}, {steps_per_epoch} steps an epoch, {last} steps in all")
     if source:
         print(f"going on from {source.prefix}")
@@ -151,6 +153,8 @@ def _run(
 
         variables = tf.global_variables()
         restore = source.restorer(variables) if source else None
+        # All that could refuse this run has been looked at: from here on, its folder is written.
+        _write_options(config, folder)
         saver = tf.train.Saver(variables)
         done = source.step() if source else 0
 
@@ -165,7 +169,7 @@ def _run(
         names = dict(zip(map(str, paths), output_names(paths), strict=True))
         writer = None
         if config.summary_freq or config.trace_freq:
-            writer = tf.summary.FileWriter(str(folder), graph)
+            writer = displays.event_writer(folder, graph)
         recording = hooks.RecordLosses(model, folder, steps_per_epoch, last)
         saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
         stopping = hooks.StopOnSignal(saving, last)
@@ -205,7 +209,7 @@ def _run(
             for hook in watching:
                 hook.close()
             if writer:
-                writer.close()
+                displays.close(writer)
 
     seconds = time.monotonic() - start
     rate = (step - done) * config.batch_size / seconds

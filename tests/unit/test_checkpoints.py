@@ -171,6 +171,13 @@ def test_moved_folder(folder, path):
     assert checkpoints.find(folder).prefix == folder / "model-3"
 
 
+def test_path_of_another_folder(folder):
+    inner = Path(shutil.copytree(folder, folder / "inner"))
+    for path in ("inner/model-3", inner / "model-3"):
+        point_at(folder, path)
+        assert checkpoints.find(folder).prefix == inner / "model-3"
+
+
 def test_absolute_path(folder):
     add(folder, 7)
     point_at(folder, folder / "model-3")
@@ -325,6 +332,17 @@ def test_damaged_checkpoint(folder, name, damage):
         use()
     assert f"checkpoint {folder / 'model-3'} cannot be read: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "other bytes"])
+def test_damage_that_only_restoring_sees_has_a_reason(folder, damage):
+    found = checkpoints.find(folder)
+    (folder / DATA).write_bytes(DAMAGE[damage]((folder / DATA).read_bytes()))
+    with pytest.raises(UserError) as caught:
+        restore(found)
+    reason = str(caught.value).partition(" cannot be read: ")[2]
+    assert reason
+    assert not reason.startswith("Graph execution error")
 
 
 # Saving

@@ -180,7 +180,10 @@ GOOD = {
         encoded("MPO", save_all=True, append_images=[Image.fromarray(noise())]),
         False,
     ),
+    # As telephones write it: a film behind the picture.
+    "JPEG with more behind": (encoded("JPEG") + bytes(9) + b"\xff\xda" + bytes(9), False),
     "PNG": (encoded("PNG"), False),
+    "PNG with more behind": (encoded("PNG") + b"IDAT" * 9, False),
     "grey PNG": (encoded("PNG", "L"), False),
     "grey and alpha PNG": (encoded("PNG", "LA"), False),
     "RGBA PNG": (encoded("PNG", "RGBA"), False),
