@@ -93,7 +93,11 @@ class Checkpoint:
 
 
 def _unreadable(prefix: Path, error: Exception) -> UserError:
-    return UserError(f"checkpoint {prefix} cannot be read: {str(error).splitlines()[0]}")
+    headings = ("Graph execution error", "Detected at node", "Original stack trace", " ")
+    lines = str(getattr(error, "message", error)).splitlines()
+    reasons = [line for line in lines if line.strip() and not line.startswith(headings)]
+    reason = reasons[0] if reasons else type(error).__name__
+    return UserError(f"checkpoint {prefix} cannot be read: {reason}")
 
 
 def _some(items: Sequence[str]) -> str:

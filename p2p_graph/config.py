@@ -46,6 +46,7 @@ FREE_FIELDS = (
 )
 TOOLS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
+_WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
 
 
 def _option(
@@ -216,11 +217,17 @@ class Config:
 
     def _derived_levels(self) -> int:
         levels = _halvings(self.crop_size)
-        if levels < 4:
-            nearest = 16 * max(1, round(self.crop_size / 16))
+        innermost = self.crop_size >> levels
+        if levels < 2:
+            nearest = max(4, 4 * round(self.crop_size / 4))
             raise UserError(
-                "crop_size must be a multiple of 16, unless levels is given: "
-                f"{self.crop_size} is not, try {nearest}"
+                f"crop_size must be a multiple of 4: {self.crop_size} is not, try {nearest}"
+            )
+        if innermost > _WIDEST:
+            nearest = 16 * round(self.crop_size / 16)
+            raise UserError(
+                f"crop_size must halve evenly to {_WIDEST} or less, unless levels is given: "
+                f"{self.crop_size} stops at {innermost}, try {nearest}"
             )
         return levels
 

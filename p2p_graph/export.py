@@ -1,5 +1,6 @@
 """Export: a trained generator for use without this package, in the reference's form and TF's."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ def export(given: Mapping[str, Any]) -> None:
         raise UserError(f"output_dir {folder} cannot be written: {error}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it goes if nothing came into it
+            folder.rmdir()
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
     print(f"wrote {folder}/export.meta and {folder}/saved_model")
 

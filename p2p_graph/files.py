@@ -16,8 +16,8 @@ from p2p_graph.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
-# How the last part of a whole file begins and ends: a JPEG's last scan, a PNG's pixels.
-_ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IDAT", b"IEND\xaeB`\x82")}
+# How the last part of a whole file begins and ends: a JPEG's last scan, all of a PNG.
+_ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
 _MANY = 5000  # above it, the check takes long enough to show its progress
 
 

@@ -14,7 +14,7 @@ from .common import assert_equal_bits, call, environment, pictures, run, succeed
 
 LAB = {way: ("--lab_colorization", "--which_direction", way) for way in ("AtoB", "BtoA")}
 
-# What clients of the reference do: one process for each program, which knows nothing but TensorFlow.
+# What clients of the reference do, each in a process of its own that knows nothing but TensorFlow.
 META_CLIENT = """
 import base64, json, pathlib, sys
 import tensorflow.compat.v1 as tf

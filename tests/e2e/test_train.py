@@ -178,7 +178,7 @@ def test_training_pictures_and_their_page(watched):
     _, folder = watched
     names = sorted(path.name for path in (folder / "images").iterdir())
     assert len(names) == STEPS * len(KINDS)
-    pattern = re.compile(r"0000000[1-6]-[1-5]\.png-(inputs|outputs|targets)\.png")
+    pattern = re.compile(r"0000000[1-6]-[1-5]-(inputs|outputs|targets)\.png")
     assert all(pattern.fullmatch(name) for name in names)
     assert all(pixels(folder / "images" / name).shape == (32, 32, 3) for name in names)
     page = (folder / "index.html").read_text()
