@@ -1,6 +1,5 @@
 """An exported model is used without this project, and translates as tools/test.py does."""
 
-import io
 import json
 import subprocess
 import sys
@@ -12,193 +11,187 @@ from PIL import Image
 
 from .common import assert_equal_bits, call, environment, pictures, run, succeeded
 
-LAB = {way: ("--lab_colorization", "--which_direction", way) for way in ("AtoB", "BtoA")}
+# Flags of the model, flags of using it, flags of its export.
+CASES = {
+    "rgb": ((), (), ()),
+    "jpeg": ((), ("--dropout", 0.25, "--seed", 3), ("--output_filetype", "jpeg")),
+    "lab_AtoB": (("--lab_colorization",), (), ()),
+    "lab_BtoA": (("--lab_colorization", "--which_direction", "BtoA"), (), ()),
+}
 
-# What clients of the reference do, each in a process of its own that knows nothing but TensorFlow.
+# What clients of the reference do, in processes of their own that know nothing but TensorFlow: for
+# every model ROOT/CASE/exported, they translate the pictures in SOURCE.
 META_CLIENT = """
 import base64, json, pathlib, sys
 import tensorflow.compat.v1 as tf
 
-folder, source, target, padded = sys.argv[1:]
-with tf.Graph().as_default(), tf.Session() as session:
-    saver = tf.train.import_meta_graph(folder + "/export.meta")
-    saver.restore(session, folder + "/export")
-    (inputs,) = map(json.loads, tf.get_collection("inputs"))
-    (outputs,) = map(json.loads, tf.get_collection("outputs"))
-    for path in pathlib.Path(source).iterdir():
-        encoded = base64.urlsafe_b64encode(path.read_bytes())
-        if padded == "no":
-            encoded = encoded.rstrip(b"=")
-        fed = {inputs["input"]: [encoded], inputs["key"]: [path.name]}
-        made = session.run({"output": outputs["output"], "key": outputs["key"]}, fed)
-        assert made["key"].tolist() == [path.name.encode()], made["key"]
-        assert made["output"].shape == (1,), made["output"]
-        text = made["output"][0] + b"=" * (-len(made["output"][0]) % 4)
-        (pathlib.Path(target) / path.name).write_bytes(base64.urlsafe_b64decode(text))
+def translate(folder, source, target, padded):
+    target.mkdir()
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.import_meta_graph(str(folder / "export.meta"))
+        saver.restore(session, str(folder / "export"))
+        (inputs,) = map(json.loads, tf.get_collection("inputs"))
+        (outputs,) = map(json.loads, tf.get_collection("outputs"))
+        for path in source.iterdir():
+            encoded = base64.urlsafe_b64encode(path.read_bytes())
+            if not padded:
+                encoded = encoded.rstrip(b"=")
+            fed = {inputs["input"]: [encoded], inputs["key"]: [path.name]}
+            made = session.run({"output": outputs["output"], "key": outputs["key"]}, fed)
+            assert made["key"].tolist() == [path.name.encode()], made["key"]
+            assert made["output"].shape == (1,), made["output"]
+            text = made["output"][0] + b"=" * (-len(made["output"][0]) % 4)
+            (target / f"{path.stem}-outputs.png").write_bytes(base64.urlsafe_b64decode(text))
+
+root, source = map(pathlib.Path, sys.argv[1:])
+for case in root.iterdir():
+    for padded in (True, False):
+        (case / f"meta_{padded}").mkdir()
+        translate(case / "exported", source, case / f"meta_{padded}" / "images", padded)
 assert "p2p_graph" not in sys.modules
 """
 SAVED_MODEL_CLIENT = """
-import json, pathlib, sys
+import pathlib, sys
 import numpy as np
 import tensorflow as tf
 
-folder, source, target = map(pathlib.Path, sys.argv[1:])
-model = tf.saved_model.load(str(folder / "saved_model"))
+root, source = map(pathlib.Path, sys.argv[1:])
 paths = sorted(source.iterdir())
 contents = [path.read_bytes() for path in paths]
-size = [32, 32]
 decoded = [tf.io.decode_image(c, channels=3, expand_animations=False) for c in contents]
 floats = [tf.image.convert_image_dtype(picture, tf.float32) for picture in decoded]
-batch = np.stack([tf.image.resize(picture, size, "area") for picture in floats])
-serve, encoded = model.signatures["serving_default"], model.signatures["encoded"]
-together = serve(pictures=tf.constant(batch))["outputs"].numpy()
-alone = [serve(pictures=tf.constant(batch[i : i + 1]))["outputs"].numpy()[0] for i in range(3)]
-shown = encoded(encoded=tf.constant(contents))["outputs"].numpy()
-np.savez(target / "made.npz", together=together, alone=alone)
-for path, content in zip(paths, shown):
-    (target / path.name).write_bytes(content)
+batch = np.stack([tf.image.resize(picture, [32, 32], "area") for picture in floats])
+for case in root.iterdir():
+    model = tf.saved_model.load(str(case / "exported" / "saved_model"))
+    serve, encoded = model.signatures["serving_default"], model.signatures["encoded"]
+    together = serve(pictures=tf.constant(batch))["outputs"].numpy()
+    alone = [serve(pictures=tf.constant(batch[i : i + 1]))["outputs"].numpy() for i in range(4)]
+    np.savez(case / "served.npz", together=together, alone=np.concatenate(alone))
+    shown = encoded(encoded=tf.constant(contents))["outputs"].numpy()
+    images = case / "encoded" / "images"
+    images.mkdir(parents=True)
+    for path, content in zip(paths, shown):
+        (images / f"{path.stem}-outputs.png").write_bytes(content)
 assert "p2p_graph" not in sys.modules
 """
 
 
-def client(program, *args, cwd):
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=environment(),
-        cwd=cwd,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """Single pictures: of the model's size and not, PNG and JPEG, grey, with alpha, deep."""
-    folder = tmp_path_factory.mktemp("inputs")
+def source(tmp_path_factory):
+    """Single pictures: of the model's size and larger, PNG and JPEG, grey, with alpha."""
+    folder = tmp_path_factory.mktemp("source")
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((48, 40))
-    exact = smooth.resize((32, 32))
-    exact.save(folder / "1.png")
+    smooth.resize((32, 32)).save(folder / "1.png")
     smooth.save(folder / "2.jpg", quality=90)
     smooth.convert("L").save(folder / "3.png")
-    alpha = smooth.convert("RGBA")
-    alpha.putalpha(Image.fromarray(rng.integers(0, 256, (40, 48), np.uint8)))
-    alpha.save(folder / "4.png")
+    smooth.putalpha(Image.fromarray(rng.integers(0, 256, (40, 48), np.uint8)))
+    smooth.save(folder / "4.png")
     # Else padding would not matter.
     assert any(path.stat().st_size % 3 for path in folder.iterdir())
     return folder
 
 
-def translated(model, inputs, folder, *flags):
-    """What tools/test.py makes of the pictures, by file name without suffix."""
-    where = ("--input_dir", inputs, "--output_dir", folder, "--checkpoint", model)
-    succeeded(call("test", *where, *flags))
-    return pictures(folder)
-
-
-def decode(folder):
-    found = {}
-    for path in folder.iterdir():
-        if path.suffix != ".npz":
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
-                assert image.format == "PNG"
-                found[path.stem] = np.array(image)
-    return found
-
-
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported")
-    done = succeeded(run("export", "--checkpoint", model, "--output_dir", folder))
-    assert done.stdout.endswith(f"wrote {folder}/export.meta and {folder}/saved_model\n")
-    return folder
+def cases(make_model, source, tmp_path_factory):
+    """A folder for each of `CASES`: `exported`, `wanted` (from tools/test.py), clients' results."""
+    root = tmp_path_factory.mktemp("cases")
+    for case, (model_flags, use, more) in CASES.items():
+        model = ("--checkpoint", make_model(*model_flags))
+        target = ("--output_dir", root / case / "exported")
+        done = succeeded((run if case == "rgb" else call)("export", *model, *target, *use, *more))
+        told = f"wrote {target[1]}/export.meta and {target[1]}/saved_model\n"
+        assert done.stdout.endswith(told)
+        single = () if "lab" in case else ("--inputs_only",)
+        where = ("--input_dir", source, "--output_dir", root / case / "wanted")
+        succeeded(call("test", *model, *where, *use, *single))
+    for program in (META_CLIENT, SAVED_MODEL_CLIENT):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(root), str(source)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=environment(),
+            cwd=root.parent,
+        )
+        assert done.returncode == 0, done.stderr
+    return root
 
 
-@pytest.fixture(scope="module")
-def wanted(model, inputs, tmp_path_factory):
-    return translated(model, inputs, tmp_path_factory.mktemp("wanted"), "--inputs_only")
-
-
-def test_files(exported):
-    assert {path.name for path in exported.iterdir()} == {
+def test_files(cases):
+    folder = cases / "rgb" / "exported"
+    assert {path.name for path in folder.iterdir()} == {
         *("export.meta", "export.index", "export.data-00000-of-00001", "checkpoint"),
         *("saved_model", "options.json"),
     }
-    assert tf.train.latest_checkpoint(str(exported)) == str(exported / "export")
-    assert json.loads((exported / "options.json").read_text())["mode"] == "export"
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "export")
+    assert json.loads((folder / "options.json").read_text())["mode"] == "export"
 
 
-@pytest.mark.parametrize("padded", ["yes", "no"])
-def test_the_references_clients(exported, inputs, wanted, tmp_path, padded):
-    client(META_CLIENT, exported, inputs, tmp_path, padded, cwd=tmp_path)
-    assert_equal_bits(decode(tmp_path), wanted)
+def assert_same_pictures(case, made):
+    """A client's pictures are those of tools/test.py, to the last bit."""
+    found, wanted = pictures(case / made), pictures(case / "wanted")
+    assert len(wanted) == 4
+    if case.name == "lab_BtoA":
+        # The colours of a grey picture are rounding, which normalisation makes much of.
+        apart = np.abs(found["3"].astype(int) - wanted["3"])
+        assert apart.max() <= 1
+        del found["3"], wanted["3"]
+    assert_equal_bits(found, wanted)
 
 
-def as_bytes(pictures):
-    """From [0, 1] to bytes: [0, 255] is cut into 256 equal parts."""
-    return np.clip(np.floor(pictures.astype(np.float64) * 255.5), 0, 255).astype(np.uint8)
+@pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
+@pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
+def test_encoded_pictures(cases, name, made):
+    """By the reference's collections, base64 with and without padding; and by the SavedModel."""
+    wanted = pictures(cases / name / "wanted")
+    assert {picture.ndim for picture in wanted.values()} == {2 if name == "lab_BtoA" else 3}
+    for path in (cases / name / made / "images").iterdir():
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+    assert_same_pictures(cases / name, made)
 
 
-def test_the_saved_model(exported, inputs, wanted, tmp_path):
-    client(SAVED_MODEL_CLIENT, exported, inputs, tmp_path, cwd=tmp_path)
-    with np.load(tmp_path / "made.npz") as made:
-        together, alone = made["together"], made["alone"]
-    assert together.dtype == np.float32
-    assert together.shape == (4, 32, 32, 3)
-    assert together.min() >= 0
-    assert together.max() <= 1
-    shown = dict(zip("1234", as_bytes(together), strict=True))
-    assert_equal_bits(shown, wanted)
-    assert (as_bytes(alone) == as_bytes(together[:3])).all()
-    assert_equal_bits(decode(tmp_path), wanted)
-
-
-def test_jpeg_and_other_choices(model, inputs, tmp_path):
-    """JPEG, quality 80, of what the seed and the share of dropout make."""
-    chosen = ("--dropout", 0.25, "--seed", 3)
-    where = ("--checkpoint", model, "--output_dir", tmp_path / "exported")
-    succeeded(call("export", *where, *chosen, "--output_filetype", "jpeg"))
-    (tmp_path / "made").mkdir()
-    client(META_CLIENT, tmp_path / "exported", inputs, tmp_path / "made", "no", cwd=tmp_path)
-    wanted = translated(model, inputs, tmp_path / "wanted", "--inputs_only", *chosen)
-    for path in (tmp_path / "made").iterdir():
+@pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
+def test_jpeg(cases, made):
+    """Also the choice of dropout and seed."""
+    wanted = pictures(cases / "jpeg" / "wanted")
+    for stem, picture in wanted.items():
+        path = cases / "jpeg" / made / "images" / f"{stem}-outputs.png"
         with Image.open(path) as image:
             assert image.format == "JPEG"
             # The first entry of the standard luminance table is 16; quality 80 is 40 % of it.
             assert image.quantization[0][0] == 6
-            apart = np.abs(np.array(image).astype(int) - wanted[path.stem])
-        assert apart.mean() < 12, path.name
+        assert path.read_bytes() == tf.io.encode_jpeg(picture, quality=80).numpy()
 
 
-@pytest.mark.parametrize("direction", LAB)
-def test_lab(make_model, inputs, tmp_path, direction):
-    lab = make_model(*LAB[direction])
-    succeeded(call("export", "--checkpoint", lab, "--output_dir", tmp_path / "exported"))
-    wanted = translated(lab, inputs, tmp_path / "wanted")
-    assert {picture.ndim for picture in wanted.values()} == {3 if direction == "AtoB" else 2}
-    for name, program, more in (
-        ("meta", META_CLIENT, ("no",)),
-        ("saved", SAVED_MODEL_CLIENT, ()),
-    ):
-        (tmp_path / name).mkdir()
-        args = (tmp_path / "exported", inputs, tmp_path / name, *more)
-        client(program, *args, cwd=tmp_path)
-        found = decode(tmp_path / name)
-        if direction == "BtoA":
-            # The colours of a grey picture are rounding, which normalisation makes much of.
-            apart = np.abs(found.pop("3").astype(int) - wanted["3"])
-            assert apart.max() <= 1
-        assert_equal_bits(found, {name: wanted[name] for name in found})
+@pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
+def test_served_values(cases, name):
+    """float32 in [0, 1], in a batch as alone."""
+    with np.load(cases / name / "served.npz") as served:
+        together, alone = served["together"], served["alone"]
+    assert together.dtype == np.float32
+    assert together.shape == (4, 32, 32, 1 if name == "lab_BtoA" else 3)
+    assert together.min() >= 0
+    assert together.max() <= 1
+    wanted = pictures(cases / name / "wanted")
+    for values in (together, alone):
+        # [0, 255] is cut into 256 parts, as wide as each other.
+        shown = np.clip(np.floor(values * np.float32(255.5)), 0, 255).astype(np.uint8)
+        for stem, picture in zip("1234", shown, strict=True):
+            apart = np.abs(picture.squeeze().astype(int) - wanted[stem])
+            # What the client scales, it scales as RGB; tools/test.py scales Lab as Lab.
+            scaled_otherwise = "lab" in name and stem != "1"
+            assert apart.max() <= (2 if scaled_otherwise else 0), stem
+            assert apart.mean() < 0.1, stem
 
 
-def test_exporting_again_replaces_it(model, exported):
+def test_exporting_again_replaces_it(model, cases):
     """By default it goes beside the checkpoint."""
     for _ in range(2):
         succeeded(call("export", "--checkpoint", model))
-    folder = model / "export"
-    assert {path.name for path in folder.iterdir()} == {path.name for path in exported.iterdir()}
-    ours, theirs = (path / "export.data-00000-of-00001" for path in (folder, exported))
+    folder, first = model / "export", cases / "rgb" / "exported"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in first.iterdir()}
+    ours, theirs = (path / "export.data-00000-of-00001" for path in (folder, first))
     assert ours.read_bytes() == theirs.read_bytes()

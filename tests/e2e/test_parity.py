@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from .common import GOLDEN, KINDS, pixels, run, succeeded, tensors
+from .common import GOLDEN, KINDS, call, pixels, run, succeeded, tensors
 
 CASES = sorted(path.parent.name for path in GOLDEN.glob("mini_*/case.json"))
 # By the reference's current names; its first generation has the names that this project writes.
@@ -93,7 +93,7 @@ def test_a_step_of_training(name, tmp_path):
 def test_a_translation(name, tmp_path):
     folder, case = case_of(name)
     succeeded(
-        run(
+        call(
             "test",
             *("--input_dir", GOLDEN / case["test"], "--output_dir", tmp_path / "result"),
             *("--checkpoint", folder / "step1", "--dropout", 0),

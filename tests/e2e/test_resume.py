@@ -76,7 +76,7 @@ def test_killed_again_and_again(flags, whole, tmp_path):
         assert code == -signal.SIGKILL
         assert found is None or re.search(found, printed)
     other = ("--save_freq", 5, "--summary_freq", 4, "--display_freq", 10, "--progress_freq", 7)
-    assert "going on from" in succeeded(run("train", *command, *other)).stdout
+    assert "going on from" in succeeded(call("train", *command, *other)).stdout
     assert_same_end(tmp_path, whole)
 
 
