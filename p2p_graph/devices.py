@@ -4,6 +4,7 @@ import os
 import sys
 
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from p2p_graph.errors import UserError
 
@@ -27,10 +28,14 @@ def choose(device: str) -> tuple[str, tf.ConfigProto]:
     gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise UserError("device gpu: TensorFlow finds none; install the extra `gpu`, or use cpu")
-    if not gpus:
-        config = tf.ConfigProto(device_count={"GPU": 0}, allow_soft_placement=True)
-        return f"CPU, {os.cpu_count()} cores", config
     config = tf.ConfigProto(allow_soft_placement=True)
+    # Folded, the zeros that Adam's moments start from are constants, which a session holds as long
+    # as it lives: as much memory as all weights.
+    config.graph_options.rewrite_options.constant_folding = RewriterConfig.OFF
+    config.graph_options.optimizer_options.max_folded_constant_in_bytes = 1024
+    if not gpus:
+        config.device_count["GPU"] = 0
+        return f"CPU, {os.cpu_count()} cores", config
     config.gpu_options.allow_growth = True
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
     return f"GPU, {name}", config
