@@ -45,13 +45,20 @@ def flush(writer: tf.summary.FileWriter) -> None:
         raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
 
 
-def close(writer: tf.summary.FileWriter) -> None:
-    """Closes the events' file; what could not be written has been told by then."""
-    with contextlib.suppress(OSError, IndexError, RuntimeError, tf.errors.OpError):
-        writer.close()
+class _EventHook(StepHook):
+    """A hook that writes events."""
+
+    def __init__(self, writer: tf.summary.FileWriter, every: int, last: int) -> None:
+        super().__init__(every, last)
+        self._writer = writer
+
+    def close(self) -> None:
+        """Closes the events' file; what could not be written has been told by then."""
+        with contextlib.suppress(OSError, IndexError, RuntimeError, tf.errors.OpError):
+            self._writer.close()
 
 
-class WriteSummaries(StepHook):
+class WriteSummaries(_EventHook):
     """TensorBoard events under the reference's tags: losses, pictures, weights and gradients."""
 
     def __init__(
@@ -62,8 +69,7 @@ class WriteSummaries(StepHook):
         every: int,
         last: int,
     ) -> None:
-        super().__init__(every, last)
-        self._writer = writer
+        super().__init__(writer, every, last)
         for kind, picture in pictures.items():
             with tf.name_scope(f"{kind}_summary"):
                 tf.summary.image(kind, picture)
@@ -100,12 +106,8 @@ class WriteSummaries(StepHook):
         flush(self._writer)
 
 
-class WriteTraces(StepHook):
+class WriteTraces(_EventHook):
     """Traces a step's execution for TensorBoard's profile of the graph."""
-
-    def __init__(self, writer: tf.summary.FileWriter, every: int, last: int) -> None:
-        super().__init__(every, last)
-        self._writer = writer
 
     def request(self) -> tf.train.SessionRunArgs:
         """Nothing but a full trace of what runs anyway."""

@@ -1,31 +1,22 @@
-"""Fetches the public pix2pix data sets: a download that resumes, then a guarded extraction."""
+"""Downloads a file, and goes on where an earlier download of it ended."""
 
-import gzip
 import http.client
 import json
-import posixpath
 import re
 import shutil
 import sys
-import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
-import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from p2p_graph.errors import UserError
-
-NAMES = ("facades", "cityscapes", "maps", "edges2shoes", "edges2handbags", "night2day")
-URL_PREFIX = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 TIMEOUT = 30.0  # seconds that connecting, or waiting for the next bytes, may take
 TRIES = 5  # tries in a row that bring no new bytes before giving up
@@ -36,46 +27,6 @@ LINE_SECONDS, LINE_SHARE = 10.0, 0.1  # off a terminal: a progress line after th
 
 class _DroppedError(Exception):
     """A try that ended early but may be repeated; its text says how it ended."""
-
-
-def get_dataset(
-    name: str, output_dir: Path, url: str = URL_PREFIX, keep_archive: bool = False
-) -> Path:
-    """Fetches `url`/`name`.tar.gz and extracts it as `output_dir`/`name`.
-
-    An archive that lies whole in `output_dir` is used as it is; one that lies there in part
-    (`name`.tar.gz.part) is resumed.
-
-    Args:
-        name: one of `NAMES`.
-        output_dir: where the folder goes; made if missing.
-        url: what stands before `/name.tar.gz`; http or https.
-        keep_archive: leave `name`.tar.gz in `output_dir` instead of deleting it at the end.
-
-    Returns:
-        The folder with the data.
-
-    Raises:
-        UserError: the name is unknown, the folder is there already, the file cannot be fetched,
-            written or extracted, or the archive is damaged or unsafe.
-    """
-    if name not in NAMES:
-        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(NAMES)}")
-    if not re.match(r"https?://[^/]", url):
-        raise UserError(f"{url!r} is not a URL that begins with http:// or https://; check --url")
-    folder, archive = output_dir / name, output_dir / f"{name}.tar.gz"
-    with _as_user_error(output_dir):
-        if folder.exists() or folder.is_symlink():
-            raise UserError(f"{folder} is already there; delete it or choose another --output_dir")
-        output_dir.mkdir(parents=True, exist_ok=True)
-        if archive.exists():
-            print(f"{archive} is already there and is not fetched again", flush=True)
-        else:
-            fetch(f"{url.rstrip('/')}/{archive.name}", archive)
-        extract(archive, folder)
-        if not keep_archive:
-            archive.unlink()
-    return folder
 
 
 def fetch(url: str, path: Path) -> None:
@@ -137,19 +88,19 @@ def _try_once(url: str, part: Path, note: Path) -> None:
                 return
             part.unlink()
             raise _DroppedError("the file on the server has changed, starting over") from None
-        reason = f"the server answered {error.code} {_reason(error)}"
+        answer = f"the server answered {error.code} {reason(error)}"
         if error.code >= 500:
-            raise _DroppedError(reason) from None
-        raise UserError(f"{url}: {reason}; check the name and --url") from None
+            raise _DroppedError(answer) from None
+        raise UserError(f"{url}: {answer}; check the name and --url") from None
     except (http.client.InvalidURL, ValueError) as error:
         raise UserError(f"{url!r} is not a URL ({error}); check --url") from None
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.URLError) and not size:  # never reached
             raise UserError(
-                f"cannot reach {url}: {_reason(error)}; check the network and --url, then run the "
+                f"cannot reach {url}: {reason(error)}; check the network and --url, then run the "
                 "same command again"
             ) from None
-        raise _DroppedError(_reason(error)) from None
+        raise _DroppedError(reason(error)) from None
     with response:
         validator = _validator(response.headers)
         if response.status == 206 and size:
@@ -168,7 +119,7 @@ def _try_once(url: str, part: Path, note: Path) -> None:
             note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
         else:
             raise UserError(f"{url}: unexpected answer {response.status}; check --url")
-        _need_space(part.parent, (total or 0) - size, f"to download {url}")
+        need_space(part.parent, (total or 0) - size, f"to download {url}")
         _append(response, part, size, total)
 
 
@@ -184,7 +135,7 @@ def _append(response: http.client.HTTPResponse, part: Path, size: int, total: in
             try:
                 block = response.read1(BLOCK if total is None else min(BLOCK, total - size))
             except (OSError, http.client.HTTPException) as error:
-                raise _DroppedError(f"{_reason(error)} at {size:,} bytes") from None
+                raise _DroppedError(f"{reason(error)} at {size:,} bytes") from None
             if not block:
                 break
             out.write(block)
@@ -216,122 +167,6 @@ def _progress(name: str, size: int, total: int | None) -> Iterator[Callable[[int
     yield update
 
 
-def extract(archive: Path, folder: Path) -> None:
-    """Extracts a .tar.gz as `folder`, which appears only when all of it is there.
-
-    The archive's own top folder, if it is called like `folder`, becomes `folder`, and what lies
-    beside it is left out; else everything goes into `folder`.
-
-    Raises:
-        UserError: the archive is damaged or has a member that would leave the folder, or the disk
-            has too little room.
-        OSError: the disk cannot be written.
-    """
-    try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            members = list(tar)
-            while stream.read(BLOCK):  # the checksum stands at the very end
-                pass
-        if not any(member.isreg() for member in members):
-            raise tarfile.ReadError("it holds no files")
-        root = PurePosixPath(folder.name)
-        if not any(root in _path(member).parents for member in members):
-            root = PurePosixPath()
-        _refuse_unsafe(archive, members, root)
-        # Each file fills its last disk block only in part.
-        _need_space(folder.parent, sum(m.size + 4096 for m in members), f"to extract {archive}")
-        print(f"extracting {archive}", flush=True)
-        # Beside its final place: on the same disk, so that the last move is a mere renaming.
-        with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True
-        ) as temporary:
-            unpacked = Path(temporary) / "data"  # unlike `temporary`, with the usual permissions
-            unpacked.mkdir()
-            with tarfile.open(archive, "r:gz") as tar:
-                # A second guard; the early releases of Python 3.10 do not have it.
-                tar.extraction_filter = getattr(tarfile, "data_filter", None)
-                for member in tar:
-                    path = _path(member)
-                    if root in (path, *path.parents):
-                        member.name = str(path)  # so that a hard link finds it
-                        member.mode = 0o755 if member.isdir() else 0o644
-                        member.uid = member.gid = 0  # only root sets owners: the files be root's
-                        member.uname = member.gname = ""
-                        tar.extract(member, unpacked)
-            (unpacked / root).rename(folder)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError) as error:
-        raise UserError(
-            f"{archive} is damaged ({_reason(error)}); delete it and run the same command again"
-        ) from None
-
-
-def _refuse_unsafe(archive: Path, members: list[tarfile.TarInfo], root: PurePosixPath) -> None:
-    """Raises UserError if a member could write, or a link point, outside of `root`.
-
-    A link may only name a plain member in `root`, in the shortest way, and nothing may be reached
-    through a link: so the names alone tell where each link ends.
-    """
-    plain = {_path(m) for m in members if (m.isreg() or m.isdir()) and root in _path(m).parents}
-    others = {_path(m) for m in members if not (m.isreg() or m.isdir())}
-    times = Counter(map(_path, members))
-    for member in members:
-        path = _path(member)
-        windows = PureWindowsPath(member.name)  # takes / and \\ as separators, and drives
-        start = path.parent if member.issym() else ""  # a hard link counts from the top
-        target = posixpath.normpath(posixpath.join(start, member.linkname))
-        if (
-            windows.anchor
-            or ".." in windows.parts
-            or not others.isdisjoint(path.parents)
-            or (path in others and times[path] > 1)  # would be written to where the link points
-            or (
-                path in others
-                and not (
-                    (member.issym() or member.islnk())
-                    and member.linkname == posixpath.normpath(member.linkname)
-                    and PurePosixPath(target) in plain
-                )
-            )
-        ):
-            raise UserError(
-                f"{archive} is unsafe and was not extracted: its member {member.name!r} is a "
-                "device or leads out of the folder; delete the archive and check --url"
-            )
-
-
-def _path(member: tarfile.TarInfo) -> PurePosixPath:
-    return PurePosixPath(member.name)
-
-
-def _need_space(folder: Path, count: int, purpose: str) -> None:
-    """Raises UserError if the disk of `folder` has less than `count` bytes left."""
-    free = shutil.disk_usage(folder).free
-    if free < count:
-        raise UserError(
-            f"not enough disk space in {folder} {purpose}: {count / 1e6:,.1f} MB needed, "
-            f"{free / 1e6:,.1f} MB free; free some or choose another --output_dir"
-        )
-
-
-@contextmanager
-def _as_user_error(folder: Path) -> Iterator[None]:
-    """Turns an OSError of the disk into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        raise UserError(
-            f"cannot write {where}: {_reason(error)}; mend that or choose another --output_dir"
-        ) from None
-
-
-def _reason(error: BaseException) -> str:
-    """Returns what went wrong in a few words on one line, without the error number."""
-    cause = getattr(error, "reason", error)  # a URLError hides the true error there
-    text = str(getattr(cause, "strerror", None) or cause) or type(error).__name__
-    return " ".join(text.split())
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -360,3 +195,20 @@ def _content_range(headers: Message) -> tuple[int | None, int | None]:
         return None, None
     start, total = found.groups()
     return int(start) if start else None, int(total) if total != "*" else None
+
+
+def need_space(folder: Path, count: int, purpose: str) -> None:
+    """Raises UserError if the disk of `folder` has less than `count` bytes left."""
+    free = shutil.disk_usage(folder).free
+    if free < count:
+        raise UserError(
+            f"not enough disk space in {folder} {purpose}: {count / 1e6:,.1f} MB needed, "
+            f"{free / 1e6:,.1f} MB free; free some or choose another --output_dir"
+        )
+
+
+def reason(error: BaseException) -> str:
+    """Returns what went wrong in a few words on one line, without the error number."""
+    cause = getattr(error, "reason", error)  # a URLError hides the true error there
+    text = str(getattr(cause, "strerror", None) or cause) or type(error).__name__
+    return " ".join(text.split())

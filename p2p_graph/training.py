@@ -15,8 +15,8 @@ from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
 from p2p_graph.discriminators import check_size, patch70
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
-from p2p_graph.inputs import TrainingInputs
-from p2p_graph.model import build_step, make_optimizers
+from p2p_graph.inputs import Batch, TrainingInputs
+from p2p_graph.model import Model, build_step, make_optimizers
 
 DEFAULT_EPOCHS = 200
 
@@ -146,7 +146,7 @@ def _run(
 ) -> int:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default():
         tf.set_random_seed(config.seed)
         inputs = TrainingInputs(pictures, config)
         model = build_step(inputs.batch, config, make_optimizers(config))
@@ -163,30 +163,9 @@ def _run(
                 restore(session)
             inputs.start(session, done)
 
-        with tf.name_scope("display"):
-            shown = images.to_bytes(images.to_rgb(inputs.batch, model.outputs, config), config)
-        paths = [picture.path for picture in pictures]
-        names = dict(zip(map(str, paths), output_names(paths), strict=True))
-        writer = None
-        if config.summary_freq or config.trace_freq:
-            writer = displays.event_writer(folder, graph)
-        recording = hooks.RecordLosses(model, folder, steps_per_epoch, last)
-        saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
-        stopping = hooks.StopOnSignal(saving, last)
-        watching = [
-            hooks.CheckLosses(model, inputs.batch.paths, last),
-            recording,
-            hooks.ShowProgress(model, config, steps_per_epoch, last),
-            displays.WritePictures(inputs.batch.paths, shown, names, config, last),
-            saving,
-            stopping,
-        ]
-        if writer and config.summary_freq:
-            every = config.summary_freq
-            watching.insert(2, displays.WriteSummaries(model, shown, writer, every, last))
-        if writer and config.trace_freq:
-            watching.insert(2, displays.WriteTraces(writer, config.trace_freq, last))
-
+        watching, stopping = _watching(
+            config, pictures, inputs.batch, model, saver, steps_per_epoch, last
+        )
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
         )
@@ -208,8 +187,6 @@ def _run(
         finally:
             for hook in watching:
                 hook.close()
-            if writer:
-                displays.close(writer)
 
     seconds = time.monotonic() - start
     rate = (step - done) * config.batch_size / seconds
@@ -221,6 +198,43 @@ def _run(
         return 128 + stopping.received
     print(f"done: {step} steps, in {folder}")
     return 0
+
+
+def _watching(
+    config: Config,
+    pictures: Sequence[Picture],
+    batch: Batch,
+    model: Model,
+    saver: tf.train.Saver,
+    steps_per_epoch: int,
+    last: int,
+) -> tuple[Sequence[hooks.StepHook], hooks.StopOnSignal]:
+    """Makes the hooks that this run asks for, in the order in which they report."""
+    assert config.output_dir is not None
+    folder = Path(config.output_dir)
+    with tf.name_scope("display"):
+        shown = images.to_bytes(images.to_rgb(batch, model.outputs, config), config)
+    paths = [picture.path for picture in pictures]
+    names = dict(zip(map(str, paths), output_names(paths), strict=True))
+
+    recording = hooks.RecordLosses(model, folder, steps_per_epoch, last)
+    watching = [hooks.CheckLosses(model, batch.paths, last), recording]
+    if config.summary_freq or config.trace_freq:
+        writer = displays.event_writer(folder, tf.get_default_graph())
+        if config.trace_freq:
+            watching.append(displays.WriteTraces(writer, config.trace_freq, last))
+        if config.summary_freq:
+            every = config.summary_freq
+            watching.append(displays.WriteSummaries(model, shown, writer, every, last))
+    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
+    stopping = hooks.StopOnSignal(saving, last)
+    watching += [
+        hooks.ShowProgress(model, config, steps_per_epoch, last),
+        displays.WritePictures(batch.paths, shown, names, config, last),
+        saving,
+        stopping,
+    ]
+    return watching, stopping
 
 
 def _as_user_error(error: Exception) -> Exception:

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags
-from p2p_graph.download import NAMES, URL_PREFIX, get_dataset
+from p2p_graph.datasets import NAMES, URL_PREFIX, get_dataset
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from p2p_graph import download
-from p2p_graph.download import get_dataset
+from p2p_graph.datasets import get_dataset
 from p2p_graph.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "download_dataset.py"

@@ -11,13 +11,22 @@ import p2p_graph
 
 FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
-    "errors", "config", "recipes", "flags", "files", "names", "download",
+    "errors", "config", "recipes", "flags", "files", "names", "download", "datasets",
     "color", "inputs", "ops", "generators", "discriminators", "losses", "model",
     "checkpoints", "pict", "conversion", "devices", "images", "report", "hooks",
     "displays",
     "training", "translation", "export",
 ]  # fmt: skip
-WITHOUT_TENSORFLOW = ("config", "recipes", "flags", "files", "names", "errors", "download")
+WITHOUT_TENSORFLOW = (
+    "config",
+    "recipes",
+    "flags",
+    "files",
+    "names",
+    "errors",
+    "download",
+    "datasets",
+)
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 

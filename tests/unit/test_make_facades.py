@@ -1,8 +1,8 @@
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import make_facades as facades
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,17 +22,6 @@ PALETTE = {
     "shop": (170, 0, 0),
     "deco": (255, 170, 0),
 }
-
-
-def load():
-    spec = importlib.util.spec_from_file_location("make_facades", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-facades = load()
 
 
 def run(*args):
