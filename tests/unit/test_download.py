@@ -598,6 +598,8 @@ def test_tool_interrupted(site, tmp_path):
         for line in process.stdout:
             if line.startswith("facades.tar.gz: "):
                 break
+        # By then it waits for more; a signal just before it waits is seen when the wait is over.
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
     assert process.returncode == 130
