@@ -37,9 +37,9 @@ class Checkpoint:
         return self.prefix.parent
 
     @property
-    def bias(self) -> bool:
-        """Whether its convolutions have biases."""
-        return names.has_bias(self.stored)
+    def bias(self) -> str | None:
+        """Whether "all" of its convolutions have biases, or "none"; None if some have."""
+        return names.bias(self.stored)
 
     @property
     def separable(self) -> bool:

@@ -4,48 +4,18 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from p2p_graph import __version__
 from p2p_graph.errors import UserError
+from p2p_graph.presets import PRESETS
 
 OPTIONS_FILE = "options.json"
 
-# What a checkpoint needs to be used: translation and export take these from its options.json.
-MODEL_FIELDS = (
-    "which_direction",
-    "lab_colorization",
-    "ngf",
-    "ndf",
-    "separable_conv",
-    "crop_size",
-    "levels",
-    "bias",
-    "dropout",
-)
-# What may change between the parts of one training run without changing its result.
-FREE_FIELDS = (
-    "mode",
-    "output_dir",
-    "checkpoint",
-    "recipe",
-    "max_steps",
-    "max_epochs",
-    "summary_freq",
-    "progress_freq",
-    "trace_freq",
-    "display_freq",
-    "save_freq",
-    "cache_mb",
-    "device",
-    "aspect_ratio",
-    "output_filetype",
-    "inputs_only",
-)
 TOOLS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
+_POOLED_LEVELS = 4
 _WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
 
 
@@ -57,8 +27,11 @@ def _option(
     tools: tuple[str, ...] = ("train",),
     choices: tuple[str, ...] = (),
     least: float | None = None,
+    off: str | None = None,
 ) -> Any:
     metadata = {"group": group, "help": text, "tools": tools, "choices": choices, "least": least}
+    # The flag that turns it off; by default it is no_NAME where the default is on.
+    metadata["off"] = off or ("no_{}" if default is True else None)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -92,6 +65,12 @@ class Config:
         False, "files", "the pictures are inputs alone, without a target beside", tools=("test",)
     )
 
+    preset: str = _option(
+        "affinelayer",
+        "training",
+        "which published system's networks, updates and data handling to take as defaults",
+        choices=tuple(PRESETS),
+    )
     recipe: str | None = _option(
         None, "training", "whose defaults to take: a data set's name, or none (by folder name)"
     )
@@ -108,9 +87,24 @@ class Config:
         "split single pictures into brightness (A) and colour (B)",
         tools=("train", "test"),
     )
+    resize: str = _option(
+        "area",
+        "data",
+        "how pictures are scaled; nearest never mixes colours",
+        tools=("train", "test"),
+        choices=("area", "bilinear", "nearest"),
+    )
+    jitter: str = _option(
+        "crop",
+        "data",
+        "scale to scale_size and crop at random; or enlarge by repeating pixels and scale back; "
+        "or neither",
+        choices=("crop", "shrink", "none"),
+    )
     scale_size: int | None = _option(
         None, "data", "side to scale pictures to before cropping, pixels (crop_size * 286/256)"
     )
+    crop_from: int = _option(0, "data", "pixels at the top and left that no crop shows", least=0)
     crop_size: int = _option(
         256, "data", "side of what the networks see, pixels", tools=TOOLS, least=1
     )
@@ -137,15 +131,64 @@ class Config:
         "depth of the U-Net (as often as crop_size halves evenly: 8 for 256)",
         least=2,
     )
-    bias: bool = _option(
-        False, "model", "a bias on every convolution, as the reference has since December 2017"
-    )
     dropout: float = _option(
         0.5,
         "model",
         "share dropped after the three innermost decoders, in training and in use",
         tools=TOOLS,
         least=0,
+    )
+
+    generator: str = _option(
+        "unet",
+        "networks",
+        "a U-Net, the same without skips, or a small U-Net that pools",
+        choices=("unet", "encoder_decoder", "pooled"),
+    )
+    discriminator: str = _option(
+        "patch70",
+        "networks",
+        "pixel, patch16, patch70, image286 or n_layers=K; same62, same94, same142: other systems'",
+    )
+    conditional: bool = _option(
+        True, "networks", "show the discriminator the input besides", off="unconditional"
+    )
+    target_first: bool = _option(
+        False,
+        "networks",
+        "show the discriminator the target's channels before the input's",
+        off="no_target_first",
+    )
+    bias: str = _option(
+        "none",
+        "networks",
+        "which convolutions have one: none, all (the reference since December 2017), the last one "
+        "of each network, or those without normalisation",
+        choices=("none", "all", "last", "unnormed"),
+    )
+    bottleneck_norm: bool = _option(True, "networks", "normalise the innermost encoder")
+    norm_epsilon: float = _option(1e-5, "networks", "epsilon of batch normalisation", least=1e-12)
+    norm_stddev: float = _option(
+        0.02, "networks", "batch normalisation's scales start from N(1, this)", least=0
+    )
+    norm_form: str = _option(
+        "auto",
+        "networks",
+        "batch normalisation in one operation or several (auto: one where there are biases)",
+        choices=("auto", "fused", "factored"),
+    )
+    lrelu_slope: float = _option(0.2, "networks", "slope of leaky ReLU below 0", least=0)
+    skip_activation: str = _option(
+        "relu", "networks", "what a U-Net's skips pass through", choices=("relu", "lrelu")
+    )
+    initializer: str = _option(
+        "normal",
+        "networks",
+        "filters start from N(0, 0.02), or from Glorot's uniform distribution",
+        choices=("normal", "glorot"),
+    )
+    dropout_in_use: bool = _option(
+        True, "networks", "drop in translation as in training, unless it is given --dropout"
     )
 
     batch_size: int = _option(
@@ -161,8 +204,41 @@ class Config:
     max_epochs: int | None = _option(
         None, "training", "epochs in all, resumed ones included (200)", least=0
     )
+    steps_per_epoch: int | None = _option(
+        None,
+        "training",
+        "steps that are counted as an epoch (as many as see all pictures)",
+        least=1,
+    )
+    sampling: str = _option(
+        "epochs",
+        "training",
+        "every picture once an epoch, or each drawn from all",
+        choices=("epochs", "replacement"),
+    )
+    updates: str = _option(
+        "stored",
+        "training",
+        "G's gradient through D: its stored activations and updated weights; a fresh pass of the "
+        "updated D; the old D; or D on real, D on generated, then a fresh pass of both",
+        choices=("stored", "fresh", "simultaneous", "alternate"),
+    )
+    gan_loss: str = _option(
+        "eps",
+        "training",
+        "logarithms with an epsilon, of clipped scores, of logits; or least squares",
+        choices=("eps", "clip", "logits", "lsgan"),
+    )
+    d_scale: float = _option(1.0, "training", "factor of D's objective", least=0)
     lr: float = _option(0.0002, "training", "learning rate of Adam", least=0)
     beta1: float = _option(0.5, "training", "decay of Adam's first moment", least=0)
+    adam_epsilon: float = _option(1e-8, "training", "epsilon of Adam", least=1e-12)
+    lr_schedule: str = _option(
+        "constant",
+        "training",
+        "or falling to 0 through the second half of all steps",
+        choices=("constant", "linear"),
+    )
     l1_weight: float = _option(100.0, "training", "weight of L1 in G's loss", least=0)
     gan_weight: float = _option(1.0, "training", "weight of the GAN term in G's loss", least=0)
     seed: int = _option(
@@ -204,7 +280,10 @@ class Config:
         if self.levels is None:
             object.__setattr__(self, "levels", self._derived_levels())
         if self.scale_size is None:
-            object.__setattr__(self, "scale_size", round(self.crop_size * 286 / 256))
+            scale_size = (
+                self.crop_size if self.jitter == "none" else round(self.crop_size * 286 / 256)
+            )
+            object.__setattr__(self, "scale_size", scale_size)
         self._check_sizes()
         if not self.dropout < 1:
             raise UserError(f"dropout must be at least 0 and under 1, not {self.dropout}")
@@ -216,6 +295,8 @@ class Config:
             raise UserError(f"seed must be under 2^31, not {self.seed}")
 
     def _derived_levels(self) -> int:
+        if self.generator == "pooled":
+            return _POOLED_LEVELS
         levels = _halvings(self.crop_size)
         innermost = self.crop_size >> levels
         if levels < 2:
@@ -245,6 +326,21 @@ class Config:
             raise UserError(
                 f"scale_size must be at least crop_size ({self.crop_size}), not {self.scale_size}"
             )
+
+        if self.jitter == "none" and self.scale_size != self.crop_size:
+            raise UserError(
+                f"scale_size must be crop_size ({self.crop_size}) with --jitter none, "
+                f"not {self.scale_size}"
+            )
+        if self.crop_from > self.scale_size - self.crop_size > 0:
+            raise UserError(
+                f"crop_from must be at most scale_size - crop_size "
+                f"({self.scale_size - self.crop_size}), not {self.crop_from}"
+            )
+        if self.generator == "pooled" and (self.levels != _POOLED_LEVELS or self.separable_conv):
+            raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
+        if self.gan_weight == 0 and self.l1_weight == 0:
+            raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
 
     def replace(self, **changes: Any) -> "Config":
         """Returns a copy with some options changed, checked anew."""
@@ -287,69 +383,3 @@ def field_kinds(field: "dataclasses.Field[Any]") -> tuple[type, ...]:
     """The types that an option's value may have."""
     kind = typing.get_type_hints(Config)[field.name]
     return typing.get_args(kind) or (kind,)
-
-
-def read_options(folder: Path) -> dict[str, Any]:
-    """Reads a folder's options.json, this package's or the reference program's.
-
-    Returns:
-      The options that stand in it, by name, without the package's version.
-
-    Raises:
-      UserError: there is none, it is not JSON, or it has unknown keys.
-    """
-    path = folder / OPTIONS_FILE
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: it stands beside every checkpoint and says what the model is"
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path} must hold one JSON object")
-    options.pop("version", None)
-    known = {field.name for field in dataclasses.fields(Config)}
-    if unknown := sorted(set(options) - known):
-        raise UserError(f"{path} has keys that are not known: {', '.join(unknown)}")
-    return options
-
-
-def model_options(folder: Path) -> dict[str, Any]:
-    """Reads what a checkpoint's model is from its options.json.
-
-    Returns:
-      All of `MODEL_FIELDS`, by name; what the file leaves out has its default.
-
-    Raises:
-      UserError: as `read_options`, or the options that every model has are missing.
-    """
-    options = read_options(folder)
-    if missing := [name for name in ("which_direction", "ngf", "ndf") if name not in options]:
-        raise UserError(
-            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: without it the model is not known"
-        )
-    try:
-        stored = Config(**{name: options[name] for name in MODEL_FIELDS if name in options})
-    except UserError as error:
-        raise UserError(f"{folder / OPTIONS_FILE}: {error}") from None
-    return {name: getattr(stored, name) for name in MODEL_FIELDS}
-
-
-def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> list[str]:
-    """Names the options in which a run folder was made otherwise, as "name (was X, now Y)".
-
-    Options that do not change a run's result, or that the folder's file does not name, are left
-    out; so is a seed that was not asked for.
-    """
-    stored = read_options(folder)
-    changed = []
-    for name, was in stored.items():
-        now = getattr(config, name)
-        if name == "input_dir" and was is not None and now is not None:
-            was, now = str(Path(was).resolve()), str(Path(now).resolve())
-        if name in FREE_FIELDS or was == now or (name == "seed" and name not in given):
-            continue
-        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
-    return changed

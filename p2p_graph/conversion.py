@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph import checkpoints, names, pict
-from p2p_graph.config import MODEL_FIELDS, OPTIONS_FILE, Config, read_options
+from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.errors import UserError
+from p2p_graph.options import MODEL_FIELDS, read_options
 
 FORMS = ("native", "current", "pict")
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -46,6 +47,19 @@ REFERENCE_FIELDS = (
     "which_direction",
 )
 
+# Options of the networks of which the reference program knows the default alone.
+_REFERENCE_NETWORKS = (
+    "generator",
+    "discriminator",
+    "conditional",
+    "target_first",
+    "bottleneck_norm",
+    "norm_epsilon",
+    "lrelu_slope",
+    "skip_activation",
+    "gan_loss",
+)
+
 
 def convert(source: Path, target: Path, form: str, which_direction: str) -> None:
     """Converts a checkpoint, its optimizers' state and step included where the form holds them.
@@ -72,6 +86,8 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
         options = read_options(checkpoint.folder)
     config = Config(**options)
 
+    if form != "native":
+        _check_reference_has(config, source)
     if form == "pict":
         weights = {name: array for name, array in native.items() if names.is_weight(name)}
         generator = {name: a for name, a in to_current(weights).items() if name[0] == "g"}
@@ -86,10 +102,26 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
         chosen = {name: getattr(config, name) for name in REFERENCE_FIELDS}
         _write(to_current(native), target, step, json.dumps(chosen, sort_keys=True, indent=4))
     else:
-        native = without_void_biases(native)
-        bias = names.has_bias(native)
+        if config.bias in ("none", "all"):
+            native = without_void_biases(native)
+            config = config.replace(bias=names.bias(native))
         _write(native, target, step, None)
-        config.replace(bias=bias).save(target)
+        config.save(target)
+
+
+def _check_reference_has(config: Config, source: Path) -> None:
+    """Checks that the reference program has such networks."""
+    for name in _REFERENCE_NETWORKS:
+        found, wanted = getattr(config, name), getattr(Config, name)
+        if found != wanted:
+            raise UserError(
+                f"{source} was trained with {name} {found}: the reference program knows {wanted} "
+                "alone"
+            )
+    if config.bias not in ("none", "all"):
+        raise UserError(
+            f"{source} has biases in some layers: the reference program has them in all or none"
+        )
 
 
 def to_current(native: Mapping[str, Any]) -> Arrays:
@@ -150,7 +182,7 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
         "separable_conv": separable,
         "levels": levels,
         "crop_size": 2**levels,
-        "bias": True,
+        "bias": "all",
     }
     assert set(options) <= set(MODEL_FIELDS)
     return options

@@ -74,8 +74,11 @@ class WriteSummaries(_EventHook):
             with tf.name_scope(f"{kind}_summary"):
                 tf.summary.image(kind, picture)
         for name in ("predict_real", "predict_fake"):
-            with tf.name_scope(f"{name}_summary"):
-                tf.summary.image(name, tf.image.convert_image_dtype(getattr(model, name), tf.uint8))
+            scores = getattr(model, name)
+            if scores is not None:
+                with tf.name_scope(f"{name}_summary"):
+                    shown = tf.image.convert_image_dtype(scores, tf.uint8, saturate=True)
+                    tf.summary.image(name, shown)
         for gradient, variable in model.gradients:
             tf.summary.histogram(f"{variable.op.name}/values", variable)
             tf.summary.histogram(f"{variable.op.name}/gradients", gradient)

@@ -14,7 +14,7 @@ from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 from p2p_graph.inputs import Batch, decode
-from p2p_graph.model import translate
+from p2p_graph.networks import translate
 from p2p_graph.translation import configure
 
 _NAME = "export"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from p2p_graph.config import Config, field_kinds
 from p2p_graph.errors import UserError
 
-_GROUPS = ("files", "data", "model", "training", "reports")
+_GROUPS = ("files", "data", "model", "networks", "training", "reports")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,9 +45,12 @@ def _add_flag(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]",
     elif field_kinds(field) == (bool,):
         shown = " (default)" if field.default else ""
         group.add_argument(f"--{name}", action="store_true", help=text + shown)
-        if field.default:
+        if field.metadata["off"]:
             group.add_argument(
-                f"--no_{name}", dest=name, action="store_false", help=f"do not {text}"
+                f"--{field.metadata['off'].format(name)}",
+                dest=name,
+                action="store_false",
+                help=f"do not {text}",
             )
     else:
         shown = "" if field.default is None else f" ({field.default})"

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from p2p_graph import checkpoints
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
-from p2p_graph.model import EMA_DECAY, Losses, Model
+from p2p_graph.model import EMA_DECAY, Model
+from p2p_graph.updates import Losses
 
 LOSSES_FILE = "losses.jsonl"
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import tensorflow.compat.v2 as tf2
 
 from p2p_graph import color
 from p2p_graph.config import Config
@@ -77,7 +78,8 @@ class TrainingInputs:
     def _example(
         self, files: "_Files", position: tf.Tensor, count: int, config: Config
     ) -> tuple[tf.Tensor, ...]:
-        index = shuffled(position, count, config.seed)
+        pick = shuffled if config.sampling == "epochs" else drawn
+        index = pick(position, count, config.seed)
         image = jitter(self._kept.image(index), position, config)
         return (files.path(index), *split_channels(image, config))
 
@@ -89,7 +91,7 @@ def translation_batches(pictures: Sequence[Picture], config: Config) -> "tf.data
       A data set of (index int64 [n], inputs, targets), as in `Batch`; without targets where
       `inputs_only` says that there are none.
     """
-    config = config.replace(scale_size=config.crop_size)
+    config = config.replace(scale_size=config.crop_size, jitter="none")
     files = _Files(pictures, config)
 
     def example(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -122,15 +124,22 @@ def shuffled(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
 
 
+def drawn(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """Which picture stands at a position (int64 scalar), if each is drawn from all."""
+    seeds = tf.constant([seed, _ORDER], tf.int64)
+    position_seed = tf.random.experimental.stateless_fold_in(seeds, position)
+    return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)
+
+
 def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
     """Mirrors and crops at random (Isola et al. 2017, section 6.2).
 
     Inputs and targets are channels of one picture here, so that both are cut at the same place.
 
     Args:
-      image: float32 [scale_size, scale_size, C].
+      image: float32 [S, S, C], S at least crop_size.
       position: int64 scalar; mirroring and place are functions of it and the seed.
-      config: crop_size, scale_size, flip, seed.
+      config: crop_size, crop_from, flip, seed.
 
     Returns:
       float32 [crop_size, crop_size, C].
@@ -141,10 +150,10 @@ def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
     chance = tf.random.stateless_uniform([3], seed)
     if config.flip:
         image = tf.cond(chance[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-    assert config.scale_size is not None
-    places = config.scale_size - config.crop_size + 1
-    top, left = tf.unstack(tf.cast(tf.floor(chance[1:] * places), tf.int32))
-    size = config.crop_size
+    size, room = config.crop_size, image.shape[0] - config.crop_size
+    first = min(config.crop_from, room)
+    places = tf.cast(tf.floor(chance[1:] * (room - first + 1)), tf.int32)
+    top, left = tf.unstack(first + places)
     return tf.ensure_shape(
         image[top : top + size, left : left + size], [size, size, image.shape[-1]]
     )
@@ -153,6 +162,20 @@ def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
 def split_channels(image: tf.Tensor, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     """Parts [..., C_in + C_out] into inputs and targets."""
     return tuple(tf.split(image, list(channels(config)), axis=-1))
+
+
+def scaled(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
+    """Scales a picture [h, w, C] to [side, side, C].
+
+    Args:
+      image: float32.
+      side: in pixels.
+      how: "area", "bilinear" or "nearest"; the latter two as TensorFlow 2 has them, with the
+        centres of both pictures' pixels at halves.
+    """
+    if how == "area":
+        return tf.image.resize_images(image, [side, side], tf.image.ResizeMethod.AREA)
+    return tf2.image.resize(image, [side, side], how)
 
 
 def decode(contents: tf.Tensor) -> tf.Tensor:
@@ -180,6 +203,7 @@ class _Files:
         half = 2 if has_targets(config) and not config.lab_colorization else 1
         sizes = {(picture.height, picture.width // half) for picture in pictures}
         self.size = sizes.pop() if len(sizes) == 1 else None
+        self.side = config.crop_size if config.jitter == "shrink" else config.scale_size
         self.in_bytes = not config.lab_colorization and not any(p.deep for p in pictures)
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
@@ -201,11 +225,12 @@ class _Files:
         return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
 
     def scaled(self, source: tf.Tensor) -> tf.Tensor:
-        """Scales a decoded picture to float32 [scale_size, scale_size, C] in [-1, 1]."""
+        """Scales a decoded picture to float32 [side, side, C] in [-1, 1]."""
         if source.dtype == tf.uint8:
             source = tf.image.convert_image_dtype(source, tf.float32) * 2 - 1
-        size = [self._config.scale_size, self._config.scale_size]
-        return tf.image.resize_images(source, size, tf.image.ResizeMethod.AREA)
+        if self._config.jitter == "shrink":
+            source = scaled(source, self._config.scale_size, "nearest")
+        return scaled(source, self.side, self._config.resize)
 
     def _halves(self, image: tf.Tensor) -> tf.Tensor:
         """Lays the two halves of a picture over each other as channels, the input first."""
@@ -233,8 +258,8 @@ class _Kept:
     def __init__(self, files: _Files, count: int, config: Config) -> None:
         self._files = files
         self._count = count
-        assert config.scale_size is not None
-        kind, size = tf.float32, (config.scale_size, config.scale_size)
+        assert files.side is not None
+        kind, size = tf.float32, (files.side, files.side)
         self._in_bytes = False
         if files.in_bytes and files.size and math.prod(files.size) < 4 * math.prod(size):
             kind, size = tf.uint8, files.size
@@ -260,7 +285,7 @@ class _Kept:
         return {self._table: table}
 
     def image(self, index: tf.Tensor) -> tf.Tensor:
-        """A picture, float32 [scale_size, scale_size, C] in [-1, 1]."""
+        """A picture, float32 [side, side, C] in [-1, 1]."""
         if self._kept == self._count:
             image = self._table[index]
         elif self._kept:

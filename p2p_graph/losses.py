@@ -1,35 +1,65 @@
-"""The losses (Isola et al. 2017, section 3.1), with logarithms that stay finite."""
+"""The losses (Isola et al. 2017, section 3.1)."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 EPS = 1e-12
+KERAS_EPS = 1e-7
 
 
-def discriminator_loss(predict_real: tf.Tensor, predict_fake: tf.Tensor) -> tf.Tensor:
-    """-log D(x, y) - log(1 - D(x, G(x))), the mean over patches; not halved, as the paper does.
+class GanLoss(NamedTuple):
+    """How scores are judged. D's loss is as_real(real) + as_fake(fake), G's is as_real(fake).
 
-    Args:
-      predict_real: float32 [N, h, w, 1] in (0, 1), D's scores of real pairs.
-      predict_fake: float32 [N, h, w, 1] in (0, 1), D's scores of generated pairs.
+    G's is not the opposite of D's, which saturates (section 3.3 of the paper).
 
-    Returns:
-      float32 scalar.
+    Attributes:
+      as_real: from scores, float32 [N, h, w, 1], to how far they are from "real": float32 scalar,
+        the mean over patches.
+      as_fake: the same from "fake".
+      sigmoid: whether the scores are to be probabilities in (0, 1), not logits.
     """
-    with tf.name_scope("discriminator_loss"):
-        return tf.reduce_mean(-(tf.log(predict_real + EPS) + tf.log(1 - predict_fake + EPS)))
+
+    as_real: Callable[[tf.Tensor], tf.Tensor]
+    as_fake: Callable[[tf.Tensor], tf.Tensor]
+    sigmoid: bool
 
 
-def generator_gan_loss(predict_fake: tf.Tensor) -> tf.Tensor:
-    """-log D(x, G(x)), the mean over patches (section 3.3: not log(1 - D), which saturates).
+def _clipped(scores: tf.Tensor) -> tf.Tensor:
+    return tf.clip_by_value(scores, KERAS_EPS, 1 - KERAS_EPS)
 
-    Args:
-      predict_fake: float32 [N, h, w, 1] in (0, 1), D's scores of generated pairs.
 
-    Returns:
-      float32 scalar.
-    """
-    with tf.name_scope("generator_gan_loss"):
-        return tf.reduce_mean(-tf.log(predict_fake + EPS))
+def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
+    labels = tf.fill(tf.shape(logits), label)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+GAN_LOSSES: Mapping[str, GanLoss] = {
+    # affinelayer's and Torch's: logarithms that stay finite
+    "eps": GanLoss(
+        lambda scores: tf.reduce_mean(-tf.log(scores + EPS)),
+        lambda scores: tf.reduce_mean(-tf.log(1 - scores + EPS)),
+        sigmoid=True,
+    ),
+    # Keras' binary cross-entropy on probabilities
+    "clip": GanLoss(
+        lambda scores: tf.reduce_mean(-tf.log(_clipped(scores))),
+        lambda scores: tf.reduce_mean(-tf.log(1 - _clipped(scores))),
+        sigmoid=True,
+    ),
+    "logits": GanLoss(
+        lambda scores: _cross_entropy(scores, 1.0),
+        lambda scores: _cross_entropy(scores, 0.0),
+        sigmoid=False,
+    ),
+    # Mao et al. 2017, equation 2 with a = 0, b = c = 1, without its factors of 1/2
+    "lsgan": GanLoss(
+        lambda scores: tf.reduce_mean((scores - 1) ** 2),
+        lambda scores: tf.reduce_mean(scores**2),
+        sigmoid=False,
+    ),
+}
 
 
 def l1_loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:

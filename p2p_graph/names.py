@@ -53,6 +53,11 @@ def is_weight(name: str) -> bool:
     return parts is not None and parts[2] in _TO_CURRENT and not parts[3]
 
 
-def has_bias(names: Iterable[str]) -> bool:
-    """Whether a model's native names have biases."""
-    return any(is_weight(name) and name.endswith("/bias") for name in names)
+def bias(names: Iterable[str]) -> str | None:
+    """Whether "all" convolutions among native names have a bias, or "none"; None if some have."""
+    weights = {name for name in names if is_weight(name)}
+    filters = {name for name in weights if name.endswith(("/filter", "/pointwise_filter"))}
+    biased = {name for name in filters if f"{name.rpartition('/')[0]}/bias" in weights}
+    if not biased:
+        return "none"
+    return "all" if biased == filters else None

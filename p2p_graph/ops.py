@@ -9,26 +9,63 @@ gradients). `model.py` says what this is for.
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-KERNEL = 4
-NORM_EPSILON = 1e-5
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
 
 
-def _weights(name: str, shape: Sequence[int], mean: float = 0.0) -> tf.Variable:
-    """A weight drawn from N(mean, 0.02), not truncated (Isola et al. 2017, section 6.2)."""
+class Style(NamedTuple):
+    """What the layers of one model have in common; the defaults are affinelayer's.
+
+    Attributes:
+      slope: of leaky ReLU below 0.
+      epsilon: of batch normalisation.
+      norm_stddev: batch normalisation's scales start from N(1, norm_stddev).
+      fused: whether batch normalisation is one operation, as affinelayer's has been since December
+        2017, instead of several; what `late` means differs a little between them.
+      glorot: whether filters start from Glorot's uniform distribution (Glorot and Bengio 2010,
+        equation 16) instead of N(0, 0.02), not truncated (Isola et al. 2017, section 6.2).
+    """
+
+    slope: float = 0.2
+    epsilon: float = 1e-5
+    norm_stddev: float = 0.02
+    fused: bool = True
+    glorot: bool = False
+
+
+STYLE = Style()
+
+
+def _seed(name: str) -> int:
     # By default the operation's number in the graph would be part of the seed, and with it whatever
     # was built before. The name makes an initial value a function of (graph's seed, name) alone.
-    seed = zlib.crc32(f"{tf.get_variable_scope().name}/{name}".encode()) % 2**31
-    initializer = tf.random_normal_initializer(mean, 0.02, seed=seed)
+    return zlib.crc32(f"{tf.get_variable_scope().name}/{name}".encode()) % 2**31
+
+
+def _filter(name: str, shape: Sequence[int], style: Style) -> tf.Variable:
+    if style.glorot:
+        initializer = tf.glorot_uniform_initializer(_seed(name))
+    else:
+        initializer = tf.random_normal_initializer(0.0, 0.02, _seed(name))
     return tf.get_variable(name, shape, tf.float32, initializer=initializer)
 
 
 def _zeros(name: str, size: int) -> tf.Variable:
     return tf.get_variable(name, [size], tf.float32, initializer=tf.zeros_initializer())
+
+
+def has_bias(which: str, *, norm: bool, last: bool = False) -> bool:
+    """Whether a layer has a bias, where a model has them on "none", "all", "last" or "unnormed".
+
+    Args:
+      which: the layers that have one.
+      norm: whether this one is normalised.
+      last: whether it is its network's last.
+    """
+    return {"none": False, "all": True, "last": last, "unnormed": not norm}[which]
 
 
 def _add_bias(outputs: tf.Tensor) -> tf.Tensor:
@@ -42,63 +79,85 @@ def size_of(images: tf.Tensor) -> list[Any]:
 
 
 def conv(
-    inputs: tf.Tensor, out_channels: int, stride: int, *, bias: bool = False, late: bool = False
+    inputs: tf.Tensor,
+    out_channels: int,
+    stride: int = 1,
+    *,
+    kernel: int = 4,
+    padding: str = "one",
+    bias: bool = False,
+    late: bool = False,
+    style: Style = STYLE,
 ) -> tf.Tensor:
-    """A 4x4 convolution of the inputs padded with one zero on each side.
+    """A square convolution.
 
-    Variables: conv/filter [4, 4, C_in, C_out], conv/bias [C_out].
+    Variables: conv/filter [kernel, kernel, C_in, C_out], conv/bias [C_out].
 
     Args:
       inputs: float32 [N, H, W, C_in].
       out_channels: C_out.
       stride: 1 or 2.
+      kernel: side of the filter.
+      padding: "one" zero on each side, "same" (TensorFlow's SAME), or "valid" for none.
       bias: whether a bias is added.
       late: whether the gradient to the inputs reads the filter again (see the module).
+      style: how the filter starts.
 
     Returns:
-      float32 [N, (H - 2) / stride + 1, (W - 2) / stride + 1, C_out], rounded down.
+      float32 [N, h, w, C_out]; h is ceil(H / stride) with "same", else
+      (H + 2 pad - kernel) / stride + 1, rounded down.
     """
     with tf.variable_scope("conv"):
-        variable = _weights("filter", [KERNEL, KERNEL, inputs.shape[-1], out_channels])
-        # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
-        padded = tf.pad(inputs, _PAD_ONE)
+        variable = _filter("filter", [kernel, kernel, inputs.shape[-1], out_channels], style)
+        if padding == "one":
+            # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
+            inputs, padding = tf.pad(inputs, _PAD_ONE), "valid"
+        how = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
         if late:
-            outputs = _late_conv(padded, variable, stride)
+            outputs = _late_conv(inputs, variable, how)
         else:
-            outputs = tf.nn.conv2d(padded, variable, stride, "VALID")
+            outputs = tf.nn.conv2d(inputs, variable, **how)
         return _add_bias(outputs) if bias else outputs
 
 
-def _late_conv(inputs: tf.Tensor, variable: tf.Variable, stride: int) -> tf.Tensor:
+def _late_conv(inputs: tf.Tensor, variable: tf.Variable, how: dict[str, Any]) -> tf.Tensor:
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            how = {"strides": [1, stride, stride, 1], "padding": "VALID"}
             weight = variable.read_value()
             d_inputs = tf.nn.conv2d_backprop_input(tf.shape(inputs), weight, dy, **how)
             d_filter = tf.nn.conv2d_backprop_filter(inputs, tf.shape(value), dy, **how)
             return d_inputs, d_filter
 
-        return tf.nn.conv2d(inputs, value, stride, "VALID"), grad
+        return tf.nn.conv2d(inputs, value, **how), grad
 
     return op(inputs, variable.read_value())
 
 
-def deconv(inputs: tf.Tensor, out_channels: int, *, bias: bool = False) -> tf.Tensor:
-    """A 4x4 transposed convolution that doubles height and width.
+def deconv(
+    inputs: tf.Tensor,
+    out_channels: int,
+    *,
+    kernel: int = 4,
+    bias: bool = False,
+    style: Style = STYLE,
+) -> tf.Tensor:
+    """A transposed convolution that doubles height and width.
 
-    Variables: deconv/filter [4, 4, C_out, C_in], deconv/bias [C_out].
+    Variables: deconv/filter [kernel, kernel, C_out, C_in], deconv/bias [C_out].
 
     Args:
       inputs: float32 [N, H, W, C_in].
       out_channels: C_out.
+      kernel: side of the filter.
       bias: whether a bias is added.
+      style: how the filter starts.
 
     Returns:
       float32 [N, 2H, 2W, C_out].
     """
     with tf.variable_scope("deconv"):
-        variable = _weights("filter", [KERNEL, KERNEL, out_channels, inputs.shape[-1]])
+        variable = _filter("filter", [kernel, kernel, out_channels, inputs.shape[-1]], style)
         batch, height, width = size_of(inputs)
         outputs = tf.nn.conv2d_transpose(
             inputs, variable, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
@@ -107,7 +166,12 @@ def deconv(inputs: tf.Tensor, out_channels: int, *, bias: bool = False) -> tf.Te
 
 
 def separable_conv(
-    inputs: tf.Tensor, out_channels: int, stride: int, *, bias: bool = False
+    inputs: tf.Tensor,
+    out_channels: int,
+    stride: int,
+    *,
+    bias: bool = False,
+    style: Style = STYLE,
 ) -> tf.Tensor:
     """A 4x4 convolution of each channel by itself, then a 1x1 convolution across channels.
 
@@ -119,18 +183,24 @@ def separable_conv(
       out_channels: C_out.
       stride: 1 or 2.
       bias: whether a bias is added.
+      style: how the filters start.
 
     Returns:
       float32 [N, H / stride, W / stride, C_out], rounded up (padding SAME).
     """
     with tf.variable_scope("separable_conv"):
         channels = inputs.shape[-1]
-        depthwise = _weights("depthwise_filter", [KERNEL, KERNEL, channels, 1])
-        pointwise = _weights("pointwise_filter", [1, 1, channels, out_channels])
+        depthwise = _filter("depthwise_filter", [4, 4, channels, 1], style)
+        pointwise = _filter("pointwise_filter", [1, 1, channels, out_channels], style)
         outputs = tf.nn.separable_conv2d(
             inputs, depthwise, pointwise, [1, stride, stride, 1], "SAME"
         )
         return _add_bias(outputs) if bias else outputs
+
+
+def max_pool(inputs: tf.Tensor) -> tf.Tensor:
+    """The largest of every 2x2 values: [N, H, W, C] => [N, H/2, W/2, C]."""
+    return tf.nn.max_pool2d(inputs, 2, 2, "VALID")
 
 
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
@@ -142,32 +212,32 @@ def upsample(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def batchnorm(
-    inputs: tf.Tensor, *, each: bool = False, fused: bool = True, late: bool = False
+    inputs: tf.Tensor, *, each: bool = False, late: bool = False, style: Style = STYLE
 ) -> tf.Tensor:
     """Normalises every channel by its own mean and variance, then scales and shifts it.
 
     The moments are always those of the inputs: none are kept between steps. The variance is the
-    biased one, epsilon is 1e-5 (Ioffe and Szegedy 2015; Isola et al. 2017, section 6.1).
+    biased one (Ioffe and Szegedy 2015; Isola et al. 2017, section 6.1).
 
-    Variables: batchnorm/offset [C], from 0; batchnorm/scale [C], from N(1, 0.02).
+    Variables: batchnorm/offset [C], from 0; batchnorm/scale [C], from N(1, style.norm_stddev).
 
     Args:
       inputs: float32 [N, H, W, C].
       each: whether each picture has its own moments, so that the batch it is in does not matter.
-      fused: one operation, as the reference has since December 2017, instead of several; what
-        `late` means differs a little between them.
       late: whether the gradient to the inputs reads the scale again (see the module).
+      style: epsilon, form and first values.
 
     Returns:
       float32 [N, H, W, C].
     """
     with tf.variable_scope("batchnorm"):
         offset = _zeros("offset", inputs.shape[-1])
-        scale = _weights("scale", [inputs.shape[-1]], mean=1.0)
-        if fused and not each:
-            return _fused_batchnorm(inputs, scale, offset, late=late)
+        first = tf.random_normal_initializer(1.0, style.norm_stddev, _seed("scale"))
+        scale = tf.get_variable("scale", [inputs.shape[-1]], tf.float32, initializer=first)
+        if style.fused and not each:
+            return _fused_batchnorm(inputs, scale, offset, style.epsilon, late=late)
         mean, variance = tf.nn.moments(inputs, [1, 2] if each else [0, 1, 2], keepdims=True)
-        deviation = tf.rsqrt(variance + NORM_EPSILON)
+        deviation = tf.rsqrt(variance + style.epsilon)
         # This product is stored: the gradient that goes straight through it sees the old scale.
         factor = _late_product(deviation, scale) if late else deviation * scale
         return inputs * factor + (offset - mean * factor)
@@ -185,7 +255,7 @@ def _late_product(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
 
 
 def _fused_batchnorm(
-    inputs: tf.Tensor, scale: tf.Variable, offset: tf.Variable, *, late: bool
+    inputs: tf.Tensor, scale: tf.Variable, offset: tf.Variable, epsilon: float, *, late: bool
 ) -> tf.Tensor:
     # The raw op, since tf.nn's raises epsilon to 1.001e-5, an old lower bound of cuDNN's.
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -198,7 +268,7 @@ def _fused_batchnorm(
             offset=offset_value,
             mean=[],
             variance=[],
-            epsilon=NORM_EPSILON,
+            epsilon=epsilon,
             is_training=True,
         )
 
@@ -210,7 +280,7 @@ def _fused_batchnorm(
                 reserve_space_1=stored[0],
                 reserve_space_2=stored[1],
                 reserve_space_3=stored[2],
-                epsilon=NORM_EPSILON,
+                epsilon=epsilon,
                 is_training=True,
             )
             return list(gradients[:3])

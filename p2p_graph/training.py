@@ -11,12 +11,14 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import checkpoints, devices, displays, hooks, images, recipes
 from p2p_graph.checkpoints import Checkpoint
-from p2p_graph.config import OPTIONS_FILE, Config, changed_options, read_options
-from p2p_graph.discriminators import check_size, patch70
+from p2p_graph.config import OPTIONS_FILE, Config
+from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import Batch, TrainingInputs
 from p2p_graph.model import Model, build_step, make_optimizers
+from p2p_graph.options import changed_options, read_options
+from p2p_graph.presets import PRESETS
 
 DEFAULT_EPOCHS = 200
 
@@ -32,9 +34,10 @@ def configure(given: Mapping[str, Any]) -> Config:
     input_dir = Path(given["input_dir"])
     recipe = recipes.choose(given.get("recipe"), input_dir)
     crop_size = given.get("crop_size", Config.crop_size)
-    defaults = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
-    config = Config(**{**defaults, **given, "recipe": recipe})
-    check_size(patch70(config.ndf), config.crop_size)
+    task = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
+    preset = PRESETS.get(given.get("preset", Config.preset), {})  # Config refuses other names
+    config = Config(**{**task, **preset, **given, "recipe": recipe})
+    check_size(layers_of(config.discriminator, config.ndf), config.crop_size)
     if not config.output_dir:
         name = f"{recipes.dataset_name(input_dir)}_{config.which_direction}"
         return config.replace(output_dir=str(Path("runs") / name))
@@ -61,7 +64,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     pictures = usable_pictures(
         Path(config.input_dir), pairs=not config.lab_colorization, skip_bad=config.skip_bad
     )
-    steps_per_epoch = math.ceil(len(pictures) / config.batch_size)
+    steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     done = source.step() if source else 0
     if done >= last:
@@ -94,7 +97,7 @@ def _source(
     elif config.checkpoint:
         source = checkpoints.need(Path(config.checkpoint))
     if source:
-        config = config.replace(bias=source.bias)
+        config = config.replace(bias=source.bias or config.bias)
         if config.separable_conv != source.separable:
             raise UserError(
                 f"checkpoint {source.prefix} was made with"
@@ -149,7 +152,7 @@ def _run(
     with tf.Graph().as_default():
         tf.set_random_seed(config.seed)
         inputs = TrainingInputs(pictures, config)
-        model = build_step(inputs.batch, config, make_optimizers(config))
+        model = build_step(inputs.batch, config, make_optimizers(config, last))
 
         variables = tf.global_variables()
         restore = source.restorer(variables) if source else None

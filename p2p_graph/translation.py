@@ -11,14 +11,15 @@ from tqdm import tqdm
 
 from p2p_graph import checkpoints, devices, images, recipes, report
 from p2p_graph.checkpoints import Checkpoint
-from p2p_graph.config import MODEL_FIELDS, Config, model_options
+from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import Batch, translation_batches
-from p2p_graph.model import translate
+from p2p_graph.networks import translate
+from p2p_graph.options import MODEL_FIELDS, model_options
 
 # What may be chosen anew for a trained model; the other model options are its checkpoint's.
-_OWN_CHOICE = ("crop_size", "dropout")
+_OWN_CHOICE = ("crop_size", "dropout", "resize")
 
 
 def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
@@ -36,7 +37,9 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
     checkpoint = checkpoints.need(folder)
     stored = {**model_options(checkpoint.folder)}
     # The reference does not read this one back; its checkpoint's variables tell.
-    stored |= {"bias": checkpoint.bias, "separable_conv": checkpoint.separable}
+    stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}
+    if not stored["dropout_in_use"]:
+        stored["dropout"] = 0.0
     for name in MODEL_FIELDS:
         if name in given and name not in _OWN_CHOICE and given[name] != stored[name]:
             raise UserError(

@@ -97,15 +97,15 @@ def upsample(x):
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def _normalized(x, each=False):
+def _normalized(x, each=False, epsilon=EPSILON):
     axes = (1, 2) if each else _ALL
     mean = x.mean(axes, keepdims=True)
-    deviation = 1 / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + EPSILON)
+    deviation = 1 / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + epsilon)
     return (x - mean) * deviation, deviation
 
 
-def batchnorm(x, offset, scale, each=False):
-    return _normalized(x, each)[0] * scale + offset
+def batchnorm(x, offset, scale, each=False, epsilon=EPSILON):
+    return _normalized(x, each, epsilon)[0] * scale + offset
 
 
 def batchnorm_grads(x, dy, straight, through):
@@ -123,8 +123,56 @@ def batchnorm_grads(x, dy, straight, through):
     return dx_straight + dx_through, dy.sum(_ALL), d_scale
 
 
-def lrelu(x):
-    return np.where(x > 0, x, 0.2 * x)
+def lrelu(x, slope=0.2):
+    return np.where(x > 0, x, slope * x)
+
+
+def conv_same(x, kernel, bias):
+    """Any odd kernel, stride 1, as many pixels out as in."""
+    side = kernel.shape[0] // 2
+    padded = np.pad(x, [(0, 0), (side, side), (side, side), (0, 0)])
+    _, height, width, _ = x.shape
+    return bias + sum(
+        padded[:, i : i + height, j : j + width] @ kernel[i, j]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[0])
+    )
+
+
+def deconv_by_blocks(x, kernel, bias):
+    """A 2x2 kernel, stride 2: every pixel becomes a block of its own."""
+    batch, height, width, _ = x.shape
+    made = np.empty((batch, 2 * height, 2 * width, kernel.shape[2]))
+    for i in range(2):
+        for j in range(2):
+            made[:, i::2, j::2] = x @ kernel[i, j].T
+    return made + bias
+
+
+def max_pool(x):
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+def pooled(x, weights, masks):
+    """PyImageSearch's U-Net; masks by number, what its dropouts multiply with."""
+
+    def layer(x, name, kind=conv_same):
+        return kind(x, weights[f"{name}/filter"], weights[f"{name}/bias"])
+
+    def relu_of(x, name):
+        return np.maximum(layer(x, f"{name}/conv"), 0)
+
+    d1 = relu_of(x, "encoder_1") * masks[1]
+    d2 = relu_of(max_pool(d1), "encoder_2")
+    d3 = relu_of(max_pool(d2), "encoder_3")
+    d4 = relu_of(max_pool(d3), "encoder_4")
+    x = relu_of(relu_of(max_pool(d4), "bottleneck_1") * masks[2], "bottleneck_2")
+    for level, skip in ((4, d4), (3, d3), (2, d2), (1, d1)):
+        x = layer(x, f"decoder_{level}/deconv", deconv_by_blocks)
+        x = np.concatenate([x, skip], axis=3)
+        x = relu_of(x * masks[3] if level == 1 else x, f"decoder_{level}")
+    return np.tanh(layer(x, "output/conv"))
 
 
 def sigmoid(x):
@@ -149,10 +197,16 @@ def generator(x, weights, spec, masks):
         return conv(x, w["filter"], 2, bias) if kind == "conv" else deconv(x, w["filter"], bias)
 
     def norm_of(x, layer):
+        if f"{layer}/batchnorm/offset" not in weights:
+            return x
         return batchnorm(
-            x, weights[f"{layer}/batchnorm/offset"], weights[f"{layer}/batchnorm/scale"]
+            x,
+            weights[f"{layer}/batchnorm/offset"],
+            weights[f"{layer}/batchnorm/scale"],
+            epsilon=spec.style.epsilon,
         )
 
+    slope = spec.style.slope
     levels = len(spec.encoders)
     skips = {}
     for level in range(1, levels + 1):
@@ -160,14 +214,15 @@ def generator(x, weights, spec, masks):
         if level == 1:
             x = conv_of(x, layer, "separable_conv" if spec.separable else "conv", 2)
         else:
-            x = conv_of(lrelu(x), layer, "separable_conv" if spec.separable else "conv", 2)
+            x = conv_of(lrelu(x, slope), layer, "separable_conv" if spec.separable else "conv", 2)
             x = norm_of(x, layer)
         skips[level] = x
     for level in range(levels, 0, -1):
         layer = f"decoder_{level}"
-        if level < levels:
-            x = np.concatenate([x, skips[level]], axis=3)
-        x = np.maximum(x, 0)
+        skip = lrelu(skips[level], slope if spec.leaky_skips else 0.0)
+        x = skip if level == levels else np.maximum(x, 0)
+        if level < levels and spec.skips:
+            x = np.concatenate([x, skip], axis=3)
         if spec.separable:
             x = conv_of(upsample(x), layer, "separable_conv", 1)
         else:

@@ -113,8 +113,10 @@ def test_both_generations_have_the_same_weights_but_for_biases():
     )
     assert {name for name in current - first if not name.endswith("/bias")} == set()
     assert first < current
-    assert not names.has_bias(first)
-    assert names.has_bias(current)
+    assert names.bias(first) == "none"
+    assert names.bias(current) == "all"
+    assert names.bias(current - {"generator/decoder_1/deconv/bias"}) is None
+    assert names.bias(first | {"generator/decoder_1/deconv/bias"}) is None
 
 
 # Finding
@@ -146,7 +148,7 @@ def test_finds_a_run_of_the_reference(run):
     assert found.prefix == GOLDEN / run / "start" / "model-3"
     assert found.folder == GOLDEN / run / "start"
     assert found.step() == 3
-    assert found.bias == (run in CURRENT)
+    assert found.bias == ("all" if run in CURRENT else "none")
     assert found.separable == ("separable" in run)
     assert sorted(found.stored.values()) == sorted(
         name for name in stored_names(run) if not names.is_moving(name)

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.config import (
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+from p2p_graph.options import (
     FREE_FIELDS,
     MODEL_FIELDS,
-    Config,
     changed_options,
     model_options,
     read_options,
 )
-from p2p_graph.errors import UserError
+from p2p_graph.presets import PRESETS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REFERENCE_RUNS = sorted(path.parent for path in GOLDEN.glob("*/start/options.json"))
@@ -53,10 +54,33 @@ OWN_DEFAULTS = {
     "crop_size": 256,
     "cache_mb": 1024,
     "levels": 8,
-    "bias": False,
     "dropout": 0.5,
     "seed": 0,
     "device": "auto",
+    "preset": "affinelayer",
+    "generator": "unet",
+    "discriminator": "patch70",
+    "conditional": True,
+    "target_first": False,
+    "bias": "none",
+    "bottleneck_norm": True,
+    "norm_epsilon": 1e-5,
+    "norm_stddev": 0.02,
+    "norm_form": "auto",
+    "lrelu_slope": 0.2,
+    "skip_activation": "relu",
+    "initializer": "normal",
+    "dropout_in_use": True,
+    "resize": "area",
+    "jitter": "crop",
+    "crop_from": 0,
+    "sampling": "epochs",
+    "steps_per_epoch": None,
+    "updates": "stored",
+    "gan_loss": "eps",
+    "d_scale": 1.0,
+    "adam_epsilon": 1e-8,
+    "lr_schedule": "constant",
 }
 
 
@@ -291,9 +315,44 @@ def test_model_options_are_the_models_alone(saved):
         "separable_conv": False,
         "crop_size": 128,
         "levels": 7,
-        "bias": False,
+        "bias": "none",
         "dropout": 0.5,
+        "dropout_in_use": True,
+        "generator": "unet",
+        "bottleneck_norm": True,
+        "norm_epsilon": 1e-5,
+        "lrelu_slope": 0.2,
+        "skip_activation": "relu",
+        "resize": "area",
+        "preset": "affinelayer",
     }
+
+
+def test_a_preset_supplies_what_the_file_leaves_out(tmp_path):
+    options = {"preset": "tf2-tutorial", "ngf": 2, "ndf": 2, "which_direction": "BtoA"}
+    (tmp_path / "options.json").write_text(json.dumps(options))
+    assert read_options(tmp_path) == {**PRESETS["tf2-tutorial"], **options}
+    model = model_options(tmp_path)
+    assert (model["norm_epsilon"], model["skip_activation"], model["ngf"]) == (1e-3, "lrelu", 2)
+    (tmp_path / "options.json").write_text(json.dumps({**options, "lrelu_slope": 0.1}))
+    assert model_options(tmp_path)["lrelu_slope"] == 0.1
+
+
+@pytest.mark.parametrize("preset", ["mine", 3, None])
+def test_unknown_preset_in_the_file(tmp_path, preset):
+    (tmp_path / "options.json").write_text(json.dumps({"preset": preset}))
+    with pytest.raises(UserError, match=r"options\.json: preset must be one of affinelayer, "):
+        read_options(tmp_path)
+
+
+def test_steps_in_all_matter_to_a_linear_schedule(tmp_path):
+    config = Config(lr_schedule="linear", max_steps=10)
+    config.save(tmp_path)
+    assert changed_options(config, tmp_path, {}) == []
+    longer = config.replace(max_steps=20)
+    assert changed_options(longer, tmp_path, {}) == ["max_steps (was 10, now 20)"]
+    constant = longer.replace(lr_schedule="constant")
+    assert [text.split()[0] for text in changed_options(constant, tmp_path, {})] == ["lr_schedule"]
 
 
 def test_there_are_reference_runs():

@@ -11,7 +11,15 @@ from p2p_graph.config import TOOLS, Config, field_kinds
 from p2p_graph.errors import UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-GROUPS = ["files", "data", "model", "training", "reports"]
+GROUPS = ["files", "data", "model", "networks", "training", "reports"]
+# Flags that turn an option off, and which.
+OFF = {
+    "no_flip": "flip",
+    "unconditional": "conditional",
+    "no_target_first": "target_first",
+    "no_bottleneck_norm": "bottleneck_norm",
+    "no_dropout_in_use": "dropout_in_use",
+}
 # Every flag of the reference program for training, with a value.
 REFERENCE = {
     "input_dir": "pairs",
@@ -43,7 +51,7 @@ REFERENCE = {
 TEST_FLAGS = {
     "mode", "input_dir", "output_dir", "checkpoint", "skip_bad", "inputs_only", "which_direction",
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
-    "batch_size", "max_steps", "seed", "device",
+    "batch_size", "max_steps", "seed", "device", "resize",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "crop_size", "dropout", "seed", "output_filetype",
@@ -76,12 +84,12 @@ def refused(capsys, tool, *arguments):
 @pytest.mark.parametrize("tool", TOOLS)
 def test_flags_are_the_tools_fields(tool):
     wanted = {name for name, field in FIELDS.items() if tool in field.metadata["tools"]}
-    wanted |= {"no_flip"} if "flip" in wanted else set()
+    wanted |= {off for off, name in OFF.items() if name in wanted}
     assert known(tool) == wanted
 
 
 def test_flags_by_tool():
-    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype"} | {"no_flip"}
+    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype"} | set(OFF)
     assert known("test") == TEST_FLAGS
     assert known("export") == EXPORT_FLAGS
 
@@ -115,7 +123,7 @@ def test_all_flags_of_the_reference_at_once():
 
 
 def test_values_have_their_fields_types():
-    for name in known("train") - {"no_flip", "mode"}:
+    for name in known("train") - {*OFF, "mode"}:
         field = FIELDS[name]
         if field_kinds(field) == (bool,):
             given = parse("train", f"--{name}")
@@ -126,10 +134,11 @@ def test_values_have_their_fields_types():
         assert isinstance(given[name], field_kinds(field)), name
 
 
-def test_flip():
-    assert parse("train", "--flip") == {"flip": True}
-    assert parse("train", "--no_flip") == {"flip": False}
-    assert parse("train", "--no_flip", "--flip") == {"flip": True}
+@pytest.mark.parametrize(("off", "name"), OFF.items())
+def test_on_and_off(off, name):
+    assert parse("train", f"--{name}") == {name: True}
+    assert parse("train", f"--{off}") == {name: False}
+    assert parse("train", f"--{off}", f"--{name}") == {name: True}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -179,7 +188,7 @@ def test_help_shows_flags_in_their_group(capsys):
     with pytest.raises(SystemExit):
         parse("train", "--help")
     sections = capsys.readouterr().out.split("\n\n")
-    for name in known("train") - {"no_flip"}:
+    for name in known("train") - set(OFF):
         [section] = [text for text in sections if f"\n  --{name} " in text]
         assert section.splitlines()[0] == f"{FIELDS[name].metadata['group']}:", name
 

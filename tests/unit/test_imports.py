@@ -11,14 +11,15 @@ import p2p_graph
 
 FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
-    "errors", "config", "recipes", "flags", "files", "names", "download", "datasets",
-    "color", "inputs", "ops", "generators", "discriminators", "losses", "model",
-    "checkpoints", "pict", "conversion", "devices", "images", "report", "hooks",
-    "displays",
-    "training", "translation", "export",
+    "errors", "presets", "config", "options", "recipes", "flags", "files", "names", "download",
+    "datasets", "color", "inputs", "ops", "generators", "discriminators", "losses", "networks",
+    "updates", "model", "checkpoints", "pict", "conversion", "devices", "images", "report", "hooks",
+    "displays", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
+    "presets",
     "config",
+    "options",
     "recipes",
     "flags",
     "files",

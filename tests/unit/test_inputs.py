@@ -237,6 +237,56 @@ def test_scaling_down_is_the_mean_of_boxes(folder, rng):
     np.testing.assert_allclose(targets[0], boxes[:, 16:], atol=4e-5)
 
 
+def nearest(picture, size):
+    """The pixel in which each new pixel's centre lies."""
+    rows, columns = (np.int64((np.arange(size) + 0.5) * n / size) for n in picture.shape[:2])
+    return picture[rows][:, columns]
+
+
+def bilinear(picture, size):
+    """Each new pixel's centre, between the four centres around it; without a wider filter."""
+    for axis in (0, 1):
+        count = picture.shape[axis]
+        places = (np.arange(size) + 0.5) * count / size - 0.5
+        low = np.floor(places)
+        share = np.reshape(places - low, (-1, 1, 1) if axis == 0 else (1, -1, 1))
+        ends = [np.clip(np.int64(low + i), 0, count - 1) for i in (0, 1)]
+        first, second = (picture.take(end, axis=axis) for end in ends)
+        picture = first * (1 - share) + second * share
+    return picture
+
+
+@pytest.mark.parametrize(("resize", "oracle"), [("nearest", nearest), ("bilinear", bilinear)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (10, 12), (37, 51)])
+def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
+    values = noise(rng, height, width, 3)
+    write(folder, "1.png", values)
+    config = Config(crop_size=32, levels=2, inputs_only=True, resize=resize)
+    [(_, inputs)] = translated(folder, config)
+    np.testing.assert_allclose(inputs[0], oracle(as_values(values), 32), atol=4e-5)
+    if resize == "nearest":
+        made = np.rint((inputs[0] + 1) * 127.5).astype(int)
+        found, known = ({tuple(c) for c in p.reshape(-1, 3)} for p in (made, values))
+        assert found <= known
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_shrinking_enlarges_by_repeating_and_scales_back(folder, rng, cache_mb):
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=36, jitter="shrink", resize="bilinear", flip=False,
+        cache_mb=cache_mb,
+    )  # fmt: skip
+    batch = stream(folder, config, 2)
+    for half, found in zip(np.split(values, 2, axis=1), batch[1:], strict=True):
+        expected = bilinear(nearest(as_values(half), 36), 32)
+        np.testing.assert_allclose(found, [expected] * 2, atol=4e-5)
+    [(_, inputs, _)] = translated(folder, config)
+    expected = bilinear(as_values(values[:, :20]), 32)
+    np.testing.assert_allclose(inputs[0], expected, atol=4e-5)
+
+
 def test_training_scales_256_to_286_as_the_reference(folder, rng):
     values = noise(rng, 256, 512, 3)
     write(folder, "1.png", values)
@@ -325,6 +375,18 @@ def test_no_flip_never_mirrors_and_crops_the_same(coordinates):
     np.testing.assert_array_equal(plain[1], expected)
 
 
+def test_crops_from_the_second_row_on(coordinates):
+    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50, crop_from=1, flip=False)
+    tops, lefts, _ = read_coordinates(stream(coordinates, config, 8))
+    for offsets in (tops, lefts):
+        assert set(offsets) == set(range(1, SCALE - CROP + 1))
+
+
+def test_crop_from_where_there_is_nothing_to_crop(coordinates):
+    config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, crop_from=1)
+    assert stream(coordinates, config, 1).inputs.shape == (1, SCALE, SCALE, 3)
+
+
 def test_nothing_to_crop(coordinates):
     config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
     inputs = stream(coordinates, config, 1).inputs
@@ -373,6 +435,18 @@ def test_last_batch_is_filled_from_the_next_epoch(numbered, batch_size):
     numbers = order(numbered, TINY.replace(batch_size=batch_size), steps)
     assert len(numbers) == steps * batch_size
     assert numbers == order(numbered, TINY, len(numbers))
+
+
+def test_pictures_drawn_from_all(numbered):
+    config = TINY.replace(sampling="replacement")
+    numbers = order(numbered, config, 7 * 60)
+    counts = np.bincount(numbers, minlength=7)
+    assert counts.min() > 35  # of 60 expected; under 4 deviations of 7.2
+    assert counts.max() < 85
+    epochs = [sorted(numbers[i : i + 7]) for i in range(0, len(numbers), 7)]
+    assert [*range(7)] not in epochs[:20]  # each has a chance of 0.6 %
+    assert numbers[100:120] == order(numbered, config, 20, step=100)
+    assert numbers != order(numbered, config.replace(seed=1), 7 * 60)
 
 
 def test_one_picture(folder):

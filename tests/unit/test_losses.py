@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.losses import discriminator_loss, generator_gan_loss, l1_loss
+from p2p_graph.losses import GAN_LOSSES, l1_loss
 
 MOST = -np.log(1e-12)  # what a single logarithm can reach
 
@@ -29,16 +29,43 @@ def predictions(rng):
     return np.float32(rng.uniform(0.01, 0.99, size=(2, 3, 4, 1)))
 
 
-def test_discriminator_loss(rng):
-    real, fake = predictions(rng), predictions(rng)
-    loss = run(discriminator_loss(tf.constant(real), tf.constant(fake)))
-    np.testing.assert_allclose(loss, np.mean(-np.log(real) - np.log(1 - fake)), rtol=1e-5)
+def log_sigmoid(x):
+    return -np.log1p(np.exp(-x))
 
 
-def test_generator_gan_loss(rng):
-    fake = predictions(rng)
-    loss = run(generator_gan_loss(tf.constant(fake)))
-    np.testing.assert_allclose(loss, np.mean(-np.log(fake)), rtol=1e-5)
+# What each is, by its definition: how far scores are from "real", and from "fake".
+FORMULAS = {
+    "eps": (lambda p: -np.log(p), lambda p: -np.log(1 - p)),
+    "clip": (lambda p: -np.log(p), lambda p: -np.log(1 - p)),
+    "logits": (lambda x: -log_sigmoid(x), lambda x: -log_sigmoid(-x)),
+    "lsgan": (lambda x: (x - 1) ** 2, lambda x: x**2),
+}
+
+
+@pytest.mark.parametrize("kind", GAN_LOSSES)
+def test_gan_losses(rng, kind):
+    scores = predictions(rng)
+    if kind in ("logits", "lsgan"):
+        scores = np.float32(4 * scores - 2)
+    assert GAN_LOSSES[kind].sigmoid == (kind in ("eps", "clip"))
+    inputs = tf.constant(scores)
+    for judge, formula in zip(GAN_LOSSES[kind][:2], FORMULAS[kind], strict=True):
+        loss = judge(inputs)
+        value, gradient = run([loss, tf.gradients(loss, inputs)[0]])
+        exact = np.float64(scores)
+        np.testing.assert_allclose(value, formula(exact).mean(), rtol=1e-5)
+        slope = (formula(exact + 1e-6) - formula(exact - 1e-6)) / 2e-6 / scores.size
+        np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-6)
+
+
+def test_clipped_scores_have_no_gradient():
+    scores = tf.constant([[[[1e-9], [0.5], [1 - 1e-9]]]])
+    for judge in GAN_LOSSES["clip"][:2]:
+        loss = judge(scores)
+        value, gradient = run([loss, tf.gradients(loss, scores)[0]])
+        np.testing.assert_array_equal(gradient.ravel() != 0, [False, True, False])
+        # 1 - 1e-7 is not a float32: the nearest is 1 - 1.19e-7.
+        assert abs(value - (-np.log(1e-7) - np.log(0.5)) / 3) < 0.07
 
 
 def test_l1_loss(rng):
@@ -53,19 +80,15 @@ def test_l1_loss(rng):
 )
 def test_losses_of_certain_predictions_are_finite(real, fake, d_loss, g_loss):
     real, fake = tf.fill([1, 2, 2, 1], float(real)), tf.fill([1, 2, 2, 1], float(fake))
-    losses = [discriminator_loss(real, fake), generator_gan_loss(fake)]
+    as_real, as_fake, _ = GAN_LOSSES["eps"]
+    losses = [as_real(real) + as_fake(fake), as_real(fake)]
     np.testing.assert_allclose(run(losses), [d_loss, g_loss], rtol=1e-5, atol=1e-6)
     gradients = [*tf.gradients(losses[0], [real, fake]), tf.gradients(losses[1], fake)[0]]
     assert np.isfinite(run(gradients)).all()
 
 
-def test_gradients(rng):
-    real, fake = predictions(rng), predictions(rng)
-    inputs = [tf.constant(real), tf.constant(fake)]
-    d_real, d_fake = run(tf.gradients(discriminator_loss(*inputs), inputs))
-    np.testing.assert_allclose(d_real, -1 / real / real.size, rtol=1e-5)
-    np.testing.assert_allclose(d_fake, 1 / (1 - fake) / fake.size, rtol=1e-5)
-    (g_fake,) = run(tf.gradients(generator_gan_loss(inputs[1]), inputs[1]))
-    np.testing.assert_allclose(g_fake, -1 / fake / fake.size, rtol=1e-5)
+def test_gradient_of_l1(rng):
+    targets, outputs = predictions(rng), predictions(rng)
+    inputs = [tf.constant(targets), tf.constant(outputs)]
     (l1,) = run(tf.gradients(l1_loss(*inputs), inputs[1]))
-    np.testing.assert_allclose(l1, np.sign(fake - real) / fake.size, rtol=1e-5)
+    np.testing.assert_allclose(l1, np.sign(outputs - targets) / outputs.size, rtol=1e-5)

@@ -11,7 +11,9 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config import Config
 from p2p_graph.generators import generator
 from p2p_graph.inputs import Batch
-from p2p_graph.model import Optimizers, build_step, generator_spec, make_optimizers, translate
+from p2p_graph.model import Model, build_step, make_optimizers
+from p2p_graph.networks import generator_spec, translate
+from p2p_graph.updates import Optimizers
 
 BETA1, BETA2, ADAM_EPSILON = 0.6, 0.999, 1e-8
 LOG_EPSILON = 1e-12
@@ -94,11 +96,12 @@ def train(session, model, state=None, steps=1):
     Returns:
       For each step what it fetched, and all variables after it, by name.
     """
-    fetches = model._replace(gradients=[gradient for gradient, _ in model.gradients])
+    fetches = model._replace(gradients=[gradient for gradient, _ in model.gradients])._asdict()
+    fetches = {name: fetch for name, fetch in fetches.items() if fetch is not None}
     oracles.initialize(session, state or {})
     done = []
     for _ in range(steps):
-        fetched = session.run(fetches)
+        fetched = Model(**{**dict.fromkeys(Model._fields), **session.run(fetches)})
         done.append((fetched, session.run({v.op.name: v for v in tf.global_variables()})))
     return done
 
@@ -135,9 +138,9 @@ def assert_same(actual, expected):
 # The order of updates
 
 
-def adam(before, gradients, network, lr):
-    """How Adam changes a network's weights."""
-    t = STEPS_BEFORE + 1
+def adam(before, gradients, network, lr, late=0):
+    """How Adam changes a network's weights, `late` steps after the first one to come."""
+    t = STEPS_BEFORE + 1 + late
     rate = lr * np.sqrt(1 - BETA2**t) / (1 - BETA1**t)
     changes = {}
     for name, gradient in gradients.items():
@@ -145,6 +148,33 @@ def adam(before, gradients, network, lr):
         m, v = BETA1 * m + (1 - BETA1) * gradient, BETA2 * v + (1 - BETA2) * gradient**2
         changes[name] = -rate * m / (np.sqrt(v) + ADAM_EPSILON)
     return changes
+
+
+def generator_in_numpy(config, before, inputs):
+    """G's pictures, and a function from their gradient to those of G's weights, all float64."""
+    with tf.Graph().as_default():
+        with tf.variable_scope("generator"):
+            spec, seed = generator_spec(config), tf.zeros([2], tf.int64)
+            made = generator(tf.constant(inputs, tf.float32), spec, seed)
+        variables = tf.trainable_variables()
+        cotangent = tf.placeholder(tf.float32, made.shape)
+        vjp = tf.gradients(made, variables, cotangent)
+        state = {v: before[v.op.name] for v in variables}
+        names = [v.op.name.removeprefix("generator/") for v in variables]
+
+        def fetch(fetches, feed=None):
+            with oracles.quick_session() as session:
+                oracles.initialize(session, state)
+                return session.run(fetches, feed)
+
+        outputs = np.float64(fetch(made))
+        graph = tf.get_default_graph()
+
+    def to_weights(d_outputs):
+        with graph.as_default():
+            return dict(zip(names, fetch(vjp, {cotangent: d_outputs}), strict=True))
+
+    return outputs, to_weights
 
 
 def expected_changes(state, config, *, fused):
@@ -170,39 +200,27 @@ def expected_changes(state, config, *, fused):
         return -1 / (prediction + LOG_EPSILON) / prediction.size
 
     inputs, targets = np.float64(pictures())
-    with tf.Graph().as_default(), oracles.quick_session() as session:
-        with tf.variable_scope("generator"):
-            spec, seed = generator_spec(config), tf.zeros([2], tf.int64)
-            made = generator(tf.constant(inputs, tf.float32), spec, seed)
-        variables = tf.trainable_variables()
-        cotangent = tf.placeholder(tf.float32, made.shape)
-        vjp = tf.gradients(made, variables, cotangent)
-        oracles.initialize(session, {v: before[v.op.name] for v in variables})
-        outputs = np.float64(session.run(made))
+    outputs, to_g = generator_in_numpy(config, before, inputs)
+    real, stored_real = oracles.discriminator(np.concatenate([inputs, targets], 3), weights)
+    pair = np.concatenate([inputs, outputs], 3)
+    fake, stored_fake = oracles.discriminator(pair, weights)
+    _, of_real = backward(gan_gradient(real), stored_real, weights, weights)
+    _, of_fake = backward(-gan_gradient(1 - fake), stored_fake, weights, weights)
+    gradients = {name: of_real[name] + of_fake[name] for name in weights}
+    d_changes = adam(before, gradients, "discriminator", config.lr)
+    updated = {name: weights[name] + d_changes[name] for name in weights}
 
-        real, stored_real = oracles.discriminator(np.concatenate([inputs, targets], 3), weights)
-        pair = np.concatenate([inputs, outputs], 3)
-        fake, stored_fake = oracles.discriminator(pair, weights)
-        _, of_real = backward(gan_gradient(real), stored_real, weights, weights)
-        _, of_fake = backward(-gan_gradient(1 - fake), stored_fake, weights, weights)
-        gradients = {name: of_real[name] + of_fake[name] for name in weights}
-        d_changes = adam(before, gradients, "discriminator", config.lr)
-        updated = {name: weights[name] + d_changes[name] for name in weights}
-
-        fake_again, stored_again = oracles.discriminator(pair, updated)
-        d_pairs = {
-            "stored": backward(gan_gradient(fake), stored_fake, weights, updated)[0],
-            "old": backward(gan_gradient(fake), stored_fake, weights, weights)[0],
-            "again": backward(gan_gradient(fake_again), stored_again, updated, updated)[0],
-        }
-        g_changes = {}
-        for way, d_pair in d_pairs.items():
-            d_outputs = config.gan_weight * d_pair[..., 3:]
-            d_outputs += config.l1_weight * np.sign(outputs - targets) / outputs.size
-            values = session.run(vjp, {cotangent: d_outputs})
-            names = [v.op.name.removeprefix("generator/") for v in variables]
-            gradients = dict(zip(names, values, strict=True))
-            g_changes[way] = adam(before, gradients, "generator", config.lr)
+    fake_again, stored_again = oracles.discriminator(pair, updated)
+    d_pairs = {
+        "stored": backward(gan_gradient(fake), stored_fake, weights, updated)[0],
+        "old": backward(gan_gradient(fake), stored_fake, weights, weights)[0],
+        "again": backward(gan_gradient(fake_again), stored_again, updated, updated)[0],
+    }
+    g_changes = {}
+    for way, d_pair in d_pairs.items():
+        d_outputs = config.gan_weight * d_pair[..., 3:]
+        d_outputs += config.l1_weight * np.sign(outputs - targets) / outputs.size
+        g_changes[way] = adam(before, to_g(d_outputs), "generator", config.lr)
     return d_changes, g_changes
 
 
@@ -214,15 +232,137 @@ def distance(after, state, network, expected):
     return np.sqrt(sum(np.sum(x**2) for x in off)) / norm
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("updates", "way"), [("stored", "stored"), ("simultaneous", "old"), ("fresh", "again")]
+)
+def test_orders_of_updates(updates, way):
+    """Each is told from the others."""
+    config = SMALL.replace(bias="all", updates=updates)
+    with small(bias="all", updates=updates) as model:
+        state = state_in_training()
+        ((_, after),) = train_alone(model, state)
+        d_changes, g_changes = expected_changes(state, config, fused=True)
+    assert distance(after, state, "discriminator", d_changes) < 1e-5
+    assert distance(after, state, "generator", g_changes.pop(way)) < 1e-5
+    for changes in g_changes.values():
+        assert distance(after, state, "generator", changes) > 1e-2
+
+
+@pytest.mark.parametrize("d_scale", [1.0, 0.5])
+def test_alternate_updates(d_scale):
+    """D moves on real pairs, then, with Adam's next step, on G's; then G through the newest D."""
+    config = SMALL.replace(bias="all", updates="alternate", d_scale=d_scale)
+    with small(bias="all", updates="alternate", d_scale=d_scale) as model:
+        state = state_in_training()
+        ((_, after),) = train_alone(model, state)
+        before, weights = oracles.by_name(state), weights_of("discriminator", state)
+        inputs, targets = np.float64(pictures())
+        outputs, to_g = generator_in_numpy(config, before, inputs)
+
+        def d_gradients(pair, weights, slope):
+            scores, stored = oracles.discriminator(pair, weights)
+            dy = d_scale * slope(scores) / scores.size
+            return oracles.discriminator_grads(dy, stored, weights, weights, fused=True)[1]
+
+        moments = before
+        for number, (made, slope) in enumerate(
+            [
+                (targets, lambda p: -1 / (p + LOG_EPSILON)),
+                (outputs, lambda p: 1 / (1 - p + LOG_EPSILON)),
+            ]
+        ):
+            pair = np.concatenate([inputs, made], 3)
+            gradients = d_gradients(pair, weights, slope)
+            changes = adam(moments, gradients, "discriminator", config.lr, late=number)
+            moments = dict(moments)
+            for name, gradient in gradients.items():
+                m, v = (f"discriminator/{name}/{slot}" for slot in ("Adam", "Adam_1"))
+                moments[m] = BETA1 * moments[m] + (1 - BETA1) * gradient
+                moments[v] = BETA2 * moments[v] + (1 - BETA2) * gradient**2
+            weights = {name: weights[name] + changes[name] for name in weights}
+        scores, stored = oracles.discriminator(np.concatenate([inputs, outputs], 3), weights)
+        dy = -1 / (scores + LOG_EPSILON) / scores.size
+        d_pair, _ = oracles.discriminator_grads(dy, stored, weights, weights, fused=True)
+        d_outputs = config.gan_weight * d_pair[..., 3:]
+        d_outputs += config.l1_weight * np.sign(outputs - targets) / outputs.size
+        g_changes = adam(before, to_g(d_outputs), "generator", config.lr)
+    d_changes = {name: new - before[f"discriminator/{name}"] for name, new in weights.items()}
+    assert distance(after, state, "discriminator", d_changes) < 1e-5
+    assert distance(after, state, "generator", g_changes) < 1e-5
+    powers = [after[f"{network}_train/beta1_power"] for network in ("discriminator", "generator")]
+    np.testing.assert_allclose(powers, BETA1 ** (STEPS_BEFORE + np.array([3, 2])), rtol=1e-5)
+
+
+def test_alternate_updates_draw_new_noise_for_g():
+    with small(updates="alternate", dropout=0.5, bias="all") as model:
+        masks = [
+            op.outputs[0]
+            for op in tf.get_default_graph().get_operations()
+            if op.type == "StatelessRandomUniformV2" and "decoder_3" in op.name
+        ]
+        assert len(masks) == 2
+        first, second = run(masks, oracles.draw(tf.trainable_variables(), seed=2))
+        assert model.train
+    assert (first != second).any()
+
+
+def test_without_gan_there_is_no_discriminator():
+    with small(gan_weight=0.0) as model:
+        assert not tf.trainable_variables("discriminator")
+        assert not [v for v in tf.global_variables() if v.op.name.startswith("discriminator_train")]
+        assert (model.predict_real, model.predict_fake) == (None, None)
+        ((fetched, after),) = train_alone(model, state_in_training())
+        _, targets = pictures()
+    assert fetched.losses[:2] == (0, 0)
+    np.testing.assert_allclose(
+        fetched.losses.gen_loss_L1, np.abs(fetched.outputs - targets).mean(), rtol=1e-5
+    )
+    assert after["global_step"] == 1
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("target_first", [True, False])
+def test_what_d_sees(conditional, target_first):
+    with small(conditional=conditional, target_first=target_first, count=2) as model:
+        weights = weights_of("discriminator", state := state_in_training())
+        scores, fake, outputs = run([model.predict_real, model.predict_fake, model.outputs], state)
+        inputs, targets = pictures()
+    for made, found in ((targets, scores), (outputs, fake)):
+        seen = [inputs, made] if conditional else [made]
+        pair = np.concatenate(seen[::-1] if target_first else seen, 3)
+        expected, _ = oracles.discriminator(np.float64(pair), weights)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_linear_schedule_falls_through_the_second_half():
+    config = SMALL.replace(lr_schedule="linear")
+    step = tf.train.get_or_create_global_step()
+    optimizers = make_optimizers(config, 10)
+    weight = tf.get_variable("weight", [], initializer=tf.zeros_initializer(), use_resource=True)
+    rates = []
+    with tf.control_dependencies([optimizers.generator.apply_gradients([(tf.ones([]), weight)])]):
+        train = step.assign_add(1)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        before = 0.0
+        for _ in range(10):
+            session.run(train)
+            # A gradient that is always the same moves the weight by the rate.
+            now = session.run(weight)
+            rates.append((before - now) / config.lr)
+            before = now
+    np.testing.assert_allclose(rates, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_g_sees_what_d_stored_and_d_as_updated(bias):
     config = SMALL.replace(bias=bias)
     with small(bias=bias) as model:
         state = state_in_training()
         with tf.Session() as session:
             ((_, after),) = train(session, model, state)
-        d_changes, g_changes = expected_changes(state, config, fused=bias)
-        _, other_norm = expected_changes(state, config, fused=not bias)
+        d_changes, g_changes = expected_changes(state, config, fused=bias == "all")
+        _, other_norm = expected_changes(state, config, fused=bias == "none")
         d_names, g_names = names_of("discriminator"), names_of("generator")
 
     assert sorted(f"discriminator/{n}" for n in d_changes) == sorted(d_names)
@@ -256,10 +396,19 @@ def accesses(operations, kind):
     return found
 
 
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("steps", [1, 2])
-def test_no_read_of_a_variable_races_with_its_update(bias, steps):
-    with small(steps=steps, bias=bias) as model:
+@pytest.mark.parametrize(
+    ("bias", "steps", "order"),
+    [
+        ("none", 1, "stored"),
+        ("none", 2, "stored"),
+        ("all", 2, "stored"),
+        ("all", 1, "fresh"),
+        ("all", 1, "simultaneous"),
+        ("all", 1, "alternate"),
+    ],
+)
+def test_no_read_of_a_variable_races_with_its_update(bias, steps, order):
+    with small(steps=steps, bias=bias, updates=order) as model:
         names = {v.op.name for v in tf.global_variables()}
         operations = tf.get_default_graph().get_operations()
     number, ahead = ahead_of(operations)
@@ -274,7 +423,8 @@ def test_no_read_of_a_variable_races_with_its_update(bias, steps):
     updates = accesses(used, ("ResourceApplyAdam", "Assign"))
     assert updates.keys() == names
     for name, ops in updates.items():
-        assert len(ops) == steps, name
+        of_d = name.startswith(("discriminator/", "discriminator_train/"))
+        assert len(ops) == (2 * steps if of_d and order == "alternate" else steps), name
         for update in ops:
             for other in {*ops, *reads.get(name, [])} - {update}:
                 assert in_order(update, other) or in_order(other, update), (update.name, other.name)
@@ -287,7 +437,7 @@ def assert_same_step(actual, expected):
     assert_same(actual[1], expected[1])
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_fresh_sessions_are_the_same_bit_for_bit(bias):
     with small(bias=bias) as model:
         state = state_in_training()
@@ -296,7 +446,7 @@ def test_fresh_sessions_are_the_same_bit_for_bit(bias):
         assert_same_step(other, first)
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_runs_of_an_optimized_graph_are_the_same_bit_for_bit(bias):
     with small(bias=bias) as model, tf.Session() as session:
         state = state_in_training()
@@ -450,7 +600,7 @@ def translated(config, *batches):
 
 
 @pytest.mark.parametrize("separable", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_translation_of_a_picture_does_not_depend_on_its_batch(bias, separable):
     config = SMALL.replace(levels=5, dropout=0.5, bias=bias, separable_conv=separable)
     inputs, _ = pictures(3)

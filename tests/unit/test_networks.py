@@ -9,9 +9,16 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import names, ops
 from p2p_graph.config import Config
-from p2p_graph.discriminators import discriminator, output_size, patch70, smallest_size
+from p2p_graph.discriminators import (
+    discriminator,
+    layers_of,
+    output_size,
+    patch70,
+    receptive_field,
+    smallest_size,
+)
 from p2p_graph.errors import UserError
-from p2p_graph.generators import Decoder, Encoder, generator, unet
+from p2p_graph.generators import Decoder, Encoder, generator, pooled, unet
 from p2p_graph.inputs import Batch, channels
 from p2p_graph.model import build_step, make_optimizers
 
@@ -78,13 +85,14 @@ def test_specification_of_the_unet(levels, widths):
     assert [d.norm for d in spec.decoders] == [False] + [True] * (levels - 1)
     innermost = min(3, levels - 1)
     assert [d.dropout for d in spec.decoders] == [0] * (levels - innermost) + [0.25] * innermost
-    assert (spec.separable, spec.bias) == (False, False)
+    assert not spec.separable
 
 
 def test_the_unet_of_256_pixels():
-    spec = unet(2, separable=True, bias=True)
+    spec = unet(2, separable=True, bias="all")
     assert [e.channels for e in spec.encoders] == [64, 128, 256, 512, 512, 512, 512, 512]
-    assert spec.decoders == (
+    assert all(layer.bias for layer in (*spec.encoders, *spec.decoders))
+    assert tuple(decoder._replace(bias=False) for decoder in spec.decoders) == (
         Decoder(2, norm=False, dropout=0),
         Decoder(64, norm=True, dropout=0),
         Decoder(128, norm=True, dropout=0),
@@ -94,31 +102,104 @@ def test_the_unet_of_256_pixels():
         Decoder(512, norm=True, dropout=0.5),
         Decoder(512, norm=True, dropout=0.5),
     )
-    assert (spec.separable, spec.bias) == (True, True)
+    assert spec.separable
 
 
 def test_the_discriminator_of_70_pixels():
     assert patch70() == (
-        (64, 2, False),
-        (128, 2, True),
-        (256, 2, True),
-        (512, 1, True),
-        (1, 1, False),
+        (64, 2, False, 4, "one"),
+        (128, 2, True, 4, "one"),
+        (256, 2, True, 4, "one"),
+        (512, 1, True, 4, "one"),
+        (1, 1, False, 4, "one"),
     )
 
 
-def test_receptive_field_by_arithmetic():
-    field = 1
-    for layer in reversed(patch70()):
-        field = (field - 1) * layer.stride + ops.KERNEL
-    assert field == 70
+@pytest.mark.parametrize(
+    ("name", "field", "patches"),
+    [
+        ("pixel", 1, 256),
+        ("patch16", 16, 126),
+        ("patch70", 70, 30),
+        ("image286", 286, 6),
+        ("n_layers=0", 1, 256),
+        ("n_layers=1", 16, 126),
+        ("n_layers=2", 34, 62),
+        ("n_layers=3", 70, 30),
+        ("n_layers=4", 142, 14),
+        ("n_layers=5", 286, 6),
+        ("same62", 62, 30),
+        ("same94", 94, 16),
+        ("same142", 142, 16),
+    ],
+)
+def test_receptive_field_by_arithmetic(name, field, patches):
+    """The Torch program's table, and the maps of patches that the articles name."""
+    layers = layers_of(name, 8)
+    assert receptive_field(layers) == field
+    assert output_size(256, layers) == patches
+    # By steps: neighbours are as far apart as all strides together, the first sees a kernel.
+    seen, apart = 1, 1
+    for layer in layers:
+        seen += (layer.kernel - 1) * apart
+        apart *= layer.stride
+    assert seen == field
+
+
+@pytest.mark.parametrize(
+    ("count", "widths"),
+    [
+        (0, [8, 16, 1]),
+        (1, [8, 16, 1]),
+        (2, [8, 16, 32, 1]),
+        (3, [8, 16, 32, 64, 1]),
+        (4, [8, 16, 32, 64, 64, 1]),
+        (5, [8, 16, 32, 64, 64, 64, 1]),
+    ],
+)
+def test_discriminators_of_the_torch_program(count, widths):
+    layers = layers_of(f"n_layers={count}", 8)
+    assert [layer.channels for layer in layers] == widths
+    assert [layer.stride for layer in layers] == [2] * count + [1] * (len(layers) - count)
+    assert [layer.norm for layer in layers] == [False, *[True] * (len(layers) - 2), False]
+    assert {layer.kernel for layer in layers} == {4 if count else 1}
+
+
+@pytest.mark.parametrize("name", ["patch", "n_layers=", "n_layers=12", "n_layers=-1", ""])
+def test_no_such_discriminator(name):
+    with pytest.raises(UserError, match="discriminator must be one of pixel, patch16, "):
+        layers_of(name, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("pixel", 8),
+        ("patch16", 64),
+        ("n_layers=2", 64),
+        ("n_layers=4", 288),
+        ("same62", 128),
+        ("same94", 256),
+        ("same142", 320),
+    ],
+)
+def test_a_patch_in_the_middle_sees_its_field(name, size):
+    """By gradient; without normalisation, whose moments see everything."""
+    layers = [layer._replace(norm=False) for layer in layers_of(name, 2)]
+    inputs = tf.random.uniform([1, size, size, 1], -1, 1, seed=1)
+    predictions = discriminator([inputs], layers, sigmoid=False)
+    middle = predictions.shape[1] // 2
+    (gradient,), _ = run_drawn(tf.gradients(predictions[0, middle, middle, 0], [inputs]))
+    rows, columns = np.nonzero(gradient[0, :, :, 0])
+    for places in (rows, columns):
+        assert places.max() - places.min() + 1 == receptive_field(layers)
 
 
 def test_receptive_field_by_gradient():
     # Without normalisation, whose moments see everything.
     layers = [layer._replace(norm=False) for layer in patch70(2)]
     inputs = tf.random.uniform([1, 256, 256, 1], -1, 1, seed=1)
-    predictions = discriminator(inputs, tf.zeros_like(inputs), layers)
+    predictions = discriminator([inputs, tf.zeros_like(inputs)], layers)
     gradients = [tf.gradients(predictions[0, i, j, 0], inputs)[0] for i, j in [(10, 15), (0, 29)]]
     (middle, corner), _ = run_drawn(gradients)
     # All of it, and nothing else: patch i begins at 8 i minus the paddings, 1 + 2 + 4 + 8 + 8.
@@ -133,11 +214,11 @@ def test_receptive_field_by_gradient():
 # Sizes
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_number_of_parameters(bias):
     build(Config(bias=bias))
     count = sum(v.shape.num_elements() for v in tf.trainable_variables())
-    assert count == (57_190_084 if bias else 57_183_616)
+    assert count == (57_190_084 if bias == "all" else 57_183_616)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +260,7 @@ def test_the_generator_takes_sizes_known_only_when_it_runs(rng):
 def test_sizes_in_the_discriminator(size, patches):
     assert output_size(size, patch70()) == patches
     pixels = tf.zeros([2, size, size + 8, 3])
-    predictions = discriminator(pixels, pixels, patch70(1))
+    predictions = discriminator([pixels, pixels], patch70(1))
     assert predictions.shape.as_list() == [2, patches, patches + 1, 1]
     (actual, _) = run_drawn(predictions)
     assert actual.shape == (2, patches, patches + 1, 1)
@@ -207,7 +288,7 @@ def test_pictures_smaller_than_a_patch(shape):
     with pytest.raises(
         UserError, match=rf"crop_size must be at least 24 .* not {min(shape[1:3])}$"
     ):
-        discriminator(tf.zeros(shape), tf.zeros(shape), patch70())
+        discriminator([tf.zeros(shape), tf.zeros(shape)], patch70())
 
 
 def test_crop_size_smaller_than_a_patch():
@@ -218,7 +299,7 @@ def test_crop_size_smaller_than_a_patch():
 # Values
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 @pytest.mark.parametrize("separable", [False, True])
 def test_generator(rng, separable, bias):
     spec = unet(3, ngf=2, levels=5, dropout=0.5, separable=separable, bias=bias)
@@ -231,11 +312,83 @@ def test_generator(rng, separable, bias):
         level_seed = tf.random.experimental.stateless_fold_in(seed(), level)
         masks[level] = ops.dropout(tf.ones(shape), 0.5, level_seed)
     (actual, masks), weights = run_drawn([outputs, masks])
-    assert any(name.endswith("bias") for name in weights) == bias
+    assert any(name.endswith("bias") for name in weights) == (bias == "all")
     assert all((mask == 0).any() for mask in masks.values())
     expected = oracles.generator(np.float64(x), weights, spec, masks)
     np.testing.assert_allclose(actual, expected, atol=2e-4)
     assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"skips": False},
+        {"bottleneck_norm": False},
+        {"leaky_skips": True},
+        {"style": ops.Style(slope=0.3, epsilon=1e-3)},
+        {"bottleneck_norm": False, "leaky_skips": True, "skips": False, "bias": "unnormed"},
+        {"leaky_skips": True, "style": ops.Style(slope=0.3, epsilon=1e-3), "bias": "last"},
+    ],
+    ids=str,
+)
+def test_variants_of_the_unet(rng, options):
+    spec = unet(3, ngf=2, levels=4, dropout=0.0, **options)
+    # Values so small that epsilon and slope matter.
+    x = pictures(rng, 2, 32, 32, 3) * np.float32(0.1)
+    actual, weights = run_drawn(generator(tf.constant(x), spec, seed()))
+    expected = oracles.generator(np.float64(x), weights, spec, {})
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
+    plain = oracles.generator(np.float64(x), weights, spec._replace(style=ops.STYLE), {})
+    assert (np.abs(plain - expected).max() > 1e-2) == ("style" in options)
+    biased = {name.partition("/")[0] for name in weights if name.endswith("/bias")}
+    assert (
+        biased
+        == {
+            "none": set(),
+            "last": {"decoder_1"},
+            "unnormed": {"encoder_1", "encoder_4", "decoder_1"},
+        }[options.get("bias", "none")]
+    )
+
+
+def test_the_pooled_generator(rng):
+    spec = pooled(3, ngf=4, dropout=0.3)
+    x = pictures(rng, 2, 32, 48, 3)
+    outputs = generator(tf.constant(x), spec, seed())
+    shapes = {1: (2, 32, 48, 4, 0.1), 2: (2, 2, 3, 12, 0.3), 3: (2, 32, 48, 8, 0.1)}
+    masks = {}
+    for number, (*shape, share) in shapes.items():
+        mask_seed = tf.random.experimental.stateless_fold_in(seed(), number)
+        masks[number] = ops.dropout(tf.ones(shape), share, mask_seed)
+    (actual, masks), weights = run_drawn([outputs, masks], spread=0.15)
+    expected = oracles.pooled(np.float64(x), weights, masks)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    assert expected.std() > 0.05
+    assert all((mask == 0).any() for mask in masks.values())
+
+
+def test_first_values():
+    """By the article: N(0, 0.02), or Keras' Glorot; scales N(1, 0.02), or 1."""
+    with tf.variable_scope("generator"):
+        inputs = tf.zeros([1, 8, 8, 64])
+        normal = ops.batchnorm(ops.conv(inputs, 64, 1))
+        style = ops.Style(glorot=True, norm_stddev=0.0)
+        with tf.variable_scope("other"):
+            uniform = ops.batchnorm(ops.conv(inputs, 64, 1, kernel=3, style=style), style=style)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        values = {v.op.name: session.run(v) for v in tf.trainable_variables()}
+        assert session.run([normal, uniform])
+    filters = values["generator/conv/filter"]
+    np.testing.assert_allclose([filters.mean(), filters.std()], [0, 0.02], atol=3e-4)
+    assert np.abs(filters).max() > 0.05  # not truncated
+    scales = values["generator/batchnorm/scale"]
+    np.testing.assert_allclose([scales.mean(), scales.std()], [1, 0.02], atol=8e-3)
+    filters = values["generator/other/conv/filter"]
+    limit = np.sqrt(6 / (9 * 64 + 9 * 64))
+    assert 0.99 * limit < np.abs(filters).max() <= limit
+    np.testing.assert_allclose(filters.std(), limit / np.sqrt(3), rtol=0.01)
+    assert (values["generator/other/batchnorm/scale"] == 1).all()
 
 
 def test_generator_of_each_picture_alone(rng):
@@ -248,24 +401,24 @@ def test_generator_of_each_picture_alone(rng):
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 @pytest.mark.parametrize("size", [32, 45])
 def test_discriminator(rng, bias, size):
     x, y = pictures(rng, 2, size, size, 3), pictures(rng, 2, size, size, 2)
-    predictions = discriminator(tf.constant(x), tf.constant(y), patch70(2), bias=bias)
+    predictions = discriminator([tf.constant(x), tf.constant(y)], patch70(2), bias=bias)
     actual, weights = run_drawn(predictions)
-    assert any(name.endswith("bias") for name in weights) == bias
+    assert any(name.endswith("bias") for name in weights) == (bias == "all")
     expected, _ = oracles.discriminator(np.concatenate([x, y], axis=3).astype(float), weights)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert expected.std() > 0.1
 
 
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", ["none", "all"])
 def test_batchnorm_of_the_discriminator_is_fused_with_biases(bias):
-    pixels = tf.zeros([1, 32, 32, 3])
-    discriminator(pixels, pixels, patch70(1), bias=bias)
+    build(Config(crop_size=32, ngf=1, ndf=1, bias=bias))
     kinds = [op.type for op in tf.get_default_graph().get_operations()]
-    assert kinds.count("FusedBatchNormV3") == (3 if bias else 0)
+    of_g = 2 * 5 - 2
+    assert kinds.count("FusedBatchNormV3") == (of_g + 2 * 3 if bias == "all" else 0)
 
 
 # Variables
@@ -275,8 +428,8 @@ def test_batchnorm_of_the_discriminator_is_fused_with_biases(bias):
     ("case", "options"),
     [
         ("mini_seed_BtoA", {"which_direction": "BtoA"}),
-        ("mini_current_AtoB", {"bias": True}),
-        ("mini_separable_AtoB", {"separable_conv": True, "bias": True}),
+        ("mini_current_AtoB", {"bias": "all"}),
+        ("mini_separable_AtoB", {"separable_conv": True, "bias": "all"}),
         ("mini_lab_BtoA", {"which_direction": "BtoA", "lab_colorization": True}),
     ],
 )

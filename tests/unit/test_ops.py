@@ -115,13 +115,14 @@ def test_upsample(rng):
     np.testing.assert_array_equal(run(outputs), oracles.upsample(x))
 
 
+UNFUSED = ops.Style(fused=False)
 KINDS = {
     "fused": {},
     "fused, late": {"late": True},
-    "not fused": {"fused": False},
-    "not fused, late": {"fused": False, "late": True},
+    "not fused": {"style": UNFUSED},
+    "not fused, late": {"style": UNFUSED, "late": True},
     "each": {"each": True},
-    "each, not fused": {"each": True, "fused": False},
+    "each, not fused": {"each": True, "style": UNFUSED},
 }
 
 
@@ -332,7 +333,7 @@ def test_late_gradient_of_conv_after_an_update(rng, stride):
 def test_late_gradient_of_batchnorm_after_an_update(rng, fused):
     x = normal(rng, 2, 3, 4, 5)
     inputs = tf.constant(x)
-    outputs = ops.batchnorm(inputs, fused=fused, late=True)
+    outputs = ops.batchnorm(inputs, style=ops.Style(fused=fused), late=True)
     old = oracles.draw(tf.trainable_variables(), seed=3)
     new = oracles.draw(tf.trainable_variables(), seed=4)
     dy = normal(rng, *x.shape)

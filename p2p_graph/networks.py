@@ -1,0 +1,119 @@
+"""G and D as a configuration asks for them, on a batch: what an update of them is made from."""
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.config import Config
+from p2p_graph.discriminators import discriminator, layers_of
+from p2p_graph.generators import Pooled, UNet, generator, pooled, unet
+from p2p_graph.inputs import Batch, channels
+from p2p_graph.losses import GAN_LOSSES, l1_loss
+from p2p_graph.ops import Style
+
+
+class Networks:
+    """G and D on one batch: each call is a forward pass, of the weights as they are there."""
+
+    def __init__(self, batch: Batch, config: Config, step: tf.Variable) -> None:
+        self._batch = batch
+        self._config = config
+        self._noise = tf.stack([tf.constant(config.seed, tf.int64), step.read_value()])
+        self._loss = GAN_LOSSES[config.gan_loss]
+
+    def generate(self, draw: int = 0) -> tf.Tensor:
+        """G's pictures; another `draw` has other dropout masks."""
+        noise = self._noise
+        if draw:
+            noise = tf.random.experimental.stateless_fold_in(noise, -draw)
+        with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
+            return generator(self._batch.inputs, generator_spec(self._config), noise)
+
+    def judge(self, targets: tf.Tensor, name: str) -> tf.Tensor:
+        """D's scores of the batch's inputs with these targets."""
+        config = self._config
+        pictures = [self._batch.inputs, targets] if config.conditional else [targets]
+        with (
+            tf.name_scope(f"{name}_discriminator"),
+            tf.variable_scope("discriminator", reuse=tf.AUTO_REUSE),
+        ):
+            return discriminator(
+                pictures[::-1] if config.target_first else pictures,
+                layers_of(config.discriminator, config.ndf),
+                bias=config.bias,
+                sigmoid=self._loss.sigmoid,
+                style=style_of(config),
+            )
+
+    def shown(self, scores: tf.Tensor | None) -> tf.Tensor | None:
+        """Scores as people look at them."""
+        is_logit = self._config.gan_loss == "logits" and scores is not None
+        return tf.sigmoid(scores) if is_logit else scores
+
+    def d_loss(self, predict_real: tf.Tensor | None, predict_fake: tf.Tensor | None) -> tf.Tensor:
+        """D's objective, of both kinds of pairs or one (section 3.1 of the paper)."""
+        with tf.name_scope("discriminator_loss"):
+            parts = []
+            if predict_real is not None:
+                parts.append(self._loss.as_real(predict_real))
+            if predict_fake is not None:
+                parts.append(self._loss.as_fake(predict_fake))
+            return tf.add_n(parts) * self._config.d_scale
+
+    def g_loss(
+        self, outputs: tf.Tensor, predict_fake: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """G's objective (equation 4), and its two terms without their weights."""
+        l1 = l1_loss(self._batch.targets, outputs)
+        gan = tf.zeros([])
+        total = l1 * self._config.l1_weight
+        if predict_fake is not None:
+            with tf.name_scope("generator_gan_loss"):
+                gan = self._loss.as_real(predict_fake)
+            total = gan * self._config.gan_weight + total
+        return total, gan, l1
+
+
+def translate(inputs: tf.Tensor, config: Config) -> tf.Tensor:
+    """Translates pictures, each as if it were alone, with the same dropout masks for all.
+
+    Args:
+      inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
+      config: the generator's size, and the seed of its noise.
+
+    Returns:
+      float32 [N, H, W, C_out] in [-1, 1].
+    """
+    noise = tf.constant([config.seed, 0], tf.int64)
+    with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
+        return generator(inputs, generator_spec(config), noise, each=True)
+
+
+def generator_spec(config: Config) -> UNet | Pooled:
+    """The generator that a configuration asks for."""
+    assert config.levels is not None
+    out_channels = channels(config).targets
+    if config.generator == "pooled":
+        return pooled(out_channels, ngf=config.ngf, dropout=config.dropout, style=style_of(config))
+    return unet(
+        out_channels,
+        ngf=config.ngf,
+        levels=config.levels,
+        dropout=config.dropout,
+        separable=config.separable_conv,
+        bias=config.bias,
+        bottleneck_norm=config.bottleneck_norm,
+        skips=config.generator == "unet",
+        leaky_skips=config.skip_activation == "lrelu",
+        style=style_of(config),
+    )
+
+
+def style_of(config: Config) -> Style:
+    """What all layers of both networks share, in a configuration."""
+    fused = config.norm_form == "fused" or (config.norm_form == "auto" and config.bias != "none")
+    return Style(
+        slope=config.lrelu_slope,
+        epsilon=config.norm_epsilon,
+        norm_stddev=config.norm_stddev,
+        fused=fused,
+        glorot=config.initializer == "glorot",
+    )

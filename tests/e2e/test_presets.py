@@ -1,0 +1,134 @@
+"""Every published system: trained, resumed, translated with, and told from the others."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from p2p_graph.presets import PRESETS
+
+from .common import (
+    SMALL,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    pictures,
+    succeeded,
+    tensors,
+)
+
+# The smallest sizes that all networks of a kind can see.
+FLAGS = {"pyimagesearch": ("--batch_size", 2)}
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def trained(request, data, tmp_path_factory):
+    """The preset's name, and the folders of a run of 4 steps, whole and in two parts."""
+    preset = request.param
+    root = tmp_path_factory.mktemp("presets")
+    flags = ("--input_dir", data / "train", *SMALL, "--preset", preset, *FLAGS.get(preset, ()))
+    whole = ("--output_dir", root / "whole", "--max_steps", 4)
+    succeeded(call("train", *flags, *whole))
+    for steps in (2, 4):
+        parts = ("--output_dir", root / "parts", "--max_steps", steps)
+        succeeded(call("train", *flags, *parts))
+    return preset, root / "whole", root / "parts"
+
+
+def test_resuming_is_exact(trained):
+    _, whole, parts = trained
+    found = tensors(parts)
+    assert found["global_step"] == 4
+    assert all(np.isfinite(array).all() for array in found.values())
+    assert_equal_bits(found, tensors(whole))
+    assert (parts / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
+
+
+def test_translation_knows_the_system(trained, data, tmp_path):
+    """From all of options.json, and from one that names preset, ngf, ndf and direction alone."""
+    preset, whole, _ = trained
+    where = ("--input_dir", data / "test", "--max_steps", 2)
+    succeeded(call("test", *where, "--checkpoint", whole, "--output_dir", tmp_path / "all"))
+    made = pictures(tmp_path / "all")
+    assert len(made) == 2
+    options = json.loads((whole / "options.json").read_text())
+    kept = ("preset", "ngf", "ndf", "which_direction")
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in (*whole.glob("model-*"), whole / "checkpoint"):
+        (few / path.name).write_bytes(path.read_bytes())
+    (few / "options.json").write_text(json.dumps({name: options[name] for name in kept}))
+    size = ("--crop_size", 32) if preset == "pyimagesearch" else ()
+    if preset != "pyimagesearch":  # its depth does not follow from the size
+        (few / "options.json").write_text(
+            json.dumps({name: options[name] for name in (*kept, "crop_size")})
+        )
+    succeeded(call("test", *where, "--checkpoint", few, "--output_dir", tmp_path / "again", *size))
+    assert_equal_bits(pictures(tmp_path / "again"), made)
+
+
+def test_dropout_in_use(trained, data, tmp_path):
+    preset, whole, _ = trained
+    where = ("--input_dir", data / "test", "--max_steps", 1, "--checkpoint", whole)
+    made = []
+    for seed in (1, 2):
+        out = tmp_path / str(seed)
+        succeeded(call("test", *where, "--output_dir", out, "--seed", seed))
+        made.append(pictures(out))
+    same = all(np.array_equal(made[0][name], made[1][name]) for name in made[0])
+    assert same == (preset == "pyimagesearch")
+
+
+def test_export(trained, tmp_path):
+    _, whole, _ = trained
+    succeeded(call("export", "--checkpoint", whole, "--output_dir", tmp_path))
+    model = tf.saved_model.load(str(tmp_path / "saved_model"))
+    outputs = model.signatures["serving_default"](pictures=tf.zeros([1, 32, 32, 3]))["outputs"]
+    assert outputs.shape == (1, 32, 32, 3)
+
+
+def test_conversion_to_the_reference(trained, tmp_path):
+    """The reference program has affinelayer's networks alone, at 256 pixels."""
+    preset, whole, _ = trained
+    where = ("--checkpoint", whole, "--output", tmp_path / "out")
+    assert_refused(call("convert", *where, "--to", "current"), str(whole))
+    if preset == "affinelayer":
+        succeeded(call("convert", *where, "--to", "pict"))
+    else:
+        assert_refused(call("convert", *where, "--to", "pict"), "the reference program")
+        assert not (tmp_path / "out").exists()
+
+
+def test_another_preset_in_the_same_folder_is_refused(trained, data):
+    preset, whole, _ = trained
+    other = "paper" if preset != "paper" else "affinelayer"
+    flags = ("--input_dir", data / "train", *SMALL, "--output_dir", whole, "--max_steps", 9)
+    done = call("train", *flags, "--preset", other)
+    assert done.returncode == 2
+    assert f'preset (was "{preset}", now "{other}")' in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--generator", "encoder_decoder", "--discriminator", "pixel"),
+        ("--discriminator", "n_layers=2", "--unconditional", "--gan_loss", "lsgan"),
+        ("--gan_weight", 0, "--lr_schedule", "linear"),
+        ("--l1_weight", 0, "--updates", "fresh", "--no_bottleneck_norm", "--d_scale", 0.5),
+    ],
+    ids=lambda flags: " ".join(map(str, flags)),
+)
+def test_ablations(data, tmp_path, flags):
+    """Each trains, with summaries, and translates."""
+    fixed = ("--output_dir", tmp_path / "run", "--max_steps", 3, *SMALL, "--summary_freq", 2)
+    succeeded(call("train", "--input_dir", data / "train", *fixed, *flags))
+    lines = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()
+    losses = json.loads(lines[-1])
+    assert (losses["gen_loss_GAN"] == 0) == ("--gan_weight" in flags)
+    assert losses["gen_loss_L1"] > 0
+    found = tensors(tmp_path / "run")
+    assert any(name.startswith("discriminator/") for name in found) != ("--gan_weight" in flags)
+    where = ("--input_dir", data / "test", "--checkpoint", tmp_path / "run", "--max_steps", 1)
+    succeeded(call("test", *where, "--output_dir", tmp_path / "made"))
+    assert len(pictures(tmp_path / "made")) == 1
