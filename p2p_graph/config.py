@@ -87,6 +87,13 @@ class Config:
         "split single pictures into brightness (A) and colour (B)",
         tools=("train", "test"),
     )
+    inpaint: str = _option(
+        "none",
+        "data",
+        "single pictures, each with a white hole as input: its central half in both directions, or "
+        "30 %% of its side before scaling",
+        choices=("none", "center", "white30"),
+    )
     resize: str = _option(
         "area",
         "data",
@@ -339,6 +346,8 @@ class Config:
             )
         if self.generator == "pooled" and (self.levels != _POOLED_LEVELS or self.separable_conv):
             raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
+        if self.inpaint != "none" and self.lab_colorization:
+            raise UserError("inpaint and lab_colorization are two tasks: give one of them")
         if self.gan_weight == 0 and self.l1_weight == 0:
             raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
 

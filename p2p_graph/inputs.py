@@ -111,8 +111,16 @@ def channels(config: Config) -> Channels:
     return Channels(1, 2) if config.which_direction == "AtoB" else Channels(2, 1)
 
 
+def is_pair(config: Config) -> bool:
+    """Whether a picture file is two halves, input and target."""
+    return not (config.lab_colorization or config.inpaint != "none" or config.inputs_only)
+
+
 def has_targets(config: Config) -> bool:
-    """Whether a picture file holds a target: with Lab always, its own other channels."""
+    """Whether a picture file holds a target: with Lab always, its own other channels.
+
+    With `inpaint`, `inputs_only` says that the pictures have holes already.
+    """
     return config.lab_colorization or not config.inputs_only
 
 
@@ -159,8 +167,34 @@ def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
     )
 
 
+def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
+    """Makes a part of a picture white.
+
+    Args:
+      image: [h, w, C], uint8 or float32 in [-1, 1].
+      kind: "center", half of its height and width (Isola et al. 2017, its Torch program), or
+        "white30", 30 % of them (affinelayer's tool).
+    """
+
+    def inside(size: tf.Tensor) -> tf.Tensor:
+        if kind == "center":
+            hole, first = size // 2, size // 4
+        else:
+            hole = tf.cast(tf.cast(size, tf.float64) * 0.3, tf.int32)
+            first = (size - hole) // 2
+        places = tf.range(size)
+        return (places >= first) & (places < first + hole)
+
+    height, width = tf.unstack(tf.shape(image)[:2])
+    hole = inside(height)[:, None] & inside(width)
+    white = tf.constant(255 if image.dtype == tf.uint8 else 1, image.dtype)
+    return tf.where(tf.broadcast_to(hole[..., None], tf.shape(image)), white + 0 * image, image)
+
+
 def split_channels(image: tf.Tensor, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
-    """Parts [..., C_in + C_out] into inputs and targets."""
+    """Parts [..., C_in + C_out] into inputs and targets; with `inpaint` center, it is both."""
+    if config.inpaint == "center":
+        return with_hole(image, "center"), image
     return tuple(tf.split(image, list(channels(config)), axis=-1))
 
 
@@ -200,10 +234,11 @@ class _Files:
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
         self._config = config
         self._paths = tf.constant([str(picture.path) for picture in pictures])
-        half = 2 if has_targets(config) and not config.lab_colorization else 1
+        half = 2 if is_pair(config) else 1
         sizes = {(picture.height, picture.width // half) for picture in pictures}
         self.size = sizes.pop() if len(sizes) == 1 else None
         self.side = config.crop_size if config.jitter == "shrink" else config.scale_size
+        self.channels = 3 if config.inpaint == "center" else sum(channels(config))
         self.in_bytes = not config.lab_colorization and not any(p.deep for p in pictures)
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
@@ -235,7 +270,10 @@ class _Files:
     def _halves(self, image: tf.Tensor) -> tf.Tensor:
         """Lays the two halves of a picture over each other as channels, the input first."""
         height, width = self.size or (None, None)
-        if not has_targets(self._config):
+        if self._config.inpaint == "white30" and has_targets(self._config):
+            image = tf.concat([with_hole(image, "white30"), image], axis=2)
+            return tf.ensure_shape(image, [height, width, 6])
+        if not is_pair(self._config):
             return tf.ensure_shape(image, [height, width, 3])
         half = tf.shape(image)[1] // 2
         left, right = image[:, :half], image[:, half:]
@@ -264,7 +302,7 @@ class _Kept:
         if files.in_bytes and files.size and math.prod(files.size) < 4 * math.prod(size):
             kind, size = tf.uint8, files.size
             self._in_bytes = True
-        shape = [*size, sum(channels(config))]
+        shape = [*size, files.channels]
         self._kept = min(count, config.cache_mb * 2**20 // (kind.size * math.prod(shape)))
         if not self._kept:
             return

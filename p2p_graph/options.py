@@ -27,6 +27,7 @@ MODEL_FIELDS = (
     "norm_epsilon",
     "lrelu_slope",
     "skip_activation",
+    "inpaint",
     "resize",
     "preset",
 )

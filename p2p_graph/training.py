@@ -15,7 +15,7 @@ from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
-from p2p_graph.inputs import Batch, TrainingInputs
+from p2p_graph.inputs import Batch, TrainingInputs, is_pair
 from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.options import changed_options, read_options
 from p2p_graph.presets import PRESETS
@@ -62,7 +62,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     config, source = _source(config, folder, given)
     assert config.input_dir is not None
     pictures = usable_pictures(
-        Path(config.input_dir), pairs=not config.lab_colorization, skip_bad=config.skip_bad
+        Path(config.input_dir), pairs=is_pair(config), skip_bad=config.skip_bad
     )
     steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch

@@ -14,7 +14,7 @@ from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names, usable_pictures
-from p2p_graph.inputs import Batch, translation_batches
+from p2p_graph.inputs import Batch, is_pair, translation_batches
 from p2p_graph.networks import translate
 from p2p_graph.options import MODEL_FIELDS, model_options
 
@@ -74,8 +74,7 @@ def test(given: Mapping[str, Any]) -> None:
         config = config.replace(output_dir=str(checkpoint.folder / name))
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    pairs = not (config.lab_colorization or config.inputs_only)
-    pictures = usable_pictures(input_dir, pairs=pairs, skip_bad=config.skip_bad)
+    pictures = usable_pictures(input_dir, pairs=is_pair(config), skip_bad=config.skip_bad)
     found, session_config = devices.choose(config.device)
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")

@@ -115,6 +115,7 @@ def test_another_preset_in_the_same_folder_is_refused(trained, data):
         ("--generator", "encoder_decoder", "--discriminator", "pixel"),
         ("--discriminator", "n_layers=2", "--unconditional", "--gan_loss", "lsgan"),
         ("--gan_weight", 0, "--lr_schedule", "linear"),
+        ("--inpaint", "center"),
         ("--l1_weight", 0, "--updates", "fresh", "--no_bottleneck_norm", "--d_scale", 0.5),
     ],
     ids=lambda flags: " ".join(map(str, flags)),
@@ -132,3 +133,9 @@ def test_ablations(data, tmp_path, flags):
     where = ("--input_dir", data / "test", "--checkpoint", tmp_path / "run", "--max_steps", 1)
     succeeded(call("test", *where, "--output_dir", tmp_path / "made"))
     assert len(pictures(tmp_path / "made")) == 1
+    if "--inpaint" in flags:
+        [holed] = pictures(tmp_path / "made", "inputs").values()
+        [whole] = pictures(tmp_path / "made", "targets").values()
+        assert (holed[8:24, 8:24] == 255).all()
+        holed[8:24, 8:24] = whole[8:24, 8:24]
+        assert (holed == whole).all()

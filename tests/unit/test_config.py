@@ -71,6 +71,7 @@ OWN_DEFAULTS = {
     "skip_activation": "relu",
     "initializer": "normal",
     "dropout_in_use": True,
+    "inpaint": "none",
     "resize": "area",
     "jitter": "crop",
     "crop_from": 0,
@@ -323,6 +324,7 @@ def test_model_options_are_the_models_alone(saved):
         "norm_epsilon": 1e-5,
         "lrelu_slope": 0.2,
         "skip_activation": "relu",
+        "inpaint": "none",
         "resize": "area",
         "preset": "affinelayer",
     }

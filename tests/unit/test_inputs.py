@@ -7,7 +7,7 @@ from PIL import Image
 
 from p2p_graph.config import Config
 from p2p_graph.files import usable_pictures
-from p2p_graph.inputs import TrainingInputs, channels, has_targets, translation_batches
+from p2p_graph.inputs import TrainingInputs, channels, is_pair, translation_batches
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
@@ -40,7 +40,7 @@ def noise(rng, *shape):
 
 
 def list_pictures(folder, config):
-    pairs = has_targets(config) and not config.lab_colorization
+    pairs = is_pair(config)
     return usable_pictures(folder, pairs=pairs, skip_bad=False)
 
 
@@ -391,6 +391,63 @@ def test_nothing_to_crop(coordinates):
     config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
     inputs = stream(coordinates, config, 1).inputs
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
+
+
+# Holes
+
+
+def holed(values, kind):
+    """White where the Torch program, or affinelayer's tool for square pictures, makes it so."""
+    values = values.copy()
+    size = len(values)
+    hole = size // 2 if kind == "center" else int(size * 0.3)
+    first = size // 4 if kind == "center" else int(size / 2 - hole / 2)
+    values[first : first + hole, first : first + hole] = 1
+    return values
+
+
+@pytest.mark.parametrize("kind", ["center", "white30"])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("size", [16, 17, 18, 22, 36])
+def test_holes(folder, rng, kind, deep, size):
+    values = noise(rng, size, size, 3)
+    if deep:
+        write_deep(folder, "1.png", np.uint16(values) * 257)
+    else:
+        write(folder, "1.png", values)
+    config = Config(crop_size=16, inpaint=kind)
+    [(_, inputs, targets)] = translated(folder, config)
+    whole = as_values(values)
+    np.testing.assert_allclose(targets[0], area(whole, 16), atol=4e-5)
+    made = area(holed(whole, kind), 16) if kind == "white30" else holed(area(whole, 16), kind)
+    np.testing.assert_allclose(inputs[0], made, atol=4e-5)
+    [(_, inputs)] = translated(folder, config.replace(inputs_only=True))
+    np.testing.assert_allclose(inputs[0], area(whole, 16), atol=4e-5)
+
+
+@pytest.mark.parametrize("kind", ["center", "white30"])
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_holes_in_training(folder, rng, kind, cache_mb):
+    """The middle of what is seen; or that of the picture, which is cropped with it."""
+    values = noise(rng, 40, 40, 3) // 2
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=40, inpaint=kind, flip=False, batch_size=20, cache_mb=cache_mb
+    )
+    batch = stream(folder, config, 1)
+    whole, places = as_values(values), set()
+    for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
+        [(top, left)] = [
+            (i, j)
+            for i in range(9)
+            for j in range(9)
+            if np.allclose(targets, whole[i : i + 32, j : j + 32], atol=4e-5)
+        ]
+        cut = holed(whole, kind)[top : top + 32, left : left + 32]
+        expected = cut if kind == "white30" else holed(targets, kind)
+        np.testing.assert_allclose(inputs, expected, atol=4e-5)
+        places.add((top, left))
+    assert len(places) > 5
 
 
 # Order

@@ -156,6 +156,7 @@ def test_sizes_of_the_systems():
         ({"preset": "pyimagesearch", "separable_conv": True}, "generator pooled has 4 levels "),
         ({"preset": "pyimagesearch", "levels": 8}, "generator pooled has 4 levels "),
         ({"preset": "pyimagesearch", "crop_size": 40}, "crop_size must be a multiple of 16"),
+        ({"inpaint": "center", "lab_colorization": True}, "inpaint and lab_colorization are two "),
         ({"gan_weight": 0.0, "l1_weight": 0.0}, "gan_weight and l1_weight are both 0"),
     ],
     ids=str,
