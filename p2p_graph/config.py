@@ -51,6 +51,12 @@ class Config:
     input_dir: str | None = _option(
         None, "files", "folder of pictures, A|B pairs side by side", tools=("train", "test")
     )
+    target_dir: str | None = _option(
+        None,
+        "files",
+        "folder of pictures B, if those in input_dir are A alone; paired by name",
+        tools=("train", "test"),
+    )
     output_dir: str | None = _option(None, "files", "where to put what is made", tools=TOOLS)
     checkpoint: str | None = _option(
         None, "files", "folder with a checkpoint to start from or to use", tools=TOOLS
@@ -346,6 +352,10 @@ class Config:
             )
         if self.generator == "pooled" and (self.levels != _POOLED_LEVELS or self.separable_conv):
             raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
+        alone = [n for n in ("inputs_only", "lab_colorization") if getattr(self, n)]
+        alone += ["inpaint"] if self.inpaint != "none" else []
+        if self.target_dir is not None and alone:
+            raise UserError(f"target_dir and {alone[0]} contradict each other: give one of them")
         if self.inpaint != "none" and self.lab_colorization:
             raise UserError("inpaint and lab_colorization are two tasks: give one of them")
         if self.gan_weight == 0 and self.l1_weight == 0:

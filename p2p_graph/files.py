@@ -22,36 +22,49 @@ _MANY = 5000  # above it, the check takes long enough to show its progress
 
 
 class Picture(NamedTuple):
-    """A picture file that can be used."""
+    """A picture that can be used: a file, or two of one size, A and B.
+
+    Attributes:
+      path: the file, or A's.
+      width: in pixels.
+      height: in pixels.
+      deep: whether it has 16 bits a channel instead of 8, or one of the two has.
+      target: B's file, where A and B are files of their own.
+    """
 
     path: Path
-    width: int  # pixels
-    height: int  # pixels
-    deep: bool  # 16 bits a channel instead of 8
+    width: int
+    height: int
+    deep: bool
+    target: Path | None = None
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
     """Lists a folder's pictures: by number where all names are numbers, else by name.
+
+    Args:
+      folder: where they are.
+      option: what named the folder, for messages.
 
     Raises:
       UserError: there is no such folder, or it holds no picture.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"input_dir {folder} {what}")
+        raise UserError(f"{option} {folder} {what}")
     try:
         entries = list(folder.iterdir())
     except OSError as error:
-        raise UserError(f"input_dir {folder} cannot be read: {error.strerror}") from None
+        raise UserError(f"{option} {folder} cannot be read: {error.strerror}") from None
     paths = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not paths:
         inner = sorted(path.name for path in entries if path.is_dir())
         if inner:
             shown = ", ".join(inner[:_SHOWN])
             raise UserError(
-                f"input_dir {folder} holds folders but no pictures: name one of them ({shown})"
+                f"{option} {folder} holds folders but no pictures: name one of them ({shown})"
             )
-        raise UserError(f"input_dir {folder} holds no pictures ({', '.join(SUFFIXES)})")
+        raise UserError(f"{option} {folder} holds no pictures ({', '.join(SUFFIXES)})")
     if all(path.stem.isdecimal() for path in paths):
         return sorted(paths, key=lambda path: (int(path.stem), path.name))
     return sorted(paths, key=lambda path: path.name)
@@ -65,20 +78,26 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [path.name for path in paths]
 
 
-def usable_pictures(folder: Path, *, pairs: bool, skip_bad: bool) -> list[Picture]:
+def usable_pictures(
+    folder: Path, *, pairs: bool, skip_bad: bool, target_dir: Path | None = None
+) -> list[Picture]:
     """Lists a folder's pictures after having decoded every one of them.
 
     Args:
       folder: where the pictures are.
       pairs: whether each is two halves side by side.
       skip_bad: whether pictures that cannot be used are left out, and named on stderr.
+      target_dir: where each has a partner of the same name; any of the suffixes will do.
 
     Raises:
       UserError: as `find_pictures`; or some cannot be used: the first 20 are named, a line each.
     """
     paths = find_pictures(folder)
+    partners = _partners(paths, target_dir) if target_dir else [None] * len(paths)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks: Iterable[Picture | str] = pool.map(lambda path: _check(path, pairs), paths)
+        checks: Iterable[Picture | str] = pool.map(
+            lambda path, partner: _check(path, partner, pairs), paths, partners
+        )
         if len(paths) > _MANY:
             checks = tqdm(checks, "checking", len(paths), disable=not sys.stderr.isatty())
         results = list(checks)
@@ -97,7 +116,43 @@ def usable_pictures(folder: Path, *, pairs: bool, skip_bad: bool) -> list[Pictur
     return good
 
 
-def _check(path: Path, pairs: bool) -> Picture | str:
+def _partners(paths: Sequence[Path], folder: Path) -> list[Path | str]:
+    """Finds each picture's partner in another folder, or says what is wrong with it."""
+    names = collections.Counter(path.stem for path in paths)
+    found: dict[str, list[Path]] = {}
+    for path in find_pictures(folder, "target_dir"):
+        found.setdefault(path.stem, []).append(path)
+    partners: list[Path | str] = []
+    for path in paths:
+        named = found.get(path.stem, [])
+        if not named:
+            partners.append(f"has no partner in {folder}")
+        elif len(named) > 1 or names[path.stem] > 1:
+            partners.append(f"has a name that stands more than once in its folder or {folder}")
+        else:
+            partners.append(named[0])
+    return partners
+
+
+def _check(path: Path, partner: Path | str | None, pairs: bool) -> Picture | str:
+    """Looks at a picture, or two; says what is wrong with it, if anything."""
+    if isinstance(partner, str):
+        return partner
+    picture = _check_file(path, pairs and not partner)
+    if partner is None or isinstance(picture, str):
+        return picture
+    other = _check_file(partner, pairs=False)
+    if isinstance(other, str):
+        return f"has the partner {partner}, which {other}"
+    if (picture.width, picture.height) != (other.width, other.height):
+        return (
+            f"is {picture.width}x{picture.height} pixels, its partner {partner} "
+            f"{other.width}x{other.height}"
+        )
+    return picture._replace(deep=picture.deep or other.deep, target=partner)
+
+
+def _check_file(path: Path, pairs: bool) -> Picture | str:
     """Decodes a picture; says what is wrong with it, if anything."""
     try:
         contents = path.read_bytes()

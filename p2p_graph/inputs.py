@@ -113,7 +113,8 @@ def channels(config: Config) -> Channels:
 
 def is_pair(config: Config) -> bool:
     """Whether a picture file is two halves, input and target."""
-    return not (config.lab_colorization or config.inpaint != "none" or config.inputs_only)
+    single = config.lab_colorization or config.inpaint != "none" or config.inputs_only
+    return not (single or config.target_dir)
 
 
 def has_targets(config: Config) -> bool:
@@ -234,6 +235,7 @@ class _Files:
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
         self._config = config
         self._paths = tf.constant([str(picture.path) for picture in pictures])
+        self._targets = tf.constant([str(picture.target) for picture in pictures])
         half = 2 if is_pair(config) else 1
         sizes = {(picture.height, picture.width // half) for picture in pictures}
         self.size = sizes.pop() if len(sizes) == 1 else None
@@ -249,15 +251,19 @@ class _Files:
 
         The values are uint8, or float32 in [-1, 1] where bytes would not hold them: Lab, 16 bits.
         """
-        contents = tf.io.read_file(self._paths[index])
-        if self.in_bytes:
-            return self._halves(_decode(contents, tf.uint8))
-        rgb = decode(contents)
         if not self._config.lab_colorization:
-            return self._halves(rgb * 2 - 1)
+            image = self._values(self._paths[index])
+            if self._config.target_dir:
+                return self._joined(image, self._values(self._targets[index]))
+            return self._halves(image)
+        rgb = decode(tf.io.read_file(self._paths[index]))
         brightness, colors = tf.split(color.split_lab(rgb), [1, 2], axis=2)
         a_to_b = self._config.which_direction == "AtoB"
         return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
+
+    def _values(self, path: tf.Tensor) -> tf.Tensor:
+        contents = tf.io.read_file(path)
+        return _decode(contents, tf.uint8) if self.in_bytes else decode(contents) * 2 - 1
 
     def scaled(self, source: tf.Tensor) -> tf.Tensor:
         """Scales a decoded picture to float32 [side, side, C] in [-1, 1]."""
@@ -276,9 +282,12 @@ class _Files:
         if not is_pair(self._config):
             return tf.ensure_shape(image, [height, width, 3])
         half = tf.shape(image)[1] // 2
-        left, right = image[:, :half], image[:, half:]
-        a_to_b = self._config.which_direction == "AtoB"
-        image = tf.concat([left, right] if a_to_b else [right, left], axis=2)
+        return self._joined(image[:, :half], image[:, half:])
+
+    def _joined(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        """Lays A and B over each other as channels, the input first."""
+        height, width = self.size or (None, None)
+        image = tf.concat([a, b] if self._config.which_direction == "AtoB" else [b, a], axis=2)
         return tf.ensure_shape(image, [height, width, 6])
 
 

@@ -117,7 +117,7 @@ def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> l
     changed = []
     for name, was in stored.items():
         now = getattr(config, name)
-        if name == "input_dir" and was is not None and now is not None:
+        if name in ("input_dir", "target_dir") and was is not None and now is not None:
             was, now = str(Path(was).resolve()), str(Path(now).resolve())
         if name in free or was == now or (name == "seed" and name not in given):
             continue

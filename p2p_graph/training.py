@@ -62,7 +62,10 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     config, source = _source(config, folder, given)
     assert config.input_dir is not None
     pictures = usable_pictures(
-        Path(config.input_dir), pairs=is_pair(config), skip_bad=config.skip_bad
+        Path(config.input_dir),
+        pairs=is_pair(config),
+        skip_bad=config.skip_bad,
+        target_dir=Path(config.target_dir) if config.target_dir else None,
     )
     steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch

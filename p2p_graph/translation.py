@@ -74,7 +74,12 @@ def test(given: Mapping[str, Any]) -> None:
         config = config.replace(output_dir=str(checkpoint.folder / name))
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    pictures = usable_pictures(input_dir, pairs=is_pair(config), skip_bad=config.skip_bad)
+    pictures = usable_pictures(
+        input_dir,
+        pairs=is_pair(config),
+        skip_bad=config.skip_bad,
+        target_dir=Path(config.target_dir) if config.target_dir else None,
+    )
     found, session_config = devices.choose(config.device)
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
