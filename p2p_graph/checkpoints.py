@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 from p2p_graph import names
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, reason_of
 
 _SHOWN = 3
 _UNFINISHED = ".unfinished"
@@ -93,11 +93,7 @@ class Checkpoint:
 
 
 def _unreadable(prefix: Path, error: Exception) -> UserError:
-    headings = ("Graph execution error", "Detected at node", "Original stack trace", " ")
-    lines = str(getattr(error, "message", error)).splitlines()
-    reasons = [line for line in lines if line.strip() and not line.startswith(headings)]
-    reason = reasons[0] if reasons else type(error).__name__
-    return UserError(f"checkpoint {prefix} cannot be read: {reason}")
+    return UserError(f"checkpoint {prefix} cannot be read: {reason_of(error)}")
 
 
 def _some(items: Sequence[str]) -> str:
@@ -186,7 +182,7 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         publish(unfinished / prefix.name, prefix)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         kept = find(folder)
         good = f"{kept.prefix.name} there is whole" if kept else "there is none before it"
         raise UserError(f"checkpoint {prefix} cannot be written ({good}): {reason}") from None

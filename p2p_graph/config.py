@@ -16,6 +16,7 @@ OPTIONS_FILE = "options.json"
 TOOLS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
 _POOLED_LEVELS = 4
+_LARGEST_BATCH = 2**16
 _WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
 
 
@@ -302,8 +303,12 @@ class Config:
             raise UserError(f"dropout must be at least 0 and under 1, not {self.dropout}")
         if not self.beta1 < 1:
             raise UserError(f"beta1 must be at least 0 and under 1, not {self.beta1}")
-        if self.aspect_ratio == 0:
-            raise UserError("aspect_ratio must be over 0, not 0")
+        if round(self.crop_size * self.aspect_ratio) < 1:
+            raise UserError(
+                f"aspect_ratio must leave a pixel of {self.crop_size}, {self.aspect_ratio} does not"
+            )
+        if self.batch_size > _LARGEST_BATCH:
+            raise UserError(f"batch_size must be at most {_LARGEST_BATCH}, not {self.batch_size}")
         if self.seed >= 2**31:
             raise UserError(f"seed must be under 2^31, not {self.seed}")
 
@@ -318,7 +323,14 @@ class Config:
                 f"crop_size must be a multiple of 4: {self.crop_size} is not, try {nearest}"
             )
         if innermost > _WIDEST:
-            nearest = 16 * round(self.crop_size / 16)
+            nearest = min(
+                (
+                    size
+                    for size in range(16, 2 * self.crop_size)
+                    if size >> _halvings(size) <= _WIDEST
+                ),
+                key=lambda size: abs(size - self.crop_size),
+            )
             raise UserError(
                 f"crop_size must halve evenly to {_WIDEST} or less, unless levels is given: "
                 f"{self.crop_size} stops at {innermost}, try {nearest}"

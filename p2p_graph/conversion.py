@@ -11,41 +11,11 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import checkpoints, names, pict
 from p2p_graph.config import OPTIONS_FILE, Config
-from p2p_graph.errors import UserError
-from p2p_graph.options import MODEL_FIELDS, read_options
+from p2p_graph.errors import UserError, reason_of
+from p2p_graph.options import MODEL_FIELDS, REFERENCE_FIELDS, read_options
 
 FORMS = ("native", "current", "pict")
 Arrays = dict[str, "np.ndarray[Any, Any]"]
-
-# The reference's own options, which its program finds in an options.json.
-REFERENCE_FIELDS = (
-    "aspect_ratio",
-    "batch_size",
-    "beta1",
-    "checkpoint",
-    "display_freq",
-    "flip",
-    "gan_weight",
-    "input_dir",
-    "l1_weight",
-    "lab_colorization",
-    "lr",
-    "max_epochs",
-    "max_steps",
-    "mode",
-    "ndf",
-    "ngf",
-    "output_dir",
-    "output_filetype",
-    "progress_freq",
-    "save_freq",
-    "scale_size",
-    "seed",
-    "separable_conv",
-    "summary_freq",
-    "trace_freq",
-    "which_direction",
-)
 
 # Options of the networks of which the reference program knows the default alone.
 _REFERENCE_NETWORKS = (
@@ -173,11 +143,16 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
     first = "separable_conv/pointwise_filter" if separable else "conv/filter"
     try:
         ngf = native[f"generator/encoder_1/{first}"].shape[3]
+        seen = native[f"generator/encoder_1/{first.replace('pointwise', 'depthwise')}"].shape[2]
     except KeyError:
         raise UserError(f"{source} does not hold a generator") from None
+    lab = seen != 3  # brightness is one channel, colours are two
+    if lab:
+        which_direction = "AtoB" if seen == 1 else "BtoA"
     levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
     options = {
         "which_direction": which_direction,
+        "lab_colorization": lab,
         "ngf": int(ngf),
         "separable_conv": separable,
         "levels": levels,
@@ -209,4 +184,4 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
         unfinished.rmdir()
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise UserError(f"{target} cannot be written: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{target} cannot be written: {reason_of(error)}") from None

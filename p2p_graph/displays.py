@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import images, report
 from p2p_graph.config import Config
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, reason_of
 from p2p_graph.hooks import StepHook, debiased
 from p2p_graph.model import Model
 
@@ -41,7 +41,7 @@ def flush(writer: tf.summary.FileWriter) -> None:
     try:
         writer.flush()
     except (OSError, IndexError, RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
 
 
@@ -80,8 +80,8 @@ class WriteSummaries(_EventHook):
                     shown = tf.image.convert_image_dtype(scores, tf.uint8, saturate=True)
                     tf.summary.image(name, shown)
         for gradient, variable in model.gradients:
-            tf.summary.histogram(f"{variable.op.name}/values", variable)
-            tf.summary.histogram(f"{variable.op.name}/gradients", gradient)
+            tf.summary.histogram(f"{variable.op.name}/values", _finite(variable))
+            tf.summary.histogram(f"{variable.op.name}/gradients", _finite(gradient))
         self._fetches = {
             "summary": tf.summary.merge_all(),
             "averages": model.averages,
@@ -107,6 +107,11 @@ class WriteSummaries(_EventHook):
                     tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)]), step
                 )
         flush(self._writer)
+
+
+def _finite(values: tf.Tensor) -> tf.Tensor:
+    """The same with 0 for what a histogram would refuse: `CheckLosses` tells of that, and where."""
+    return tf.where(tf.is_finite(values), values, tf.zeros_like(values))
 
 
 class WriteTraces(_EventHook):

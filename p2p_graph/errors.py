@@ -1,5 +1,11 @@
 """The error that a person can cause and mend."""
 
+import re
+
+# What TensorFlow says before the reason, and where it adds what a person has no use for.
+_HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")
+_TRANSFORMATION = re.compile(r"Error in user-defined function passed to .* iterator: \S+: ")
+
 
 class UserError(ValueError):
     """Something that the person who runs a tool can mend.
@@ -7,3 +13,10 @@ class UserError(ValueError):
     Its message is one line that says what is wrong, where, and what to do. The tools print it to
     stderr without a traceback and exit with code 2.
     """
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line."""
+    lines = str(getattr(error, "message", None) or error).splitlines()
+    reasons = [line for line in lines if line.strip() and not line.startswith(_HEADINGS)]
+    return _TRANSFORMATION.sub("", reasons[0].strip()) if reasons else type(error).__name__

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph import checkpoints, color, images
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, reason_of
 from p2p_graph.inputs import Batch, decode
 from p2p_graph.networks import translate
 from p2p_graph.translation import configure
@@ -45,7 +45,7 @@ def export(given: Mapping[str, Any]) -> None:
             path.replace(folder / path.name)
         config.replace(output_dir=str(folder)).save(folder)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"output_dir {folder} cannot be written: {error}") from None
+        raise UserError(f"output_dir {folder} cannot be written: {reason_of(error)}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         with contextlib.suppress(OSError):  # it goes if nothing came into it

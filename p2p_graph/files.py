@@ -155,6 +155,10 @@ def _check(path: Path, partner: Path | str | None, pairs: bool) -> Picture | str
 def _check_file(path: Path, pairs: bool) -> Picture | str:
     """Decodes a picture; says what is wrong with it, if anything."""
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8"
+    try:
         contents = path.read_bytes()
         with Image.open(io.BytesIO(contents)) as image:
             kind = "JPEG" if image.format == "MPO" else image.format

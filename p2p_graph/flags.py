@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from p2p_graph.config import Config, field_kinds
 from p2p_graph.errors import UserError
+from p2p_graph.options import REFERENCE_FIELDS
 
 _GROUPS = ("files", "data", "model", "networks", "training", "reports")
 
@@ -21,6 +22,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Prints the message and ends the program with code 2."""
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def given(tool: str, description: str, argv: Sequence[str]) -> dict[str, Any]:
+    """Reads the command line of `train`, `test` or `export`; what was not given is left out.
+
+    The reference program takes all of its flags in every mode. Those that do nothing in this one
+    are taken too, so that old scripts work, and named.
+    """
+    parser = config_parser(tool, description)
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    without = [name for name in REFERENCE_FIELDS if tool not in fields[name].metadata["tools"]]
+    for name in without:
+        _add_flag(parser, fields[name], tool, hidden=True)
+    found = vars(parser.parse_args(argv))
+    for name in without:
+        if name in found:
+            del found[name]
+            print(f"--{name} has no effect in {tool}")
+    return found
 
 
 def config_parser(tool: str, description: str) -> Parser:
@@ -38,19 +58,29 @@ def config_parser(tool: str, description: str) -> Parser:
     return parser
 
 
-def _add_flag(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]", tool: str) -> None:
+def _add_flag(
+    group: "argparse._ActionsContainer",
+    field: "dataclasses.Field[Any]",
+    tool: str,
+    *,
+    hidden: bool = False,
+) -> None:
     name, text = field.name, field.metadata["help"]
+
+    def shown_with(addition: str) -> str:
+        return argparse.SUPPRESS if hidden else text + addition
+
     if name == "mode":
         group.add_argument("--mode", choices=[tool], help=text)
     elif field_kinds(field) == (bool,):
         shown = " (default)" if field.default else ""
-        group.add_argument(f"--{name}", action="store_true", help=text + shown)
+        group.add_argument(f"--{name}", action="store_true", help=shown_with(shown))
         if field.metadata["off"]:
             group.add_argument(
                 f"--{field.metadata['off'].format(name)}",
                 dest=name,
                 action="store_false",
-                help=f"do not {text}",
+                help=argparse.SUPPRESS if hidden else f"do not {text}",
             )
     else:
         shown = "" if field.default is None else f" ({field.default})"
@@ -60,7 +90,7 @@ def _add_flag(group: "argparse._ArgumentGroup", field: "dataclasses.Field[Any]",
             type=kind,
             choices=field.metadata["choices"] or None,
             metavar=None if field.metadata["choices"] else _metavar(name, kind),
-            help=text + shown,
+            help=shown_with(shown),
         )
 
 

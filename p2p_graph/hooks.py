@@ -116,8 +116,11 @@ class RecordLosses(StepHook):
                 found = re.match(r'\{"step": (\d+),', line)
                 if found and line.endswith("}") and int(found[1]) <= step:
                     kept.append(line + "\n")
-        self._file = self._path.open("w", encoding="utf-8")
-        self._file.writelines(kept)
+        # Whole or not at all: a run may be killed here, too.
+        unfinished = self._path.with_name(f"{LOSSES_FILE}.unfinished")
+        unfinished.write_text("".join(kept), encoding="utf-8")
+        unfinished.replace(self._path)
+        self._file = self._path.open("a", encoding="utf-8")
 
     def request(self) -> tf.train.SessionRunArgs:
         """This step's losses."""

@@ -51,6 +51,36 @@ FREE_FIELDS = (
     "inputs_only",
 )
 
+# The reference program's own options, which it has in all modes and finds in an options.json.
+REFERENCE_FIELDS = (
+    "aspect_ratio",
+    "batch_size",
+    "beta1",
+    "checkpoint",
+    "display_freq",
+    "flip",
+    "gan_weight",
+    "input_dir",
+    "l1_weight",
+    "lab_colorization",
+    "lr",
+    "max_epochs",
+    "max_steps",
+    "mode",
+    "ndf",
+    "ngf",
+    "output_dir",
+    "output_filetype",
+    "progress_freq",
+    "save_freq",
+    "scale_size",
+    "seed",
+    "separable_conv",
+    "summary_freq",
+    "trace_freq",
+    "which_direction",
+)
+
 
 def read_options(folder: Path) -> dict[str, Any]:
     """Reads a folder's options.json, this package's or the reference program's.

@@ -13,7 +13,7 @@ from p2p_graph import checkpoints, devices, displays, hooks, images, recipes
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import Batch, TrainingInputs, is_pair
 from p2p_graph.model import Model, build_step, make_optimizers
@@ -71,7 +71,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     done = source.step() if source else 0
     if done >= last:
-        if source and source.folder != folder:
+        if source and source.folder.resolve() != folder.resolve():
             raise UserError(
                 f"checkpoint {source.prefix} has done {done} steps already: "
                 f"--max_steps and --max_epochs are totals, and ask for {last}"
@@ -89,6 +89,7 @@ def _source(
     """Finds what to start from: the run's own last checkpoint, the one asked for, or nothing."""
     source = checkpoints.find(folder) if folder.exists() else None
     if source:
+        config = _with_bias(config, source, given)
         if changed := changed_options(config, folder, given):
             raise UserError(
                 f"{folder} was made with other options: {'; '.join(changed)}; "
@@ -99,14 +100,22 @@ def _source(
             config = config.replace(seed=stored.get("seed", config.seed))
     elif config.checkpoint:
         source = checkpoints.need(Path(config.checkpoint))
-    if source:
-        config = config.replace(bias=source.bias or config.bias)
-        if config.separable_conv != source.separable:
-            raise UserError(
-                f"checkpoint {source.prefix} was made with"
-                f"{'' if source.separable else 'out'} --separable_conv"
-            )
+        config = _with_bias(config, source, given)
+    if source and config.separable_conv != source.separable:
+        raise UserError(
+            f"checkpoint {source.prefix} was made with"
+            f"{'' if source.separable else 'out'} --separable_conv"
+        )
     return config, source
+
+
+def _with_bias(config: Config, source: Checkpoint, given: Mapping[str, Any]) -> Config:
+    """Takes over whether there are biases, which the variables tell."""
+    if not source.bias or source.bias == config.bias:
+        return config
+    if "bias" in given:
+        raise UserError(f"checkpoint {source.prefix} was made with --bias {source.bias}")
+    return config.replace(bias=source.bias)
 
 
 def _announce(
@@ -245,7 +254,7 @@ def _watching(
 
 def _as_user_error(error: Exception) -> Exception:
     """What a person can mend of TensorFlow's errors, in one line; the others as they are."""
-    reason = str(error).splitlines()[0]
+    reason = reason_of(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")
     if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from p2p_graph import checkpoints, devices, images, recipes, report
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names, usable_pictures
 from p2p_graph.inputs import Batch, is_pair, translation_batches
 from p2p_graph.networks import translate
@@ -46,13 +46,20 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
                 f"{name} {given[name]} contradicts {folder}, which was trained with {stored[name]}"
             )
     config = Config(**{**stored, "scale_size": None, **given, "mode": mode})
+    if config.output_dir and Path(config.output_dir).resolve() == checkpoint.folder.resolve():
+        raise UserError(
+            f"output_dir {config.output_dir} is the checkpoint's folder, whose options.json would "
+            "be replaced: name another"
+        )
     return config.replace(scale_size=config.crop_size, checkpoint=str(folder)), checkpoint
 
 
 def _default_run(given: Mapping[str, Any]) -> Path:
     """The folder in which training on the same data set leaves its checkpoint by default."""
     if "input_dir" in given:
-        found = sorted(Path("runs").glob(f"{recipes.dataset_name(Path(given['input_dir']))}_*"))
+        name = recipes.dataset_name(Path(given["input_dir"]))
+        runs = [Path("runs") / f"{name}_{direction}" for direction in ("AtoB", "BtoA")]
+        found = [run for run in runs if run.exists()]
         if len(found) == 1:
             return found[0]
     raise UserError("checkpoint is missing: name the output_dir of a training run (--checkpoint)")
@@ -150,12 +157,12 @@ def _batches(
         try:
             yield session.run(fetches)
         except tf.errors.ResourceExhaustedError as error:
-            reason = error.message.splitlines()[0]
+            reason = reason_of(error)
             raise UserError(
                 f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
             ) from None
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-            reason = error.message.splitlines()[0]
+            reason = reason_of(error)
             raise UserError(f"a picture can no longer be read: {reason}") from None
 
 

@@ -15,7 +15,7 @@ from p2p_graph import flags
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and exports."""
-    given = vars(flags.config_parser("export", __doc__).parse_args(argv))
+    given = flags.given("export", __doc__, argv)
     with flags.quiet_import():
         from p2p_graph import export
     export.export(given)

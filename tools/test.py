@@ -17,7 +17,7 @@ from p2p_graph import flags
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and translates."""
-    given = vars(flags.config_parser("test", __doc__).parse_args(argv))
+    given = flags.given("test", __doc__, argv)
 
     with flags.quiet_import():
         from p2p_graph import translation

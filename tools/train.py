@@ -17,7 +17,7 @@ from p2p_graph import flags
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, trains, and returns the exit code."""
-    given = vars(flags.config_parser("train", __doc__).parse_args(argv))
+    given = flags.given("train", __doc__, argv)
 
     with flags.quiet_import():
         from p2p_graph import training

@@ -90,6 +90,7 @@ def assert_refused(done, *words):
     """The tool said in one line on stderr what is wrong, and ended with code 2."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
+    assert "Graph execution" not in done.stderr, done.stderr
     assert done.stderr.endswith("\n"), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith(f"{Path(done.args[done.args[0] == sys.executable]).name}: ")
@@ -123,6 +124,16 @@ def assert_equal_bits(found, wanted):
     assert sorted(found) == sorted(wanted)
     apart = [name for name in wanted if not same_bits(found[name], wanted[name])]
     assert not apart, f"{len(apart)} of {len(wanted)} differ: {apart[:5]}"
+
+
+def assert_same_pictures(found, wanted):
+    """Both hold the same names, and the same pictures but for rounding in a pixel or two."""
+    assert sorted(found) == sorted(wanted)
+    for name, picture in wanted.items():
+        assert found[name].shape == picture.shape, name
+        apart = np.abs(found[name].astype(int) - picture)
+        assert apart.max() <= 1, name
+        assert apart.mean() < 2e-3, name
 
 
 def same_bits(a, b):

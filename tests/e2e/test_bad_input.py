@@ -17,6 +17,7 @@ from .common import (
     call,
     pictures,
     run,
+    start,
     succeeded,
     tensors,
 )
@@ -336,6 +337,31 @@ def test_a_full_disk_while_saving(data, tmp_path):
     assert tensors(tmp_path)["global_step"] == 6
 
 
+def test_a_picture_that_goes_while_it_is_used(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "train")
+    command = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", *SMALL)
+    more = ("--max_steps", 10_000, "--cache_mb", 0, "--progress_freq", 1)
+    with start("train", *command, *more) as process:
+        for line in process.stdout:
+            if line.startswith("gen_loss_L1"):
+                (tmp_path / "train" / "3.png").unlink(missing_ok=True)
+                break
+        said = process.stdout.read().splitlines()[-1]
+    assert process.returncode == 2
+    gone = f"{tmp_path}/train/3.png; No such file or directory"
+    assert said == f"train.py: a picture can no longer be read: {gone}"
+
+
+@pytest.mark.parametrize("tool", ["test", "export"])
+def test_results_in_the_runs_own_folder(data, model, tmp_path, tool):
+    shutil.copytree(model, tmp_path / "run")
+    before = tree(tmp_path)
+    where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "other" / ".." / "run")
+    more = ("--input_dir", data / "test") if tool == "test" else ()
+    assert_refused(call(tool, *where, *more), "is the checkpoint's folder", "name another")
+    assert tree(tmp_path) == before
+
+
 def test_a_full_disk_while_reporting(data, tmp_path):
     """TensorBoard's file is the one that does not fit."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL)
@@ -362,9 +388,10 @@ def test_a_full_disk_while_writing_results(data, model, tmp_path, tool, made):
         assert not [name for name in left if "pict" in name or "export" in name or "model" in name]
 
 
-def test_losses_that_are_no_longer_numbers(data, tmp_path):
+@pytest.mark.parametrize("summary_freq", [0, 1])
+def test_losses_that_are_no_longer_numbers(data, tmp_path, summary_freq):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
-    done = run("train", *flags, "--lr", "1e30")
+    done = call("train", *flags, "--lr", "1e30", "--summary_freq", summary_freq)
     assert_refused(done, "the losses of step 2 are not finite", f"{data}/train/", ".png", "--lr")
     assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 1
     assert tf.train.latest_checkpoint(str(tmp_path)) is None

@@ -112,7 +112,7 @@ def test_first_to_current_translates_the_same(current, tmp_path):
 def test_first_to_current_and_back(current, tmp_path):
     native = convert(current, "native", tmp_path / "native")
     assert_equal_bits(tensors(native), tensors(FIRST))
-    assert json.loads((native / "options.json").read_text())["bias"] is False
+    assert json.loads((native / "options.json").read_text())["bias"] == "none"
 
 
 @pytest.mark.parametrize("source", [CURRENT, SEPARABLE], ids=["current", "separable"])
@@ -126,7 +126,7 @@ def test_current_to_native_and_back(source, tmp_path):
     }
     assert_equal_bits(tensors(native), wanted)
     options = json.loads((native / "options.json").read_text())
-    assert (options["bias"], options["separable_conv"]) == (True, source is SEPARABLE)
+    assert (options["bias"], options["separable_conv"]) == ("all", source is SEPARABLE)
 
     again = convert(native, "current", tmp_path / "again")
     assert_equal_bits(tensors(again), recorded)
@@ -215,7 +215,7 @@ def test_pict_to_native(tmp_path):
     assert_equal_bits(found, {first_name(name): array for name, array in wanted.items()})
     options = json.loads((native / "options.json").read_text())
     chosen = ("which_direction", "ngf", "crop_size", "levels", "bias", "separable_conv")
-    assert [options[name] for name in chosen] == ["BtoA", 1, 256, 8, True, False]
+    assert [options[name] for name in chosen] == ["BtoA", 1, 256, 8, "all", False]
     assert len(pictures(translate(native, tmp_path / "result"))) == 2
 
     # The other direction, so that the same pictures can be compared with the reference's.
@@ -225,6 +225,16 @@ def test_pict_to_native(tmp_path):
     recorded = pictures(GOLDEN / "mini_current_AtoB" / "test")
     for name, picture in pictures(tmp_path / "again").items():
         assert np.abs(picture.astype(int) - recorded[name]).mean() < 8
+
+
+def test_a_lab_pict_tells_its_direction(tmp_path):
+    made = convert(GOLDEN / "mini_lab_BtoA" / "step1", "pict", tmp_path / "a.pict")
+    native = convert(made, "native", tmp_path / "native")
+    options = json.loads((native / "options.json").read_text())
+    assert (options["lab_colorization"], options["which_direction"]) == (True, "BtoA")
+    where = ("--input_dir", GOLDEN / "made_test_photos", "--output_dir", tmp_path / "made")
+    succeeded(call("test", *where, "--checkpoint", native))
+    assert len(pictures(tmp_path / "made")) == 2
 
 
 def test_a_separable_pict_to_native(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from .common import (
+    GOLDEN,
     SMALL,
     assert_equal_bits,
     assert_refused,
@@ -115,6 +116,20 @@ def test_what_a_kill_may_leave_does_no_harm(flags, whole, tmp_path):
     assert_same_end(folder, whole)
 
 
+def test_the_same_command_goes_on_from_a_checkpoint_with_biases(tmp_path):
+    """That there are biases stands in the checkpoint, not in the command."""
+    command = (
+        *("--input_dir", GOLDEN / "made_pairs", "--output_dir", tmp_path, "--ngf", 1, "--ndf", 1),
+        *("--checkpoint", GOLDEN / "mini_current_AtoB" / "start", "--summary_freq", 0),
+    )
+    for steps in (4, 5):
+        succeeded(call("train", *command, "--max_steps", steps))
+        assert tensors(tmp_path)["global_step"] == steps
+    done = call("train", *command, "--max_steps", 6, "--bias", "none")
+    assert done.returncode == 2
+    assert "was made with --bias all" in done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal(flags, whole, tmp_path, number, code):
     command = (*flags, "--output_dir", tmp_path)  # it does not save by itself before the end
@@ -194,8 +209,8 @@ def as_current(arrays):
 
 def test_another_folder_goes_on_from_the_current_generation(flags, tmp_path):
     """Its biases need no flag."""
-    succeeded(call("train", *flags, "--bias", "--output_dir", tmp_path / "whole"))
-    succeeded(call("train", *flags[:-1], 7, "--bias", "--output_dir", tmp_path / "first"))
+    succeeded(call("train", *flags, "--bias", "all", "--output_dir", tmp_path / "whole"))
+    succeeded(call("train", *flags[:-1], 7, "--bias", "all", "--output_dir", tmp_path / "first"))
     current = as_current(tensors(tmp_path / "first"))
     assert "generator/decoder_1/conv2d_transpose/bias/Adam_1" in current
     write_tensors(tmp_path / "current", current, 7)

@@ -10,8 +10,10 @@ from PIL import Image
 
 from .common import (
     KINDS,
+    SMALL,
     assert_equal_bits,
     assert_refused,
+    assert_same_pictures,
     call,
     file_bytes,
     pictures,
@@ -82,9 +84,11 @@ def test_the_same_command_again_makes_the_same_bytes(flags, result, tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_the_batch_size_changes_no_byte(flags, result, tmp_path, size):
+def test_the_batch_size_does_not_matter(flags, result, tmp_path, size):
+    """Sums of another batch may be rounded otherwise; nothing else differs."""
     succeeded(call("test", *flags, "--batch_size", size, "--output_dir", tmp_path))
-    assert file_bytes(tmp_path) == file_bytes(result[1])
+    for kind in KINDS:
+        assert_same_pictures(pictures(tmp_path, kind), pictures(result[1], kind))
 
 
 def test_the_seed_is_that_of_dropout(flags, result, tmp_path):
@@ -157,8 +161,45 @@ def test_another_size_and_shape(flags, tmp_path):
 def test_default_folders(data, model, result, tmp_path):
     """The checkpoint is that of the training run on the same data set."""
     shutil.copytree(model, tmp_path / "runs" / "mine_AtoB")
+    shutil.copytree(model, tmp_path / "runs" / "mine_small_AtoB")
     succeeded(call("test", "--input_dir", data / "test", cwd=tmp_path))
     assert file_bytes(tmp_path / "runs" / "mine_AtoB" / "mine_test") == file_bytes(result[1])
+    shutil.rmtree(tmp_path / "runs" / "mine_AtoB")
+    assert_refused(
+        call("test", "--input_dir", data / "test", cwd=tmp_path), "checkpoint is missing"
+    )
+
+
+def test_flags_of_the_reference_that_do_nothing_here(data, model, result, tmp_path):
+    """Its one program took them in every mode."""
+    where = ("--input_dir", data / "test", "--output_dir", tmp_path, "--checkpoint", model)
+    done = succeeded(call("test", *where, "--no_flip", "--lr", 0.1, "--scale_size", 256))
+    assert "--lr has no effect in test" in done.stdout
+    assert file_bytes(tmp_path) == file_bytes(result[1])
+
+
+def test_two_folders(data, tmp_path):
+    """Trained on A and B in folders of their own, as on halves."""
+    for split in ("train", "test"):
+        for name in ("a", "b", "ab"):
+            (tmp_path / split / name).mkdir(parents=True)
+        for path in (data / split).iterdir():
+            picture = pixels(path)
+            half = picture.shape[1] // 2
+            shutil.copy(path, tmp_path / split / "ab")
+            Image.fromarray(picture[:, :half]).save(tmp_path / split / "a" / path.name)
+            Image.fromarray(picture[:, half:]).save(tmp_path / split / "b" / path.name)
+    made = []
+    for name, more in (("ab", ()), ("a", ("--target_dir", tmp_path / "{}" / "b"))):
+        flags = {s: [str(flag).format(s) for flag in more] for s in ("train", "test")}
+        run = tmp_path / f"run_{name}"
+        where = ("--input_dir", tmp_path / "train" / name, "--output_dir", run)
+        succeeded(call("train", *where, *flags["train"], *SMALL, "--max_steps", 2))
+        where = ("--input_dir", tmp_path / "test" / name, "--output_dir", run / "made")
+        succeeded(call("test", *where, *flags["test"], "--checkpoint", run))
+        made.append(file_bytes(run / "made"))
+    assert made[0] == made[1]
+    assert len(made[0]) == 3 * 7
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ REFERENCE_DEFAULTS = {
 # What the reference has no option for, and what it does without one.
 OWN_DEFAULTS = {
     "mode": "train",
+    "target_dir": None,
     "skip_bad": False,
     "inputs_only": False,
     "recipe": None,
@@ -185,7 +186,7 @@ WRONG = [
     ({"dropout": float("nan")}, ["dropout", "finite", "not nan"]),
     ({"beta1": 1.0}, ["beta1", "under 1", "not 1.0"]),
     ({"beta1": -0.5}, ["beta1", "at least 0", "not -0.5"]),
-    ({"aspect_ratio": 0.0}, ["aspect_ratio", "over 0", "not 0"]),
+    ({"aspect_ratio": 0.0}, ["aspect_ratio", "must leave a pixel of 256", "0.0 does not"]),
     ({"aspect_ratio": -1.5}, ["aspect_ratio", "at least 0", "not -1.5"]),
     ({"seed": -1}, ["seed", "at least 0", "not -1"]),
     ({"seed": 2**31}, ["seed", "under 2^31", str(2**31)]),

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.errors import UserError
-from p2p_graph.files import find_pictures, output_names, usable_pictures
+from p2p_graph.files import Picture, find_pictures, output_names, usable_pictures
 
 WIDTH, HEIGHT = 40, 24
 
@@ -202,7 +203,7 @@ GOOD = {
 def test_usable(folder, kind, name):
     data, deep = GOOD[kind]
     fill(folder, name, data=data)
-    assert check(folder) == [(folder / name, WIDTH, HEIGHT, deep)]
+    assert check(folder) == [Picture(folder / name, WIDTH, HEIGHT, deep)]
 
 
 def test_hand_made_png_is_what_it_should_be(folder):
@@ -262,12 +263,12 @@ def test_not_usable(folder, kind, name):
 def test_pairs_have_two_equal_halves(folder, width, said, file_format):
     fill(folder, "1.png", data=encoded(file_format, image=Image.fromarray(noise(width))))
     assert complaint(folder) == f"  {folder / '1.png'}: {said}"
-    assert check(folder, pairs=False) == [(folder / "1.png", width, HEIGHT, False)]
+    assert check(folder, pairs=False) == [Picture(folder / "1.png", width, HEIGHT, False)]
 
 
 def test_narrowest_pair(folder):
     fill(folder, "1.png", data=encoded("PNG", image=Image.fromarray(noise(2, 1))))
-    assert check(folder)[0][1:] == (2, 1, False)
+    assert check(folder) == [Picture(folder / "1.png", 2, 1, False)]
 
 
 @pytest.mark.parametrize(("bad", "left"), [(20, None), (21, "1 more"), (33, "13 more")])
@@ -312,3 +313,63 @@ def test_order_is_kept_whatever_the_size(folder):
         size = 200 if i % 3 == 0 else 4
         fill(folder, f"{i}.png", data=encoded("PNG", image=Image.fromarray(noise(size, size))))
     assert [picture.path.stem for picture in check(folder)] == [str(i) for i in range(40)]
+
+
+def test_a_name_that_is_not_utf_8(folder):
+    name = b"caf\xe9.png"
+    fill(folder, os.fsdecode(name), data=encoded("PNG"))
+    assert complaint(folder).endswith(": has a name that is not UTF-8")
+
+
+# Partners in another folder
+
+
+@pytest.fixture
+def targets(tmp_path):
+    other = tmp_path / "targets"
+    other.mkdir()
+    return other
+
+
+def partners(folder, targets, **options):
+    options = {"pairs": False, "skip_bad": False, **options}
+    return usable_pictures(folder, target_dir=targets, **options)
+
+
+def test_partners_have_the_same_name_and_any_suffix(folder, targets):
+    fill(folder, "1.png", "2.jpg", "10.JPG", data=encoded("PNG"))
+    fill(targets, "10.png", "2.jpeg", "3.png", data=encoded("PNG"))
+    fill(targets, "1.png", data=png(np.zeros((HEIGHT, WIDTH, 3))))
+    assert partners(folder, targets) == [
+        Picture(folder / "1.png", WIDTH, HEIGHT, True, targets / "1.png"),
+        Picture(folder / "2.jpg", WIDTH, HEIGHT, False, targets / "2.jpeg"),
+        Picture(folder / "10.JPG", WIDTH, HEIGHT, False, targets / "10.png"),
+    ]
+
+
+def test_partners_that_do_not_fit(folder, targets, capsys):
+    fill(folder, *(f"{name}.png" for name in "abcdef"), "e.jpg", data=encoded("PNG"))
+    fill(targets, "a.png", "c.png", "c.jpg", "e.png", data=encoded("PNG"))
+    fill(targets, "d.png", data=b"no picture")
+    fill(targets, "f.png", data=encoded("PNG", image=Image.fromarray(noise(8, 6))))
+    twice = f"has a name that stands more than once in its folder or {targets}"
+    wanted = [
+        f"  {folder / 'b.png'}: has no partner in {targets}",
+        f"  {folder / 'c.png'}: {twice}",
+        f"  {folder / 'd.png'}: has the partner {targets / 'd.png'}, which is not a picture",
+        f"  {folder / 'e.jpg'}: {twice}",
+        f"  {folder / 'e.png'}: {twice}",
+        f"  {folder / 'f.png'}: is 40x24 pixels, its partner {targets / 'f.png'} 8x6",
+    ]
+    with pytest.raises(UserError) as caught:
+        partners(folder, targets)
+    assert str(caught.value).splitlines()[1:] == wanted
+    [picture] = partners(folder, targets, skip_bad=True)
+    assert picture.target == targets / "a.png"
+    assert capsys.readouterr().err.splitlines()[1:] == wanted
+
+
+def test_no_folder_of_partners(folder, tmp_path):
+    fill(folder, "1.png", data=encoded("PNG"))
+    with pytest.raises(UserError, match=r"^target_dir .*nowhere does not exist"):
+        partners(folder, tmp_path / "nowhere")

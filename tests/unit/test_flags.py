@@ -49,7 +49,8 @@ REFERENCE = {
     "gan_weight": 2.0,
 }
 TEST_FLAGS = {
-    "mode", "input_dir", "output_dir", "checkpoint", "skip_bad", "inputs_only", "which_direction",
+    "mode", "input_dir", "target_dir", "output_dir", "checkpoint", "skip_bad", "inputs_only",
+    "which_direction",
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
     "batch_size", "max_steps", "seed", "device", "resize",
 }  # fmt: skip
@@ -139,6 +140,23 @@ def test_on_and_off(off, name):
     assert parse("train", f"--{name}") == {name: True}
     assert parse("train", f"--{off}") == {name: False}
     assert parse("train", f"--{off}", f"--{name}") == {name: True}
+
+
+@pytest.mark.parametrize("tool", ["test", "export"])
+def test_flags_of_the_reference_that_do_nothing_are_taken(tool, capsys):
+    without = {name for name in REFERENCE if name.removeprefix("no_") not in known(tool)}
+    assert {"lr", "no_flip", "scale_size", "save_freq"} <= without
+    arguments = ["--seed", "1"]
+    for name in sorted(without):
+        arguments += [f"--{name}"] if REFERENCE[name] is True else [f"--{name}", "3"]
+    arguments = [{"--which_direction": "--lr"}.get(argument, argument) for argument in arguments]
+    assert flags.given(tool, "Does it.", arguments) == {"seed": 1}
+    said = capsys.readouterr().out.splitlines()
+    assert f"--lr has no effect in {tool}" in said
+    assert flags.given("train", "Does it.", ["--lr", "3"]) == {"lr": 3.0}
+    with pytest.raises(SystemExit):
+        flags.given(tool, "Does it.", ["--help"])
+    assert "--lr" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("tool", TOOLS)

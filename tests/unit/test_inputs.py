@@ -1,5 +1,7 @@
 """Decoding, scaling and jitter against NumPy; and that a position alone decides what is seen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -40,8 +42,12 @@ def noise(rng, *shape):
 
 
 def list_pictures(folder, config):
-    pairs = is_pair(config)
-    return usable_pictures(folder, pairs=pairs, skip_bad=False)
+    return usable_pictures(
+        folder,
+        pairs=is_pair(config),
+        skip_bad=False,
+        target_dir=config.target_dir and Path(config.target_dir),
+    )
 
 
 def translated(folder, config):
@@ -391,6 +397,35 @@ def test_nothing_to_crop(coordinates):
     config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
     inputs = stream(coordinates, config, 1).inputs
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
+
+
+# Folders of their own
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb):
+    values = [noise(rng, 20, 40, 3) for _ in range(5)]
+    folders = {name: tmp_path / name for name in ("together", "a", "b")}
+    for path in folders.values():
+        path.mkdir()
+    for i, picture in enumerate(values):
+        write(folders["together"], f"{i}.png", picture)
+        write(folders["a"], f"{i}.png", picture[:, :20])
+        if deep:
+            write_deep(folders["b"], f"{i}.png", np.uint16(picture[:, 20:]) * 257)
+        else:
+            write(folders["b"], f"{i}.png", picture[:, 20:])
+    config = Config(crop_size=16, scale_size=18, which_direction=direction, cache_mb=cache_mb)
+    apart = config.replace(target_dir=str(folders["b"]))
+    wanted, found = stream(folders["together"], config, 7), stream(folders["a"], apart, 7)
+    for name in ("inputs", "targets"):
+        # 16 bits and 8 of one value differ in rounding.
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=2e-6)
+    [(*_, first), *_] = translated(folders["a"], apart)
+    [(*_, second), *_] = translated(folders["together"], config)
+    np.testing.assert_allclose(first, second, atol=2e-6)
 
 
 # Holes
