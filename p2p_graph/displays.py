@@ -79,11 +79,13 @@ class WriteSummaries(_EventHook):
                 with tf.name_scope(f"{name}_summary"):
                     shown = tf.image.convert_image_dtype(scores, tf.uint8, saturate=True)
                     tf.summary.image(name, shown)
-        for gradient, variable in model.gradients:
-            tf.summary.histogram(f"{variable.op.name}/values", _finite(variable))
-            tf.summary.histogram(f"{variable.op.name}/gradients", _finite(gradient))
+        pictures_summary = tf.summary.merge_all()
+        # A histogram refuses what is not a number. `CheckLosses` tells of that, and where.
+        finite = tf.reduce_all(tf.is_finite(tf.stack(model.losses)))
+        histograms = tf.cond(finite, lambda: _histograms(model), lambda: tf.constant(""))
+        merged = tf.raw_ops.MergeSummary(inputs=[pictures_summary, histograms])
         self._fetches = {
-            "summary": tf.summary.merge_all(),
+            "summary": merged,
             "averages": model.averages,
             "losses": model.losses,
         }
@@ -109,9 +111,13 @@ class WriteSummaries(_EventHook):
         flush(self._writer)
 
 
-def _finite(values: tf.Tensor) -> tf.Tensor:
-    """The same with 0 for what a histogram would refuse: `CheckLosses` tells of that, and where."""
-    return tf.where(tf.is_finite(values), values, tf.zeros_like(values))
+def _histograms(model: Model) -> tf.Tensor:
+    histograms = [
+        tf.raw_ops.HistogramSummary(tag=f"{variable.op.name}/{kind}", values=values)
+        for gradient, variable in model.gradients
+        for kind, values in (("values", variable), ("gradients", gradient))
+    ]
+    return tf.raw_ops.MergeSummary(inputs=histograms)
 
 
 class WriteTraces(_EventHook):

@@ -198,7 +198,7 @@ def _run(
                 while step < last and not session.should_stop():
                     _, step = session.run([model.train, model.step])
         except tf.errors.OpError as error:
-            raise _as_user_error(error) from error
+            raise _as_user_error(error, step + 1) from error
         finally:
             for hook in watching:
                 hook.close()
@@ -252,11 +252,16 @@ def _watching(
     return watching, stopping
 
 
-def _as_user_error(error: Exception) -> Exception:
-    """What a person can mend of TensorFlow's errors, in one line; the others as they are."""
+def _as_user_error(error: Exception, step: int) -> Exception:
+    """What a person can mend of a step's errors, in one line; the others as they are."""
     reason = reason_of(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")
+    if "summary histogram" in reason:
+        return UserError(
+            f"a gradient or a weight of step {step} is not finite; "
+            "the last checkpoint is kept: try a smaller --lr"
+        )
     if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
         return UserError(f"a picture can no longer be read: {reason}")
     return error

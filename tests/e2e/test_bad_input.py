@@ -388,7 +388,15 @@ def test_a_full_disk_while_writing_results(data, model, tmp_path, tool, made):
         assert not [name for name in left if "pict" in name or "export" in name or "model" in name]
 
 
-@pytest.mark.parametrize("summary_freq", [0, 1])
+def test_a_gradient_that_is_no_number_in_a_summary(data, tmp_path):
+    """G's gradient goes through D's weights after its first step, which are beyond all numbers."""
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
+    done = call("train", *flags, "--lr", "1e30", "--summary_freq", 1)
+    assert_refused(done, "a gradient or a weight of step 1 is not finite", "--lr")
+
+
+# With summaries in the step whose losses are none; at 2, the first one has a gradient yet.
+@pytest.mark.parametrize("summary_freq", [0, 2])
 def test_losses_that_are_no_longer_numbers(data, tmp_path, summary_freq):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--summary_freq", summary_freq)
