@@ -116,6 +116,15 @@ def test_what_a_kill_may_leave_does_no_harm(flags, whole, tmp_path):
     assert_same_end(folder, whole)
 
 
+def test_a_run_that_is_done_knows_itself_by_any_path(data, tmp_path):
+    """TensorFlow itself writes absolute paths into the `checkpoint` file."""
+    command = ("--input_dir", data / "train", "--output_dir", "run", "--max_steps", 2, *SMALL)
+    succeeded(call("train", *command, cwd=tmp_path))
+    state = tmp_path / "run" / "checkpoint"
+    state.write_text(f'model_checkpoint_path: "{tmp_path}/run/model-2"\n')
+    assert "run is done: 2 steps of 2" in succeeded(call("train", *command, cwd=tmp_path)).stdout
+
+
 def test_the_same_command_goes_on_from_a_checkpoint_with_biases(tmp_path):
     """That there are biases stands in the checkpoint, not in the command."""
     command = (
