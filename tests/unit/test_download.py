@@ -594,12 +594,17 @@ def test_tool_interrupted(site, tmp_path):
     site.cut, site.cuts = "stall", [100_000]
     command = [sys.executable, TOOL, "facades", "--url", site.url, "--output_dir", tmp_path]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    # Where the tests run in the background of a shell, SIGINT is ignored, and that is inherited.
+    with subprocess.Popen(
+        command,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         for line in process.stdout:
             if line.startswith("facades.tar.gz: "):
                 break
-        # By then it waits for more; a signal just before it waits is seen when the wait is over.
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
     assert process.returncode == 130
