@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config import Config
 from p2p_graph.inputs import Batch
 from p2p_graph.networks import Networks
-from p2p_graph.updates import ORDERS, Losses, Optimizers, l1_alone
+from p2p_graph.updates import ORDERS, Forward, Losses, Optimizers, l1_alone
 
 EMA_DECAY = 0.99
 # The names that the reference's averages have in a checkpoint, in the order of `Losses`.
@@ -82,8 +82,10 @@ def build_step(batch: Batch, config: Config, optimizers: Optimizers) -> Model:
     if config.gan_weight:
         predict_real = networks.judge(batch.targets, "real")
         predict_fake = networks.judge(outputs, "fake")
-    update = ORDERS[config.updates] if config.gan_weight else l1_alone
-    losses, gradients, train = update(networks, outputs, predict_real, predict_fake, optimizers)
+        first = Forward(outputs, predict_real, predict_fake)
+        losses, gradients, train = ORDERS[config.updates](networks, first, optimizers)
+    else:
+        losses, gradients, train = l1_alone(networks, outputs, optimizers)
 
     averages, update_averages = _moving_averages(losses)
     with tf.control_dependencies([train, update_averages]):

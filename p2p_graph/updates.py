@@ -31,6 +31,20 @@ class Optimizers(NamedTuple):
 Gradients = list[tuple[tf.Tensor, tf.Variable]]
 
 
+class Forward(NamedTuple):
+    """The first forward pass of a step.
+
+    Attributes:
+      outputs: G's pictures.
+      real: D's scores of the real pairs.
+      fake: D's scores of G's pairs.
+    """
+
+    outputs: tf.Tensor
+    real: tf.Tensor
+    fake: tf.Tensor
+
+
 class Updates(NamedTuple):
     """What the updates of one step are: of D, None where there is none, and of G."""
 
@@ -39,67 +53,43 @@ class Updates(NamedTuple):
     train: tf.Operation
 
 
-def _stored(
-    networks: Networks,
-    outputs: tf.Tensor,
-    predict_real: tf.Tensor,
-    predict_fake: tf.Tensor,
-    optimizers: Optimizers,
-) -> Updates:
+def _stored(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
     """D moves; then G, through D's stored activations and its updated weights."""
-    d_loss = networks.d_loss(predict_real, predict_fake)
-    g_loss, *terms = networks.g_loss(outputs, predict_fake)
+    d_loss = networks.d_loss(first.real, first.fake)
+    g_loss, *terms = networks.g_loss(first.outputs, first.fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
     # All gradients of G read D's weights after D's update, those of the stored forward pass.
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
-def _fresh(
-    networks: Networks,
-    outputs: tf.Tensor,
-    predict_real: tf.Tensor,
-    predict_fake: tf.Tensor,
-    optimizers: Optimizers,
-) -> Updates:
+def _fresh(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
     """D moves; the updated D judges G's pictures again; then G, through that."""
-    d_loss = networks.d_loss(predict_real, predict_fake)
+    d_loss = networks.d_loss(first.real, first.fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
     with tf.control_dependencies([d_train]):
-        g_loss, *terms = networks.g_loss(outputs, networks.judge(outputs, "fresh"))
+        g_loss, *terms = networks.g_loss(first.outputs, networks.judge(first.outputs, "fresh"))
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
-def _simultaneous(
-    networks: Networks,
-    outputs: tf.Tensor,
-    predict_real: tf.Tensor,
-    predict_fake: tf.Tensor,
-    optimizers: Optimizers,
-) -> Updates:
+def _simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
     """Both move, by gradients of the same forward pass, through old weights alone."""
-    d_loss = networks.d_loss(predict_real, predict_fake)
-    g_loss, *terms = networks.g_loss(outputs, predict_fake)
+    d_loss = networks.d_loss(first.real, first.fake)
+    g_loss, *terms = networks.g_loss(first.outputs, first.fake)
     d_gradients, g_gradients = _gradients(d_loss, "discriminator"), _gradients(g_loss, "generator")
     known = [gradient for gradient, _ in (*d_gradients, *g_gradients)]
-    d_train = _apply(d_gradients, optimizers.discriminator, "discriminator", after=known)
-    g_train = _apply(g_gradients, optimizers.generator, "generator", after=known)
+    d_train = _apply(d_gradients, optimizers, "discriminator", after=known)
+    g_train = _apply(g_gradients, optimizers, "generator", after=known)
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], tf.group(d_train, g_train))
 
 
-def _alternate(
-    networks: Networks,
-    outputs: tf.Tensor,
-    predict_real: tf.Tensor,
-    predict_fake: tf.Tensor,
-    optimizers: Optimizers,
-) -> Updates:
+def _alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
     """D moves on real pairs, then on G's; then G, through fresh passes of G and of D."""
-    real_loss = networks.d_loss(predict_real, None)
+    real_loss = networks.d_loss(first.real, None)
     real_train, real_gradients = _update_d(real_loss, optimizers)
     with tf.control_dependencies([real_train]):
-        fake_loss = networks.d_loss(None, networks.judge(outputs, "second"))
+        fake_loss = networks.d_loss(None, networks.judge(first.outputs, "second"))
     fake_train, fake_gradients = _update_d(fake_loss, optimizers, after=real_train)
     with tf.control_dependencies([fake_train]):
         outputs = networks.generate(draw=1)
@@ -112,20 +102,14 @@ def _alternate(
     return Updates(Losses(real_loss + fake_loss, *terms), [*both, *g_gradients], g_train)
 
 
-def l1_alone(
-    networks: Networks,
-    outputs: tf.Tensor,
-    predict_real: None,
-    predict_fake: None,
-    optimizers: Optimizers,
-) -> Updates:
+def l1_alone(networks: Networks, outputs: tf.Tensor, optimizers: Optimizers) -> Updates:
     """G moves by L1; there is no D."""
     g_loss, *terms = networks.g_loss(outputs, None)
     g_train, g_gradients = _update_g(g_loss, optimizers)
     return Updates(Losses(tf.zeros([]), *terms), g_gradients, g_train)
 
 
-ORDERS: Mapping[str, Callable[..., Updates]] = {
+ORDERS: Mapping[str, Callable[[Networks, Forward, Optimizers], Updates]] = {
     "stored": _stored,
     "fresh": _fresh,
     "simultaneous": _simultaneous,
@@ -143,7 +127,7 @@ def _update_d(
     with tf.control_dependencies([after] if after else []):
         pairs = _gradients(loss, "discriminator")
     known = [gradient for gradient, _ in pairs]
-    return _apply(pairs, optimizers.discriminator, "discriminator", after=known), pairs
+    return _apply(pairs, optimizers, "discriminator", after=known), pairs
 
 
 def _update_g(
@@ -158,7 +142,7 @@ def _update_g(
             gradient, variable = pairs[i]
             with tf.control_dependencies([pairs[i - 1][0]]):
                 pairs[i] = tf.identity(gradient), variable
-        return _apply(pairs, optimizers.generator, "generator"), pairs
+        return _apply(pairs, optimizers, "generator"), pairs
 
 
 def _scope(network: str) -> str:
@@ -174,10 +158,10 @@ def _gradients(loss: tf.Tensor, network: str) -> Gradients:
 
 def _apply(
     gradients: Gradients,
-    optimizer: tf.train.Optimizer,
+    optimizers: Optimizers,
     network: str,
     *,
     after: Sequence[tf.Tensor] = (),
 ) -> tf.Operation:
     with tf.name_scope(_scope(network)), tf.control_dependencies(after):
-        return optimizer.apply_gradients(gradients)
+        return getattr(optimizers, network).apply_gradients(gradients)
