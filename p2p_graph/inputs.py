@@ -7,6 +7,7 @@ without a gap, so that the last batch of one is filled from the next.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import tensorflow.compat.v2 as tf2
 
 from p2p_graph import color
 from p2p_graph.config import Config
-from p2p_graph.files import Picture
+from p2p_graph.files import Picture, usable_pictures
 
 # Which random stream of a seed: each purpose has its own.
 _ORDER, _JITTER = 1, 2
@@ -42,6 +43,21 @@ class Batch(NamedTuple):
     paths: tf.Tensor
     inputs: tf.Tensor
     targets: tf.Tensor | None
+
+
+def list_pictures(config: Config) -> list[Picture]:
+    """Lists the pictures of `input_dir` and, where there is one, `target_dir`; all can be used.
+
+    Raises:
+      UserError: as `files.usable_pictures`.
+    """
+    assert config.input_dir is not None
+    return usable_pictures(
+        Path(config.input_dir),
+        pairs=is_pair(config),
+        skip_bad=config.skip_bad,
+        target_dir=Path(config.target_dir) if config.target_dir else None,
+    )
 
 
 class TrainingInputs:
@@ -235,7 +251,8 @@ class _Files:
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
         self._config = config
         self._paths = tf.constant([str(picture.path) for picture in pictures])
-        self._targets = tf.constant([str(picture.target) for picture in pictures])
+        if config.target_dir:
+            self._targets = tf.constant([str(picture.target) for picture in pictures])
         half = 2 if is_pair(config) else 1
         sizes = {(picture.height, picture.width // half) for picture in pictures}
         self.size = sizes.pop() if len(sizes) == 1 else None
@@ -258,8 +275,7 @@ class _Files:
             return self._halves(image)
         rgb = decode(tf.io.read_file(self._paths[index]))
         brightness, colors = tf.split(color.split_lab(rgb), [1, 2], axis=2)
-        a_to_b = self._config.which_direction == "AtoB"
-        return tf.concat([brightness, colors] if a_to_b else [colors, brightness], axis=2)
+        return self._joined(brightness, colors)
 
     def _values(self, path: tf.Tensor) -> tf.Tensor:
         contents = tf.io.read_file(path)
@@ -278,7 +294,7 @@ class _Files:
         height, width = self.size or (None, None)
         if self._config.inpaint == "white30" and has_targets(self._config):
             image = tf.concat([with_hole(image, "white30"), image], axis=2)
-            return tf.ensure_shape(image, [height, width, 6])
+            return tf.ensure_shape(image, [height, width, self.channels])
         if not is_pair(self._config):
             return tf.ensure_shape(image, [height, width, 3])
         half = tf.shape(image)[1] // 2
@@ -288,7 +304,7 @@ class _Files:
         """Lays A and B over each other as channels, the input first."""
         height, width = self.size or (None, None)
         image = tf.concat([a, b] if self._config.which_direction == "AtoB" else [b, a], axis=2)
-        return tf.ensure_shape(image, [height, width, 6])
+        return tf.ensure_shape(image, [height, width, self.channels])
 
 
 def _decode(contents: tf.Tensor, kind: tf.DType) -> tf.Tensor:

@@ -14,8 +14,8 @@ from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError, reason_of
-from p2p_graph.files import Picture, output_names, usable_pictures
-from p2p_graph.inputs import Batch, TrainingInputs, is_pair
+from p2p_graph.files import Picture, output_names
+from p2p_graph.inputs import Batch, TrainingInputs, list_pictures
 from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.options import changed_options, read_options
 from p2p_graph.presets import PRESETS
@@ -60,13 +60,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     config, source = _source(config, folder, given)
-    assert config.input_dir is not None
-    pictures = usable_pictures(
-        Path(config.input_dir),
-        pairs=is_pair(config),
-        skip_bad=config.skip_bad,
-        target_dir=Path(config.target_dir) if config.target_dir else None,
-    )
+    pictures = list_pictures(config)
     steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     done = source.step() if source else 0

@@ -13,8 +13,8 @@ from p2p_graph import checkpoints, devices, images, recipes, report
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
-from p2p_graph.files import Picture, output_names, usable_pictures
-from p2p_graph.inputs import Batch, is_pair, translation_batches
+from p2p_graph.files import Picture, output_names
+from p2p_graph.inputs import Batch, list_pictures, translation_batches
 from p2p_graph.networks import translate
 from p2p_graph.options import MODEL_FIELDS, model_options
 
@@ -81,12 +81,7 @@ def test(given: Mapping[str, Any]) -> None:
         config = config.replace(output_dir=str(checkpoint.folder / name))
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    pictures = usable_pictures(
-        input_dir,
-        pairs=is_pair(config),
-        skip_bad=config.skip_bad,
-        target_dir=Path(config.target_dir) if config.target_dir else None,
-    )
+    pictures = list_pictures(config)
     found, session_config = devices.choose(config.device)
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")

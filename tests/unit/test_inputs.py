@@ -1,15 +1,12 @@
 """Decoding, scaling and jitter against NumPy; and that a position alone decides what is seen."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config import Config
-from p2p_graph.files import usable_pictures
-from p2p_graph.inputs import TrainingInputs, channels, is_pair, translation_batches
+from p2p_graph.inputs import TrainingInputs, channels, list_pictures, translation_batches
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
@@ -41,18 +38,13 @@ def noise(rng, *shape):
     return rng.integers(0, 256, shape, np.uint8)
 
 
-def list_pictures(folder, config):
-    return usable_pictures(
-        folder,
-        pairs=is_pair(config),
-        skip_bad=False,
-        target_dir=config.target_dir and Path(config.target_dir),
-    )
+def listed(folder, config):
+    return list_pictures(config.replace(input_dir=str(folder)))
 
 
 def translated(folder, config):
     """All batches of `translation_batches`."""
-    pictures = list_pictures(folder, config)
+    pictures = listed(folder, config)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
         following = tf.data.make_one_shot_iterator(translation_batches(pictures, config)).get_next()
@@ -73,7 +65,7 @@ def single(folder, **options):
 def streams(folder, config, *parts):
     """Training batches: for each (first step, count), as `Batch` of all pictures in a row."""
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(list_pictures(folder, config), config)
+        inputs = TrainingInputs(listed(folder, config), config)
         for step, count in parts:
             inputs.start(session, step)
             batches = [session.run(inputs.batch) for _ in range(count)]
@@ -610,7 +602,7 @@ def test_memory_for_kept_pictures(pictures, kind, config, cache_mb, kept):
     chosen = config.replace(cache_mb=cache_mb, batch_size=COUNT)
     originals = stream(pictures, chosen, 1)
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(list_pictures(pictures, chosen), chosen)
+        inputs = TrainingInputs(listed(pictures, chosen), chosen)
         inputs.start(session, 0)
         # What is kept is not seen to change; what is not kept is, after what was read ahead.
         for path in pictures.iterdir():
