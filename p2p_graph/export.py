@@ -13,7 +13,7 @@ from p2p_graph import checkpoints, color, images
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
-from p2p_graph.inputs import Batch, decode
+from p2p_graph.inputs import Batch, decode, scaled
 from p2p_graph.networks import translate
 from p2p_graph.translation import configure
 
@@ -99,13 +99,12 @@ def _values(rgb: tf.Tensor, config: Config) -> tf.Tensor:
 
 def _decoded(encoded: tf.Tensor, config: Config) -> tf.Tensor:
     """Decodes and scales files' contents, string [N], to [N, crop_size, crop_size, 3] values."""
-    size = [config.crop_size, config.crop_size]
 
     def picture(contents: tf.Tensor) -> tf.Tensor:
-        values = _values(decode(contents), config)
-        return tf.image.resize_images(values, size, tf.image.ResizeMethod.AREA)
+        return scaled(_values(decode(contents), config), config.crop_size, config.resize)
 
-    return tf.map_fn(picture, encoded, fn_output_signature=tf.TensorSpec([*size, 3], tf.float32))
+    size = [config.crop_size, config.crop_size, 3]
+    return tf.map_fn(picture, encoded, fn_output_signature=tf.TensorSpec(size, tf.float32))
 
 
 def _translated(pictures: tf.Tensor, config: Config) -> tf.Tensor:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from p2p_graph.presets import PRESETS
 
@@ -12,6 +13,7 @@ from .common import (
     SMALL,
     assert_equal_bits,
     assert_refused,
+    assert_same_pictures,
     call,
     pictures,
     succeeded,
@@ -86,6 +88,18 @@ def test_export(trained, tmp_path):
     model = tf.saved_model.load(str(tmp_path / "saved_model"))
     outputs = model.signatures["serving_default"](pictures=tf.zeros([1, 32, 32, 3]))["outputs"]
     assert outputs.shape == (1, 32, 32, 3)
+
+    # A picture of another size is scaled as tools/test.py scales it.
+    source = tmp_path / "source"
+    source.mkdir()
+    small = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    Image.fromarray(small).resize((50, 41)).save(source / "1.png")
+    where = ("--input_dir", source, "--output_dir", tmp_path / "made", "--inputs_only")
+    succeeded(call("test", *where, "--checkpoint", whole))
+    encoded = tf.constant([(source / "1.png").read_bytes()])
+    shown = model.signatures["encoded"](encoded=encoded)["outputs"].numpy()[0]
+    served = tf.io.decode_png(shown).numpy()
+    assert_same_pictures({"1": served}, pictures(tmp_path / "made"))
 
 
 def test_conversion_to_the_reference(trained, tmp_path):
