@@ -15,6 +15,20 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 KINDS = ("inputs", "outputs", "targets")
+# The reference's current layers and weights, and its first generation's, which this project writes.
+LAYERS = {
+    "conv2d": "conv",
+    "conv2d_transpose": "deconv",
+    "separable_conv2d": "separable_conv",
+    "batch_normalization": "batchnorm",
+}
+WEIGHTS = {
+    "kernel": "filter",
+    "depthwise_kernel": "depthwise_filter",
+    "pointwise_kernel": "pointwise_filter",
+    "gamma": "scale",
+    "beta": "offset",
+}
 # A run that takes milliseconds a step.
 SMALL = ("--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
 

@@ -288,20 +288,19 @@ def test_a_bad_options_file_of_the_run_itself(refused, data, model, tmp_path):
     refused("train", *flags, told=["model/options.json is missing"])
 
 
-def test_a_checkpoint_that_is_cut_off(refused, data, model, tmp_path):
+@pytest.mark.parametrize(
+    ("file", "kept", "told"),
+    [
+        ("model-4.index", 100, "checkpoint model/model-4 cannot be read"),
+        ("model-4.data*", 1000, "model/model-4"),
+    ],
+)
+def test_a_checkpoint_that_is_cut_off(refused, data, model, tmp_path, file, kept, told):
     shutil.copytree(model, tmp_path / "model")
-    (path,) = (tmp_path / "model").glob("model-4.index")
-    path.write_bytes(path.read_bytes()[:100])
+    (path,) = (tmp_path / "model").glob(file)
+    path.write_bytes(path.read_bytes()[:kept])
     flags = ("--input_dir", data / "test", "--checkpoint", "model", "--output_dir", "out")
-    refused("test", *flags, told=["checkpoint model/model-4 cannot be read"])
-
-
-def test_a_checkpoint_whose_weights_are_cut_off(refused, data, model, tmp_path):
-    shutil.copytree(model, tmp_path / "model")
-    (path,) = (tmp_path / "model").glob("model-4.data*")
-    path.write_bytes(path.read_bytes()[:1000])
-    flags = ("--input_dir", data / "test", "--checkpoint", "model", "--output_dir", "out")
-    refused("test", *flags, told=["model/model-4"])
+    refused("test", *flags, told=[told])
 
 
 @pytest.mark.parametrize("tool", ["train", "test", "export"])

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from .common import (
     GOLDEN,
+    LAYERS,
+    WEIGHTS,
     assert_equal_bits,
     assert_refused,
     call,
@@ -27,20 +29,6 @@ FIRST, CURRENT, SEPARABLE = (
     for case in ("mini_seed_BtoA", "mini_current_AtoB", "mini_separable_AtoB")
 )
 TEST_PAIRS = GOLDEN / "made_test_pairs"
-# The current generation's layers and weights, and the first's.
-LAYERS = {
-    "conv2d": "conv",
-    "conv2d_transpose": "deconv",
-    "separable_conv2d": "separable_conv",
-    "batch_normalization": "batchnorm",
-}
-WEIGHTS = {
-    "kernel": "filter",
-    "depthwise_kernel": "depthwise_filter",
-    "pointwise_kernel": "pointwise_filter",
-    "gamma": "scale",
-    "beta": "offset",
-}
 REFERENCE_OPTIONS = set(json.loads((CURRENT / "options.json").read_text()))
 
 

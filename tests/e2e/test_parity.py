@@ -10,27 +10,13 @@ import json
 import numpy as np
 import pytest
 
-from .common import GOLDEN, KINDS, call, pixels, succeeded, tensors
+from .common import GOLDEN, KINDS, LAYERS, WEIGHTS, call, pixels, succeeded, tensors
 
 CASES = sorted(
     path.parent.relative_to(GOLDEN).as_posix()
     for pattern in ("mini_*/case.json", "systems/*/case.json")
     for path in GOLDEN.glob(pattern)
 )
-# By the reference's current names; its first generation has the names that this project writes.
-LAYERS = {
-    "conv2d": "conv",
-    "conv2d_transpose": "deconv",
-    "separable_conv2d": "separable_conv",
-    "batch_normalization": "batchnorm",
-}
-WEIGHTS = {
-    "kernel": "filter",
-    "depthwise_kernel": "depthwise_filter",
-    "pointwise_kernel": "pointwise_filter",
-    "gamma": "scale",
-    "beta": "offset",
-}
 
 
 def weights(folder, network):

@@ -6,6 +6,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import color
 
+pytestmark = pytest.mark.usefixtures("graph")
+
 # CIE xy of sRGB's red, green and blue, and of the white D65.
 PRIMARIES = [(0.64, 0.33), (0.30, 0.60), (0.15, 0.06)]
 D65 = (0.3127, 0.3290)
@@ -21,12 +23,6 @@ KNOWN = {
     "magenta": ((1, 0, 1), (60.32, 98.23, -60.82)),
     "yellow": ((1, 1, 0), (97.14, -21.55, 94.48)),
 }
-
-
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def run(function, *arrays):

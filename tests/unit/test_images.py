@@ -31,11 +31,6 @@ def session():
         yield session
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def values_of(rng, *shape):
     return np.float32(rng.uniform(-1, 1, shape))
 

@@ -12,11 +12,6 @@ LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
-@pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()

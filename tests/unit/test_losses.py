@@ -6,18 +6,9 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.losses import GAN_LOSSES, l1_loss
 
+pytestmark = pytest.mark.usefixtures("graph")
+
 MOST = -np.log(1e-12)  # what a single logarithm can reach
-
-
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
 
 
 def run(fetches):

@@ -15,6 +15,8 @@ from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.networks import generator_spec, translate
 from p2p_graph.updates import Optimizers
 
+pytestmark = pytest.mark.usefixtures("graph")
+
 BETA1, BETA2, ADAM_EPSILON = 0.6, 0.999, 1e-8
 LOG_EPSILON = 1e-12
 SMALL = Config(
@@ -30,12 +32,6 @@ SMALL = Config(
     seed=5,
 )
 STEPS_BEFORE = 100
-
-
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as graph:
-        yield graph
 
 
 def pictures(count=2):

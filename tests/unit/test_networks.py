@@ -22,19 +22,10 @@ from p2p_graph.generators import Decoder, Encoder, generator, pooled, unet
 from p2p_graph.inputs import Batch, channels
 from p2p_graph.model import build_step, make_optimizers
 
+pytestmark = pytest.mark.usefixtures("graph")
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 SEED = (7, 3)
-
-
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
 
 
 def pictures(rng, *shape):

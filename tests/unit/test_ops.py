@@ -7,16 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph import ops
 
-
-@pytest.fixture(autouse=True)
-def graph():
-    with tf.Graph().as_default() as graph:
-        yield graph
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
+pytestmark = pytest.mark.usefixtures("graph")
 
 
 def normal(rng, *shape):
