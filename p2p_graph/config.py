@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from pathlib import Path
@@ -13,9 +14,11 @@ from p2p_graph.presets import PRESETS
 
 OPTIONS_FILE = "options.json"
 
+RESIZES = ("area", "bilinear", "nearest")
 TOOLS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
 _POOLED_LEVELS = 4
+_SSIM_WINDOW = 11  # pixels
 _LARGEST_BATCH = 2**16
 _WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
 
@@ -50,13 +53,38 @@ class Config:
         "train", "files", "accepted for old scripts; must name this program", tools=TOOLS
     )
     input_dir: str | None = _option(
-        None, "files", "folder of pictures, A|B pairs side by side", tools=("train", "test")
+        None,
+        "files",
+        "folder of pictures, A|B pairs side by side; or of TFRecord shards; or an .npz archive",
+        tools=("train", "test"),
     )
     target_dir: str | None = _option(
         None,
         "files",
         "folder of pictures B, if those in input_dir are A alone; paired by name",
         tools=("train", "test"),
+    )
+    manifest: str | None = _option(
+        None,
+        "files",
+        "list of picture files, CSV with the columns input and target, instead of input_dir",
+        tools=("train", "test"),
+    )
+    arrays: str | None = _option(
+        None,
+        "files",
+        "names of the arrays in an .npz archive, A,B (arr_0,arr_1; inputs,targets; A,B)",
+        tools=("train", "test"),
+    )
+    split: float = _option(
+        1.0,
+        "files",
+        "share of the pictures to train on, chosen at random; tools/test.py takes the others",
+        tools=("train", "test"),
+        least=0,
+    )
+    split_seed: int = _option(
+        0, "files", "which ones, as NumPy shuffles", tools=("train", "test"), least=0
     )
     output_dir: str | None = _option(None, "files", "where to put what is made", tools=TOOLS)
     checkpoint: str | None = _option(
@@ -106,7 +134,17 @@ class Config:
         "data",
         "how pictures are scaled; nearest never mixes colours",
         tools=("train", "test"),
-        choices=("area", "bilinear", "nearest"),
+        choices=RESIZES,
+    )
+    resize_targets: str | None = _option(
+        None,
+        "data",
+        "how targets are scaled, if otherwise",
+        tools=("train", "test"),
+        choices=RESIZES,
+    )
+    resize_first: bool = _option(
+        False, "data", "scale to crop_size before scaling to scale_size", off="no_resize_first"
     )
     jitter: str = _option(
         "crop",
@@ -276,6 +314,33 @@ class Config:
     display_freq: int = _option(
         0, "reports", "write training pictures every N steps (0: never)", least=0
     )
+    sample_freq: str = _option(
+        "0",
+        "reports",
+        "translate the same validation pictures every N steps, or every N epochs (2e): a grid of "
+        "them in samples/, L1, PSNR and SSIM in losses.jsonl",
+    )
+    sample_count: int = _option(
+        5, "reports", "how many pictures a grid shows", tools=("train", "test"), least=1
+    )
+    val_dir: str | None = _option(
+        None,
+        "reports",
+        "validation pictures, as input_dir or manifest (those that split leaves; else the folder "
+        "val or test beside input_dir)",
+    )
+    val_target_dir: str | None = _option(
+        None, "reports", "their targets (the folder beside target_dir that is named like val_dir)"
+    )
+    keep_best: str = _option(
+        "none",
+        "reports",
+        "keep the checkpoint with the best of these figures in best/",
+        choices=("none", "l1", "psnr", "ssim"),
+    )
+    grid: bool = _option(
+        False, "reports", "write a grid of the first pictures, grid.png", tools=("test",)
+    )
     save_freq: int = _option(
         5000, "reports", "save a checkpoint every N steps and at the end (0: never)", least=0
     )
@@ -307,10 +372,15 @@ class Config:
             raise UserError(
                 f"aspect_ratio must leave a pixel of {self.crop_size}, {self.aspect_ratio} does not"
             )
+        if not 0 < self.split <= 1:
+            raise UserError(f"split must be over 0 and at most 1, not {self.split}")
         if self.batch_size > _LARGEST_BATCH:
             raise UserError(f"batch_size must be at most {_LARGEST_BATCH}, not {self.batch_size}")
-        if self.seed >= 2**31:
-            raise UserError(f"seed must be under 2^31, not {self.seed}")
+        for name in ("seed", "split_seed"):
+            if getattr(self, name) >= 2**31:
+                raise UserError(f"{name} must be under 2^31, not {getattr(self, name)}")
+        self._check_sources()
+        self._check_samples()
 
     def _derived_levels(self) -> int:
         if self.generator == "pooled":
@@ -368,10 +438,50 @@ class Config:
         alone += ["inpaint"] if self.inpaint != "none" else []
         if self.target_dir is not None and alone:
             raise UserError(f"target_dir and {alone[0]} contradict each other: give one of them")
+        if self.inpaint == "center" and self.resize_targets is not None:
+            raise UserError(
+                "resize_targets contradicts inpaint center, where input and target are one picture"
+            )
         if self.inpaint != "none" and self.lab_colorization:
             raise UserError("inpaint and lab_colorization are two tasks: give one of them")
         if self.gan_weight == 0 and self.l1_weight == 0:
             raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
+
+    def _check_sources(self) -> None:
+        for one, other in (
+            ("input_dir", "manifest"),
+            ("target_dir", "manifest"),
+            ("arrays", "manifest"),
+            ("arrays", "target_dir"),
+        ):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise UserError(f"{one} and {other} contradict each other: give one of them")
+
+    def _check_samples(self) -> None:
+        if not re.fullmatch(r"[0-9]{1,9}e?", self.sample_freq):
+            raise UserError(
+                "sample_freq must be a number of steps, or of epochs as in 2e, "
+                f"not {self.sample_freq!r}"
+            )
+        sampled = int(self.sample_freq.removesuffix("e")) > 0
+        for name in ("val_dir", "val_target_dir"):
+            if getattr(self, name) is not None and not sampled:
+                raise UserError(f"{name} needs --sample_freq, which says when to look at it")
+        if self.keep_best != "none" and not sampled:
+            raise UserError("keep_best needs --sample_freq, which says when to look for it")
+        side = min(self.crop_size, round(self.crop_size * self.aspect_ratio))
+        if sampled and side < _SSIM_WINDOW:
+            raise UserError(
+                f"sample_freq needs pictures of {_SSIM_WINDOW} pixels at least, "
+                f"as SSIM does, not {side}"
+            )
+
+    @property
+    def data(self) -> str:
+        """What names the pictures: `manifest` or `input_dir`, one of which is given."""
+        named = self.manifest if self.manifest is not None else self.input_dir
+        assert named is not None
+        return named
 
     def replace(self, **changes: Any) -> "Config":
         """Returns a copy with some options changed, checked anew."""

@@ -150,7 +150,7 @@ class WritePictures(StepHook):
         self._names = names  # by path
         self._fetches = {"paths": paths, "pictures": dict(pictures)}
         self._folder = Path(config.output_dir)
-        self._facts = {"data": config.input_dir, "direction": config.which_direction}
+        self._facts = {"data": config.data, "direction": config.which_direction}
 
     def begin_at(self, step: int) -> None:
         """Removes pictures of steps after the checkpoint."""

@@ -13,8 +13,10 @@ from p2p_graph import checkpoints, color, images
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
-from p2p_graph.inputs import Batch, decode, scaled
+from p2p_graph.inputs import Batch
 from p2p_graph.networks import translate
+from p2p_graph.pairs import scaled
+from p2p_graph.readers import decode
 from p2p_graph.translation import configure
 
 _NAME = "export"

@@ -22,14 +22,15 @@ _MANY = 5000  # above it, the check takes long enough to show its progress
 
 
 class Picture(NamedTuple):
-    """A picture that can be used: a file, or two of one size, A and B.
+    """A picture that can be used, or two of one size, A and B.
 
     Attributes:
-      path: the file, or A's.
+      path: the file, or A's; in an archive or a shard its name there, after the archive's path.
       width: in pixels.
       height: in pixels.
-      deep: whether it has 16 bits a channel instead of 8, or one of the two has.
-      target: B's file, where A and B are files of their own.
+      deep: whether it has more than 8 bits a channel, or one of the two has.
+      target: B's, as `path`, where A and B are pictures of their own.
+      place: its row in an archive, or the first byte of its record in a shard.
     """
 
     path: Path
@@ -37,6 +38,11 @@ class Picture(NamedTuple):
     height: int
     deep: bool
     target: Path | None = None
+    place: int | None = None
+
+
+# A picture's file and its partner's, if it is to have one, or what is wrong with that.
+Entry = tuple[Path, Path | str | None]
 
 
 def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
@@ -71,56 +77,44 @@ def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """Names what is made of each picture: its stem, or its whole name where stems are equal."""
+    """Names what is made of each picture: its stem, or its whole name where stems are equal.
+
+    Where names are equal too, as a list of files may have them, a number stands before each.
+    """
     stems = collections.Counter(path.stem for path in paths)
     names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
     # A stem may be another picture's whole name: a.png.jpg beside a.png and a.jpg.
-    return names if len(set(names)) == len(names) else [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{number:05d}_{name}" for number, name in enumerate(names, 1)]
+    return names
 
 
-def usable_pictures(
-    folder: Path, *, pairs: bool, skip_bad: bool, target_dir: Path | None = None
-) -> list[Picture]:
-    """Lists a folder's pictures after having decoded every one of them.
+def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:
+    """Lists a folder's pictures and, where there is a second folder, their partners in it.
 
-    Args:
-      folder: where the pictures are.
-      pairs: whether each is two halves side by side.
-      skip_bad: whether pictures that cannot be used are left out, and named on stderr.
-      target_dir: where each has a partner of the same name; any of the suffixes will do.
+    Partners have the same name; any of the suffixes will do.
 
     Raises:
-      UserError: as `find_pictures`; or some cannot be used: the first 20 are named, a line each.
+      UserError: as `find_pictures`.
     """
     paths = find_pictures(folder)
-    partners = _partners(paths, target_dir) if target_dir else [None] * len(paths)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks: Iterable[Picture | str] = pool.map(
-            lambda path, partner: _check(path, partner, pairs), paths, partners
-        )
-        if len(paths) > _MANY:
-            checks = tqdm(checks, "checking", len(paths), disable=not sys.stderr.isatty())
-        results = list(checks)
-    good = [result for result in results if isinstance(result, Picture)]
-    bad = [f"{p}: {why}" for p, why in zip(paths, results, strict=True) if isinstance(why, str)]
-    if bad:
-        left = len(bad) - _SHOWN
-        listed = "\n".join(f"  {line}" for line in bad[:_SHOWN])
-        listed += f"\n  ... and {left} more" if left > 0 else ""
-        count = f"{len(bad)} of {len(paths)} pictures in {folder} cannot be used"
-        if not skip_bad:
-            raise UserError(f"{count}; mend or remove them, or go on with --skip_bad:\n{listed}")
-        if not good:
-            raise UserError(f"{count}, so none is left:\n{listed}")
-        print(f"{count}, going on without them:\n{listed}", file=sys.stderr)
-    return good
+    partners = find_partners(paths, target_dir) if target_dir else [None] * len(paths)
+    return list(zip(paths, partners, strict=True))
 
 
-def _partners(paths: Sequence[Path], folder: Path) -> list[Path | str]:
-    """Finds each picture's partner in another folder, or says what is wrong with it."""
+def find_partners(
+    paths: Sequence[Path], folder: Path, option: str = "target_dir"
+) -> list[Path | str]:
+    """Finds each picture's partner in another folder, or says what is wrong with it.
+
+    Raises:
+      UserError: as `find_pictures`.
+    """
     names = collections.Counter(path.stem for path in paths)
     found: dict[str, list[Path]] = {}
-    for path in find_pictures(folder, "target_dir"):
+    for path in find_pictures(folder, option):
         found.setdefault(path.stem, []).append(path)
     partners: list[Path | str] = []
     for path in paths:
@@ -134,7 +128,45 @@ def _partners(paths: Sequence[Path], folder: Path) -> list[Path | str]:
     return partners
 
 
-def _check(path: Path, partner: Path | str | None, pairs: bool) -> Picture | str:
+def usable_pictures(
+    entries: Sequence[Entry], where: object, *, pairs: bool, skip_bad: bool
+) -> list[Picture]:
+    """Decodes every picture once, and lists those that can be used.
+
+    Args:
+      entries: the pictures, at least one.
+      where: what they are of, for messages.
+      pairs: whether each without a partner is two halves side by side.
+      skip_bad: whether pictures that cannot be used are left out, and named on stderr.
+
+    Raises:
+      UserError: some cannot be used: the first 20 are named, a line each.
+    """
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        checks: Iterable[Picture | str] = pool.map(
+            lambda entry: check_picture(*entry, pairs=pairs), entries
+        )
+        if len(entries) > _MANY:
+            checks = tqdm(checks, "checking", len(entries), disable=not sys.stderr.isatty())
+        results = list(checks)
+    good = [result for result in results if isinstance(result, Picture)]
+    bad = [
+        f"{e[0]}: {why}" for e, why in zip(entries, results, strict=True) if isinstance(why, str)
+    ]
+    if bad:
+        left = len(bad) - _SHOWN
+        listed = "\n".join(f"  {line}" for line in bad[:_SHOWN])
+        listed += f"\n  ... and {left} more" if left > 0 else ""
+        count = f"{len(bad)} of {len(entries)} pictures in {where} cannot be used"
+        if not skip_bad:
+            raise UserError(f"{count}; mend or remove them, or go on with --skip_bad:\n{listed}")
+        if not good:
+            raise UserError(f"{count}, so none is left:\n{listed}")
+        print(f"{count}, going on without them:\n{listed}", file=sys.stderr)
+    return good
+
+
+def check_picture(path: Path, partner: Path | str | None, *, pairs: bool) -> Picture | str:
     """Looks at a picture, or two; says what is wrong with it, if anything."""
     if isinstance(partner, str):
         return partner
@@ -170,6 +202,8 @@ def _check_file(path: Path, pairs: bool) -> Picture | str:
             # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
             image.draft(None, (1, 1))
             image.load()
+    except FileNotFoundError:
+        return "does not exist"
     except UnidentifiedImageError:
         return "is not a picture" if contents else "is empty"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -58,6 +58,30 @@ def config_parser(tool: str, description: str) -> Parser:
     return parser
 
 
+def packing_parser(description: str) -> Parser:
+    """Makes a parser of what names picture files, for programs that pack them.
+
+    What was not given is not in its result, which `Config` takes.
+    """
+    parser = Parser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--input_dir", metavar="DIR", help="folder of pictures, A|B side by side")
+    parser.add_argument("--target_dir", metavar="DIR", help="folder of B, if input_dir is A alone")
+    parser.add_argument("--manifest", metavar="CSV", help="list of files, instead of folders")
+    parser.add_argument(
+        "--single",
+        dest="inputs_only",
+        action="store_true",
+        help="the pictures are no pairs: for Lab, inpainting or translation",
+    )
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad pictures out")
+    return parser
+
+
 def _add_flag(
     group: "argparse._ActionsContainer",
     field: "dataclasses.Field[Any]",

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -101,9 +101,17 @@ class CheckLosses(StepHook):
 class RecordLosses(StepHook):
     """Appends every step's losses to losses.jsonl; a resumed run goes on after its checkpoint."""
 
-    def __init__(self, model: Model, folder: Path, steps_per_epoch: int, last: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        figures: Mapping[str, float],
+        steps_per_epoch: int,
+        last: int,
+    ) -> None:
         super().__init__(1, last)
         self._losses = model.losses
+        self._figures = figures  # what else is known of the step that is recorded
         self._path = folder / LOSSES_FILE
         self._file: TextIO | None = None
         self._steps_per_epoch = steps_per_epoch
@@ -128,8 +136,11 @@ class RecordLosses(StepHook):
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Writes a line; floats keep all of float32's digits."""
-        record = {"step": step, "epoch": math.ceil(step / self._steps_per_epoch)}
+        epoch = math.ceil(step / self._steps_per_epoch)
+        record: dict[str, float | None] = {"step": step, "epoch": epoch}
         record |= {name: float(loss) for name, loss in values.results._asdict().items()}
+        for name, value in self._figures.items():
+            record[name] = value if math.isfinite(value) else None  # JSON has no infinity
         assert self._file
         self._file.write(json.dumps(record) + "\n")
 

@@ -5,9 +5,10 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config import Config
 from p2p_graph.discriminators import discriminator, layers_of
 from p2p_graph.generators import Pooled, UNet, generator, pooled, unet
-from p2p_graph.inputs import Batch, channels
+from p2p_graph.inputs import Batch
 from p2p_graph.losses import GAN_LOSSES, l1_loss
 from p2p_graph.ops import Style
+from p2p_graph.pairs import channels
 
 
 class Networks:

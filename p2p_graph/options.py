@@ -29,6 +29,7 @@ MODEL_FIELDS = (
     "skip_activation",
     "inpaint",
     "resize",
+    "resize_targets",
     "preset",
 )
 # What may change between the parts of one training run without changing its result.
@@ -43,6 +44,12 @@ FREE_FIELDS = (
     "progress_freq",
     "trace_freq",
     "display_freq",
+    "sample_freq",
+    "sample_count",
+    "val_dir",
+    "val_target_dir",
+    "keep_best",
+    "grid",
     "save_freq",
     "cache_mb",
     "device",
@@ -147,7 +154,7 @@ def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> l
     changed = []
     for name, was in stored.items():
         now = getattr(config, name)
-        if name in ("input_dir", "target_dir") and was is not None and now is not None:
+        if name in ("input_dir", "target_dir", "manifest") and was is not None and now is not None:
             was, now = str(Path(was).resolve()), str(Path(now).resolve())
         if name in free or was == now or (name == "seed" and name not in given):
             continue

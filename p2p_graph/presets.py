@@ -90,6 +90,9 @@ _DEBLUR = {
     "gan_loss": "logits",
     "updates": "simultaneous",
     "resize": "bilinear",
+    "resize_first": True,  # load_image scales to 256, then random_jitter to 286
+    "split": 0.8,  # train_n = round(n * 0.8); of folders of their own, see training.configure
+    "split_seed": 23,
     "max_epochs": 100,
 }
 

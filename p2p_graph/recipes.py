@@ -49,9 +49,14 @@ RECIPES = MappingProxyType(
 )
 
 
-def dataset_name(input_dir: Path) -> str:
-    """The name of the folder that holds train, val or test; of the folder itself if it is none."""
-    folder = input_dir.resolve()
+def dataset_name(data: Path) -> str:
+    """The name of the folder that holds train, val or test; of the folder itself if it is none.
+
+    A file, be it a list or an archive, is called by its stem.
+    """
+    folder = data.resolve()
+    if folder.is_file():
+        return folder.stem
     return folder.parent.name if folder.name.lower() in _SPLITS else folder.name
 
 

@@ -15,10 +15,12 @@ from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
-from p2p_graph.inputs import Batch, TrainingInputs, list_pictures
+from p2p_graph.inputs import Batch, TrainingInputs
+from p2p_graph.listing import list_pictures
 from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.options import changed_options, read_options
 from p2p_graph.presets import PRESETS
+from p2p_graph.validation import Validate, sample_steps, validation_pictures
 
 DEFAULT_EPOCHS = 200
 
@@ -29,17 +31,21 @@ def configure(given: Mapping[str, Any]) -> Config:
     Raises:
       UserError: there is no input_dir, or a value is wrong.
     """
-    if "input_dir" not in given:
+    named = given.get("manifest", given.get("input_dir"))
+    if named is None:
         raise UserError("input_dir is missing: name the folder of training pictures (--input_dir)")
-    input_dir = Path(given["input_dir"])
-    recipe = recipes.choose(given.get("recipe"), input_dir)
+    data = Path(named)
+    recipe = recipes.choose(given.get("recipe"), data)
     crop_size = given.get("crop_size", Config.crop_size)
     task = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
-    preset = PRESETS.get(given.get("preset", Config.preset), {})  # Config refuses other names
+    preset = {**PRESETS.get(given.get("preset", Config.preset), {})}  # Config refuses other names
+    if "target_dir" not in given:
+        # An article's split is of its two folders; pairs side by side come as train and test.
+        preset.pop("split", None)
     config = Config(**{**task, **preset, **given, "recipe": recipe})
     check_size(layers_of(config.discriminator, config.ndf), config.crop_size)
     if not config.output_dir:
-        name = f"{recipes.dataset_name(input_dir)}_{config.which_direction}"
+        name = f"{recipes.dataset_name(data)}_{config.which_direction}"
         return config.replace(output_dir=str(Path("runs") / name))
     return config
 
@@ -61,6 +67,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     folder = Path(config.output_dir)
     config, source = _source(config, folder, given)
     pictures = list_pictures(config)
+    validation = validation_pictures(config)
     steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     done = source.step() if source else 0
@@ -74,7 +81,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
         return 0
     found, session_config = devices.choose(config.device)
     _announce(config, len(pictures), steps_per_epoch, source, found, last)
-    return _run(config, pictures, source, session_config, steps_per_epoch, last)
+    return _run(config, pictures, validation, source, session_config, steps_per_epoch, last)
 
 
 def _source(
@@ -148,6 +155,7 @@ def _write_options(config: Config, folder: Path) -> None:
 def _run(
     config: Config,
     pictures: Sequence[Picture],
+    validation: Sequence[Picture],
     source: Checkpoint | None,
     session_config: tf.ConfigProto,
     steps_per_epoch: int,
@@ -173,7 +181,7 @@ def _run(
             inputs.start(session, done)
 
         watching, stopping = _watching(
-            config, pictures, inputs.batch, model, saver, steps_per_epoch, last
+            config, pictures, validation, inputs.batch, model, saver, steps_per_epoch, last
         )
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
@@ -212,6 +220,7 @@ def _run(
 def _watching(
     config: Config,
     pictures: Sequence[Picture],
+    validation: Sequence[Picture],
     batch: Batch,
     model: Model,
     saver: tf.train.Saver,
@@ -226,10 +235,25 @@ def _watching(
     paths = [picture.path for picture in pictures]
     names = dict(zip(map(str, paths), output_names(paths), strict=True))
 
-    recording = hooks.RecordLosses(model, folder, steps_per_epoch, last)
-    watching = [hooks.CheckLosses(model, batch.paths, last), recording]
+    writer = None
     if config.summary_freq or config.trace_freq:
         writer = displays.event_writer(folder, tf.get_default_graph())
+    watching: list[hooks.StepHook] = [hooks.CheckLosses(model, batch.paths, last)]
+    figures: Mapping[str, float] = {}
+    if validation:
+
+        def save_best(session: tf.Session, best: Path, step: int) -> None:
+            best.mkdir(exist_ok=True)
+            config.save(best)
+            checkpoints.save(saver, session, best, step)
+
+        every = sample_steps(config, steps_per_epoch)
+        validate = Validate(validation, config, writer, save_best, every, last)
+        watching.append(validate)
+        figures = validate.figures
+    recording = hooks.RecordLosses(model, folder, figures, steps_per_epoch, last)
+    watching.append(recording)
+    if writer:
         if config.trace_freq:
             watching.append(displays.WriteTraces(writer, config.trace_freq, last))
         if config.summary_freq:

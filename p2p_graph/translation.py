@@ -9,17 +9,18 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph import checkpoints, devices, images, recipes, report
+from p2p_graph import checkpoints, devices, grids, images, recipes, report
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
-from p2p_graph.inputs import Batch, list_pictures, translation_batches
+from p2p_graph.inputs import Batch, translation_batches
+from p2p_graph.listing import list_pictures
 from p2p_graph.networks import translate
-from p2p_graph.options import MODEL_FIELDS, model_options
+from p2p_graph.options import MODEL_FIELDS, model_options, read_options
 
 # What may be chosen anew for a trained model; the other model options are its checkpoint's.
-_OWN_CHOICE = ("crop_size", "dropout", "resize")
+_OWN_CHOICE = ("crop_size", "dropout", "resize", "resize_targets")
 
 
 def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
@@ -56,13 +57,28 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
 
 def _default_run(given: Mapping[str, Any]) -> Path:
     """The folder in which training on the same data set leaves its checkpoint by default."""
-    if "input_dir" in given:
-        name = recipes.dataset_name(Path(given["input_dir"]))
+    if data := _data(given):
+        name = recipes.dataset_name(Path(data))
         runs = [Path("runs") / f"{name}_{direction}" for direction in ("AtoB", "BtoA")]
         found = [run for run in runs if run.exists()]
         if len(found) == 1:
             return found[0]
     raise UserError("checkpoint is missing: name the output_dir of a training run (--checkpoint)")
+
+
+def _data(options: Mapping[str, Any]) -> str | None:
+    """What names the pictures among options, if anything does."""
+    named: str | None = options.get("manifest") or options.get("input_dir")
+    return named
+
+
+def _split(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """How the checkpoint's run parted these same pictures, so that those it left are tested."""
+    stored = read_options(checkpoint.folder)
+    trained, tested = _data(stored), _data(given)
+    if not (trained and tested and Path(trained).resolve() == Path(tested).resolve()):
+        return {}
+    return {name: stored[name] for name in ("split", "split_seed") if name in stored}
 
 
 def test(given: Mapping[str, Any]) -> None:
@@ -71,17 +87,23 @@ def test(given: Mapping[str, Any]) -> None:
     Raises:
       UserError: something that a person can mend.
     """
-    if "input_dir" not in given:
+    if _data(given) is None:
         raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
     config, checkpoint = configure(given, "test")
-    assert config.input_dir is not None
-    input_dir = Path(config.input_dir)
+    split = _split(given, checkpoint)
+    config = config.replace(**{name: split[name] for name in split if name not in given})
+    data = Path(config.data)
     if config.output_dir is None:
-        name = f"{recipes.dataset_name(input_dir)}_{input_dir.resolve().name}"
+        name = f"{recipes.dataset_name(data)}_{data.resolve().stem}"
         config = config.replace(output_dir=str(checkpoint.folder / name))
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    pictures = list_pictures(config)
+    pictures = list_pictures(config, held_out=True)
+    if config.split < 1:
+        print(
+            f"split: {len(pictures)} pictures that are not trained on "
+            f"(--split {config.split} --split_seed {config.split_seed}; --split 1 takes all)"
+        )
     found, session_config = devices.choose(config.device)
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
@@ -89,6 +111,7 @@ def test(given: Mapping[str, Any]) -> None:
     names = output_names([picture.path for picture in pictures])
     start = time.monotonic()
     rows = []
+    columns: dict[str, list[Any]] = {}
     with tf.Graph().as_default(), tf.Session(config=session_config) as session:
         fetches = _build(pictures, config, checkpoint, session)
         _make_folder(config, folder)
@@ -97,13 +120,20 @@ def test(given: Mapping[str, Any]) -> None:
             for indices, shown in batches:
                 for i, index in enumerate(indices):
                     rows.append(_write(folder, names[index], shown, i))
+                    if config.grid and len(rows) <= config.sample_count:
+                        for kind, pictures_of in shown.items():
+                            columns.setdefault(kind.removesuffix("s"), []).append(pictures_of[i])
                     bar.update()
                     if bar.disable:
                         print("evaluated image", names[index])
     seconds = time.monotonic() - start
+    if config.grid:
+        grid = folder / "grid.png"
+        grids.save_grid(grid, f"step {checkpoint.step()}", columns, [row[0] for row in rows])
+        print("wrote grid at", grid)
     page = report.write_index(
         folder,
-        f"Translated pictures of {input_dir}",
+        f"Translated pictures of {data}",
         {
             "checkpoint": checkpoint.prefix,
             "steps trained": checkpoint.step(),

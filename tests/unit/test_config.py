@@ -83,6 +83,18 @@ OWN_DEFAULTS = {
     "d_scale": 1.0,
     "adam_epsilon": 1e-8,
     "lr_schedule": "constant",
+    "manifest": None,
+    "arrays": None,
+    "split": 1.0,
+    "split_seed": 0,
+    "resize_targets": None,
+    "resize_first": False,
+    "sample_freq": "0",
+    "sample_count": 5,
+    "val_dir": None,
+    "val_target_dir": None,
+    "keep_best": "none",
+    "grid": False,
 }
 
 
@@ -327,6 +339,7 @@ def test_model_options_are_the_models_alone(saved):
         "skip_activation": "relu",
         "inpaint": "none",
         "resize": "area",
+        "resize_targets": None,
         "preset": "affinelayer",
     }
 

@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from p2p_graph.errors import UserError
-from p2p_graph.files import Picture, find_pictures, output_names, usable_pictures
+from p2p_graph.files import (
+    Picture,
+    find_entries,
+    find_pictures,
+    output_names,
+    usable_pictures,
+)
 
 WIDTH, HEIGHT = 40, 24
 
@@ -67,7 +73,7 @@ def found(folder):
 
 
 def check(folder, pairs=True, skip_bad=False):
-    return usable_pictures(folder, pairs=pairs, skip_bad=skip_bad)
+    return usable_pictures(find_entries(folder, None), folder, pairs=pairs, skip_bad=skip_bad)
 
 
 def complaint(folder, pairs=True):
@@ -333,7 +339,7 @@ def targets(tmp_path):
 
 def partners(folder, targets, **options):
     options = {"pairs": False, "skip_bad": False, **options}
-    return usable_pictures(folder, target_dir=targets, **options)
+    return usable_pictures(find_entries(folder, targets), folder, **options)
 
 
 def test_partners_have_the_same_name_and_any_suffix(folder, targets):

@@ -19,6 +19,7 @@ OFF = {
     "no_target_first": "target_first",
     "no_bottleneck_norm": "bottleneck_norm",
     "no_dropout_in_use": "dropout_in_use",
+    "no_resize_first": "resize_first",
 }
 # Every flag of the reference program for training, with a value.
 REFERENCE = {
@@ -52,7 +53,8 @@ TEST_FLAGS = {
     "mode", "input_dir", "target_dir", "output_dir", "checkpoint", "skip_bad", "inputs_only",
     "which_direction",
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
-    "batch_size", "max_steps", "seed", "device", "resize",
+    "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
+    "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "crop_size", "dropout", "seed", "output_filetype",
@@ -90,7 +92,7 @@ def test_flags_are_the_tools_fields(tool):
 
 
 def test_flags_by_tool():
-    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype"} | set(OFF)
+    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype", "grid"} | set(OFF)
     assert known("test") == TEST_FLAGS
     assert known("export") == EXPORT_FLAGS
 

@@ -23,7 +23,7 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
     (tmp_path / LOSSES_FILE).write_text("".join(record(step) + "\n" for step in (1, 2, 3, 4)))
     hooks = []
     for _ in range(2):
-        hooks.append(RecordLosses(Model(*[None] * len(Model._fields)), tmp_path, 5, 10))
+        hooks.append(RecordLosses(Model(*[None] * len(Model._fields)), tmp_path, {}, 5, 10))
         hooks[-1].begin_at(3)
         assert lines(tmp_path) == [record(step) for step in (1, 2, 3)]
     for hook in hooks:

@@ -6,7 +6,9 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config import Config
-from p2p_graph.inputs import TrainingInputs, channels, list_pictures, translation_batches
+from p2p_graph.inputs import TrainingInputs, translation_batches
+from p2p_graph.listing import list_pictures
+from p2p_graph.pairs import channels
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
@@ -261,6 +263,50 @@ def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
         made = np.rint((inputs[0] + 1) * 127.5).astype(int)
         found, known = ({tuple(c) for c in p.reshape(-1, 3)} for p in (made, values))
         assert found <= known
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_targets_are_scaled_their_own_way(folder, rng, direction, cache_mb):
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, jitter="none", flip=False, resize="nearest", resize_targets="bilinear",
+        which_direction=direction, cache_mb=cache_mb,
+    )  # fmt: skip
+    halves = np.split(as_values(values), 2, axis=1)
+    inputs, targets = halves if direction == "AtoB" else halves[::-1]
+    for batch in (stream(folder, config, 1), translated(folder, config)[0]):
+        np.testing.assert_allclose(batch[1], [nearest(inputs, 32)], atol=4e-5)
+        np.testing.assert_allclose(batch[2], [bilinear(targets, 32)], atol=4e-5)
+
+
+def test_targets_of_lab_are_scaled_their_own_way(folder, rng):
+    """Their colour, two channels of three."""
+    values = noise(rng, 20, 20, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, lab_colorization=True, resize="nearest", resize_targets="bilinear"
+    )
+    [(_, inputs, targets)] = translated(folder, config)
+    expected = lab(values / 255)
+    np.testing.assert_allclose(inputs[0], nearest(expected[..., :1], 32), atol=1e-4)
+    np.testing.assert_allclose(targets[0], bilinear(expected[..., 1:], 32), atol=1e-4)
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_scaling_twice(folder, rng, cache_mb):
+    """To 32 and then to 36, as the deblurring article does it, and cropped in the corner."""
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=36, crop_from=4, resize="bilinear", resize_first=True, flip=False,
+        cache_mb=cache_mb,
+    )  # fmt: skip
+    batch = stream(folder, config, 1)
+    for half, found in zip(np.split(values, 2, axis=1), batch[1:], strict=True):
+        expected = bilinear(bilinear(as_values(half), 32), 36)[4:, 4:]
+        np.testing.assert_allclose(found, [expected], atol=4e-5)
 
 
 @pytest.mark.parametrize("cache_mb", [0, 100])

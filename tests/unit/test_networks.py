@@ -19,8 +19,9 @@ from p2p_graph.discriminators import (
 )
 from p2p_graph.errors import UserError
 from p2p_graph.generators import Decoder, Encoder, generator, pooled, unet
-from p2p_graph.inputs import Batch, channels
+from p2p_graph.inputs import Batch
 from p2p_graph.model import build_step, make_optimizers
+from p2p_graph.pairs import channels
 
 pytestmark = pytest.mark.usefixtures("graph")
 

@@ -114,12 +114,19 @@ def test_affinelayer_is_the_default():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_hold_options_of_training(preset):
-    config = config_of(preset, batch_size=3)
+    config = config_of(preset, batch_size=3, target_dir="b")
     assert config.preset == preset
     assert config.batch_size == 3
     for name, value in PRESETS[preset].items():
         assert value != getattr(Config, name), name
         assert getattr(config, name) == (3 if name == "batch_size" else value)
+
+
+def test_a_presets_split_is_of_folders_of_their_own():
+    """Pairs side by side come as train and test."""
+    assert config_of("deblur").split == 1
+    assert config_of("deblur", target_dir="b").split == 0.8
+    assert config_of("deblur", split=0.5).split == 0.5
 
 
 def test_what_counts_most_is_nearest():

@@ -1,0 +1,166 @@
+"""Packs picture files: into TFRecord shards, or into one .npz archive."""
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph import archives
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError, reason_of
+from p2p_graph.files import Picture
+from p2p_graph.listing import list_pictures
+from p2p_graph.pairs import Pairs, scaled
+from p2p_graph.records import find_shards, serialized, shard_name
+
+PLAN_FILE = "packed.json"
+
+
+def pack(config: Config, folder: Path, per_shard: int, name: str = "pairs") -> int:
+    """Packs the pictures that `config` names into shards, in their order.
+
+    Started again, it goes on after the shards that are whole.
+
+    Args:
+      config: input_dir and target_dir, or manifest; inputs_only where they are single pictures.
+      folder: where the shards go.
+      per_shard: how many pictures a shard holds; the last one may hold fewer.
+      name: what the shards' names begin with.
+
+    Returns:
+      How many pictures are packed.
+
+    Raises:
+      UserError: a picture cannot be used, the folder holds other shards or cannot be written.
+    """
+    pictures = list_pictures(config)
+    if pictures[0].place is not None:
+        raise UserError(f"input_dir {config.data} holds no picture files to be packed")
+    _keep_plan(folder, {"pictures": _digest(pictures), "per_shard": per_shard, "name": name})
+    count = math.ceil(len(pictures) / per_shard)
+    with tqdm(total=len(pictures), unit="picture", disable=not sys.stderr.isatty()) as bar:
+        for number in range(count):
+            shard = folder / shard_name(name, number, count)
+            held = pictures[number * per_shard : (number + 1) * per_shard]
+            found = shard.exists()
+            if not found:
+                _write(shard, held)
+            bar.update(len(held))
+            if bar.disable:
+                print(f"{shard.name}: {len(held)} pictures{', as before' if found else ''}")
+                sys.stdout.flush()
+    return len(pictures)
+
+
+def pack_archive(config: Config, path: Path, size: int | None, *, compress: bool = False) -> int:
+    """Packs the pictures that `config` names into one .npz archive, as 8-bit RGB.
+
+    Args:
+      config: as in `pack`, and how pictures are scaled.
+      path: the archive: arr_0 is A, or all of a single picture, and arr_1 B; uint8 [N, H, W, 3].
+      size: side to scale pictures to, pixels; None leaves them, and all must have one size then.
+      compress: whether to write a smaller file, which cannot be mapped into memory.
+
+    Returns:
+      How many pictures are packed.
+
+    Raises:
+      UserError: a picture cannot be used, sizes differ, or the archive cannot be written.
+    """
+    if path.suffix.lower() != archives.SUFFIX:
+        raise UserError(f"output_file must end in {archives.SUFFIX}, {path} does not")
+    pictures = list_pictures(config)
+    arrays = _arrays(pictures, config, size)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            (np.savez_compressed if compress else np.savez)(file, *arrays)
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(pictures)
+
+
+def _arrays(
+    pictures: Sequence[Picture], config: Config, size: int | None
+) -> list["np.ndarray[Any, Any]"]:
+    """Decodes and scales pictures: one array, or A's and B's."""
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+        pairs = Pairs(pictures, config)
+        height_width = pairs.size if size is None else (size, size)
+        if height_width is None:
+            raise UserError(f"the pictures in {config.data} differ in size: give one (--size)")
+
+        def decoded(index: tf.Tensor) -> tf.Tensor:
+            image = pairs.source(index)
+            if image.dtype == tf.uint8:
+                image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
+            if size is not None:
+                image = scaled(image, size, config.resize)
+            return tf.image.convert_image_dtype((image + 1) / 2, tf.uint8, saturate=True)
+
+        indices = tf.data.Dataset.range(len(pictures))
+        images = indices.map(decoded, tf.data.AUTOTUNE).prefetch(2)
+        following = tf.data.make_one_shot_iterator(images).get_next()
+        shape = (len(pictures), *height_width, 3)
+        arrays = [np.empty(shape, np.uint8) for _ in range(pairs.channels // 3)]
+        shown = sys.stderr.isatty()
+        for number in tqdm(range(len(pictures)), unit="picture", disable=not shown):
+            image = session.run(following)
+            for part, array in enumerate(arrays):
+                array[number] = image[..., 3 * part : 3 * part + 3]
+    return arrays
+
+
+def _digest(pictures: Sequence[Picture]) -> str:
+    """Tells these pictures from others: by their files' names, sizes and times."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        for path in filter(None, (picture.path, picture.target)):
+            facts = path.stat()
+            digest.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _keep_plan(folder: Path, plan: dict[str, object]) -> None:
+    """Writes down what is packed, or finds that it is what was packed before."""
+    path = folder / PLAN_FILE
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (OSError, ValueError):
+        before = {}
+    if before == plan:
+        return
+    if before is not None or find_shards(folder):
+        raise UserError(
+            f"output_dir {folder} holds shards of other pictures, or packed otherwise: "
+            "name another, or remove it"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(plan, indent=4) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+
+
+def _write(shard: Path, pictures: Sequence[Picture]) -> None:
+    unfinished = shard.with_name(f"{shard.name}.unfinished")
+    try:
+        with tf.io.TFRecordWriter(str(unfinished)) as writer:
+            for picture in pictures:
+                writer.write(serialized(picture))
+        unfinished.replace(shard)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{shard} cannot be written: {reason_of(error)}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)

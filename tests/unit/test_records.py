@@ -1,0 +1,204 @@
+"""Shards: written, listed, and read at any place; and every way in which they can be wrong."""
+
+import struct
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+from p2p_graph import packing
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+from p2p_graph.listing import list_pictures
+from p2p_graph.records import packed_pictures, read_record, shard_name
+
+COUNT = 7
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(1, COUNT + 1):
+        values = rng.integers(0, 256, (number + 4, 8, 3), np.uint8)
+        Image.fromarray(values).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def shards(folder, tmp_path):
+    packing.pack(Config(input_dir=str(folder)), tmp_path / "packed", 3)
+    return tmp_path / "packed"
+
+
+def contents(pictures):
+    """What the graph reads of each."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        shard, place = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+        # It is read where the input graph does, in the function of a data set.
+        following = tf.data.make_initializable_iterator(
+            tf.data.Dataset.from_tensors((shard, place)).map(read_record)
+        )
+        both, found = following.get_next(), []
+        for picture in pictures:
+            fed = {shard: str(picture.path.parent), place: picture.place}
+            session.run(following.initializer, fed)
+            found.append(session.run(both))
+        return found
+
+
+def refusal(folder):
+    with pytest.raises(UserError) as caught:
+        packed_pictures(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_pictures_are_as_in_their_folder(folder, shards):
+    wanted = list_pictures(Config(input_dir=str(folder)))
+    found = list_pictures(Config(input_dir=str(shards)))
+    assert sorted(path.name for path in shards.glob("*.tfrecord")) == [
+        "pairs-00000-of-00003.tfrecord",
+        "pairs-00001-of-00003.tfrecord",
+        "pairs-00002-of-00003.tfrecord",
+    ]
+    assert [p.path.name for p in found] == [p.path.name for p in wanted]
+    assert [p[1:5] for p in found] == [p[1:5] for p in wanted]
+    backwards = found[::-1]
+    for picture, (a, b) in zip(backwards, contents(backwards), strict=True):
+        assert a == (folder / picture.path.name).read_bytes()
+        assert b == b""
+
+
+def test_two_files_a_pair(folder, tmp_path):
+    targets = tmp_path / "targets"
+    targets.mkdir()
+    for path in folder.iterdir():
+        with Image.open(path) as image:
+            image.convert("L").save(targets / path.name)
+    config = Config(input_dir=str(folder), target_dir=str(targets))
+    packing.pack(config, tmp_path / "packed", 100)
+    found = packed_pictures(tmp_path / "packed")
+    assert len(found) == COUNT
+    for picture, (a, b) in zip(found, contents(found), strict=True):
+        assert picture.target == picture.path
+        assert a == (folder / picture.path.name).read_bytes()
+        assert b == (targets / picture.path.name).read_bytes()
+    with pytest.raises(UserError, match="this task takes single pictures"):
+        list_pictures(Config(input_dir=str(tmp_path / "packed"), lab_colorization=True))
+
+
+def test_single_pictures(folder, tmp_path):
+    Image.new("RGB", (7, 5)).save(folder / "9.png")
+    packing.pack(Config(input_dir=str(folder), inputs_only=True), tmp_path / "packed", 100)
+    single = Config(input_dir=str(tmp_path / "packed"), inputs_only=True)
+    assert len(list_pictures(single)) == COUNT + 1
+    with pytest.raises(UserError, match="7 pixels wide"):
+        list_pictures(Config(input_dir=str(tmp_path / "packed")))
+
+
+def test_packing_goes_on(folder, shards, capsys):
+    whole = {path.name: path.read_bytes() for path in shards.iterdir()}
+    (shards / shard_name("pairs", 1, 3)).unlink()
+    assert "lacks 1 of 3 shards, pairs-00001-of-00003.tfrecord" in refusal(shards)
+    capsys.readouterr()
+    packing.pack(Config(input_dir=str(folder)), shards, 3)
+    assert capsys.readouterr().out.splitlines() == [
+        "pairs-00000-of-00003.tfrecord: 3 pictures, as before",
+        "pairs-00001-of-00003.tfrecord: 3 pictures",
+        "pairs-00002-of-00003.tfrecord: 1 pictures, as before",
+    ]
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == whole
+
+
+@pytest.mark.parametrize("change", ["picture", "size", "plan"])
+def test_other_pictures_are_not_mixed_in(folder, shards, change):
+    if change == "picture":
+        Image.new("RGB", (8, 8)).save(folder / "3.png")
+    if change == "plan":
+        (shards / packing.PLAN_FILE).unlink()
+    with pytest.raises(UserError, match="holds shards of other pictures"):
+        packing.pack(Config(input_dir=str(folder)), shards, 4 if change == "size" else 3)
+
+
+def test_packing_shards_is_refused(shards, tmp_path):
+    with pytest.raises(UserError, match="holds no picture files"):
+        packing.pack(Config(input_dir=str(shards)), tmp_path / "again", 3)
+
+
+def damage(shard, change):
+    shard.write_bytes(change(bytearray(shard.read_bytes())))
+
+
+def flipped(place):
+    def change(contents):
+        contents[place] ^= 1
+        return contents
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda contents: contents[:-5], "is cut off: pack it again"),
+        (lambda contents: contents[:5], "is cut off: pack it again"),
+        (lambda contents: b"", "is empty: pack it again"),
+        (lambda contents: contents + b"more", "is cut off"),
+        (flipped(40), "is damaged at one of the records from 0"),
+        (flipped(-6), "is damaged at one of the records from 0"),
+        (flipped(9), "is damaged"),
+        (lambda contents: b"no shard, but long enough to be one" * 9, "is cut off"),
+    ],
+)
+def test_damaged_shards(shards, change, told):
+    shard = shards / shard_name("pairs", 0, 3)
+    damage(shard, change)
+    message = refusal(shards)
+    assert told in message
+    assert shard.name in message
+
+
+def write(path, *records):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@pytest.mark.parametrize("other", ["no example", "another example"])
+def test_records_of_other_programs(tmp_path, other):
+    path = tmp_path / shard_name("train", 0, 1)
+    if other == "no example":
+        write(path, b"\xff\xff\xff")
+    else:
+        value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"?"]))
+        features = tf.train.Features(feature={"image/encoded": value})
+        write(path, tf.train.Example(features=features).SerializeToString())
+    message = refusal(tmp_path)
+    assert "holds records of another program" in message
+    assert "tools/pack_records.py" in message
+
+
+def test_other_names_and_sets(shards, folder):
+    for name, told in (
+        ("mine.tfrecord", "is not named like a shard"),
+        (shard_name("pairs", 0, 4), "more than one set: pairs (of 3), pairs (of 4)"),
+        (shard_name("other", 0, 3), "more than one set: other (of 3), pairs (of 3)"),
+        ("1.png", "holds shards and pictures, 1.png for one"),
+    ):
+        (shards / name).write_bytes((folder / "1.png").read_bytes())
+        assert told in refusal(shards)
+        (shards / name).unlink()
+
+
+def test_places_are_those_of_the_format(shards):
+    """Length, its checksum, data, its checksum: tensorflow/core/lib/io/record_writer.h."""
+    for shard in shards.glob("*.tfrecord"):
+        data, place, places = shard.read_bytes(), 0, []
+        while place < len(data):
+            places.append(place)
+            place += 8 + 4 + struct.unpack_from("<Q", data, place)[0] + 4
+        found = [p.place for p in packed_pictures(shards) if p.path.parent == shard]
+        assert found == places

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Packs pictures into one .npz archive, as 8-bit RGB of one size.
+
+python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --size 256
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from p2p_graph import flags
+from p2p_graph.config import RESIZES, Config
+from p2p_graph.errors import UserError
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and packs."""
+    parser = flags.packing_parser(__doc__)
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="the archive")
+    parser.add_argument(
+        "--size", metavar="N", type=int, default=None, help="side to scale to, pixels (as they are)"
+    )
+    parser.add_argument("--resize", choices=RESIZES, help="how (area)")
+    parser.add_argument(
+        "--compress",
+        action="store_true",
+        default=False,
+        help="a smaller file, which training has to read into memory whole",
+    )
+    given = vars(parser.parse_args(argv))
+    path, size, compress = (
+        Path(given.pop("output_file")),
+        given.pop("size"),
+        given.pop("compress"),
+    )
+    if not {"input_dir", "manifest"} & set(given):
+        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    if size is not None and size < 1:
+        raise UserError(f"size must be at least 1, not {size}")
+    config = Config(**given)
+    with flags.quiet_import():
+        from p2p_graph import packing
+    count = packing.pack_archive(config, path, size, compress=compress)
+    print(f"{count} pictures are packed in {path}")
+    print(f"next: python tools/train.py --input_dir {shlex.quote(str(path))}")
+
+
+if __name__ == "__main__":
+    flags.run(main)
