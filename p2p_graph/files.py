@@ -16,6 +16,7 @@ from p2p_graph.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
+_CORRUPT, _ODD_WIDTH, _MISMATCH = PROBLEMS = ("corrupt", "odd width", "mismatched pair")
 # How the last part of a whole file begins and ends: a JPEG's last scan, all of a PNG.
 _ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
 _MANY = 5000  # above it, the check takes long enough to show its progress
@@ -41,8 +42,20 @@ class Picture(NamedTuple):
     place: int | None = None
 
 
+class Problem(NamedTuple):
+    """Why a picture cannot be used.
+
+    Attributes:
+      kind: "corrupt", "odd width" or "mismatched pair".
+      text: a sentence that goes on from the picture's name.
+    """
+
+    kind: str
+    text: str
+
+
 # A picture's file and its partner's, if it is to have one, or what is wrong with that.
-Entry = tuple[Path, Path | str | None]
+Entry = tuple[Path, Path | Problem | None]
 
 
 def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
@@ -106,7 +119,7 @@ def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:
 
 def find_partners(
     paths: Sequence[Path], folder: Path, option: str = "target_dir"
-) -> list[Path | str]:
+) -> list[Path | Problem]:
     """Finds each picture's partner in another folder, or says what is wrong with it.
 
     Raises:
@@ -116,13 +129,14 @@ def find_partners(
     found: dict[str, list[Path]] = {}
     for path in find_pictures(folder, option):
         found.setdefault(path.stem, []).append(path)
-    partners: list[Path | str] = []
+    partners: list[Path | Problem] = []
     for path in paths:
         named = found.get(path.stem, [])
         if not named:
-            partners.append(f"has no partner in {folder}")
+            partners.append(Problem(_MISMATCH, f"has no partner in {folder}"))
         elif len(named) > 1 or names[path.stem] > 1:
-            partners.append(f"has a name that stands more than once in its folder or {folder}")
+            why = f"has a name that stands more than once in its folder or {folder}"
+            partners.append(Problem(_MISMATCH, why))
         else:
             partners.append(named[0])
     return partners
@@ -143,7 +157,7 @@ def usable_pictures(
       UserError: some cannot be used: the first 20 are named, a line each.
     """
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks: Iterable[Picture | str] = pool.map(
+        checks: Iterable[Picture | Problem] = pool.map(
             lambda entry: check_picture(*entry, pairs=pairs), entries
         )
         if len(entries) > _MANY:
@@ -151,7 +165,9 @@ def usable_pictures(
         results = list(checks)
     good = [result for result in results if isinstance(result, Picture)]
     bad = [
-        f"{e[0]}: {why}" for e, why in zip(entries, results, strict=True) if isinstance(why, str)
+        f"{entry[0]}: {why.text}"
+        for entry, why in zip(entries, results, strict=True)
+        if isinstance(why, Problem)
     ]
     if bad:
         left = len(bad) - _SHOWN
@@ -166,30 +182,31 @@ def usable_pictures(
     return good
 
 
-def check_picture(path: Path, partner: Path | str | None, *, pairs: bool) -> Picture | str:
+def check_picture(path: Path, partner: Path | Problem | None, *, pairs: bool) -> Picture | Problem:
     """Looks at a picture, or two; says what is wrong with it, if anything."""
-    if isinstance(partner, str):
+    if isinstance(partner, Problem):
         return partner
     picture = _check_file(path, pairs and not partner)
-    if partner is None or isinstance(picture, str):
+    if partner is None or isinstance(picture, Problem):
         return picture
     other = _check_file(partner, pairs=False)
-    if isinstance(other, str):
-        return f"has the partner {partner}, which {other}"
+    if isinstance(other, Problem):
+        return Problem(other.kind, f"has the partner {partner}, which {other.text}")
     if (picture.width, picture.height) != (other.width, other.height):
-        return (
+        return Problem(
+            _MISMATCH,
             f"is {picture.width}x{picture.height} pixels, its partner {partner} "
-            f"{other.width}x{other.height}"
+            f"{other.width}x{other.height}",
         )
     return picture._replace(deep=picture.deep or other.deep, target=partner)
 
 
-def _check_file(path: Path, pairs: bool) -> Picture | str:
+def _check_file(path: Path, pairs: bool) -> Picture | Problem:
     """Decodes a picture; says what is wrong with it, if anything."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return "has a name that is not UTF-8"
+        return Problem(_CORRUPT, "has a name that is not UTF-8")
     try:
         contents = path.read_bytes()
         with Image.open(io.BytesIO(contents)) as image:
@@ -203,19 +220,19 @@ def _check_file(path: Path, pairs: bool) -> Picture | str:
             image.draft(None, (1, 1))
             image.load()
     except FileNotFoundError:
-        return "does not exist"
+        return Problem(_CORRUPT, "does not exist")
     except UnidentifiedImageError:
-        return "is not a picture" if contents else "is empty"
+        return Problem(_CORRUPT, "is not a picture" if contents else "is empty")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"cannot be decoded: {error}"
+        return Problem(_CORRUPT, f"cannot be decoded: {error}")
     if kind not in _ENDS:
-        return f"is {kind}, neither JPEG nor PNG"
+        return Problem(_CORRUPT, f"is {kind}, neither JPEG nor PNG")
     last_part, end = _ENDS[kind]
     if contents.rfind(end) < contents.rfind(last_part):
-        return "cannot be decoded: it is cut off"
+        return Problem(_CORRUPT, "cannot be decoded: it is cut off")
     if pairs and width < 2:
-        return f"is {width} pixel wide, too narrow for two halves"
+        return Problem(_ODD_WIDTH, f"is {width} pixel wide, too narrow for two halves")
     if pairs and width % 2:
-        return f"is {width} pixels wide: two equal halves need an even width"
+        return Problem(_ODD_WIDTH, f"is {width} pixels wide: two equal halves need an even width")
     # Pillow does not tell how deep the colours of a PNG are; its 25th byte does.
     return Picture(path, width, height, deep=kind == "PNG" and contents[24] == 16)

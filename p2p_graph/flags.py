@@ -58,8 +58,8 @@ def config_parser(tool: str, description: str) -> Parser:
     return parser
 
 
-def packing_parser(description: str) -> Parser:
-    """Makes a parser of what names picture files, for programs that pack them.
+def sources_parser(description: str) -> Parser:
+    """Makes a parser of what names pictures, for programs that look at them or pack them.
 
     What was not given is not in its result, which `Config` takes.
     """
@@ -78,7 +78,6 @@ def packing_parser(description: str) -> Parser:
         action="store_true",
         help="the pictures are no pairs: for Lab, inpainting or translation",
     )
-    parser.add_argument("--skip_bad", action="store_true", help="leave bad pictures out")
     return parser
 
 

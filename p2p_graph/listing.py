@@ -30,8 +30,7 @@ def list_pictures(
       UserError: there are none, or some cannot be used.
     """
     data, single = Path(config.data), is_single(config)
-    in_archive = config.manifest is None and data.suffix.lower() == archives.SUFFIX
-    in_shards = config.manifest is None and not in_archive and bool(records.find_shards(data))
+    in_archive, in_shards = is_archive(config), is_packed(config)
     if config.target_dir is not None and (in_archive or in_shards):
         raise UserError(f"target_dir is for folders of pictures: {data} holds A and B")
     if in_archive:
@@ -43,12 +42,31 @@ def list_pictures(
         packed = records.packed_pictures(data)
         _check_packed(packed, data, single)
         return _part(packed, config, held_out)[:at_most]
-    if config.manifest is not None:
-        entries = read_manifest(data, single=single)
-    else:
-        entries = find_entries(data, Path(config.target_dir) if config.target_dir else None)
-    entries = _part(entries, config, held_out)[:at_most]
+    entries = _part(list_entries(config), config, held_out)[:at_most]
     return usable_pictures(entries, data, pairs=not single, skip_bad=config.skip_bad)
+
+
+def is_archive(config: Config) -> bool:
+    """Whether the pictures are in an .npz archive."""
+    return config.manifest is None and Path(config.data).suffix.lower() == archives.SUFFIX
+
+
+def is_packed(config: Config) -> bool:
+    """Whether the pictures are in shards."""
+    named = config.manifest is not None or is_archive(config)
+    return not named and bool(records.find_shards(Path(config.data)))
+
+
+def list_entries(config: Config) -> list[Entry]:
+    """Lists the picture files of folders or of a list, before they are looked at.
+
+    Raises:
+      UserError: there are none, or the list is wrong.
+    """
+    if config.manifest is not None:
+        return read_manifest(Path(config.manifest), single=is_single(config))
+    targets = Path(config.target_dir) if config.target_dir else None
+    return find_entries(Path(config.data), targets)
 
 
 def is_single(config: Config) -> bool:

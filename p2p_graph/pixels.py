@@ -1,5 +1,6 @@
 """Pictures as arrays: decoded by Pillow, and what can be made of one picture."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,20 @@ Array = np.ndarray[Any, Any]
 
 
 def read_rgb(path: Path) -> Array:
-    """Decodes a JPEG or PNG file of any kind to uint8 RGB [H, W, 3].
+    """Decodes a picture file, as `decode_rgb`.
+
+    Raises:
+      UserError: it cannot be read or decoded; the message goes on from the file's name.
+    """
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be decoded: {error.strerror}") from None
+    return decode_rgb(contents)
+
+
+def decode_rgb(contents: bytes) -> Array:
+    """Decodes a JPEG or PNG file's contents of any kind to uint8 RGB [H, W, 3].
 
     Grey is repeated, palettes and CMYK are converted, alpha is dropped; of 16 bits the upper 8 are
     taken, as TensorFlow does.
@@ -22,7 +36,7 @@ def read_rgb(path: Path) -> Array:
       UserError: it cannot be decoded; the message goes on from the file's name.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+        with Image.open(io.BytesIO(contents), formats=("JPEG", "PNG")) as image:
             image.info.pop("transparency", None)
             if image.mode.startswith("I"):
                 # Pillow would clip 16 bits, instead of scaling them.
@@ -30,7 +44,7 @@ def read_rgb(path: Path) -> Array:
                 return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
-        what = "is neither a JPEG nor a PNG picture" if path.stat().st_size else "is empty"
+        what = "is neither a JPEG nor a PNG picture" if contents else "is empty"
         raise UserError(what) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from p2p_graph import edges
 from p2p_graph.errors import UserError
-from p2p_graph.files import find_partners, find_pictures
+from p2p_graph.files import Problem, find_partners, find_pictures
 from p2p_graph.pixels import blanked, blurred, grayscale, read_rgb, resized
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
@@ -95,7 +95,7 @@ class Task(NamedTuple):
 
     path: Path
     output: Path
-    partner: Path | str | None = None
+    partner: Path | Problem | None = None
 
 
 def process(
@@ -254,8 +254,8 @@ def make(task: Task, job: Job) -> str | None:
 
 
 def _made(task: Task, job: Job) -> Array:
-    if isinstance(task.partner, str):
-        raise UserError(task.partner)
+    if isinstance(task.partner, Problem):
+        raise UserError(task.partner.text)
     picture = read_rgb(task.path)
     if job.operation == "grayscale":
         return grayscale(picture)

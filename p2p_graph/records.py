@@ -107,6 +107,18 @@ def read_record(shard: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
     return found["a"], found["b"]
 
 
+def stored_files(picture: Picture) -> tuple[bytes, bytes]:
+    """Reads the files in a picture's record, as `read_record` does, without a graph."""
+    assert picture.place is not None
+    with picture.path.parent.open("rb") as file:
+        file.seek(picture.place)
+        length = _HEAD.unpack(file.read(_HEAD.size))[0]
+        example = tf.train.Example.FromString(file.read(length))
+    both = [example.features.feature[name].bytes_list.value for name in ("a", "b")]
+    a, b = (values[0] if values else b"" for values in both)
+    return a, b
+
+
 def _check_complete(folder: Path, shards: list[Path]) -> None:
     """Looks for shards that their names ask for; they must be alone in their folder."""
     sets: dict[tuple[str, int], set[int]] = {}

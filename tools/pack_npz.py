@@ -18,7 +18,8 @@ from p2p_graph.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs."""
-    parser = flags.packing_parser(__doc__)
+    parser = flags.sources_parser(__doc__)
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad pictures out")
     parser.add_argument("--output_file", metavar="FILE", required=True, help="the archive")
     parser.add_argument(
         "--size", metavar="N", type=int, default=None, help="side to scale to, pixels (as they are)"

@@ -18,7 +18,8 @@ from p2p_graph.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs."""
-    parser = flags.packing_parser(__doc__)
+    parser = flags.sources_parser(__doc__)
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad pictures out")
     parser.add_argument("--output_dir", metavar="DIR", required=True, help="where the shards go")
     parser.add_argument(
         "--pairs_per_shard", metavar="N", type=int, default=1000, help="(%(default)s)"

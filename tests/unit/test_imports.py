@@ -13,10 +13,10 @@ FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "presets", "config", "options", "recipes", "flags", "files", "names", "download",
     "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics", "color",
-    "records", "listing", "readers", "pairs", "packing", "inputs", "ops", "generators",
-    "discriminators", "losses", "networks", "updates", "model", "checkpoints", "pict",
-    "conversion", "devices", "images", "report", "grids", "hooks", "displays", "validation",
-    "training", "translation", "export",
+    "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops",
+    "generators", "discriminators", "losses", "networks", "updates", "model", "checkpoints",
+    "pict", "conversion", "devices", "images", "report", "grids", "hooks", "displays",
+    "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "presets",
