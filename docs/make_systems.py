@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
             *("--sample_freq", steps, "--sample_count", 12, "--output_dir", run),
         )
         _tool("test", *tested, "--checkpoint", run, "--output_dir", made)
-        _strip(made / "images", ROOT / "docs" / "systems" / f"{system}.png")
+        _strip(made / "images", ROOT / "docs" / "systems" / f"{system}.jpg")
         last = json.loads((run / "losses.jsonl").read_text().splitlines()[-1])
         options = json.loads((run / "options.json").read_text())
         figures = f"{last['val_l1']:.3f} | {last['val_psnr']:.1f} dB | {last['val_ssim']:.3f}"
@@ -126,7 +126,7 @@ def _strip(images: Path, path: Path) -> None:
             with Image.open(images / f"{name}-{kind}.png") as image:
                 strip.paste(image, (column * SIZE, row * SIZE))
     path.parent.mkdir(exist_ok=True)
-    strip.save(path, optimize=True)
+    strip.save(path, quality=85)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import math
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,6 +72,8 @@ def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ..
         with zipfile.ZipFile(path) as archive:
             chosen = _choose(path, [_stem(name) for name in archive.namelist()], names, single)
             arrays = tuple(_read(path, archive, name) for name in chosen)
+    except UserError:
+        raise
     except (
         OSError,
         ValueError,
@@ -81,11 +83,13 @@ def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ..
         NotImplementedError,
     ) as error:
         raise UserError(f"{path} cannot be read as an .npz archive: {error}") from None
-    if len({array.shape for array in arrays}) > 1:
+    if len({array.shape[:3] for array in arrays}) > 1:
         shapes = " and ".join(
             f"{name} {list(array.shape)}" for name, array in zip(chosen, arrays, strict=True)
         )
-        raise UserError(f"{path}: both arrays must have one shape, not {shapes}")
+        raise UserError(
+            f"{path}: both arrays must hold as many pictures, of one size, not {shapes}"
+        )
     return arrays
 
 
@@ -104,11 +108,15 @@ def _choose(path: Path, held: list[str], names: str | None, single: bool) -> lis
         if len(chosen) != wanted:
             raise UserError(f"arrays must name {wanted} of {path}'s arrays, not {names!r}")
         return chosen
-    usual = [list(pair[:wanted]) for pair in _USUAL_NAMES if set(pair[:wanted]) <= set(held)]
-    if single and len(held) == 1:
-        return held
+    if single:
+        if len(held) == 1:
+            return held
+        raise UserError(
+            f"{path} holds {shown}, but this task takes single pictures: say which (--arrays A)"
+        )
     if len(held) < wanted:
         raise UserError(f"{path} must hold two arrays, inputs and targets: it holds {shown}")
+    usual = [list(pair) for pair in _USUAL_NAMES if set(pair) <= set(held)]
     if len(usual) != 1:
         raise UserError(f"{path} holds {shown}: say which are A and B (--arrays A,B)")
     return usual[0]
@@ -122,7 +130,7 @@ def _read(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
         header_size = file.tell()
         if len(shape) == 3:  # grey
             shape = (*shape, 1)
-        if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape or kind.kind not in "buif":
+        if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape or kind.kind not in "uif":
             raise UserError(
                 f"{path}: {name} must hold pictures, numbers of the shape [N, H, W, 3], "
                 f"not {kind} {list(shape)}"
@@ -131,7 +139,9 @@ def _read(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
             raise UserError(f"{path}: {name} is in Fortran's order: save it in C's")
         if kind == np.uint8 and member.compress_type == zipfile.ZIP_STORED:
             start = _data_start(path, member) + header_size
-            return np.memmap(path, kind, "r", start, shape)
+            mapped = np.memmap(path, kind, "r", start, shape)
+            _check_largest(f"{path}: {name}", _chunks(mapped))
+            return mapped
         return _converted(f"{path}: {name}", _rows(file, shape, kind), shape)
 
 
@@ -181,6 +191,22 @@ def _converted(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Ar
             taken = taken.astype(np.float32)
         taken[first : first + len(chunk)] = chunk
         first += len(chunk)
-    if taken.dtype != np.uint8 and largest <= 1:
-        raise UserError(f"{what} must have values in 0..255, not 0..1: multiply by 255")
+    _check_largest(what, [np.float64(largest)])
     return taken
+
+
+def _chunks(array: Array) -> Iterator[Array]:
+    """Some pictures of an array at a time."""
+    at_once = max(1, _CHUNK // array[0].nbytes)
+    return (array[first : first + at_once] for first in range(0, len(array), at_once))
+
+
+def _check_largest(what: str, chunks: Iterable[Any]) -> None:
+    """Refuses pictures in 0..1, which would be nearly black; it looks until it finds others."""
+    largest = 0.0
+    for chunk in chunks:
+        largest = max(largest, float(chunk.max()))
+        if largest > 1:
+            return
+    if largest > 0:
+        raise UserError(f"{what} must have values in 0..255, not 0..1: multiply by 255")

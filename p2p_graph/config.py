@@ -5,6 +5,7 @@ import json
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -448,6 +449,13 @@ class Config:
             raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
 
     def _check_sources(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and not _is_utf8(value):
+                raise UserError(f"{field.name} {value!r} is not UTF-8")
+        named = [Path(name).resolve() for name in (self.input_dir, self.target_dir) if name]
+        if len(named) == 2 and named[0] == named[1]:
+            raise UserError(f"input_dir and target_dir are both {self.input_dir}")
         for one, other in (
             ("input_dir", "manifest"),
             ("target_dir", "manifest"),
@@ -467,6 +475,8 @@ class Config:
         for name in ("val_dir", "val_target_dir"):
             if getattr(self, name) is not None and not sampled:
                 raise UserError(f"{name} needs --sample_freq, which says when to look at it")
+        if self.val_target_dir is not None and self.val_dir is None:
+            raise UserError("val_target_dir needs --val_dir, whose targets it holds")
         if self.keep_best != "none" and not sampled:
             raise UserError("keep_best needs --sample_freq, which says when to look for it")
         side = min(self.crop_size, round(self.crop_size * self.aspect_ratio))
@@ -487,13 +497,27 @@ class Config:
         """Returns a copy with some options changed, checked anew."""
         return dataclasses.replace(self, **changes)
 
-    def save(self, folder: Path) -> None:
-        """Writes options.json into a folder, whole or not at all."""
-        options = {**dataclasses.asdict(self), "version": __version__}
+    def save(self, folder: Path, record: Mapping[str, str] | None = None) -> None:
+        """Writes options.json into a folder, whole or not at all.
+
+        Args:
+          folder: where it goes.
+          record: what else is known of the run, by names of `options.RECORDED`.
+        """
+        record = {"working_dir": str(Path.cwd()), **(record or {})}
+        options = {**dataclasses.asdict(self), **record, "version": __version__}
         text = json.dumps(options, sort_keys=True, indent=4)
         unfinished = folder / f"{OPTIONS_FILE}.unfinished"
         unfinished.write_text(text + "\n", encoding="utf-8")
         unfinished.replace(folder / OPTIONS_FILE)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _halvings(size: int) -> int:

@@ -75,7 +75,12 @@ def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise UserError(f"{option} {folder} cannot be read: {error.strerror}") from None
-    paths = [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+    # A link to nowhere is listed, too, so that it is told of as a picture that cannot be used.
+    paths = [
+        path
+        for path in entries
+        if path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())
+    ]
     if not paths:
         inner = sorted(path.name for path in entries if path.is_dir())
         if inner:

@@ -3,12 +3,16 @@
 import argparse
 import contextlib
 import dataclasses
+import io
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+from p2p_graph import recipes
 from p2p_graph.config import Config, field_kinds
 from p2p_graph.errors import UserError
 from p2p_graph.options import REFERENCE_FIELDS
@@ -79,6 +83,17 @@ def sources_parser(description: str) -> Parser:
         help="the pictures are no pairs: for Lab, inpainting or translation",
     )
     return parser
+
+
+def training_hint(packed: object, given: Mapping[str, Any]) -> str:
+    """The command that trains on what was packed from the pictures that were given."""
+    flags = ["--input_dir", shlex.quote(str(packed))]
+    recipe = recipes.choose(None, Path(given["input_dir"])) if "input_dir" in given else "none"
+    if given.get("inputs_only"):
+        flags.append("--lab_colorization")
+    elif recipe != "none":
+        flags += ["--recipe", recipe]  # packed, its folder's name does not tell any more
+    return f"next: python tools/train.py {' '.join(flags)}"
 
 
 def _add_flag(
@@ -155,6 +170,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     That is what the program says itself, and a full disk or a file that cannot be had.
     """
     program = sys.argv[0].rpartition("/")[2]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
     try:
         code = main(sys.argv[1:])
     except UserError as error:

@@ -241,14 +241,22 @@ class SaveCheckpoints(StepHook):
         """
         if self._saved == step:
             return
+        self._before()
+        self.save_to(self._folder, step, session)
+        self._saved = step
+
+    def save_to(self, folder: Path, step: int, session: tf.Session) -> None:
+        """Saves a checkpoint into any folder.
+
+        Raises:
+          UserError: as `save`.
+        """
         if not session.run(self._finite):
             raise UserError(
                 f"weights are not finite after step {step}; "
                 "the last checkpoint is kept: try a smaller --lr"
             )
-        self._before()
-        checkpoints.save(self._saver, session, self._folder, step)
-        self._saved = step
+        checkpoints.save(self._saver, session, folder, step)
 
 
 class StopOnSignal(StepHook):

@@ -1,6 +1,7 @@
 """Which pictures a run has: from folders, a list of files, an archive or shards; all or a part."""
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -42,8 +43,11 @@ def list_pictures(
         packed = records.packed_pictures(data)
         _check_packed(packed, data, single)
         return _part(packed, config, held_out)[:at_most]
-    entries = _part(list_entries(config), config, held_out)[:at_most]
-    return usable_pictures(entries, data, pairs=not single, skip_bad=config.skip_bad)
+    entries = _part(list_entries(config), config, held_out)
+    if not config.skip_bad:
+        entries = entries[:at_most]
+    good = usable_pictures(entries, data, pairs=not single, skip_bad=config.skip_bad)
+    return good[:at_most]
 
 
 def is_archive(config: Config) -> bool:
@@ -79,7 +83,7 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
 
     Args:
       path: the list; the files' names in it are relative to its folder.
-      single: whether the column target is not looked at.
+      single: whether there is no column target.
 
     Raises:
       UserError: it cannot be read, lacks a column, or has a line without a file's name.
@@ -92,6 +96,11 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
                 raise UserError(
                     f"manifest {path} has no column {missing[0]!r}: "
                     f"its first line must name {','.join(columns)}"
+                )
+            if single and _COLUMNS[1] in (reader.fieldnames or ()):
+                raise UserError(
+                    f"manifest {path} lists pairs, but this task takes single pictures: "
+                    f"leave out the column {_COLUMNS[1]}"
                 )
             entries: list[Entry] = []
             for row in reader:
@@ -119,6 +128,16 @@ def split_indices(count: int, share: float, seed: int) -> tuple[list[int], list[
     order = np.random.RandomState(seed).permutation(count)
     trained = round(count * share)
     return sorted(order[:trained].tolist()), sorted(order[trained:].tolist())
+
+
+def names_digest(config: Config) -> str:
+    """Tells these pictures from others by what they are called, all parts of a split together."""
+    if is_archive(config) or is_packed(config):
+        paths = [picture.path for picture in list_pictures(config.replace(split=1.0))]
+    else:
+        paths = [path for path, _ in list_entries(config)]
+    names = "\n".join(path.name for path in paths).encode(errors="surrogateescape")
+    return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
 
 
 def _part(items: Sequence[_Item], config: Config, held_out: bool) -> list[_Item]:

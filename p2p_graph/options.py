@@ -89,12 +89,16 @@ REFERENCE_FIELDS = (
 )
 
 
+# What an options.json tells besides options: which version wrote it, in which folder, and of a run
+# with a split what `listing.names_digest` said of its pictures.
+RECORDED = ("version", "working_dir", "pictures")
+
+
 def read_options(folder: Path) -> dict[str, Any]:
     """Reads a folder's options.json, this package's or the reference program's.
 
     Returns:
-      The options that stand in it, by name, without the package's version; what they leave out
-      and their preset sets, from there.
+      The options that stand in it, by name; what they leave out and their preset sets, from there.
 
     Raises:
       UserError: there is none, it is not JSON, or it has unknown keys or an unknown preset.
@@ -110,7 +114,8 @@ def read_options(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(options, dict):
         raise UserError(f"{path} must hold one JSON object")
-    options.pop("version", None)
+    for name in RECORDED:
+        options.pop(name, None)
     known = {field.name for field in dataclasses.fields(Config)}
     if unknown := sorted(set(options) - known):
         raise UserError(f"{path} has keys that are not known: {', '.join(unknown)}")
@@ -118,6 +123,23 @@ def read_options(folder: Path) -> dict[str, Any]:
     if preset not in PRESETS:
         raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     return {**PRESETS[preset], **options}
+
+
+def recorded(folder: Path) -> dict[str, str]:
+    """What options.json tells of a run besides its options, of `RECORDED`.
+
+    Raises:
+      UserError: as `read_options`.
+    """
+    read_options(folder)
+    options = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+    return {name: options[name] for name in RECORDED if name in options}
+
+
+def same_path(was: str, now: str, folder: Path) -> bool:
+    """Whether a path in a folder's options.json, maybe relative, is the same as one given now."""
+    before = Path(recorded(folder).get("working_dir", "")) / was
+    return was == now or before.resolve() == Path(now).resolve()
 
 
 def model_options(folder: Path) -> dict[str, Any]:
@@ -154,9 +176,10 @@ def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> l
     changed = []
     for name, was in stored.items():
         now = getattr(config, name)
-        if name in ("input_dir", "target_dir", "manifest") and was is not None and now is not None:
-            was, now = str(Path(was).resolve()), str(Path(now).resolve())
         if name in free or was == now or (name == "seed" and name not in given):
+            continue
+        paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
+        if paths and same_path(was, now, folder):
             continue
         changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
     return changed

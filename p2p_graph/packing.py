@@ -18,7 +18,7 @@ from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
 from p2p_graph.listing import list_pictures
 from p2p_graph.pairs import Pairs, scaled
-from p2p_graph.records import find_shards, serialized, shard_name
+from p2p_graph.records import find_shards, is_whole, serialized, shard_name
 
 PLAN_FILE = "packed.json"
 
@@ -43,13 +43,16 @@ def pack(config: Config, folder: Path, per_shard: int, name: str = "pairs") -> i
     pictures = list_pictures(config)
     if pictures[0].place is not None:
         raise UserError(f"input_dir {config.data} holds no picture files to be packed")
+    sources = {path.parent.resolve() for p in pictures for path in (p.path, p.target) if path}
+    if folder.resolve() in sources:
+        raise UserError(f"output_dir {folder} holds pictures that are packed: name another")
     _keep_plan(folder, {"pictures": _digest(pictures), "per_shard": per_shard, "name": name})
     count = math.ceil(len(pictures) / per_shard)
     with tqdm(total=len(pictures), unit="picture", disable=not sys.stderr.isatty()) as bar:
         for number in range(count):
             shard = folder / shard_name(name, number, count)
             held = pictures[number * per_shard : (number + 1) * per_shard]
-            found = shard.exists()
+            found = is_whole(shard)
             if not found:
                 _write(shard, held)
             bar.update(len(held))
@@ -107,7 +110,7 @@ def _arrays(
                 image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
             if size is not None:
                 image = scaled(image, size, config.resize)
-            return tf.image.convert_image_dtype((image + 1) / 2, tf.uint8, saturate=True)
+            return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 
         indices = tf.data.Dataset.range(len(pictures))
         images = indices.map(decoded, tf.data.AUTOTUNE).prefetch(2)

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+import json
 import math
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from p2p_graph import edges
@@ -32,6 +34,7 @@ from p2p_graph.files import Problem, find_partners, find_pictures
 from p2p_graph.pixels import blanked, blurred, grayscale, read_rgb, resized
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
+_TEXT = "p2p_graph"  # the key of what a PNG tells of how it was made
 _SHOWN = 20  # failures that are named
 _LINE_SECONDS = 10.0  # off a terminal: time between progress lines
 _AHEAD = 4  # pictures that each worker has been given or is about to be
@@ -121,6 +124,7 @@ def process(
     tasks = _plan(input_dir, output_dir, job, b_dir)
     if job.operation == "edges":
         edges.need_packages()
+    _check_made(tasks, job)
     output_dir.mkdir(parents=True, exist_ok=True)
     todo = [task for task in tasks if not task.output.exists()]
     if len(todo) < len(tasks):
@@ -148,6 +152,28 @@ def process(
         listed += f"\n  ... and {left} more" if left > 0 else ""
         print(f"{len(bad)} of {len(todo)} pictures failed:\n{listed}", file=sys.stderr)
     return len(bad)
+
+
+def _check_made(tasks: Sequence[Task], job: Job) -> None:
+    """Refuses a folder in which pictures were made otherwise: they would be skipped."""
+    for task in tasks:
+        if not task.output.exists():
+            continue
+        try:
+            with Image.open(task.output) as image:
+                how = image.info.get(_TEXT)
+        except (OSError, SyntaxError):  # somebody's own
+            continue
+        if how is not None and how != _described(job):
+            raise UserError(
+                f"output_dir {task.output.parent} holds pictures made otherwise "
+                f"({task.output.name}: {how}): name another, or remove them"
+            )
+
+
+def _described(job: Job) -> str:
+    """What a picture's text tells of how it was made."""
+    return json.dumps(dataclasses.asdict(job))
 
 
 def _plan(input_dir: Path, output_dir: Path, job: Job, b_dir: Path | None) -> list[Task]:
@@ -246,7 +272,9 @@ def make(task: Task, job: Job) -> str | None:
         return str(error)
     unfinished = task.output.with_name(f"{task.output.name}.unfinished")
     try:
-        Image.fromarray(picture).save(unfinished, "PNG")
+        told = PngInfo()
+        told.add_text(_TEXT, _described(job))
+        Image.fromarray(picture).save(unfinished, "PNG", pnginfo=told)
         unfinished.replace(task.output)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -58,8 +58,19 @@ def packed_pictures(folder: Path) -> list[Picture]:
     pictures: list[Picture] = []
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
-        pictures += _checked(shard, shard.stat().st_size, shard.stat().st_mtime_ns)
+        facts = shard.stat()
+        pictures += _checked(shard, facts.st_size, facts.st_mtime_ns)
     return pictures
+
+
+def is_whole(shard: Path) -> bool:
+    """Whether a shard is there, and not damaged."""
+    try:
+        facts = shard.stat()
+        _checked(shard, facts.st_size, facts.st_mtime_ns)
+    except (FileNotFoundError, UserError):
+        return False
+    return True
 
 
 def serialized(picture: Picture) -> bytes:

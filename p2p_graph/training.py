@@ -16,9 +16,9 @@ from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
 from p2p_graph.inputs import Batch, TrainingInputs
-from p2p_graph.listing import list_pictures
+from p2p_graph.listing import list_pictures, names_digest
 from p2p_graph.model import Model, build_step, make_optimizers
-from p2p_graph.options import changed_options, read_options
+from p2p_graph.options import changed_options, read_options, recorded
 from p2p_graph.presets import PRESETS
 from p2p_graph.validation import Validate, sample_steps, validation_pictures
 
@@ -96,6 +96,7 @@ def _source(
                 f"{folder} was made with other options: {'; '.join(changed)}; "
                 "give the same ones, or another --output_dir"
             )
+        _check_parts(config, folder)
         stored = read_options(folder)
         if "seed" not in given:
             config = config.replace(seed=stored.get("seed", config.seed))
@@ -108,6 +109,22 @@ def _source(
             f"{'' if source.separable else 'out'} --separable_conv"
         )
     return config, source
+
+
+def _record(config: Config) -> dict[str, str]:
+    """What options.json is to tell besides options: which pictures a split parted."""
+    return {"pictures": names_digest(config)} if config.split < 1 else {}
+
+
+def _check_parts(config: Config, folder: Path) -> None:
+    """Refuses to go on with a split of other pictures, which would train on held-out ones."""
+    was, now = recorded(folder).get("pictures"), _record(config).get("pictures")
+    if was is not None and was != now:
+        raise UserError(
+            f"the pictures in {config.data} are others than when {folder} was begun "
+            f"({was.split()[0]} then), so that --split would part them otherwise: "
+            "restore them, or name another --output_dir"
+        )
 
 
 def _with_bias(config: Config, source: Checkpoint, given: Mapping[str, Any]) -> Config:
@@ -145,7 +162,7 @@ def _announce(
 def _write_options(config: Config, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config.save(folder)
+        config.save(folder, _record(config))
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written ({OPTIONS_FILE}): {error.strerror}"
@@ -235,31 +252,22 @@ def _watching(
     paths = [picture.path for picture in pictures]
     names = dict(zip(map(str, paths), output_names(paths), strict=True))
 
+    figures: dict[str, float] = {}
+    recording = hooks.RecordLosses(model, folder, figures, steps_per_epoch, last)
+    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
     writer = None
     if config.summary_freq or config.trace_freq:
         writer = displays.event_writer(folder, tf.get_default_graph())
     watching: list[hooks.StepHook] = [hooks.CheckLosses(model, batch.paths, last)]
-    figures: Mapping[str, float] = {}
     if validation:
-
-        def save_best(session: tf.Session, best: Path, step: int) -> None:
-            best.mkdir(exist_ok=True)
-            config.save(best)
-            checkpoints.save(saver, session, best, step)
-
         every = sample_steps(config, steps_per_epoch)
-        validate = Validate(validation, config, writer, save_best, every, last)
-        watching.append(validate)
-        figures = validate.figures
-    recording = hooks.RecordLosses(model, folder, figures, steps_per_epoch, last)
+        watching.append(Validate(validation, config, writer, saving, figures, every, last))
     watching.append(recording)
-    if writer:
-        if config.trace_freq:
-            watching.append(displays.WriteTraces(writer, config.trace_freq, last))
-        if config.summary_freq:
-            every = config.summary_freq
-            watching.append(displays.WriteSummaries(model, shown, writer, every, last))
-    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
+    if writer and config.trace_freq:
+        watching.append(displays.WriteTraces(writer, config.trace_freq, last))
+    if writer and config.summary_freq:
+        every = config.summary_freq
+        watching.append(displays.WriteSummaries(model, shown, writer, every, last))
     stopping = hooks.StopOnSignal(saving, last)
     watching += [
         hooks.ShowProgress(model, config, steps_per_epoch, last),

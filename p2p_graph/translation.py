@@ -15,9 +15,9 @@ from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
 from p2p_graph.inputs import Batch, translation_batches
-from p2p_graph.listing import list_pictures
+from p2p_graph.listing import list_pictures, names_digest
 from p2p_graph.networks import translate
-from p2p_graph.options import MODEL_FIELDS, model_options, read_options
+from p2p_graph.options import MODEL_FIELDS, model_options, read_options, recorded, same_path
 
 # What may be chosen anew for a trained model; the other model options are its checkpoint's.
 _OWN_CHOICE = ("crop_size", "dropout", "resize", "resize_targets")
@@ -72,13 +72,28 @@ def _data(options: Mapping[str, Any]) -> str | None:
     return named
 
 
-def _split(given: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """How the checkpoint's run parted these same pictures, so that those it left are tested."""
+def _with_split(config: Config, given: Mapping[str, Any], checkpoint: Checkpoint) -> Config:
+    """Has those pictures tested that the checkpoint's run left, if these are its pictures.
+
+    Raises:
+      UserError: pictures have come or gone since, so that the run's parts are not known any more.
+    """
     stored = read_options(checkpoint.folder)
     trained, tested = _data(stored), _data(given)
-    if not (trained and tested and Path(trained).resolve() == Path(tested).resolve()):
-        return {}
-    return {name: stored[name] for name in ("split", "split_seed") if name in stored}
+    share = stored.get("split", 1.0)
+    if "split" in given or share == 1 or not (trained and tested):
+        return config
+    if not same_path(trained, tested, checkpoint.folder):
+        print(f"split: not applied, since training was on {trained} (--split {share} does)")
+        return config
+    config = config.replace(split=share, split_seed=stored.get("split_seed", 0))
+    was = recorded(checkpoint.folder).get("pictures")
+    if was is not None and was != names_digest(config):
+        raise UserError(
+            f"the pictures in {tested} are others than in training ({was.split()[0]} then): "
+            "those that were not trained on cannot be told; --split 1 takes all"
+        )
+    return config
 
 
 def test(given: Mapping[str, Any]) -> None:
@@ -90,8 +105,7 @@ def test(given: Mapping[str, Any]) -> None:
     if _data(given) is None:
         raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
     config, checkpoint = configure(given, "test")
-    split = _split(given, checkpoint)
-    config = config.replace(**{name: split[name] for name in split if name not in given})
+    config = _with_split(config, given, checkpoint)
     data = Path(config.data)
     if config.output_dir is None:
         name = f"{recipes.dataset_name(data)}_{data.resolve().stem}"

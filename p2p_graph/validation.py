@@ -1,20 +1,22 @@
 """The same validation pictures, translated now and then while training: a grid, and figures."""
 
+import contextlib
+import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow.compat.v1 as tf
 
 from p2p_graph import displays, grids, images
-from p2p_graph.config import Config
+from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.errors import UserError
 from p2p_graph.files import Picture, output_names
-from p2p_graph.hooks import StepHook
+from p2p_graph.hooks import SaveCheckpoints, StepHook
 from p2p_graph.inputs import Batch, translation_batches
-from p2p_graph.listing import list_pictures
+from p2p_graph.listing import is_archive, is_packed, list_pictures
 from p2p_graph.metrics import METRICS
 from p2p_graph.networks import translate
 
@@ -34,7 +36,8 @@ def validation_config(config: Config) -> Config:
     """The configuration that names the validation pictures of a training run.
 
     They are those of `val_dir`; else those that `split` leaves; else those of the folder val or
-    test that stands beside input_dir.
+    test that stands beside input_dir. Their targets are in `val_target_dir`; else, where training
+    has a `target_dir`, in the folder beside it that is named like theirs; else beside them.
 
     Raises:
       UserError: there are none.
@@ -46,15 +49,27 @@ def validation_config(config: Config) -> Config:
     named = config.val_dir or _sibling(config.input_dir)
     if named is None:
         raise UserError(
-            f"sample_freq needs validation pictures, and no folder val or test is beside "
-            f"{config.data}: name one (--val_dir)"
+            "sample_freq needs validation pictures, and there is no folder val or test beside the "
+            "training pictures: name them (--val_dir)"
         )
-    if Path(named).suffix.lower() == ".csv":
-        return used.replace(input_dir=None, target_dir=None, manifest=named, split=1.0)
+    used = used.replace(input_dir=named, target_dir=None, manifest=None, split=1.0)
+    is_list = Path(named).is_file() and not is_archive(used)
+    if config.val_target_dir and (is_list or is_archive(used) or is_packed(used)):
+        raise UserError(f"val_target_dir is for folders of pictures: {named} holds A and B")
+    if is_archive(used):
+        return used
+    used = used.replace(arrays=None)
+    if is_list:
+        return used.replace(input_dir=None, manifest=named)
+    if is_packed(used):
+        return used
     targets = config.val_target_dir
     if targets is None and config.target_dir:
-        targets = str(Path(config.target_dir).resolve().parent / Path(named).resolve().name)
-    return used.replace(input_dir=named, target_dir=targets, manifest=None, split=1.0)
+        beside = Path(config.target_dir).resolve().with_name(Path(named).resolve().name)
+        if beside == Path(named).resolve():
+            raise UserError(f"the targets of {named} are not known: name them (--val_target_dir)")
+        targets = str(beside) if beside.is_dir() else None
+    return used.replace(target_dir=targets)
 
 
 def _sibling(input_dir: str | None) -> str | None:
@@ -74,35 +89,57 @@ def validation_pictures(config: Config) -> list[Picture]:
     """
     if not int(config.sample_freq.removesuffix("e")):
         return []
-    return list_pictures(validation_config(config), held_out=True, at_most=config.sample_count)
+    used = validation_config(config)
+    try:
+        return list_pictures(used, held_out=True, at_most=config.sample_count)
+    except UserError as error:
+        raise UserError(f"validation pictures: {error}") from None
 
 
 class Validate(StepHook):
-    """Translates validation pictures as tools/test.py would, and keeps the best checkpoint.
-
-    Attributes:
-      figures: this step's L1, PSNR and SSIM, by the names they have in losses.jsonl; none at other
-        steps.
-    """
+    """Translates validation pictures as tools/test.py would, and keeps the best checkpoint."""
 
     def __init__(
         self,
         pictures: Sequence[Picture],
         config: Config,
         writer: tf.summary.FileWriter | None,
-        save_best: Callable[[tf.Session, Path, int], None],
+        saving: SaveCheckpoints,
+        figures: dict[str, float],
         every: int,
         last: int,
     ) -> None:
+        """Builds the translation, and makes the folders.
+
+        Args:
+          pictures: from `validation_pictures`.
+          config: of the run.
+          writer: of TensorBoard's events, if they are written.
+          saving: what saves checkpoints.
+          figures: gets L1, PSNR and SSIM by the names that they have in losses.jsonl; at steps
+            without a look at the pictures it is empty.
+          every: every how many steps to look.
+          last: the last step.
+        """
         super().__init__(every, last)
         assert config.output_dir is not None
-        self._folder = Path(config.output_dir)
-        self._keep = config.keep_best
+        self._grids = Path(config.output_dir) / _SAMPLES_FOLDER
+        self._best_folder = Path(config.output_dir) / BEST_FOLDER
+        self._config = config
         self._writer = writer
-        self._save_best = save_best
+        self._saving = saving
+        self._figures = figures
         self._names = output_names([picture.path for picture in pictures])
+        # What the best checkpoint is the best of: figures of other pictures do not compare.
+        names = "\n".join(str(picture.path.resolve()) for picture in pictures)
+        self._of = {
+            "metric": config.keep_best,
+            "pictures": hashlib.sha256(names.encode()).hexdigest(),
+        }
         self._best: dict[str, Any] = {}
-        self.figures: dict[str, float] = {}
+        self._grids.mkdir(exist_ok=True)
+        if config.keep_best != "none":
+            self._best_folder.mkdir(exist_ok=True)
         config = validation_config(config)
         with tf.name_scope("validation"):
             with tf.device("/cpu:0"):
@@ -111,17 +148,27 @@ class Validate(StepHook):
                 indices, inputs, targets = self._iterator.get_next()
             batch = Batch(indices, inputs, targets)
             outputs = translate(inputs, config)
-            self._shown = images.to_bytes(images.to_rgb(batch, outputs, config), config)
+            pictures_shown = images.to_rgb(batch, outputs, config)
+            self._shown = images.to_bytes(pictures_shown, config)
+            # Figures are of what the networks see, before it is stretched.
+            self._measured = images.to_bytes(pictures_shown, config.replace(aspect_ratio=1.0))
 
     def begin_at(self, step: int) -> None:
-        """Reads which checkpoint was the best so far; removes grids of steps after this one."""
-        for path in (self._folder / _SAMPLES_FOLDER).glob("*.png"):
+        """Reads which checkpoint is the best so far; removes what is of steps to come."""
+        for path in self._grids.glob("*.png"):
             if path.stem.isdecimal() and int(path.stem) > step:
                 path.unlink()
-        path = self._folder / BEST_FOLDER / _BEST_FILE
-        if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            self._best = found if found["metric"] == self._keep else {}
+        if self._config.keep_best == "none":
+            return
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            found = json.loads((self._best_folder / _BEST_FILE).read_text(encoding="utf-8"))
+            same = all(found[name] == value for name, value in self._of.items())
+            if same and found["step"] <= step and isinstance(found["value"], float):
+                self._best = found
+        if not self._best:  # of other pictures, or of steps that are to come again
+            for pattern in ("model-*", "checkpoint", OPTIONS_FILE, _BEST_FILE):
+                for path in self._best_folder.glob(pattern):
+                    path.unlink()
 
     def request(self) -> tf.train.SessionRunArgs:
         """Nothing; it translates after the step."""
@@ -129,53 +176,44 @@ class Validate(StepHook):
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
         """Forgets the last figures, and reports where it is time."""
-        self.figures.clear()
+        self._figures.clear()
         super().after_run(run_context, run_values)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Translates, draws, measures, and keeps this checkpoint if it is the best."""
         session.run(self._iterator.initializer)
         columns: dict[str, list[Any]] = {kind: [] for kind in images.KINDS}
+        measured: list[Mapping[str, Any]] = []
         for _ in self._names:
-            for kind, pictures in session.run(self._shown).items():
-                columns[kind].append(pictures[0])
-        folder = self._folder / _SAMPLES_FOLDER
-        folder.mkdir(exist_ok=True)
-        shown = {kind.removesuffix("s"): pictures for kind, pictures in columns.items()}
-        grids.save_grid(folder / f"{step:08d}.png", f"step {step}", shown, self._names)
-        self.figures |= _figures(columns["outputs"], columns["targets"])
+            shown, seen = session.run([self._shown, self._measured])
+            measured.append(seen)
+            for kind, column in columns.items():
+                column.append(shown[kind][0])
+        drawn = {kind.removesuffix("s"): column for kind, column in columns.items()}
+        grids.save_grid(self._grids / f"{step:08d}.png", f"step {step}", drawn, self._names)
+        for name, metric in METRICS.items():
+            found = [metric.compute(seen["outputs"][0], seen["targets"][0]) for seen in measured]
+            self._figures[f"val_{name}"] = sum(found) / len(found)
         if self._writer:
-            for name, value in self.figures.items():
+            for name, value in self._figures.items():
                 summary = tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)])
                 self._writer.add_summary(summary, step)
             displays.flush(self._writer)
-        if self._keep != "none" and self._is_best():
-            self._save(step, session)
+        if self._config.keep_best != "none" and self._is_best():
+            self._keep(step, session)
 
     def _is_best(self) -> bool:
-        now = self.figures[f"val_{self._keep}"]
+        now = self._figures[f"val_{self._config.keep_best}"]
         best: float | None = self._best.get("value")
         if best is None:
-            return not math.isnan(now)
-        return now > best if METRICS[self._keep].larger_is_better else now < best
+            return True
+        return now > best if METRICS[self._config.keep_best].larger_is_better else now < best
 
-    def _save(self, step: int, session: tf.Session) -> None:
-        folder = self._folder / BEST_FOLDER
-        self._save_best(session, folder, step)
-        self._best = {
-            "metric": self._keep,
-            "value": self.figures[f"val_{self._keep}"],
-            "step": step,
-        }
-        unfinished = folder / f"{_BEST_FILE}.unfinished"
-        unfinished.write_text(json.dumps(self._best) + "\n", encoding="utf-8")
-        unfinished.replace(folder / _BEST_FILE)
-
-
-def _figures(outputs: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
-    """The metrics' means over the pictures."""
-    found: Mapping[str, list[float]] = {
-        name: [metric.compute(o, t) for o, t in zip(outputs, targets, strict=True)]
-        for name, metric in METRICS.items()
-    }
-    return {f"val_{name}": sum(values) / len(values) for name, values in found.items()}
+    def _keep(self, step: int, session: tf.Session) -> None:
+        self._saving.save_to(self._best_folder, step, session)
+        shutil.copy(self._best_folder.parent / OPTIONS_FILE, self._best_folder)
+        value = self._figures[f"val_{self._config.keep_best}"]
+        self._best = {**self._of, "value": value, "step": step}
+        unfinished = self._best_folder / f"{_BEST_FILE}.unfinished"
+        unfinished.write_text(json.dumps(self._best, indent=4) + "\n", encoding="utf-8")
+        unfinished.replace(self._best_folder / _BEST_FILE)

@@ -4,7 +4,6 @@
 python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --size 256
 """
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +38,8 @@ def main(argv: Sequence[str]) -> None:
     )
     if not {"input_dir", "manifest"} & set(given):
         raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    if size is None and "resize" in given:
+        raise UserError("resize says how to scale: give a --size, too")
     if size is not None and size < 1:
         raise UserError(f"size must be at least 1, not {size}")
     config = Config(**given)
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
         from p2p_graph import packing
     count = packing.pack_archive(config, path, size, compress=compress)
     print(f"{count} pictures are packed in {path}")
-    print(f"next: python tools/train.py --input_dir {shlex.quote(str(path))}")
+    print(flags.training_hint(path, given))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 python tools/pack_records.py --input_dir shoes/train --output_dir shoes_packed/train
 """
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
         from p2p_graph import packing
     count = packing.pack(config, folder, per_shard)
     print(f"{count} pictures are packed in {folder}")
-    print(f"next: python tools/train.py --input_dir {shlex.quote(str(folder))}")
+    print(flags.training_hint(folder, given))
 
 
 if __name__ == "__main__":

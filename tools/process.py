@@ -19,42 +19,56 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from p2p_graph import flags
 from p2p_graph.processing import OPERATIONS, Job, process
 
+# Which operation a flag is of.
+FLAGS = {
+    "size": "resize",
+    "pad": "resize",
+    "b_dir": "combine",
+    "sigma": "blur",
+    "threshold": "edges",
+    "small_edge": "edges",
+}
+
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, makes the pictures, and returns the exit code: 1 if some failed."""
-    parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags.Parser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
     add = parser.add_argument
     add("--input_dir", required=True, type=Path, metavar="DIR", help="the folder of pictures")
     add("--output_dir", required=True, type=Path, metavar="DIR", help="the folder to write to")
     add("--operation", required=True, choices=OPERATIONS, help="what to make of them")
-    add("--workers", type=int, default=1, metavar="N", help="processes at a time (%(default)s)")
-    add("--size", type=int, default=Job.size, metavar="N", help="resize: new side (%(default)s)")
+    add("--workers", type=int, metavar="N", help="processes at a time (1)")
+    add("--size", type=int, metavar="N", help=f"resize: new side ({Job.size})")
     add("--pad", action="store_true", help="resize: add a black border instead of cutting")
     add("--b_dir", type=Path, metavar="DIR", help="combine: the folder of the right halves")
     add(
         "--sigma",
         type=float,
-        default=Job.sigma,
         metavar="X",
-        help="blur: the Gaussian's, in pixels (%(default)s)",
+        help=f"blur: the Gaussian's, in pixels ({Job.sigma})",
     )
     add(
         "--threshold",
         type=float,
-        default=Job.threshold,
         metavar="X",
         help="edges: least probability (25/255)",
     )
     add(
         "--small_edge",
         type=int,
-        default=Job.small_edge,
         metavar="N",
-        help="edges: lines of fewer pixels are left out (%(default)s)",
+        help=f"edges: lines of fewer pixels are left out ({Job.small_edge})",
     )
     options = vars(parser.parse_args(argv))
+    for name, operation in FLAGS.items():
+        if name in options and options["operation"] != operation:
+            parser.error(f"--{name} is a flag of {operation}, not of {options['operation']}")
     folders = [options.pop(name) for name in ("input_dir", "output_dir")]
-    how = {name: options.pop(name) for name in ("b_dir", "workers")}
+    how = {name: options.pop(name) for name in ("b_dir", "workers") if name in options}
     return 1 if process(*folders, Job(**options), **how) else 0
 
 

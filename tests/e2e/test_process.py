@@ -134,6 +134,17 @@ def test_what_exists_is_skipped(process, tmp_path):
     assert file_bytes(out) == before
 
 
+def test_what_was_made_otherwise_is_not_mixed_in(process, tmp_path):
+    succeeded(process("blur", "--sigma", 2))
+    before = file_bytes(tmp_path / "out")
+    (tmp_path / "out" / "b.png").unlink()
+    for flags in (("blur",), ("grayscale",)):
+        done = process(*flags)
+        assert_refused(done, "made otherwise", "a.png", '"sigma": 2.0', "name another")
+    succeeded(process("blur", "--sigma", 2))
+    assert file_bytes(tmp_path / "out") == before
+
+
 def test_workers_make_the_same(photos, process, tmp_path):
     for i in range(12):  # more than are given out at first
         Image.fromarray(blocks(i)).save(photos / f"{i}.png")
@@ -203,7 +214,9 @@ def test_only_twenty_failures_are_listed(photos, process):
         (["--size", "big"], ["--size", "big"]),
         (["--workers", "0"], ["workers 0 must be at least 1"]),
         (["--operation", "blur", "--sigma", "0"], ["sigma 0.0 must be above 0"]),
-        (["--threshold", "25"], ["threshold 25.0 must be from 0 to 1"]),
+        (["--operation", "edges", "--threshold", "25"], ["threshold 25.0 must be from 0 to 1"]),
+        (["--operation", "blur", "--size", "8"], ["--size is a flag of resize, not of blur"]),
+        (["--pad", "--operation", "combine"], ["--pad is a flag of resize"]),
         (["--operation", "combine"], ["combine needs", "--b_dir"]),
         (["--operation", "combine", "--b_dir", "nowhere"], ["b_dir nowhere does not exist"]),
         (["--operation", "combine", "--b_dir", "out"], ["output_dir out is b_dir"]),

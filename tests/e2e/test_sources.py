@@ -128,8 +128,46 @@ def test_other_pictures_are_tested_whole(sources, data, tmp_path):
     succeeded(call("train", *sources["pairs"], *SMALL, *run))
     where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
     done = succeeded(call("test", "--input_dir", data / "test", *where))
-    assert "split" not in done.stdout
+    assert f"split: not applied, since training was on {data / 'train'}" in done.stdout
     assert len(pictures(tmp_path / "made")) == 7
+
+
+def test_a_split_is_known_from_any_folder(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "pairs")
+    command = ("--input_dir", "pairs", *SMALL, "--split", 0.6, "--output_dir", "run")
+    succeeded(call("train", *command, "--max_steps", 1, cwd=tmp_path))
+    (tmp_path / "sub").mkdir()
+    where = ("--input_dir", "../pairs", "--checkpoint", "../run", "--output_dir", "made")
+    done = succeeded(call("test", *where, cwd=tmp_path / "sub"))
+    assert "split: 2 pictures that are not trained on" in done.stdout
+    assert len(pictures(tmp_path / "sub" / "made")) == 2
+    other = ("--input_dir", "../pairs", *SMALL, "--split", 0.6, "--output_dir", "../run")
+    succeeded(call("train", *other, "--max_steps", 2, cwd=tmp_path / "sub"))
+
+    # With more pictures the parts would be others.
+    shutil.copy(data / "test" / "7.png", tmp_path / "pairs" / "7.png")
+    done = call("test", *where, cwd=tmp_path / "sub")
+    assert_refused(done, "are others than in training (5 then)", "--split 1 takes all")
+    done = call("train", *command, "--max_steps", 3, cwd=tmp_path)
+    assert_refused(done, "are others than when run was begun (5 then)")
+
+
+def test_what_is_packed_is_said_how_to_train_on(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "facades" / "train")
+    where = ("--input_dir", tmp_path / "facades" / "train", "--output_dir", tmp_path / "packed")
+    done = succeeded(call("pack_records", *where))
+    assert f"--input_dir {tmp_path}/packed --recipe facades\n" in done.stdout
+    where = ("--input_dir", data / "train", "--output_file", tmp_path / "a.npz", "--single")
+    assert "--lab_colorization" in succeeded(call("pack_npz", *where)).stdout
+
+
+def test_an_archive_is_scaled_to_the_nearest_bytes(data, tmp_path):
+    where = ("--input_dir", data / "train", "--output_file", tmp_path / "set.npz", "--size", 16)
+    succeeded(call("pack_npz", *where))
+    source = pixels(data / "train" / "3.png")[:, :32].astype(np.float64)
+    wanted = source.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
+    with np.load(tmp_path / "set.npz") as found:
+        assert abs(found["arr_0"][2] - wanted).max() <= 0.501
 
 
 def test_single_pictures_in_every_form(sources, data, tmp_path):
@@ -249,6 +287,7 @@ def test_bad_packing(refused, sources, tmp_path):
         ("pack_records", sources["archive"], "holds no picture files"),
         ("pack_npz", (), "input_dir is missing"),
         ("pack_npz", (*sources["pairs"], "--size", 0), "size must be at least 1, not 0"),
+        ("pack_npz", (*sources["pairs"], "--resize", "nearest"), "give a --size, too"),
     ):
         refused(tool, *flags, told=[told])
     done = call("pack_npz", *sources["pairs"], "--output_file", tmp_path / "out.zip")

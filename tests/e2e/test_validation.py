@@ -100,6 +100,7 @@ def test_figures_are_in_tensorboards_events(trained):
 def test_the_best_checkpoint_is_kept(trained, data, tmp_path):
     best = max((r for r in records(trained) if "val_ssim" in r), key=lambda r: r["val_ssim"])
     kept = json.loads((trained / "best" / "best.json").read_text())
+    assert kept.pop("pictures")
     assert kept == {"metric": "ssim", "value": best["val_ssim"], "step": best["step"]}
     assert tensors(trained / "best")["global_step"] == best["step"]
     where = ("--checkpoint", trained / "best", "--output_dir", tmp_path)
@@ -127,16 +128,60 @@ def test_a_resumed_run_knows_the_best_so_far(trained, data, tmp_path):
     flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
     extra = ("--sample_freq", 1, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 13)
     kept = folder / "best" / "best.json"
-    unbeaten = {"metric": "ssim", "value": 0.999, "step": 5}
+    unbeaten = json.loads(kept.read_text()) | {"value": 0.999, "step": 5}
     kept.write_text(json.dumps(unbeaten))
     (folder / "samples" / "00000099.png").write_bytes(b"of a step that is to come")
     succeeded(call("train", *flags, *extra))
     assert json.loads(kept.read_text()) == unbeaten
     assert [p.name for p in (folder / "samples").iterdir() if "99" in p.name] == []
-    other = ("--sample_freq", 1, "--keep_best", "psnr", "--max_steps", 14)
-    succeeded(call("train", *flags, *other))
-    assert json.loads(kept.read_text())["metric"] == "psnr"
-    assert json.loads(kept.read_text())["step"] == 14
+
+
+@pytest.mark.parametrize("change", ["metric", "pictures", "step", "cut off", "other"])
+def test_another_best_is_forgotten(trained, data, tmp_path, change):
+    """Of another metric or other pictures, of a step that is to come, or not readable."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    kept = folder / "best" / "best.json"
+    found = json.loads(kept.read_text()) | {"value": 0.999}
+    found |= {"metric": "psnr"} if change == "metric" else {}
+    found |= {"step": 40} if change == "step" else {}
+    text = json.dumps([] if change == "other" else found)
+    kept.write_text(text[:-9] if change == "cut off" else text)
+    count = 2 if change == "pictures" else 3
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
+    extra = ("--sample_freq", 1, "--sample_count", count, "--keep_best", "ssim")
+    succeeded(call("train", *flags, *extra, "--max_steps", 13))
+    found = json.loads(kept.read_text())
+    assert (found["step"], found["metric"]) == (13, "ssim")
+    assert found["value"] == records(folder)[-1]["val_ssim"]
+    assert tensors(folder / "best")["global_step"] == 13
+
+
+def test_the_best_of_a_run_that_left_no_checkpoint_is_forgotten(trained, data, tmp_path):
+    shutil.copytree(trained / "best", tmp_path / "best")
+    flags = ("--input_dir", data / "train", *SMALL, "--ngf", 3, "--output_dir", tmp_path)
+    extra = ("--sample_freq", 2, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 2)
+    succeeded(call("train", *flags, *extra))
+    assert tensors(tmp_path / "best")["global_step"] == 2
+    assert json.loads((tmp_path / "best" / "options.json").read_text())["ngf"] == 3
+
+
+def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 1e38, "--output_dir", tmp_path)
+    done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")
+    assert_refused(done, "weights are not finite after step 1")
+    assert list((tmp_path / "best").iterdir()) == []
+
+
+def test_figures_are_of_pictures_that_are_not_stretched(data, tmp_path):
+    found = {}
+    for aspect in (1, 2):
+        out = tmp_path / str(aspect)
+        flags = ("--input_dir", data / "train", *SMALL, "--output_dir", out, "--max_steps", 1)
+        succeeded(call("train", *flags, "--sample_freq", 1, "--aspect_ratio", aspect))
+        found[aspect] = records(out), pixels(out / "samples" / "00000001.png").shape
+    assert found[1][0] == found[2][0]
+    assert found[2][1][1] - found[1][1][1] == 3 * 32
 
 
 @pytest.mark.parametrize("metric", ["l1", "psnr"])
@@ -188,6 +233,33 @@ def test_where_validation_pictures_come_from(data, tmp_path):
     assert names(*two, "--val_dir", tmp_path / "list.csv") == 1
     shutil.rmtree(tmp_path / "a" / "val")
     assert_refused(names(*two), "sample_freq needs validation pictures", "--val_dir")
+
+
+def test_validation_pictures_in_another_form(data, tmp_path):
+    """Than those that are trained on, and messages that say which pictures are meant."""
+    np.savez(tmp_path / "set.npz", *np.zeros((2, 3, 32, 32, 3), np.uint8))
+    np.savez(tmp_path / "named.npz", x=np.zeros((3, 32, 32, 3)), y=np.zeros((3, 32, 32, 3)))
+    for part in ("a", "b", "val"):
+        shutil.copytree(data / "train", tmp_path / part)
+    two = ("--input_dir", tmp_path / "a", "--target_dir", tmp_path / "b")
+    named = ("--input_dir", tmp_path / "named.npz", "--arrays", "x,y")
+    out = ("--output_dir", tmp_path / "run", *SMALL, "--max_steps", 1, "--sample_freq", 1)
+    for flags in (
+        (*two, "--val_dir", tmp_path / "set.npz"),
+        (*two, "--val_dir", data / "test"),
+        (*named, "--val_dir", data / "test"),
+    ):
+        succeeded(call("train", *flags, *out))
+        shutil.rmtree(tmp_path / "run")
+    more = ("--val_dir", tmp_path / "set.npz", "--val_target_dir", tmp_path / "b")
+    for flags, told in (
+        ((*two,), f"the targets of {tmp_path / 'val'} are not known"),
+        ((*named, "--val_dir", "nowhere"), "validation pictures: input_dir nowhere does not exist"),
+        ((*two, *more), "val_target_dir is for folders of pictures"),
+        ((*two, "--val_target_dir", "x"), "val_target_dir needs --val_dir"),
+    ):
+        assert_refused(call("train", *flags, *out), told)
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -327,6 +327,15 @@ def test_a_name_that_is_not_utf_8(folder):
     assert complaint(folder).endswith(": has a name that is not UTF-8")
 
 
+def test_a_link_to_nowhere(folder):
+    fill(folder, "1.png", data=encoded("PNG"))
+    (folder / "2.png").symlink_to("gone.png")
+    (folder / "3.png").symlink_to("1.png")
+    with pytest.raises(UserError, match="1 of 3 pictures") as caught:
+        check(folder)
+    assert str(caught.value).endswith("/2.png: does not exist")
+
+
 # Partners in another folder
 
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
-from p2p_graph.listing import list_pictures, read_manifest, split_indices
+from p2p_graph.listing import list_pictures, names_digest, read_manifest, split_indices
 
 
 @pytest.fixture
@@ -53,8 +53,9 @@ def test_manifest_of_other_programs(manifest):
 def test_manifest_of_single_pictures(manifest):
     manifest.write_text("input\na/3.png\n")
     assert listed(manifest, lab_colorization=True) == [("3.png", None)]
-    manifest.write_text("input,target\na/3.png,nowhere.png\n")
-    assert listed(manifest, inputs_only=True) == [("3.png", None)]
+    manifest.write_text("input,target\na/3.png,b/3.png\n")
+    message = refusal(manifest=str(manifest), inputs_only=True)
+    assert "lists pairs, but this task takes single pictures" in message
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,20 @@ def test_entries_of_a_manifest(manifest, tmp_path):
     )
 
 
+def test_names_tell_pictures_apart(manifest, tmp_path):
+    def digest(**options):
+        return names_digest(Config(**options))
+
+    whole = digest(manifest=str(manifest))
+    assert whole == digest(manifest=str(manifest), split=0.5)
+    assert whole.startswith("3 ")
+    folder = {"input_dir": str(tmp_path / "a"), "target_dir": str(tmp_path / "b")}
+    before = digest(**folder)
+    assert before != whole, "the order counts"
+    (tmp_path / "a" / "3.png").rename(tmp_path / "a" / "4.png")
+    assert digest(**folder) != before
+
+
 # Splits
 
 
@@ -145,6 +160,15 @@ def test_a_split_that_leaves_nothing(manifest, share, held_out, told):
         list_pictures(Config(manifest=str(manifest), split=share), held_out=held_out)
 
 
+def test_at_most_of_those_that_are_good(manifest, tmp_path, capsys):
+    (tmp_path / "a" / "3.png").unlink()
+    with pytest.raises(UserError, match="1 of 1"):
+        list_pictures(Config(manifest=str(manifest)), at_most=1)
+    [found] = list_pictures(Config(manifest=str(manifest), skip_bad=True), at_most=1)
+    assert found.path.name == "1.png"
+    assert "1 of 3" in capsys.readouterr().err
+
+
 def test_at_most(manifest):
     found = list_pictures(Config(manifest=str(manifest)), at_most=2)
     assert [picture.path.name for picture in found] == ["3.png", "1.png"]
@@ -160,6 +184,8 @@ def test_at_most(manifest):
         ({"target_dir": "a", "manifest": "b.csv"}, "target_dir and manifest contradict"),
         ({"arrays": "a,b", "manifest": "b.csv"}, "arrays and manifest contradict"),
         ({"input_dir": "a.npz", "target_dir": "b"}, "a.npz holds A and B"),
+        ({"input_dir": "a", "target_dir": "./a"}, "input_dir and target_dir are both a"),
+        ({"input_dir": "a\udcff"}, "is not UTF-8"),
         ({"input_dir": "a", "split": 0.0}, "split must be over 0 and at most 1, not 0.0"),
         ({"input_dir": "a", "split": 1.5}, "split must be over 0 and at most 1, not 1.5"),
         ({"input_dir": "a", "arrays": "x,y"}, "arrays names those of an .npz archive"),

@@ -113,6 +113,19 @@ def test_packing_goes_on(folder, shards, capsys):
     assert {path.name: path.read_bytes() for path in shards.iterdir()} == whole
 
 
+def test_damaged_shards_are_packed_again(folder, shards):
+    name = shard_name("pairs", 1, 3)
+    whole = (shards / name).read_bytes()
+    damage(shards / name, flipped(60))
+    packing.pack(Config(input_dir=str(folder)), shards, 3)
+    assert (shards / name).read_bytes() == whole
+
+
+def test_a_folder_is_not_packed_into_itself(folder):
+    with pytest.raises(UserError, match="holds pictures that are packed"):
+        packing.pack(Config(input_dir=str(folder)), folder, 3)
+
+
 @pytest.mark.parametrize("change", ["picture", "size", "plan"])
 def test_other_pictures_are_not_mixed_in(folder, shards, change):
     if change == "picture":
