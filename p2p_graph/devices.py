@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
@@ -10,6 +11,15 @@ from p2p_graph.errors import UserError
 
 # Notes on deprecation are for us, not for who runs a tool, and errors are raised besides.
 tf.logging.set_verbosity(tf.logging.FATAL)
+
+
+def is_cpu(device: str) -> bool:
+    """Whether `choose` would take the CPU."""
+    return not _gpus(device)
+
+
+def _gpus(device: str) -> list[Any]:
+    return [] if device == "cpu" else tf.config.list_physical_devices("GPU")
 
 
 def choose(device: str) -> tuple[str, tf.ConfigProto]:
@@ -25,7 +35,7 @@ def choose(device: str) -> tuple[str, tf.ConfigProto]:
     Raises:
       UserError: a GPU was asked for, and TensorFlow sees none.
     """
-    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
+    gpus = _gpus(device)
     if device == "gpu" and not gpus:
         raise UserError("device gpu: TensorFlow finds none; install the extra `gpu`, or use cpu")
     config = tf.ConfigProto(allow_soft_placement=True)

@@ -2,6 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph import devices
 from p2p_graph.config import Config
 from p2p_graph.discriminators import discriminator, layers_of
 from p2p_graph.generators import Pooled, UNet, generator, pooled, unet
@@ -9,6 +10,9 @@ from p2p_graph.inputs import Batch
 from p2p_graph.losses import GAN_LOSSES, l1_loss
 from p2p_graph.ops import Style
 from p2p_graph.pairs import channels
+
+# Measured on two cores: see docs/PERFORMANCE.md.
+_MATMUL_PLACES = 1024
 
 
 class Networks:
@@ -117,4 +121,5 @@ def style_of(config: Config) -> Style:
         norm_stddev=config.norm_stddev,
         fused=fused,
         glorot=config.initializer == "glorot",
+        matmul_places=_MATMUL_PLACES if devices.is_cpu(config.device) else 0,
     )

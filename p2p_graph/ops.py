@@ -24,9 +24,12 @@ class Style(NamedTuple):
       epsilon: of batch normalisation.
       norm_stddev: batch normalisation's scales start from N(1, norm_stddev).
       fused: whether batch normalisation is one operation, as affinelayer's has been since December
-        2017, instead of several; what `late` means differs a little between them.
+        2017, instead of several; what `late` means differs a little between them. (Both are
+        computed by one operation here.)
       glorot: whether filters start from Glorot's uniform distribution (Glorot and Bengio 2010,
         equation 16) instead of N(0, 0.02), not truncated (Isola et al. 2017, section 6.2).
+      matmul_places: 4x4 convolutions of stride 2 are matrix products where their filter is used at
+        no more places than this.
     """
 
     slope: float = 0.2
@@ -34,6 +37,7 @@ class Style(NamedTuple):
     norm_stddev: float = 0.02
     fused: bool = True
     glorot: bool = False
+    matmul_places: int = 0
 
 
 STYLE = Style()
@@ -109,6 +113,9 @@ def conv(
     """
     with tf.variable_scope("conv"):
         variable = _filter("filter", [kernel, kernel, inputs.shape[-1], out_channels], style)
+        if (kernel, stride, padding, late) == (4, 2, "one", False) and _is_small(inputs, 2, style):
+            outputs = _small_conv(inputs, variable)
+            return _add_bias(outputs) if bias else outputs
         if padding == "one":
             # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
             inputs, padding = tf.pad(inputs, _PAD_ONE), "valid"
@@ -159,10 +166,94 @@ def deconv(
     with tf.variable_scope("deconv"):
         variable = _filter("filter", [kernel, kernel, out_channels, inputs.shape[-1]], style)
         batch, height, width = size_of(inputs)
-        outputs = tf.nn.conv2d_transpose(
-            inputs, variable, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
-        )
+        if kernel == 4 and _is_small(inputs, 1, style):
+            outputs = _small_deconv(inputs, variable)
+        else:
+            outputs = tf.nn.conv2d_transpose(
+                inputs, variable, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
+            )
         return _add_bias(outputs) if bias else outputs
+
+
+def _is_small(inputs: tf.Tensor, stride: int, style: Style) -> bool:
+    """Whether a filter is used at so few places that its memory costs more than its arithmetic.
+
+    A CPU's convolution copies the filter into a layout of its own at each use, which for the
+    innermost levels takes longer than the rest. A matrix product reads it once, as it lies.
+    """
+    batch, height, width = inputs.shape.as_list()[:3]
+    if height is None or width is None or height % stride or width % stride:
+        return False
+    places: int = (batch or 1) * (height // stride) * (width // stride)
+    return places <= style.matmul_places
+
+
+def _small_conv(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+    """A 4x4 convolution of stride 2, of even heights and widths, as a matrix product."""
+    height, width, channels = inputs.shape.as_list()[1:]
+    out_channels = variable.shape[-1]
+    patches = tf.reshape(_patches(inputs), [-1, 16 * channels])
+    outputs = _product(patches, tf.reshape(variable, [16 * channels, out_channels]))
+    return tf.reshape(outputs, [-1, height // 2, width // 2, out_channels])
+
+
+def _small_deconv(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+    """A 4x4 transposed convolution of stride 2 as a matrix product."""
+    height, width, channels = inputs.shape.as_list()[1:]
+    weights = tf.reshape(variable, [-1, channels])
+    patches = _product_transposed(tf.reshape(inputs, [-1, channels]), weights)
+    return _sum_of_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
+
+
+# A product with a transposed filter is made as the transpose of the filter's product, which takes
+# half or a quarter of the time: few rows on the right are packed instead of the filter.
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _product(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """X W, and its gradients."""
+
+    def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        d_x = tf.transpose(tf.matmul(weights, dy, transpose_b=True))
+        return d_x, tf.matmul(x, dy, transpose_a=True)
+
+    return tf.matmul(x, weights), grad
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _product_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """X W^T, and its gradients."""
+
+    def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.matmul(dy, weights), tf.matmul(dy, x, transpose_a=True)
+
+    return tf.transpose(tf.matmul(weights, x, transpose_b=True)), grad
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """The 4x4 patches around every second pixel: [N, H, W, C] => [N, H/2, W/2, 16C]."""
+    four, two, one = ([1, n, n, 1] for n in (4, 2, 1))
+    return tf.image.extract_patches(inputs, four, two, one, "SAME"), _sum_of_patches
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _sum_of_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Adds patches up where `_patches` takes them: [N, h, w, 16C] => [N, 2h, 2w, C]."""
+    height, width, channels = patches.shape.as_list()[1:]
+    channels //= 16
+    # Row 2u + p of a patch falls on row p of the 2x2 pixels that lie u further down; so do columns.
+    parts = tf.reshape(patches, [-1, height, width, 2, 2, 2, 2, channels])
+    parts = tf.transpose(parts, [3, 5, 0, 1, 4, 2, 6, 7])  # => [u, v, N, h, p, w, q, C]
+    total = tf.add_n(
+        [
+            tf.pad(parts[u, v], [[0, 0], [u, 1 - u], [0, 0], [v, 1 - v], [0, 0], [0, 0]])
+            for u in (0, 1)
+            for v in (0, 1)
+        ]
+    )
+    image = tf.reshape(total, [-1, 2 * height + 2, 2 * width + 2, channels])
+    return image[:, 1:-1, 1:-1], _patches
 
 
 def separable_conv(
@@ -234,28 +325,15 @@ def batchnorm(
         offset = _zeros("offset", inputs.shape[-1])
         first = tf.random_normal_initializer(1.0, style.norm_stddev, _seed("scale"))
         scale = tf.get_variable("scale", [inputs.shape[-1]], tf.float32, initializer=first)
-        if style.fused and not each:
-            return _fused_batchnorm(inputs, scale, offset, style.epsilon, late=late)
-        mean, variance = tf.nn.moments(inputs, [1, 2] if each else [0, 1, 2], keepdims=True)
-        deviation = tf.rsqrt(variance + style.epsilon)
-        # This product is stored: the gradient that goes straight through it sees the old scale.
-        factor = _late_product(deviation, scale) if late else deviation * scale
+        if not each:
+            return _fused_batchnorm(inputs, scale, offset, style, late=late)
+        mean, variance = tf.nn.moments(inputs, [1, 2], keepdims=True)
+        factor = tf.rsqrt(variance + style.epsilon) * scale
         return inputs * factor + (offset - mean * factor)
 
 
-def _late_product(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-        def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return dy * variable.read_value(), tf.reduce_sum(dy * inputs, [0, 1, 2])
-
-        return inputs * value, grad
-
-    return op(inputs, variable.read_value())
-
-
 def _fused_batchnorm(
-    inputs: tf.Tensor, scale: tf.Variable, offset: tf.Variable, epsilon: float, *, late: bool
+    inputs: tf.Tensor, scale: tf.Variable, offset: tf.Variable, style: Style, *, late: bool
 ) -> tf.Tensor:
     # The raw op, since tf.nn's raises epsilon to 1.001e-5, an old lower bound of cuDNN's.
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -268,7 +346,7 @@ def _fused_batchnorm(
             offset=offset_value,
             mean=[],
             variance=[],
-            epsilon=epsilon,
+            epsilon=style.epsilon,
             is_training=True,
         )
 
@@ -276,18 +354,39 @@ def _fused_batchnorm(
             gradients = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=dy,
                 x=inputs,
-                scale=scale.read_value() if late else scale_value,
+                scale=scale.read_value() if late and style.fused else scale_value,
                 reserve_space_1=stored[0],
                 reserve_space_2=stored[1],
                 reserve_space_3=stored[2],
-                epsilon=epsilon,
+                epsilon=style.epsilon,
                 is_training=True,
             )
-            return list(gradients[:3])
+            d_inputs, d_scale, d_offset = gradients[:3]
+            if late and not style.fused:
+                change = scale.read_value() - scale_value
+                d_inputs -= _through_deviation(inputs, d_scale * change, style.epsilon)
+            return [d_inputs, d_scale, d_offset]
 
         return outputs, grad
 
     return op(inputs, scale.read_value(), offset.read_value())
+
+
+def _through_deviation(inputs: tf.Tensor, d_scale: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """The part of a gradient that reaches the inputs through their deviation alone.
+
+    A normalised picture's gradient is scale / deviation * (dy - mean(dy) - x * mean(dy * x)), where
+    x has mean 0 and deviation 1. In the reference's first generation the product of scale and
+    1 / deviation is stored, and only the last term sees the scale anew.
+
+    Args:
+      inputs: float32 [N, H, W, C], before they are normalised.
+      d_scale: float32 [C], the sum of dy * x, times the scale that this is for.
+      epsilon: of the normalisation.
+    """
+    mean, variance = tf.nn.moments(inputs, [0, 1, 2], keepdims=True)
+    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+    return (inputs - mean) * (d_scale / count / (variance + epsilon))
 
 
 def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:

@@ -14,8 +14,8 @@ ORDER = [
     "errors", "presets", "config", "options", "recipes", "flags", "files", "names", "download",
     "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics", "color",
     "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops",
-    "generators", "discriminators", "losses", "networks", "updates", "model", "checkpoints",
-    "pict", "conversion", "devices", "images", "report", "grids", "hooks", "displays",
+    "generators", "discriminators", "losses", "devices", "networks", "updates", "model",
+    "checkpoints", "pict", "conversion", "images", "report", "grids", "hooks", "displays",
     "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (

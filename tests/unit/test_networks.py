@@ -405,14 +405,6 @@ def test_discriminator(rng, bias, size):
     assert expected.std() > 0.1
 
 
-@pytest.mark.parametrize("bias", ["none", "all"])
-def test_batchnorm_of_the_discriminator_is_fused_with_biases(bias):
-    build(Config(crop_size=32, ngf=1, ndf=1, bias=bias))
-    kinds = [op.type for op in tf.get_default_graph().get_operations()]
-    of_g = 2 * 5 - 2
-    assert kinds.count("FusedBatchNormV3") == (of_g + 2 * 3 if bias == "all" else 0)
-
-
 # Variables
 
 

@@ -49,13 +49,23 @@ def numeric_gradient(function, x, dy, step=1e-5):
 # What each operation computes
 
 
+# How many places a filter may be used at to be applied as a matrix product: never, or always here.
+PLACES = pytest.mark.parametrize("places", [0, 1000])
+
+
+@PLACES
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 9)])
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 9), (2, 2)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_conv(rng, stride, size, bias, late):
+def test_conv(rng, stride, size, bias, late, places):
     x = normal(rng, 2, *size, 3)
-    outputs = ops.conv(tf.constant(x), 5, stride, bias=bias, late=late)
+    style = ops.Style(matmul_places=places)
+    outputs = ops.conv(tf.constant(x), 5, stride, bias=bias, late=late, style=style)
+    is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
+    assert is_product == (
+        places > 0 and stride == 2 and size[0] % 2 == size[1] % 2 == 0 and not late
+    )
     actual, weights = run_drawn(outputs)
     expected = oracles.conv(x, weights["conv/filter"], stride, weights.get("conv/bias", 0))
     assert ("conv/bias" in weights) == bias
@@ -63,11 +73,14 @@ def test_conv(rng, stride, size, bias, late):
     assert_close(actual, expected)
 
 
+@PLACES
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (3, 5)])
-def test_deconv(rng, size, bias):
+def test_deconv(rng, size, bias, places):
     x = normal(rng, 2, *size, 3)
-    outputs = ops.deconv(tf.constant(x), 5, bias=bias)
+    outputs = ops.deconv(tf.constant(x), 5, bias=bias, style=ops.Style(matmul_places=places))
+    is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
+    assert is_product == (places > 0)
     actual, weights = run_drawn(outputs)
     expected = oracles.deconv(x, weights["deconv/filter"], weights.get("deconv/bias", 0))
     assert ("deconv/bias" in weights) == bias
@@ -232,6 +245,33 @@ def test_sizes_may_be_known_only_when_it_runs(rng, op, shape):
     assert outputs[1].shape[-1] == expected.shape[-1]
 
 
+@PLACES
+def test_batch_may_be_known_only_when_it_runs(rng, places):
+    style = ops.Style(matmul_places=places)
+    x = normal(rng, 3, 4, 6, 3)
+    unknown = tf.placeholder(tf.float32, [None, 4, 6, 3])
+    found = []
+    for inputs in (tf.constant(x), unknown):
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            down = ops.conv(inputs, 5, 2, style=style)
+            found.append([down, ops.deconv(down, 2, style=style)])
+    for expected, actual in zip(*run(found, feed={unknown: x}), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert found[1][1].shape.as_list() == [None, 4, 6, 2]
+
+
+@pytest.mark.parametrize(("height", "width", "places", "product"), [(4, 6, 12, 1), (4, 6, 11, 0)])
+def test_which_convolutions_are_products(height, width, places, product):
+    """At 2 * 2 * 3 places here."""
+    inputs = tf.zeros([2, height, width, 3])
+    ops.conv(inputs, 5, 2, style=ops.Style(matmul_places=places))
+    with tf.variable_scope("up"):
+        ops.deconv(inputs[:, :2, :3], 5, style=ops.Style(matmul_places=places))
+    kinds = [op.type for op in tf.get_default_graph().get_operations()]
+    assert kinds.count("MatMul") == 2 * product
+    assert kinds.count("Conv2D") == kinds.count("Conv2DBackpropInput") == 1 - product
+
+
 # Gradients
 
 
@@ -241,12 +281,30 @@ def both_ways(op):
         return [op(False), op(True)]
 
 
-@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_gradients_of_conv_late_or_not(rng, stride, size):
+@PLACES
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_gradients_of_deconv(rng, size, places):
     x = normal(rng, 2, *size, 2)
     inputs = tf.constant(x)
-    outputs = both_ways(lambda late: ops.conv(inputs, 3, stride, bias=True, late=late))
+    outputs = ops.deconv(inputs, 3, style=ops.Style(matmul_places=places))
+    dy = normal(rng, *outputs.shape)
+    gradients = tf.gradients(outputs, [inputs, *tf.trainable_variables()], tf.constant(dy))
+    (d_inputs, d_filter), weights = run_drawn(gradients)
+    w = weights["deconv/filter"]
+    expected = numeric_gradient(lambda x: oracles.deconv(x, w, 0), x, dy)
+    np.testing.assert_allclose(d_inputs, expected, rtol=1e-4, atol=1e-5)
+    expected = numeric_gradient(lambda w: oracles.deconv(x, w, 0), w, dy)
+    np.testing.assert_allclose(d_filter, expected, rtol=1e-4, atol=1e-5)
+
+
+@PLACES
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_conv_late_or_not(rng, stride, size, places):
+    x = normal(rng, 2, *size, 2)
+    inputs = tf.constant(x)
+    style = ops.Style(matmul_places=places)
+    outputs = both_ways(lambda late: ops.conv(inputs, 3, stride, bias=True, late=late, style=style))
     dy = normal(rng, *outputs[0].shape)
     kernel, bias = tf.trainable_variables()
     gradients = [tf.gradients(y, [inputs, kernel, bias], tf.constant(dy)) for y in outputs]
