@@ -1,37 +1,57 @@
-"""Times a training step against the same step in the reference's literal operations.
+"""Times a training step: ours, the reference's literal operations, and PyTorch's.
 
-    python benchmarks/step.py [--pairs 20] [--batch_size 1] [--ngf 64] [--ndf 64]
+    python benchmarks/step.py [--pairs 20] [--json FILE] [VARIANT ...]
 
-Both run in this process, in turn, on random pictures; the ratio of every pair is taken, so that a
-machine whose speed drifts does not decide. Prints a table.
+Every variant has a process of its own. They run in turn, one step each, and the ratio to the
+reference's operations is taken within each turn, so that a machine whose speed drifts does not
+decide. The peers need `pip install '.[peers]'`.
 """
 
 import argparse
+import json
 import os
+import platform
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-import literal
-import tensorflow.compat.v1 as tf
-
-from p2p_graph import devices
-from p2p_graph.config import Config
-from p2p_graph.inputs import Batch
-from p2p_graph.model import build_step, make_optimizers
+REFERENCE = "reference"
+# Our options, or PyTorch's settings.
+VARIANTS = {
+    REFERENCE: None,
+    "fp32": {"precision": "fp32"},
+    "mixed": {"precision": "mixed"},
+    "torch-fp32": {"bf16": False, "channels_last": False},
+    "torch-fp32-channels-last": {"bf16": False, "channels_last": True},
+    "torch-bf16": {"bf16": True, "channels_last": False},
+    "torch-bf16-channels-last": {"bf16": True, "channels_last": True},
+}
+WARM_UP = 3  # steps that choose algorithms and take memory
 
 
 def ours(inputs, targets, config):
+    import tensorflow.compat.v1 as tf
+
+    from p2p_graph.inputs import Batch
+    from p2p_graph.model import build_step, make_optimizers
+
     model = build_step(Batch(tf.constant(""), inputs, targets), config, make_optimizers(config))
     return [model.train, model.losses]
 
 
-def step_of(build, config, session_config):
+def step_of(build, config):
     """Builds a step on random pictures in a session of its own; returns a function that runs it."""
+    import tensorflow.compat.v1 as tf
+
+    from p2p_graph import devices
+
+    _, session_config = devices.choose("auto")
     graph = tf.Graph()
     with graph.as_default():
         size = [config.batch_size, config.crop_size, config.crop_size, 3]
@@ -42,36 +62,98 @@ def step_of(build, config, session_config):
     return session.make_callable(fetches)
 
 
+def make(variant, sizes):
+    """Builds a variant's step."""
+    settings = VARIANTS[variant]
+    if variant.startswith("torch"):
+        from peers import torch_step
+
+        return torch_step.make_step(
+            sizes["batch_size"], 256, sizes["ngf"], sizes["ndf"], **settings
+        )
+    import literal
+
+    from p2p_graph.config import Config
+
+    if variant == REFERENCE:
+        return step_of(literal.build_step, Config(**sizes))
+    return step_of(ours, Config(**sizes, **settings))
+
+
+def work(variant, sizes):
+    """In a process of its own: a step for every line that comes, and a line with its seconds."""
+    step = make(variant, sizes)
+    for _ in range(WARM_UP):
+        step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        step()
+        print(time.perf_counter() - start, flush=True)
+
+
+def measure(variants, sizes, turns):
+    """Runs all variants in turn; returns the seconds of each step by variant."""
+    flags = [f"--{name}={value}" for name, value in sizes.items()]
+    workers = {}
+    for variant in variants:
+        workers[variant] = subprocess.Popen(
+            [sys.executable, __file__, *flags, "--work", variant],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        if workers[variant].stdout.readline() != "ready\n":
+            raise SystemExit(f"{variant} does not run: try --work {variant}")
+    seconds = {variant: [] for variant in variants}
+    for _ in range(turns):
+        for variant, worker in workers.items():
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            seconds[variant].append(float(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    return seconds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
     for name, default in (("pairs", 20), ("batch_size", 1), ("ngf", 64), ("ndf", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", type=Path, help="where to write the figures as well")
+    parser.add_argument("--work", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    config = Config(batch_size=options.batch_size, ngf=options.ngf, ndf=options.ndf)
-    found, session_config = devices.choose("auto")
-    steps = {
-        "the reference's operations": step_of(literal.build_step, config, session_config),
-        "p2p_graph": step_of(ours, config, session_config),
-    }
-    seconds = {name: [] for name in steps}
-    for pair in range(options.pairs + 3):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if pair >= 3:  # the first ones choose algorithms and take memory
-                seconds[name].append(time.perf_counter() - start)
-    reference = seconds["the reference's operations"]
-    print(f"{found}; TensorFlow {tf.__version__}; {options.pairs} pairs; batch {config.batch_size}")
+    sizes = {name: getattr(options, name) for name in ("batch_size", "ngf", "ndf")}
+    if options.work:
+        work(options.work, sizes)
+        return
+    named = options.variants or ["fp32", "mixed"]
+    if unknown := set(named) - set(VARIANTS):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(VARIANTS)}")
+    variants = [REFERENCE, *(name for name in named if name != REFERENCE)]
+    seconds = measure(variants, sizes, options.pairs)
+    print(f"{os.cpu_count()} cores, {platform.machine()}; {options.pairs} turns; {sizes}")
     print("| | s a step, median | pictures/s | speed against the reference's, median (quartiles) |")
     print("| --- | --- | --- | --- |")
+    figures = {}
     for name, taken in seconds.items():
-        ratios = [theirs / own for theirs, own in zip(reference, taken, strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
+        pairs = zip(seconds[REFERENCE], taken, strict=True)
+        ratios = statistics.quantiles([theirs / own for theirs, own in pairs], n=4)
         median = statistics.median(taken)
+        figures[name] = {
+            "seconds": taken,
+            "ratio": dict(zip(("low", "median", "high"), ratios, strict=True)),
+        }
+        low, middle, high = ratios
         print(
-            f"| {name} | {median:.3f} | {config.batch_size / median:.2f} "
+            f"| {name} | {median:.3f} | {sizes['batch_size'] / median:.2f} "
             f"| {middle:.2f} ({low:.2f}-{high:.2f}) |"
         )
+    if options.json:
+        options.json.write_text(json.dumps({"sizes": sizes, "variants": figures}, indent=4) + "\n")
 
 
 if __name__ == "__main__":

@@ -305,6 +305,14 @@ class Config:
         choices=("auto", "cpu", "gpu"),
     )
 
+    precision: str = _option(
+        "fp32",
+        "training",
+        "of the convolutions: float32, or bfloat16 with float32 weights and losses",
+        tools=("train", "test"),
+        choices=("fp32", "mixed"),
+    )
+
     summary_freq: int = _option(
         100, "reports", "write TensorBoard summaries every N steps (0: never)", least=0
     )

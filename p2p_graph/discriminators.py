@@ -185,4 +185,5 @@ def discriminator(
             )
             x = ops.batchnorm(x, late=True, style=style) if layer.norm else x
             x = x if last else ops.lrelu(x, style.slope)
+    x = tf.cast(x, tf.float32)
     return tf.sigmoid(x) if sigmoid else x

@@ -148,7 +148,8 @@ def generator(
       float32 [N, H, W, C_out] in [-1, 1].
     """
     build = _unet if isinstance(spec, UNet) else _pooled
-    return tf.tanh(build(inputs, spec, seed, each))  # type: ignore[arg-type]
+    outputs = build(inputs, spec, seed, each)  # type: ignore[arg-type]
+    return tf.tanh(tf.cast(outputs, tf.float32))
 
 
 def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, each: bool) -> tf.Tensor:

@@ -121,5 +121,6 @@ def style_of(config: Config) -> Style:
         norm_stddev=config.norm_stddev,
         fused=fused,
         glorot=config.initializer == "glorot",
+        mixed=config.precision == "mixed",
         matmul_places=_MATMUL_PLACES if devices.is_cpu(config.device) else 0,
     )

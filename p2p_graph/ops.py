@@ -30,6 +30,8 @@ class Style(NamedTuple):
         equation 16) instead of N(0, 0.02), not truncated (Isola et al. 2017, section 6.2).
       matmul_places: 4x4 convolutions of stride 2 are matrix products where their filter is used at
         no more places than this.
+      mixed: whether pictures between layers, and the products of convolutions, are bfloat16;
+        variables, moments of batch normalisation and all gradients of variables stay float32.
     """
 
     slope: float = 0.2
@@ -38,6 +40,7 @@ class Style(NamedTuple):
     fused: bool = True
     glorot: bool = False
     matmul_places: int = 0
+    mixed: bool = False
 
 
 STYLE = Style()
@@ -47,6 +50,11 @@ def _seed(name: str) -> int:
     # By default the operation's number in the graph would be part of the seed, and with it whatever
     # was built before. The name makes an initial value a function of (graph's seed, name) alone.
     return zlib.crc32(f"{tf.get_variable_scope().name}/{name}".encode()) % 2**31
+
+
+def _rounded(values: tf.Tensor, style: Style) -> tf.Tensor:
+    """Values as the layers of a style compute with them; a variable's value is read here."""
+    return tf.cast(values, tf.bfloat16) if style.mixed else values
 
 
 def _filter(name: str, shape: Sequence[int], style: Style) -> tf.Variable:
@@ -73,7 +81,8 @@ def has_bias(which: str, *, norm: bool, last: bool = False) -> bool:
 
 
 def _add_bias(outputs: tf.Tensor) -> tf.Tensor:
-    return tf.nn.bias_add(outputs, _zeros("bias", outputs.shape[-1]))
+    bias = _zeros("bias", outputs.shape[-1])
+    return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
 
 
 def size_of(images: tf.Tensor) -> list[Any]:
@@ -113,32 +122,35 @@ def conv(
     """
     with tf.variable_scope("conv"):
         variable = _filter("filter", [kernel, kernel, inputs.shape[-1], out_channels], style)
+        inputs = _rounded(inputs, style)
         if (kernel, stride, padding, late) == (4, 2, "one", False) and _is_small(inputs, 2, style):
-            outputs = _small_conv(inputs, variable)
+            outputs = _small_conv(inputs, _rounded(variable, style))
             return _add_bias(outputs) if bias else outputs
         if padding == "one":
             # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
             inputs, padding = tf.pad(inputs, _PAD_ONE), "valid"
         how = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
         if late:
-            outputs = _late_conv(inputs, variable, how)
+            outputs = _late_conv(inputs, variable, how, style)
         else:
-            outputs = tf.nn.conv2d(inputs, variable, **how)
+            outputs = tf.nn.conv2d(inputs, _rounded(variable, style), **how)
         return _add_bias(outputs) if bias else outputs
 
 
-def _late_conv(inputs: tf.Tensor, variable: tf.Variable, how: dict[str, Any]) -> tf.Tensor:
+def _late_conv(
+    inputs: tf.Tensor, variable: tf.Variable, how: dict[str, Any], style: Style
+) -> tf.Tensor:
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            weight = variable.read_value()
+            weight = _rounded(variable.read_value(), style)
             d_inputs = tf.nn.conv2d_backprop_input(tf.shape(inputs), weight, dy, **how)
             d_filter = tf.nn.conv2d_backprop_filter(inputs, tf.shape(value), dy, **how)
             return d_inputs, d_filter
 
         return tf.nn.conv2d(inputs, value, **how), grad
 
-    return op(inputs, variable.read_value())
+    return op(inputs, _rounded(variable.read_value(), style))
 
 
 def deconv(
@@ -165,12 +177,13 @@ def deconv(
     """
     with tf.variable_scope("deconv"):
         variable = _filter("filter", [kernel, kernel, out_channels, inputs.shape[-1]], style)
+        inputs, weights = _rounded(inputs, style), _rounded(variable, style)
         batch, height, width = size_of(inputs)
         if kernel == 4 and _is_small(inputs, 1, style):
-            outputs = _small_deconv(inputs, variable)
+            outputs = _small_deconv(inputs, weights)
         else:
             outputs = tf.nn.conv2d_transpose(
-                inputs, variable, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
+                inputs, weights, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
             )
         return _add_bias(outputs) if bias else outputs
 
@@ -188,19 +201,19 @@ def _is_small(inputs: tf.Tensor, stride: int, style: Style) -> bool:
     return places <= style.matmul_places
 
 
-def _small_conv(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+def _small_conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A 4x4 convolution of stride 2, of even heights and widths, as a matrix product."""
     height, width, channels = inputs.shape.as_list()[1:]
-    out_channels = variable.shape[-1]
+    out_channels = weights.shape[-1]
     patches = tf.reshape(_patches(inputs), [-1, 16 * channels])
-    outputs = _product(patches, tf.reshape(variable, [16 * channels, out_channels]))
+    outputs = _product(patches, tf.reshape(weights, [16 * channels, out_channels]))
     return tf.reshape(outputs, [-1, height // 2, width // 2, out_channels])
 
 
-def _small_deconv(inputs: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+def _small_deconv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A 4x4 transposed convolution of stride 2 as a matrix product."""
     height, width, channels = inputs.shape.as_list()[1:]
-    weights = tf.reshape(variable, [-1, channels])
+    weights = tf.reshape(weights, [-1, channels])
     patches = _product_transposed(tf.reshape(inputs, [-1, channels]), weights)
     return _sum_of_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
 
@@ -283,6 +296,9 @@ def separable_conv(
         channels = inputs.shape[-1]
         depthwise = _filter("depthwise_filter", [4, 4, channels, 1], style)
         pointwise = _filter("pointwise_filter", [1, 1, channels, out_channels], style)
+        inputs, depthwise, pointwise = (
+            _rounded(values, style) for values in (inputs, depthwise, pointwise)
+        )
         outputs = tf.nn.separable_conv2d(
             inputs, depthwise, pointwise, [1, stride, stride, 1], "SAME"
         )
@@ -327,9 +343,10 @@ def batchnorm(
         scale = tf.get_variable("scale", [inputs.shape[-1]], tf.float32, initializer=first)
         if not each:
             return _fused_batchnorm(inputs, scale, offset, style, late=late)
-        mean, variance = tf.nn.moments(inputs, [1, 2], keepdims=True)
+        values = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(values, [1, 2], keepdims=True)
         factor = tf.rsqrt(variance + style.epsilon) * scale
-        return inputs * factor + (offset - mean * factor)
+        return tf.cast(values * factor + (offset - mean * factor), inputs.dtype)
 
 
 def _fused_batchnorm(
@@ -364,7 +381,8 @@ def _fused_batchnorm(
             d_inputs, d_scale, d_offset = gradients[:3]
             if late and not style.fused:
                 change = scale.read_value() - scale_value
-                d_inputs -= _through_deviation(inputs, d_scale * change, style.epsilon)
+                through = _through_deviation(inputs, d_scale * change, style.epsilon)
+                d_inputs -= tf.cast(through, d_inputs.dtype)
             return [d_inputs, d_scale, d_offset]
 
         return outputs, grad
@@ -384,6 +402,7 @@ def _through_deviation(inputs: tf.Tensor, d_scale: tf.Tensor, epsilon: float) ->
       d_scale: float32 [C], the sum of dy * x, times the scale that this is for.
       epsilon: of the normalisation.
     """
+    inputs = tf.cast(inputs, tf.float32)
     mean, variance = tf.nn.moments(inputs, [0, 1, 2], keepdims=True)
     count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
     return (inputs - mean) * (d_scale / count / (variance + epsilon))
@@ -399,6 +418,8 @@ def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:
     Returns:
       float32 of the same shape: x above 0, slope * x below.
     """
+    if inputs.dtype == tf.bfloat16:  # rounded once, not three times
+        return tf.nn.leaky_relu(inputs, slope)
     with tf.name_scope("lrelu"):
         return 0.5 * (1 + slope) * inputs + 0.5 * (1 - slope) * tf.abs(inputs)
 
@@ -421,4 +442,4 @@ def dropout(inputs: tf.Tensor, rate: float, seed: tf.Tensor, *, each: bool = Fal
         batch, height, width = size_of(inputs)
         shape = [1 if each else batch, height, width, inputs.shape[-1]]
         kept = tf.random.stateless_uniform(shape, seed) >= rate
-        return inputs * (tf.cast(kept, tf.float32) / (1 - rate))
+        return inputs * (tf.cast(kept, inputs.dtype) / (1 - rate))
