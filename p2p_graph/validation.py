@@ -43,7 +43,13 @@ def validation_config(config: Config) -> Config:
       UserError: there are none.
     """
     dropout = config.dropout if config.dropout_in_use else 0.0
-    used = config.replace(dropout=dropout, scale_size=config.crop_size, jitter="none", batch_size=1)
+    used = config.replace(
+        dropout=dropout,
+        scale_size=config.crop_size,
+        jitter="none",
+        batch_size=1,
+        precision="fp32",
+    )
     if config.val_dir is None and config.split < 1:
         return used
     named = config.val_dir or _sibling(config.input_dir)

@@ -153,3 +153,27 @@ def test_ablations(data, tmp_path, flags):
         assert (holed[8:24, 8:24] == 255).all()
         holed[8:24, 8:24] = whole[8:24, 8:24]
         assert (holed == whole).all()
+
+
+def test_mixed_precision(data, tmp_path):
+    """It resumes exactly, what it saves is float32, and pictures differ by rounding alone."""
+    flags = ("--input_dir", data / "train", *SMALL, "--precision", "mixed", "--lr", 0.01)
+    for name, parts in (("whole", (4,)), ("parts", (2, 4))):
+        for steps in parts:
+            out = ("--output_dir", tmp_path / name, "--max_steps", steps)
+            succeeded(call("train", *flags, *out))
+    found = tensors(tmp_path / "whole")
+    assert_equal_bits(tensors(tmp_path / "parts"), found)
+    assert {array.dtype.name for array in found.values()} == {"float32", "int64"}
+    other = ("--output_dir", tmp_path / "whole", "--max_steps", 5, "--precision", "fp32")
+    assert_refused(call("train", *flags, *other), 'precision (was "mixed", now "fp32")')
+
+    made = {}
+    for precision in ("fp32", "mixed"):
+        out = ("--output_dir", tmp_path / precision, "--precision", precision)
+        where = ("--input_dir", data / "test", "--checkpoint", tmp_path / "whole", "--max_steps", 2)
+        succeeded(call("test", *where, *out))
+        made[precision] = pictures(tmp_path / precision)
+    for name, picture in made["fp32"].items():
+        apart = abs(made["mixed"][name].astype(int) - picture)
+        assert 0 < apart.mean() < 2

@@ -83,6 +83,7 @@ OWN_DEFAULTS = {
     "d_scale": 1.0,
     "adam_epsilon": 1e-8,
     "lr_schedule": "constant",
+    "precision": "fp32",
     "manifest": None,
     "arrays": None,
     "split": 1.0,

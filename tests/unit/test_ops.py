@@ -415,6 +415,49 @@ def test_gradients_that_are_not_late_ignore_an_update(rng):
     assert_close(d_inputs, oracles.conv_to_inputs(d_between, kernel, 2, x.shape))
 
 
+# bfloat16
+
+MIXED = ops.Style(mixed=True)
+OPERATIONS = {
+    "conv": lambda x, style: ops.conv(x, 4, 2, bias=True, style=style),
+    "late conv": lambda x, style: ops.conv(x, 4, late=True, style=style),
+    "conv as a product": lambda x, style: ops.conv(x, 4, 2, style=style._replace(matmul_places=99)),
+    "deconv": lambda x, style: ops.deconv(x, 4, bias=True, style=style),
+    "deconv as a product": lambda x, style: ops.deconv(
+        x, 4, style=style._replace(matmul_places=99)
+    ),
+    "separable": lambda x, style: ops.separable_conv(x, 4, 2, style=style),
+    "batchnorm": lambda x, style: ops.batchnorm(x, style=style),
+    "batchnorm of each": lambda x, style: ops.batchnorm(x, each=True, style=style),
+    "late batchnorm": lambda x, style: ops.batchnorm(
+        x, late=True, style=style._replace(fused=False)
+    ),
+    "lrelu": lambda x, style: ops.lrelu(x),
+    "dropout": lambda x, style: ops.dropout(x, 0.5, tf.constant([1, 2], tf.int64)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_mixed_is_the_same_but_for_rounding(rng, name):
+    """Its variables and their gradients stay float32; what is between layers is bfloat16."""
+    x = tf.constant(normal(rng, 2, 4, 6, 8))
+    dy, found = None, []
+    for style, inputs in ((ops.STYLE, x), (MIXED, tf.cast(x, tf.bfloat16))):
+        with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+            outputs = OPERATIONS[name](inputs, style)
+        assert outputs.dtype == inputs.dtype
+        variables = tf.trainable_variables()
+        assert all(variable.dtype.base_dtype == tf.float32 for variable in variables)
+        dy = tf.constant(normal(rng, *outputs.shape)) if dy is None else dy
+        gradients = tf.gradients(outputs, [inputs, *variables], tf.cast(dy, outputs.dtype))
+        assert all(g.dtype == v.dtype for g, v in zip(gradients[1:], variables, strict=True))
+        found.append([tf.cast(values, tf.float32) for values in (outputs, *gradients)])
+    wanted, rounded = run_drawn(found)[0]
+    for a, b in zip(rounded, wanted, strict=True):
+        assert np.linalg.norm(a - b) <= 0.02 * np.linalg.norm(b)
+    assert any((a != b).any() for a, b in zip(rounded, wanted, strict=True))
+
+
 # Variables
 
 
