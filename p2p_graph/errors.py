@@ -1,9 +1,11 @@
 """The error that a person can cause and mend."""
 
 import re
+from collections.abc import Sequence
 
 # What TensorFlow says before the reason, and where it adds what a person has no use for.
 _HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")
+_SHOWN = 20  # of what cannot be used
 _TRANSFORMATION = re.compile(r"Error in user-defined function passed to .* iterator: \S+: ")
 
 
@@ -13,6 +15,13 @@ class UserError(ValueError):
     Its message is one line that says what is wrong, where, and what to do. The tools print it to
     stderr without a traceback and exit with code 2.
     """
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Lists what cannot be used, a line each after two spaces: the first 20, and how many more."""
+    left = len(lines) - _SHOWN
+    shown = "\n".join(f"  {line}" for line in lines[:_SHOWN])
+    return shown + (f"\n  ... and {left} more" if left > 0 else "")
 
 
 def reason_of(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, listed
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
@@ -175,15 +175,14 @@ def usable_pictures(
         if isinstance(why, Problem)
     ]
     if bad:
-        left = len(bad) - _SHOWN
-        listed = "\n".join(f"  {line}" for line in bad[:_SHOWN])
-        listed += f"\n  ... and {left} more" if left > 0 else ""
         count = f"{len(bad)} of {len(entries)} pictures in {where} cannot be used"
         if not skip_bad:
-            raise UserError(f"{count}; mend or remove them, or go on with --skip_bad:\n{listed}")
+            raise UserError(
+                f"{count}; mend or remove them, or go on with --skip_bad:\n{listed(bad)}"
+            )
         if not good:
-            raise UserError(f"{count}, so none is left:\n{listed}")
-        print(f"{count}, going on without them:\n{listed}", file=sys.stderr)
+            raise UserError(f"{count}, so none is left:\n{listed(bad)}")
+        print(f"{count}, going on without them:\n{listed(bad)}", file=sys.stderr)
     return good
 
 

@@ -85,6 +85,17 @@ def sources_parser(description: str) -> Parser:
     return parser
 
 
+def sources_config(given: Mapping[str, Any]) -> Config:
+    """Makes the configuration that names the pictures which `sources_parser` was given.
+
+    Raises:
+      UserError: none are named, or the flags contradict each other.
+    """
+    if not {"input_dir", "manifest"} & set(given):
+        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    return Config(**given)
+
+
 def training_hint(packed: object, given: Mapping[str, Any]) -> str:
     """The command that trains on what was packed from the pictures that were given."""
     flags = ["--input_dir", shlex.quote(str(packed))]

@@ -29,13 +29,12 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from p2p_graph import edges
-from p2p_graph.errors import UserError
+from p2p_graph.errors import UserError, listed
 from p2p_graph.files import Problem, find_partners, find_pictures
 from p2p_graph.pixels import blanked, blurred, grayscale, read_rgb, resized
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 _TEXT = "p2p_graph"  # the key of what a PNG tells of how it was made
-_SHOWN = 20  # failures that are named
 _LINE_SECONDS = 10.0  # off a terminal: time between progress lines
 _AHEAD = 4  # pictures that each worker has been given or is about to be
 # What NumPy and TensorFlow ask how many threads they may have.
@@ -147,10 +146,7 @@ def process(
                 print(f"{done} of {len(todo)} pictures, {rate:.2f} pictures/s", flush=True)
     print(f"wrote {len(todo) - len(bad)} pictures to {output_dir}", flush=True)
     if bad:
-        left = len(bad) - _SHOWN
-        listed = "\n".join(f"  {line}" for line in bad[:_SHOWN])
-        listed += f"\n  ... and {left} more" if left > 0 else ""
-        print(f"{len(bad)} of {len(todo)} pictures failed:\n{listed}", file=sys.stderr)
+        print(f"{len(bad)} of {len(todo)} pictures failed:\n{listed(bad)}", file=sys.stderr)
     return len(bad)
 
 

@@ -157,7 +157,9 @@ class Validate(StepHook):
             pictures_shown = images.to_rgb(batch, outputs, config)
             self._shown = images.to_bytes(pictures_shown, config)
             # Figures are of what the networks see, before it is stretched.
-            self._measured = images.to_bytes(pictures_shown, config.replace(aspect_ratio=1.0))
+            self._measured = self._shown
+            if config.aspect_ratio != 1.0:
+                self._measured = images.to_bytes(pictures_shown, config.replace(aspect_ratio=1.0))
 
     def begin_at(self, step: int) -> None:
         """Reads which checkpoint is the best so far; removes what is of steps to come."""

@@ -13,8 +13,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags, recipes
-from p2p_graph.config import Config
-from p2p_graph.errors import UserError
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,9 +24,7 @@ def main(argv: Sequence[str]) -> int:
     )
     given = vars(parser.parse_args(argv))
     recipe = given.pop("recipe")
-    config = Config(**given)
-    if config.manifest is None and config.input_dir is None:
-        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    config = flags.sources_config(given)
     recipe = recipes.choose(recipe, Path(config.data))
     plain = recipes.RECIPES[recipe].plain if recipe != "none" else None
     with flags.quiet_import():

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags
-from p2p_graph.config import RESIZES, Config
+from p2p_graph.config import RESIZES
 from p2p_graph.errors import UserError
 
 
@@ -36,13 +36,11 @@ def main(argv: Sequence[str]) -> None:
         given.pop("size"),
         given.pop("compress"),
     )
-    if not {"input_dir", "manifest"} & set(given):
-        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    config = flags.sources_config(given)
     if size is None and "resize" in given:
         raise UserError("resize says how to scale: give a --size, too")
     if size is not None and size < 1:
         raise UserError(f"size must be at least 1, not {size}")
-    config = Config(**given)
     with flags.quiet_import():
         from p2p_graph import packing
     count = packing.pack_archive(config, path, size, compress=compress)

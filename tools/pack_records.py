@@ -11,7 +11,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from p2p_graph import flags
-from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 
 
@@ -25,11 +24,9 @@ def main(argv: Sequence[str]) -> None:
     )
     given = vars(parser.parse_args(argv))
     folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")
-    if not {"input_dir", "manifest"} & set(given):
-        raise UserError("input_dir is missing: name the folder of pictures (--input_dir)")
+    config = flags.sources_config(given)
     if per_shard < 1:
         raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
-    config = Config(**given)
     with flags.quiet_import():
         from p2p_graph import packing
     count = packing.pack(config, folder, per_shard)
