@@ -168,6 +168,12 @@ class Config:
     cache_mb: int = _option(
         1024, "data", "memory for decoded pictures, MB; beyond it they are decoded anew", least=0
     )
+    cache_as: str = _option(
+        "auto",
+        "data",
+        "how they are kept: in bytes, scaled at each use, or as scaled values; auto: by device",
+        choices=("auto", "bytes", "values"),
+    )
 
     ngf: int = _option(
         64, "model", "generator filters in the first layer", tools=("train", "test"), least=1

@@ -5,20 +5,24 @@ at s * batch_size + i. Every epoch is a shuffle of all pictures, and epochs foll
 without a gap, so that the last batch of one is filled from the next.
 """
 
+import concurrent.futures
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from p2p_graph import devices
 from p2p_graph.config import Config
 from p2p_graph.files import Picture
-from p2p_graph.pairs import Pairs, has_targets, split_channels
+from p2p_graph.mapping import mapped
+from p2p_graph.pairs import Pairs, has_targets, inputs_and_targets
 
 # Which random stream of a seed: each purpose has its own.
 _ORDER, _JITTER = 1, 2
-_PARALLEL = tf.data.AUTOTUNE
+_AT_ONCE = 16  # pictures that a run of a session decodes
 _ALIGNMENT = 64  # bytes, of every tensor's memory
 
 
@@ -44,14 +48,14 @@ class TrainingInputs:
     """
 
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
-        """Builds the graph; `start` must run before the first batch."""
+        """Builds the graph; `start` must run before the first batch, and `close` at the end."""
         with tf.name_scope("load_images"), tf.device("/cpu:0"):
             pairs = Pairs(pictures, config)
-            self._kept = _Kept(pairs, len(pictures), config)
+            self._kept = _Kept(pairs, pictures, config)
             self._start = tf.placeholder(tf.int64, [], "start")
-            self._positions = tf.data.Dataset.range(self._start, tf.int64.max)
-            examples = self._positions.map(
-                lambda position: self._example(pairs, position, len(pictures), config), _PARALLEL
+            positions = tf.data.Dataset.range(self._start, tf.int64.max)
+            examples = mapped(
+                positions, lambda position: self._example(pairs, position, len(pictures), config)
             )
             batches = examples.batch(config.batch_size, drop_remainder=True).prefetch(2)
             options = tf.data.Options()
@@ -62,18 +66,29 @@ class TrainingInputs:
             self._batch_size = config.batch_size
 
     def start(self, session: tf.Session, step: int) -> None:
-        """Decodes the pictures that are kept, and makes `step` (from 0) the next one."""
-        kept = self._kept.decode(session)
-        position = step * self._batch_size
-        session.run(self._iterator.initializer, {self._start: position, **kept})
+        """Waits for the pictures that are kept, and makes `step` (from 0) the next one."""
+        feed = {self._start: step * self._batch_size, **self._kept.tables()}
+        session.run(self._iterator.initializer, feed)
+
+    def close(self) -> None:
+        """Ends what decodes beside the graph's construction, if it has not ended."""
+        self._kept.close()
 
     def _example(
         self, pairs: Pairs, position: tf.Tensor, count: int, config: Config
     ) -> tuple[tf.Tensor, ...]:
         pick = shuffled if config.sampling == "epochs" else drawn
         index = pick(position, count, config.seed)
-        image = jitter(self._kept.image(index), position, config)
-        return (pairs.path(index), *split_channels(image, config))
+        assert pairs.side is not None
+        window = jitter(position, pairs.side, config)
+        # Input and target are cut at the same place, and mirrored both.
+        parts = self._kept.windows(index, window.top, window.left, config.crop_size)
+        if config.flip:
+            parts = [
+                tf.cond(window.mirrored, lambda p=part: tf.reverse(p, [1]), lambda p=part: p)
+                for part in parts
+            ]
+        return (pairs.path(index), *inputs_and_targets(parts, config))
 
 
 def translation_batches(pictures: Sequence[Picture], config: Config) -> "tf.data.Dataset":
@@ -87,13 +102,11 @@ def translation_batches(pictures: Sequence[Picture], config: Config) -> "tf.data
     pairs = Pairs(pictures, config)
 
     def example(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = pairs.scaled(pairs.source(index))
-        if not has_targets(config):
-            return index, image
-        return (index, *split_channels(image, config))
+        parts = pairs.scaled(pairs.source(index))
+        return (index, *(inputs_and_targets(parts, config) if has_targets(config) else parts))
 
     indices = tf.data.Dataset.range(len(pictures))
-    return indices.map(example, _PARALLEL).batch(config.batch_size).prefetch(2)
+    return mapped(indices, example).batch(config.batch_size).prefetch(2)
 
 
 def shuffled(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
@@ -111,87 +124,137 @@ def drawn(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)
 
 
-def jitter(image: tf.Tensor, position: tf.Tensor, config: Config) -> tf.Tensor:
+class Window(NamedTuple):
+    """A part of a picture, mirrored or not.
+
+    Attributes:
+      mirrored: bool scalar, whether its left and right are swapped.
+      top: int32 scalar, its first row in the picture.
+      left: int32 scalar, its first column in the picture, which is not mirrored.
+    """
+
+    mirrored: tf.Tensor
+    top: tf.Tensor
+    left: tf.Tensor
+
+
+def jitter(position: tf.Tensor, side: int, config: Config) -> Window:
     """Mirrors and crops at random (Isola et al. 2017, section 6.2).
 
-    Inputs and targets are channels of one picture here, so that both are cut at the same place.
+    A picture is mirrored, or not, and then cut: from row `top` and column `left` on.
 
     Args:
-      image: float32 [S, S, C], S at least crop_size.
-      position: int64 scalar; mirroring and place are functions of it and the seed.
+      position: int64 scalar; all is a function of it and the seed.
+      side: of the pictures, at least crop_size.
       config: crop_size, crop_from, flip, seed.
-
-    Returns:
-      float32 [crop_size, crop_size, C].
     """
     seed = tf.random.experimental.stateless_fold_in(
         tf.constant([config.seed, _JITTER], tf.int64), position
     )
     chance = tf.random.stateless_uniform([3], seed)
-    if config.flip:
-        image = tf.cond(chance[0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-    size, room = config.crop_size, image.shape[0] - config.crop_size
+    mirrored = chance[0] < 0.5
+    room = side - config.crop_size
     first = min(config.crop_from, room)
-    places = tf.cast(tf.floor(chance[1:] * (room - first + 1)), tf.int32)
-    top, left = tf.unstack(first + places)
-    return tf.ensure_shape(
-        image[top : top + size, left : left + size], [size, size, image.shape[-1]]
-    )
+    top, left = tf.unstack(first + tf.cast(tf.floor(chance[1:] * (room - first + 1)), tf.int32))
+    if config.flip:
+        left = tf.where(mirrored, room - left, left)
+    return Window(mirrored, top, left)
 
 
 class _Kept:
     """Decoded pictures, as many as `cache_mb` allows; the others are decoded anew each time.
 
-    They are kept in bytes before scaling, if that is exact and smaller, or else scaled.
+    They are kept scaled, as values; or in bytes, before scaling, where bytes hold them and are
+    smaller: on a CPU, where scaling at every use is little beside a step, and on a GPU if not all
+    values fit. They are decoded while the training graph is built, which takes one core.
     """
 
-    def __init__(self, pairs: Pairs, count: int, config: Config) -> None:
+    def __init__(self, pairs: Pairs, pictures: Sequence[Picture], config: Config) -> None:
         self._pairs = pairs
-        self._count = count
+        self._count = len(pictures)
         assert pairs.side is not None
-        kind, size = tf.float32, (pairs.side, pairs.side)
-        self._in_bytes = False
-        if pairs.in_bytes and pairs.size and math.prod(pairs.size) < 4 * math.prod(size):
-            kind, size = tf.uint8, pairs.size
-            self._in_bytes = True
-        shape = [*size, pairs.channels]
         room = 0 if pairs.in_memory else config.cache_mb * 2**20
-        self._kept = min(count, room // (kind.size * math.prod(shape)))
+        kind, size = tf.float32, (pairs.side, pairs.side)
+        each = kind.size * math.prod(size) * sum(pairs.channels)
+        if pairs.in_bytes and pairs.size and _prefers_bytes(config, each * self._count <= room):
+            in_bytes = math.prod(pairs.size) * sum(pairs.channels)
+            if in_bytes < each:
+                kind, size, each = tf.uint8, pairs.size, in_bytes
+        self._in_bytes = kind == tf.uint8
+        self._kept = min(self._count, room // each)
         if not self._kept:
             return
-        self._shape = (self._kept, *shape)
-        self._table = tf.placeholder(kind, self._shape, "kept_pictures")
-        decoded = tf.data.Dataset.range(self._kept).map(self._decoded, _PARALLEL).prefetch(2)
-        self._decoding = tf.data.make_initializable_iterator(decoded)
-        self._next = self._decoding.get_next()
+        shapes = [(self._kept, *size, channels) for channels in pairs.channels]
+        self._placeholders = [tf.placeholder(kind, shape, "kept_pictures") for shape in shapes]
+        self._closing = threading.Event()
+        self._worker = concurrent.futures.ThreadPoolExecutor(1)
+        self._tables = self._worker.submit(self._decode, pictures, config, shapes)
 
-    def decode(self, session: tf.Session) -> dict[tf.Tensor, "np.ndarray[Any, Any]"]:
-        """Decodes the pictures that are kept; returns what to feed the iterator that reads them."""
+    def tables(self) -> dict[tf.Tensor, "np.ndarray[Any, Any]"]:
+        """Waits for the pictures that are kept; returns what to feed the iterator."""
         if not self._kept:
             return {}
-        table = _aligned(self._shape, self._table.dtype.as_numpy_dtype)
-        session.run(self._decoding.initializer)
-        for i in range(self._kept):
-            table[i] = session.run(self._next)
-        return {self._table: table}
+        return dict(zip(self._placeholders, self._tables.result(), strict=True))
 
-    def image(self, index: tf.Tensor) -> tf.Tensor:
-        """A picture, float32 [side, side, C] in [-1, 1]."""
+    def close(self) -> None:
+        """Ends decoding."""
+        if self._kept:
+            self._closing.set()
+            self._worker.shutdown()
+
+    def _decode(
+        self, pictures: Sequence[Picture], config: Config, shapes: Sequence[tuple[int, ...]]
+    ) -> list["np.ndarray[Any, Any]"]:
+        with tf.Graph().as_default(), tf.device("/cpu:0"):
+            pairs = Pairs(pictures, config)
+            indices = tf.data.Dataset.range(self._kept)
+            decoded = mapped(indices, lambda index: self._decoded(pairs, index))
+            following = tf.data.make_one_shot_iterator(decoded.batch(_AT_ONCE).prefetch(1))
+            parts = following.get_next()
+            with tf.Session(config=devices.choose("cpu")[1]) as session:
+                tables = [_aligned(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
+                for first in range(0, self._kept, _AT_ONCE):
+                    if self._closing.is_set():
+                        break
+                    for table, part in zip(tables, session.run(parts), strict=True):
+                        table[first : first + _AT_ONCE] = part
+                return tables
+
+    def windows(
+        self, index: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: int
+    ) -> list[tf.Tensor]:
+        """Cuts a picture's parts out: float32 [size, size, C] in [-1, 1]."""
+
+        def kept() -> list[tf.Tensor]:
+            if self._in_bytes:
+                source = [table[index] for table in self._placeholders]
+                return _cut(self._pairs.scaled(source), top, left, size)
+            first = tf.stack([tf.cast(index, tf.int32), top, left, 0])
+            return [
+                tf.slice(table, first, [1, size, size, table.shape[-1]])[0]
+                for table in self._placeholders
+            ]
+
+        def decoded() -> list[tf.Tensor]:
+            return _cut(self._pairs.scaled(self._pairs.source(index)), top, left, size)
+
         if self._kept == self._count:
-            image = self._table[index]
-        elif self._kept:
-            image = tf.cond(
-                index < self._kept,
-                lambda: self._table[index],
-                lambda: self._decoded(index),
-            )
-        else:
-            image = self._decoded(index)
-        return self._pairs.scaled(image) if self._in_bytes else image
+            return kept()
+        return tf.cond(index < self._kept, kept, decoded) if self._kept else decoded()
 
-    def _decoded(self, index: tf.Tensor) -> tf.Tensor:
-        source = self._pairs.source(index)
-        return source if self._in_bytes else self._pairs.scaled(source)
+    def _decoded(self, pairs: Pairs, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        source = pairs.source(index)
+        return tuple(source if self._in_bytes else pairs.scaled(source))
+
+
+def _prefers_bytes(config: Config, values_fit: bool) -> bool:
+    if config.cache_as == "auto":
+        return devices.is_cpu(config.device) or not values_fit
+    return config.cache_as == "bytes"
+
+
+def _cut(parts: Sequence[tf.Tensor], top: tf.Tensor, left: tf.Tensor, size: int) -> list[tf.Tensor]:
+    return [tf.slice(part, [top, left, 0], [size, size, part.shape[-1]]) for part in parts]
 
 
 def _aligned(shape: Sequence[int], kind: type) -> "np.ndarray[Any, Any]":

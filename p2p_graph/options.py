@@ -51,6 +51,7 @@ FREE_FIELDS = (
     "keep_best",
     "grid",
     "save_freq",
+    "cache_as",
     "cache_mb",
     "device",
     "aspect_ratio",

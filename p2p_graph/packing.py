@@ -17,6 +17,7 @@ from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
 from p2p_graph.listing import list_pictures
+from p2p_graph.mapping import mapped
 from p2p_graph.pairs import Pairs, scaled
 from p2p_graph.records import find_shards, is_whole, serialized, shard_name
 
@@ -104,8 +105,7 @@ def _arrays(
         if height_width is None:
             raise UserError(f"the pictures in {config.data} differ in size: give one (--size)")
 
-        def decoded(index: tf.Tensor) -> tf.Tensor:
-            image = pairs.source(index)
+        def in_bytes(image: tf.Tensor) -> tf.Tensor:
             if image.dtype == tf.uint8:
                 image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
             if size is not None:
@@ -113,15 +113,14 @@ def _arrays(
             return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 
         indices = tf.data.Dataset.range(len(pictures))
-        images = indices.map(decoded, tf.data.AUTOTUNE).prefetch(2)
-        following = tf.data.make_one_shot_iterator(images).get_next()
+        images = mapped(indices, lambda index: tuple(map(in_bytes, pairs.source(index))))
+        following = tf.data.make_one_shot_iterator(images.prefetch(2)).get_next()
         shape = (len(pictures), *height_width, 3)
-        arrays = [np.empty(shape, np.uint8) for _ in range(pairs.channels // 3)]
+        arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
         shown = sys.stderr.isatty()
         for number in tqdm(range(len(pictures)), unit="picture", disable=not shown):
-            image = session.run(following)
-            for part, array in enumerate(arrays):
-                array[number] = image[..., 3 * part : 3 * part + 3]
+            for array, part in zip(arrays, session.run(following), strict=True):
+                array[number] = part
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""From pictures to pairs: input and target as the channels of one picture, scaled."""
+"""From pictures to pairs: input and target, scaled."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -59,11 +59,12 @@ def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
     return tf.where(tf.broadcast_to(hole[..., None], tf.shape(image)), white + 0 * image, image)
 
 
-def split_channels(image: tf.Tensor, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
-    """Parts [..., C_in + C_out] into inputs and targets; with `inpaint` center, it is both."""
+def inputs_and_targets(parts: Sequence[tf.Tensor], config: Config) -> tuple[tf.Tensor, ...]:
+    """The input and the target, from one picture if `inpaint` is center: with a hole, and whole."""
     if config.inpaint == "center":
+        [image] = parts
         return with_hole(image, "center"), image
-    return tuple(tf.split(image, list(channels(config)), axis=-1))
+    return tuple(parts)
 
 
 def scaled(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
@@ -83,10 +84,13 @@ def scaled(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
 class Pairs:
     """The pictures of a run, in the graph.
 
+    A pair is a list of its parts: the input and the target, or the one picture that is both
+    (`inpaint` center) or stands alone.
+
     Attributes:
       size: height and width before scaling, where all have the same.
       side: what they are scaled to, pixels.
-      channels: of input and target together.
+      channels: of each part.
       in_bytes: whether bytes hold them before scaling.
       in_memory: whether decoding again is as cheap as keeping would be.
     """
@@ -100,7 +104,7 @@ class Pairs:
         self.size = sizes.pop() if len(sizes) == 1 else None
         self.side = config.crop_size if config.jitter == "shrink" else config.scale_size
         one = config.inpaint == "center" or not has_targets(config)
-        self.channels = 3 if one else sum(channels(config))
+        self.channels = [3] if one else list(channels(config))
         self.in_bytes = not config.lab_colorization and not any(p.deep for p in pictures)
         reader = reader_of(pictures, tf.uint8 if self.in_bytes else tf.float32, config)
         self._read, self.in_memory = reader
@@ -109,49 +113,47 @@ class Pairs:
         """What the picture is called, string."""
         return self._paths[index]
 
-    def source(self, index: tf.Tensor) -> tf.Tensor:
-        """Decodes a picture: [h, w, C_in + C_out], the input's channels first.
+    def source(self, index: tf.Tensor) -> list[tf.Tensor]:
+        """Decodes a picture: its parts [h, w, C].
 
         The values are uint8, or float32 in [-1, 1] where bytes would not hold them: Lab, 16 bits.
         """
-        images = self._read(index)
-        if self._config.lab_colorization:
-            parts = tf.split(color.split_lab(images[0]), [1, 2], axis=2)
-            return self._joined(*parts)
+        height, width = self.size or (None, None)
+        return [
+            tf.ensure_shape(part, [height, width, size])
+            for part, size in zip(self._parts(index), self.channels, strict=True)
+        ]
+
+    def _parts(self, index: tf.Tensor) -> list[tf.Tensor]:
+        config, images = self._config, self._read(index)
+        if config.lab_colorization:
+            return self._turned(tf.split(color.split_lab(images[0]), [1, 2], axis=2))
         if not self.in_bytes:
             images = [image * 2 - 1 for image in images]
         if len(images) == 2:
-            return self._joined(*images)
+            return self._turned(images)
+        [image] = images
         if self._halves:
-            half = tf.shape(images[0])[1] // 2
-            return self._joined(images[0][:, :half], images[0][:, half:])
-        if self._config.inpaint == "white30" and has_targets(self._config):
-            return self._sized(tf.concat([with_hole(images[0], "white30"), images[0]], axis=2))
-        return self._sized(images[0])
+            half = tf.shape(image)[1] // 2
+            return self._turned([image[:, :half], image[:, half:]])
+        if config.inpaint == "white30" and has_targets(config):
+            return [with_hole(image, "white30"), image]
+        return [image]
 
-    def scaled(self, source: tf.Tensor) -> tf.Tensor:
-        """Scales a decoded picture to float32 [side, side, C] in [-1, 1]."""
-        config = self._config
-        if source.dtype == tf.uint8:
-            source = tf.image.convert_image_dtype(source, tf.float32) * 2 - 1
-        parts = [(source, config.resize)]
-        if config.resize_targets and config.inpaint != "center" and has_targets(config):
-            inputs, targets = tf.split(source, list(channels(config)), axis=2)
-            parts = [(inputs, config.resize), (targets, config.resize_targets)]
-        return tf.concat([self._scaled(image, how) for image, how in parts], axis=2)
+    def scaled(self, source: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Scales the parts of a decoded picture to float32 [side, side, C] in [-1, 1]."""
+        ways = [self._config.resize, self._config.resize_targets or self._config.resize]
+        return [self._scaled(part, how) for part, how in zip(source, ways, strict=False)]
 
     def _scaled(self, image: tf.Tensor, how: str) -> tf.Tensor:
+        if image.dtype == tf.uint8:
+            image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
         if self._config.jitter == "shrink":
             image = scaled(image, self._config.scale_size, "nearest")
         if self._config.resize_first:
             image = scaled(image, self._config.crop_size, how)
         return scaled(image, self.side, how)
 
-    def _joined(self, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-        """Lays A and B over each other as channels, the input first."""
-        both = [a, b] if self._config.which_direction == "AtoB" else [b, a]
-        return self._sized(tf.concat(both, axis=2))
-
-    def _sized(self, image: tf.Tensor) -> tf.Tensor:
-        height, width = self.size or (None, None)
-        return tf.ensure_shape(image, [height, width, image.shape[2]])
+    def _turned(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
+        """A and B, the input first."""
+        return parts if self._config.which_direction == "AtoB" else parts[::-1]

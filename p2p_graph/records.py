@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, find_pictures
+from p2p_graph.mapping import mapped
 
 SUFFIX = ".tfrecord"
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
@@ -167,8 +168,8 @@ def _checked(shard: Path, size: int, changed: int) -> list[Picture]:
         records = tf.data.TFRecordDataset(str(shard)).batch(_AT_ONCE)
         names = ("name", "width", "height", "deep", "b")
         # Not a or b: both may be large, and the records' checksums hold for them.
-        parsed = records.map(
-            lambda batch: _described(tf.io.parse_example(batch, _FEATURES), names)
+        parsed = mapped(
+            records, lambda batch: _described(tf.io.parse_example(batch, _FEATURES), names)
         ).prefetch(1)
         following = tf.data.make_one_shot_iterator(parsed).get_next()
         try:

@@ -1,5 +1,6 @@
 """Training: the only loop over a session that changes weights."""
 
+import contextlib
 import math
 import sys
 import time
@@ -180,9 +181,9 @@ def _run(
 ) -> int:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
-    with tf.Graph().as_default():
+    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
         tf.set_random_seed(config.seed)
-        inputs = TrainingInputs(pictures, config)
+        inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(pictures, config)))
         model = build_step(inputs.batch, config, make_optimizers(config, last))
 
         variables = tf.global_variables()
