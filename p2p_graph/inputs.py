@@ -105,8 +105,9 @@ def translation_batches(pictures: Sequence[Picture], config: Config) -> "tf.data
         parts = pairs.scaled(pairs.source(index))
         return (index, *(inputs_and_targets(parts, config) if has_targets(config) else parts))
 
-    indices = tf.data.Dataset.range(len(pictures))
-    return mapped(indices, example).batch(config.batch_size).prefetch(2)
+    examples = mapped(tf.data.Dataset.range(len(pictures)), example)
+    # One at a time there is no rest, and the graph knows the size.
+    return examples.batch(config.batch_size, drop_remainder=config.batch_size == 1).prefetch(2)
 
 
 def shuffled(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:

@@ -77,27 +77,30 @@ class Networks:
         return total, gan, l1
 
 
-def translate(inputs: tf.Tensor, config: Config) -> tf.Tensor:
+def translate(inputs: tf.Tensor, config: Config, *, fixed: bool = False) -> tf.Tensor:
     """Translates pictures, each as if it were alone, with the same dropout masks for all.
 
     Args:
       inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
       config: the generator's size, and the seed of its noise.
+      fixed: whether weights will not change (see `ops.Style`).
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
+    style = style_of(config)._replace(fixed=fixed)
     noise = tf.constant([config.seed, 0], tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
-        return generator(inputs, generator_spec(config), noise, each=True)
+        return generator(inputs, generator_spec(config, style), noise, each=True)
 
 
-def generator_spec(config: Config) -> UNet | Pooled:
+def generator_spec(config: Config, style: Style | None = None) -> UNet | Pooled:
     """The generator that a configuration asks for."""
     assert config.levels is not None
+    style = style or style_of(config)
     out_channels = channels(config).targets
     if config.generator == "pooled":
-        return pooled(out_channels, ngf=config.ngf, dropout=config.dropout, style=style_of(config))
+        return pooled(out_channels, ngf=config.ngf, dropout=config.dropout, style=style)
     return unet(
         out_channels,
         ngf=config.ngf,
@@ -108,7 +111,7 @@ def generator_spec(config: Config) -> UNet | Pooled:
         bottleneck_norm=config.bottleneck_norm,
         skips=config.generator == "unet",
         leaky_skips=config.skip_activation == "lrelu",
-        style=style_of(config),
+        style=style,
     )
 
 

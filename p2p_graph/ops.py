@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+_THIN = 4  # channels
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
 
 
@@ -32,6 +33,8 @@ class Style(NamedTuple):
         no more places than this.
       mixed: whether pictures between layers, and the products of convolutions, are bfloat16;
         variables, moments of batch normalisation and all gradients of variables stay float32.
+      fixed: whether weights will not change: what layers make of a filter alone, as its transpose,
+        is then made once, by running the initializers of the collection `FIXED`.
     """
 
     slope: float = 0.2
@@ -41,8 +44,10 @@ class Style(NamedTuple):
     glorot: bool = False
     matmul_places: int = 0
     mixed: bool = False
+    fixed: bool = False
 
 
+FIXED = "fixed"
 STYLE = Style()
 
 
@@ -57,12 +62,25 @@ def _rounded(values: tf.Tensor, style: Style) -> tf.Tensor:
     return tf.cast(values, tf.bfloat16) if style.mixed else values
 
 
+def _made_once(values: tf.Tensor, style: Style) -> tf.Tensor:
+    """Values that are made of a filter alone; where filters are fixed, from a variable."""
+    if not style.fixed:
+        return values
+    return tf.Variable(values, trainable=False, collections=[FIXED], use_resource=True).value()
+
+
 def _filter(name: str, shape: Sequence[int], style: Style) -> tf.Variable:
     if style.glorot:
         initializer = tf.glorot_uniform_initializer(_seed(name))
     else:
         initializer = tf.random_normal_initializer(0.0, 0.02, _seed(name))
     return tf.get_variable(name, shape, tf.float32, initializer=initializer)
+
+
+def _weights(variable: tf.Variable, style: Style) -> tf.Tensor:
+    """A filter as the layers compute with it."""
+    rounded = _rounded(variable, style)
+    return _made_once(rounded, style) if style.mixed else rounded
 
 
 def _zeros(name: str, size: int) -> tf.Variable:
@@ -124,7 +142,7 @@ def conv(
         variable = _filter("filter", [kernel, kernel, inputs.shape[-1], out_channels], style)
         inputs = _rounded(inputs, style)
         if (kernel, stride, padding, late) == (4, 2, "one", False) and _is_small(inputs, 2, style):
-            outputs = _small_conv(inputs, _rounded(variable, style))
+            outputs = _small_conv(inputs, _weights(variable, style))
             return _add_bias(outputs) if bias else outputs
         if padding == "one":
             # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
@@ -133,7 +151,7 @@ def conv(
         if late:
             outputs = _late_conv(inputs, variable, how, style)
         else:
-            outputs = tf.nn.conv2d(inputs, _rounded(variable, style), **how)
+            outputs = tf.nn.conv2d(inputs, _weights(variable, style), **how)
         return _add_bias(outputs) if bias else outputs
 
 
@@ -177,14 +195,16 @@ def deconv(
     """
     with tf.variable_scope("deconv"):
         variable = _filter("filter", [kernel, kernel, out_channels, inputs.shape[-1]], style)
-        inputs, weights = _rounded(inputs, style), _rounded(variable, style)
+        inputs = _rounded(inputs, style)
         batch, height, width = size_of(inputs)
-        if kernel == 4 and _is_small(inputs, 1, style):
-            outputs = _small_deconv(inputs, weights)
+        # In training, the gradients would take the time that this saves.
+        is_thin = style.fixed and out_channels <= _THIN and style.matmul_places > 0
+        if kernel == 4 and (is_thin or _is_small(inputs, 1, style)):
+            outputs = _small_deconv(inputs, _rounded(variable, style), style)
         else:
-            outputs = tf.nn.conv2d_transpose(
-                inputs, weights, [batch, 2 * height, 2 * width, out_channels], 2, "SAME"
-            )
+            size = [batch, 2 * height, 2 * width, out_channels]
+            weights = _weights(variable, style)
+            outputs = tf.nn.conv2d_transpose(inputs, weights, size, 2, "SAME")
         return _add_bias(outputs) if bias else outputs
 
 
@@ -210,11 +230,15 @@ def _small_conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     return tf.reshape(outputs, [-1, height // 2, width // 2, out_channels])
 
 
-def _small_deconv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+def _small_deconv(inputs: tf.Tensor, weights: tf.Tensor, style: Style) -> tf.Tensor:
     """A 4x4 transposed convolution of stride 2 as a matrix product."""
     height, width, channels = inputs.shape.as_list()[1:]
     weights = tf.reshape(weights, [-1, channels])
-    patches = _product_transposed(tf.reshape(inputs, [-1, channels]), weights)
+    rows = tf.reshape(inputs, [-1, channels])
+    if style.fixed:
+        patches = tf.matmul(rows, _made_once(tf.transpose(weights), style))
+    else:
+        patches = _product_transposed(rows, weights)
     return _sum_of_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
 
 
@@ -341,7 +365,7 @@ def batchnorm(
         offset = _zeros("offset", inputs.shape[-1])
         first = tf.random_normal_initializer(1.0, style.norm_stddev, _seed("scale"))
         scale = tf.get_variable("scale", [inputs.shape[-1]], tf.float32, initializer=first)
-        if not each:
+        if not each or inputs.shape[0] == 1:
             return _fused_batchnorm(inputs, scale, offset, style, late=late)
         values = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(values, [1, 2], keepdims=True)

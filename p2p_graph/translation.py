@@ -1,11 +1,14 @@
 """Translation: every picture of a folder once, by the generator alone, as the reference's test."""
 
+import concurrent.futures
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
@@ -17,9 +20,11 @@ from p2p_graph.files import Picture, output_names
 from p2p_graph.inputs import Batch, translation_batches
 from p2p_graph.listing import list_pictures, names_digest
 from p2p_graph.networks import translate
+from p2p_graph.ops import FIXED
 from p2p_graph.options import MODEL_FIELDS, model_options, read_options, recorded, same_path
 
 # What may be chosen anew for a trained model; the other model options are its checkpoint's.
+_MOST_AT_ONCE = 8  # runs of the session
 _OWN_CHOICE = ("crop_size", "dropout", "resize", "resize_targets")
 
 
@@ -124,25 +129,29 @@ def test(given: Mapping[str, Any]) -> None:
 
     names = output_names([picture.path for picture in pictures])
     start = time.monotonic()
-    rows = []
-    columns: dict[str, list[Any]] = {}
+    done: dict[int, _Translated] = {}
+    told = 0
     with tf.Graph().as_default(), tf.Session(config=session_config) as session:
         fetches = _build(pictures, config, checkpoint, session)
         _make_folder(config, folder)
-        batches = _batches(session, fetches, config, len(pictures))
+        batches = _batches(session, fetches, config, names, folder)
         with tqdm(total=len(pictures), unit="picture", disable=not sys.stderr.isatty()) as bar:
-            for indices, shown in batches:
-                for i, index in enumerate(indices):
-                    rows.append(_write(folder, names[index], shown, i))
-                    if config.grid and len(rows) <= config.sample_count:
-                        for kind, pictures_of in shown.items():
-                            columns.setdefault(kind.removesuffix("s"), []).append(pictures_of[i])
-                    bar.update()
+            for batch in batches:
+                done |= batch
+                while told in done:  # a later one may be done before
                     if bar.disable:
-                        print("evaluated image", names[index])
+                        print("evaluated image", names[told])
+                    bar.update()
+                    told += 1
     seconds = time.monotonic() - start
+    translated = [done[index] for index in sorted(done)]
+    rows = [picture.row for picture in translated]
     if config.grid:
         grid = folder / "grid.png"
+        shown = [picture.shown for picture in translated[: config.sample_count]]
+        columns = {
+            kind.removesuffix("s"): [pictures[kind] for pictures in shown] for kind in fetches[1]
+        }
         grids.save_grid(grid, f"step {checkpoint.step()}", columns, [row[0] for row in rows])
         print("wrote grid at", grid)
     page = report.write_index(
@@ -169,11 +178,11 @@ def _build(
     with tf.name_scope("load_images"), tf.device("/cpu:0"):
         iterator = tf.data.make_initializable_iterator(translation_batches(pictures, config))
         indices, inputs, *targets = iterator.get_next()
-    outputs = translate(inputs, config)
+    outputs = translate(inputs, config, fixed=True)
     batch = Batch(indices, inputs, targets[0] if targets else None)
     shown = images.to_bytes(images.to_rgb(batch, outputs, config), config)
     checkpoint.restorer(tf.trainable_variables())(session)
-    session.run(iterator.initializer)
+    session.run([iterator.initializer, *(v.initializer for v in tf.get_collection(FIXED))])
     return indices, shown
 
 
@@ -185,16 +194,45 @@ def _make_folder(config: Config, folder: Path) -> None:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
 
 
+class _Translated(NamedTuple):
+    """A picture that is written.
+
+    Attributes:
+      row: its row of the page.
+      shown: its input, output and target, if a grid wants them.
+    """
+
+    row: list[str]
+    shown: dict[str, "np.ndarray[Any, Any]"]
+
+
 def _batches(
-    session: tf.Session, fetches: Any, config: Config, count: int
-) -> Iterator[tuple[Any, Any]]:
-    """Runs the graph until every picture, or `max_steps` batches, are translated."""
-    steps = -(-count // config.batch_size)
+    session: tf.Session, fetches: Any, config: Config, names: Sequence[str], folder: Path
+) -> Iterator[dict[int, _Translated]]:
+    """Translates and writes every picture, or `max_steps` batches, in order or nearly so.
+
+    Several threads each run the graph and write what comes of it, so that a network always has
+    pictures to work on while others are encoded.
+    """
+    steps = -(-len(names) // config.batch_size)
     if config.max_steps:
         steps = min(steps, config.max_steps)
-    for _ in range(steps):
+
+    def translated(_: int) -> dict[int, _Translated]:
+        indices, shown = session.run(fetches)
+        done = {}
+        for i, index in enumerate(indices):
+            pictures = {kind: values[i] for kind, values in shown.items()}
+            row = _write(folder, names[index], pictures)
+            keep = config.grid and index < config.sample_count
+            done[int(index)] = _Translated(row, pictures if keep else {})
+        return done
+
+    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE)) as pool:
+        running = [pool.submit(translated, step) for step in range(steps)]
         try:
-            yield session.run(fetches)
+            for batch in running:
+                yield batch.result()
         except tf.errors.ResourceExhaustedError as error:
             reason = reason_of(error)
             raise UserError(
@@ -203,15 +241,17 @@ def _batches(
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
             reason = reason_of(error)
             raise UserError(f"a picture can no longer be read: {reason}") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _write(folder: Path, name: str, shown: Mapping[str, Any], i: int) -> list[str]:
-    """Writes one picture's inputs, outputs and targets; returns its row of the page."""
+def _write(folder: Path, name: str, pictures: Mapping[str, Any]) -> list[str]:
+    """Writes one picture's input, output and target; returns its row of the page."""
     row = [name]
-    for kind, pictures in shown.items():
+    for kind, picture in pictures.items():
         row.append(f"{name}-{kind}.png")
         try:
-            images.save_png(folder / "images" / row[-1], pictures[i])
+            images.save_png(folder / "images" / row[-1], picture)
         except OSError as error:
             raise UserError(
                 f"{folder / 'images' / row[-1]} cannot be written: {error.strerror}"

@@ -629,8 +629,14 @@ def assert_same(batch, expected):
 def test_batch_size_memory_and_start_do_not_matter(pictures, config):
     expected = stream(pictures, config.replace(cache_mb=0), 24)
     assert expected.inputs.shape == (24, config.crop_size, config.crop_size, channels(config)[0])
-    for cache_mb, batch_size in [(0, 8), (1, 1), (1, 12), (64, 3)]:
-        chosen = config.replace(cache_mb=cache_mb, batch_size=batch_size)
+    for cache_mb, cache_as, batch_size in [
+        (0, "auto", 8),
+        (1, "auto", 1),
+        (1, "values", 12),
+        (64, "bytes", 3),
+        (64, "values", 4),
+    ]:
+        chosen = config.replace(cache_mb=cache_mb, cache_as=cache_as, batch_size=batch_size)
         steps = 24 // batch_size
         starts = [0, steps - 1, steps // 2]  # started anew, it goes on from there
         parts = [(start, steps - start) for start in starts]

@@ -13,6 +13,7 @@ from p2p_graph.generators import generator
 from p2p_graph.inputs import Batch
 from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.networks import generator_spec, translate
+from p2p_graph.ops import FIXED
 from p2p_graph.updates import Optimizers
 
 pytestmark = pytest.mark.usefixtures("graph")
@@ -604,6 +605,32 @@ def test_translation_of_a_picture_does_not_depend_on_its_batch(bias, separable):
     assert together.shape == (3, 32, 32, 3)
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=0, atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_translation_with_fixed_filters(precision):
+    """What is made of filters is made once, of the values that they have then."""
+    config = SMALL.replace(levels=5, precision=precision)
+    inputs = tf.placeholder(tf.float32, [1, 32, 32, 3])
+    outputs, fixed = translate(inputs, config), translate(inputs, config, fixed=True)
+    made_once = tf.get_collection(FIXED)
+    assert len(made_once) == (10 if precision == "mixed" else 5)  # filters; transposed ones
+    assert not set(made_once) & {*tf.global_variables(), *tf.trainable_variables()}
+    batch = pictures(1)[0]
+    with oracles.quick_session() as session:
+        oracles.initialize(session, oracles.draw(tf.trainable_variables(), seed=2, spread=0.1))
+        session.run([variable.initializer for variable in made_once])
+        made, made_of_fixed = session.run([outputs, fixed], {inputs: batch})
+        # In bfloat16, sums are rounded to 1 of 256, in another order.
+        atol = 0.05 if precision == "mixed" else 1e-5
+        np.testing.assert_allclose(made_of_fixed, made, rtol=0, atol=atol)
+        assert made.std() > 0.1
+        filters = [v for v in tf.trainable_variables() if v.name.endswith("filter:0")]
+        session.run([v.assign(0 * v.read_value()) for v in filters])
+        changed, still = session.run([outputs, fixed], {inputs: batch})
+    assert np.abs(changed - made).max() > 0.1
+    if precision == "mixed":
+        np.testing.assert_array_equal(still, made_of_fixed)  # all filters are made once there
 
 
 def test_noise_of_translation_is_a_function_of_the_seed():
