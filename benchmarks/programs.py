@@ -2,15 +2,17 @@
 
     python benchmarks/programs.py --data facades [--turns 5] [--json FILE] [--against CHECKOUT]
 
-`facades` has folders `train` and `test` of pairs. In every turn each program runs once, so that a
-machine whose speed drifts does not decide; ratios are taken within a turn. The reference's test
-mode is `literal_test.py`. With `--against`, another checkout of this project runs too.
+`facades` has folders `train` and `test` of pairs. In every turn each program runs once, in an order
+drawn anew, so that a machine whose speed drifts does not decide; ratios are within a turn. The
+reference's test mode is `literal_test.py`. With `--against`, another checkout runs as well.
 """
 
 import argparse
 import json
 import os
 import platform
+import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,7 +26,7 @@ REFERENCE = "test, reference"
 
 
 def timed(command, mark):
-    """Seconds until a program's first line that begins with `mark`, and until its end."""
+    """Seconds until a program's first line that begins with `mark`, until its end, and of cores."""
     start = time.perf_counter()
     program = subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -37,9 +39,10 @@ def timed(command, mark):
     for line in program.stdout:
         if first is None and line.startswith(mark):
             first = time.perf_counter() - start
-    if program.wait() or first is None:
+    _, status, used = os.wait4(program.pid, 0)
+    if status or first is None:
         raise SystemExit(f"{' '.join(map(str, command))} fails")
-    return first, time.perf_counter() - start
+    return first, time.perf_counter() - start, used.ru_utime + used.ru_stime
 
 
 def programs(data, folder, against):
@@ -52,22 +55,25 @@ def programs(data, folder, against):
         flags = ["--input_dir", data / "train", "--output_dir", folder / run]
         return [root / "tools/train.py", *flags, "--max_steps", steps, "--progress_freq", 1]
 
-    subprocess.run(
-        [sys.executable, *map(str, train(ROOT, "run", 1))], check=True, stdout=subprocess.DEVNULL
-    )
-
-    def test(root, result):
-        flags = ["--input_dir", data / "test", "--checkpoint", folder / "run"]
+    def test(root, run, result):
+        flags = ["--input_dir", data / "test", "--checkpoint", folder / run]
         return [root / "tools/test.py", *flags, "--output_dir", folder / result]
 
+    def trained(root, run):
+        command = [sys.executable, *map(str, train(root, run, 1))]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return run
+
+    run = trained(ROOT, "run")
     commands = {
         REFERENCE: ([*literal, "--output_dir", folder / "theirs"], TRANSLATED),
-        "test": (test(ROOT, "ours"), TRANSLATED),
-        "test, mixed": ([*test(ROOT, "mixed"), "--precision", "mixed"], TRANSLATED),
+        "test": (test(ROOT, run, "ours"), TRANSLATED),
+        "test, mixed": ([*test(ROOT, run, "mixed"), "--precision", "mixed"], TRANSLATED),
         "train": (train(ROOT, "new", 2), STEP),
     }
     if against:
-        commands["test, other checkout"] = (test(against, "other"), TRANSLATED)
+        run = trained(against, "other_run")
+        commands["test, other checkout"] = (test(against, run, "other"), TRANSLATED)
         commands["train, other checkout"] = (train(against, "other_new", 2), STEP)
     return commands
 
@@ -84,17 +90,19 @@ def main():
         folder = Path(name)
         commands = programs(options.data, folder, options.against)
         for _ in range(options.turns):
-            for program, (command, mark) in commands.items():
+            for program in random.sample(list(commands), len(commands)):
+                command, mark = commands[program]
                 for run in folder.glob("*new"):
-                    subprocess.run(["rm", "-r", run], check=True)
+                    shutil.rmtree(run)
                 taken.setdefault(program, []).append(timed(command, mark))
     count = len(list((options.data / "test").iterdir()))
     print(f"{os.cpu_count()} cores, {platform.machine()}; {options.turns} turns; {count} pictures")
-    print("| | first result, s | whole, s | pictures/s | speed against the reference's |")
-    print("| --- | --- | --- | --- | --- |")
-    for program, seconds in taken.items():
-        first, whole = (statistics.median(column) for column in zip(*seconds, strict=True))
-        cells = [program, f"{first:.1f}", f"{whole:.1f}"]
+    print("| | first result, s | whole, s | of cores, s | pictures/s | speed against reference |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for program in commands:
+        seconds = taken[program]
+        first, whole, used = (statistics.median(column) for column in zip(*seconds, strict=True))
+        cells = [program, f"{first:.1f}", f"{whole:.1f}", f"{used:.1f}"]
         if program.startswith("test"):
             ratios = [
                 theirs[1] / ours[1] for theirs, ours in zip(taken[REFERENCE], seconds, strict=True)

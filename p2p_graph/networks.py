@@ -13,6 +13,7 @@ from p2p_graph.pairs import channels
 
 # Measured on two cores: see docs/PERFORMANCE.md.
 _MATMUL_PLACES = 1024
+_MATMUL_PLACES_FORWARD = 128  # without gradients, the convolutions' own are slow at fewer places
 
 
 class Networks:
@@ -88,7 +89,10 @@ def translate(inputs: tf.Tensor, config: Config, *, fixed: bool = False) -> tf.T
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
-    style = style_of(config)._replace(fixed=fixed)
+    style = style_of(config)
+    if fixed:
+        places = min(style.matmul_places, _MATMUL_PLACES_FORWARD)
+        style = style._replace(fixed=True, matmul_places=places)
     noise = tf.constant([config.seed, 0], tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
         return generator(inputs, generator_spec(config, style), noise, each=True)

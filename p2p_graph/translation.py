@@ -24,8 +24,8 @@ from p2p_graph.ops import FIXED
 from p2p_graph.options import MODEL_FIELDS, model_options, read_options, recorded, same_path
 
 # What may be chosen anew for a trained model; the other model options are its checkpoint's.
-_MOST_AT_ONCE = 8  # runs of the session
 _OWN_CHOICE = ("crop_size", "dropout", "resize", "resize_targets")
+_MOST_AT_ONCE = 8  # runs of the session
 
 
 def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
@@ -123,7 +123,8 @@ def test(given: Mapping[str, Any]) -> None:
             f"split: {len(pictures)} pictures that are not trained on "
             f"(--split {config.split} --split_seed {config.split_seed}; --split 1 takes all)"
         )
-    found, session_config = devices.choose(config.device)
+    at_once = min(os.cpu_count() or 1, _MOST_AT_ONCE)
+    found, session_config = devices.choose(config.device, at_once)
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
 
@@ -134,7 +135,7 @@ def test(given: Mapping[str, Any]) -> None:
     with tf.Graph().as_default(), tf.Session(config=session_config) as session:
         fetches = _build(pictures, config, checkpoint, session)
         _make_folder(config, folder)
-        batches = _batches(session, fetches, config, names, folder)
+        batches = _batches(session, fetches, config, names, folder, at_once)
         with tqdm(total=len(pictures), unit="picture", disable=not sys.stderr.isatty()) as bar:
             for batch in batches:
                 done |= batch
@@ -207,7 +208,12 @@ class _Translated(NamedTuple):
 
 
 def _batches(
-    session: tf.Session, fetches: Any, config: Config, names: Sequence[str], folder: Path
+    session: tf.Session,
+    fetches: Any,
+    config: Config,
+    names: Sequence[str],
+    folder: Path,
+    at_once: int,
 ) -> Iterator[dict[int, _Translated]]:
     """Translates and writes every picture, or `max_steps` batches, in order or nearly so.
 
@@ -228,7 +234,7 @@ def _batches(
             done[int(index)] = _Translated(row, pictures if keep else {})
         return done
 
-    with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         running = [pool.submit(translated, step) for step in range(steps)]
         try:
             for batch in running:
