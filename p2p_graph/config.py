@@ -21,6 +21,7 @@ _LARGEST_FLOAT = 3.4e38  # float32
 _POOLED_LEVELS = 4
 _SSIM_WINDOW = 11  # pixels
 _LARGEST_BATCH = 2**16
+_FREQUENCIES = ("summary_freq", "progress_freq", "trace_freq", "display_freq", "save_freq")
 _WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
 
 
@@ -289,6 +290,12 @@ class Config:
         choices=("eps", "clip", "logits", "lsgan"),
     )
     d_scale: float = _option(1.0, "training", "factor of D's objective", least=0)
+    steps_per_run: int = _option(
+        1, "training", "steps between two looks at them, in one run of the session", least=1
+    )
+    xla: bool = _option(
+        False, "training", "have XLA compile each step whole: for GPUs; other noise for dropout"
+    )
     lr: float = _option(0.0002, "training", "learning rate of Adam", least=0)
     beta1: float = _option(0.5, "training", "decay of Adam's first moment", least=0)
     adam_epsilon: float = _option(1e-8, "training", "epsilon of Adam", least=1e-12)
@@ -396,6 +403,12 @@ class Config:
                 raise UserError(f"{name} must be under 2^31, not {getattr(self, name)}")
         self._check_sources()
         self._check_samples()
+        for name in _FREQUENCIES:
+            if getattr(self, name) % self.steps_per_run:
+                raise UserError(
+                    f"{name} must be a multiple of steps_per_run ({self.steps_per_run}), "
+                    f"not {getattr(self, name)}"
+                )
 
     def _derived_levels(self) -> int:
         if self.generator == "pooled":

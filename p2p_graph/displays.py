@@ -14,6 +14,7 @@ from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.hooks import StepHook, debiased
 from p2p_graph.model import Model
+from p2p_graph.stepping import Plan
 
 _THREAD = "EventLoggerThread"  # TensorFlow's name of it
 
@@ -48,8 +49,8 @@ def flush(writer: tf.summary.FileWriter) -> None:
 class _EventHook(StepHook):
     """A hook that writes events."""
 
-    def __init__(self, writer: tf.summary.FileWriter, every: int, last: int) -> None:
-        super().__init__(every, last)
+    def __init__(self, writer: tf.summary.FileWriter, every: int, plan: Plan) -> None:
+        super().__init__(every, plan)
         self._writer = writer
 
     def close(self) -> None:
@@ -67,9 +68,9 @@ class WriteSummaries(_EventHook):
         pictures: Mapping[str, tf.Tensor],
         writer: tf.summary.FileWriter,
         every: int,
-        last: int,
+        plan: Plan,
     ) -> None:
-        super().__init__(writer, every, last)
+        super().__init__(writer, every, plan)
         for kind, picture in pictures.items():
             with tf.name_scope(f"{kind}_summary"):
                 tf.summary.image(kind, picture)
@@ -143,9 +144,9 @@ class WritePictures(StepHook):
         pictures: Mapping[str, tf.Tensor],
         names: Mapping[str, str],
         config: Config,
-        last: int,
+        plan: Plan,
     ) -> None:
-        super().__init__(config.display_freq, last)
+        super().__init__(config.display_freq, plan)
         assert config.output_dir is not None
         self._names = names  # by path
         self._fetches = {"paths": paths, "pictures": dict(pictures)}

@@ -157,17 +157,17 @@ def quick_import() -> Iterator[None]:
     TensorFlow loads Keras, which nothing here uses, and goes without where there is none. And the
     thousands of modules are not garbage, so that there is no need to look for some among them.
     """
-    hide_keras = "keras" not in sys.modules
-    if hide_keras:
-        sys.modules["keras"] = None  # type: ignore[assignment]
+    if {"tensorflow", "keras"} & set(sys.modules):
+        yield
+        return
+    sys.modules["keras"] = None  # type: ignore[assignment]
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
         gc.freeze()
-        if hide_keras:
-            del sys.modules["keras"]
+        del sys.modules["keras"]
 
 
 @contextlib.contextmanager

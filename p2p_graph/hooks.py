@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
@@ -18,6 +19,7 @@ from p2p_graph import checkpoints
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 from p2p_graph.model import EMA_DECAY, Model
+from p2p_graph.stepping import Plan, Run
 from p2p_graph.updates import Losses
 
 LOSSES_FILE = "losses.jsonl"
@@ -31,12 +33,12 @@ def debiased(averages: Losses, step: int) -> Losses:
 class StepHook(tf.train.SessionRunHook):
     """Fetches something every `every` steps (0: never) and at the last, and reports it.
 
-    Steps count from 1; `report` runs after the step that it names.
+    Steps count from 1; `report` runs after the step that it names, the last one of a run.
     """
 
-    def __init__(self, every: int, last: int) -> None:
+    def __init__(self, every: int, plan: Plan) -> None:
         self._every = every
-        self._last = last
+        self._plan = plan
         self._step = 0
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
@@ -46,8 +48,8 @@ class StepHook(tf.train.SessionRunHook):
 
     def before_run(self, run_context: tf.train.SessionRunContext) -> Any:
         """Asks for what `report` wants."""
-        self._step += 1
-        due = self._every and (self._step % self._every == 0 or self._step == self._last)
+        self._step = self._plan.after(self._step)
+        due = self._every and (self._step % self._every == 0 or self._step == self._plan.last)
         return self.request() if due else None
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
@@ -70,15 +72,24 @@ class StepHook(tf.train.SessionRunHook):
         raise NotImplementedError
 
 
+def _all_losses(run: Run) -> tf.Tensor:
+    """The losses of all steps of a run, float32 [k, 3]."""
+    before = tf.stack(run.losses, axis=1)
+    return tf.concat([before, tf.stack(run.model.losses)[None]], 0)
+
+
 class CheckLosses(StepHook):
     """Stops a run whose losses are no longer numbers, before anything is made of them."""
 
-    def __init__(self, model: Model, paths: tf.Tensor, last: int) -> None:
-        super().__init__(1, last)
-        self._fetches = {"losses": model.losses, "paths": paths}
+    def __init__(self, run: Run, plan: Plan) -> None:
+        super().__init__(1, plan)
+        self._fetches = {
+            "losses": _all_losses(run),
+            "paths": tf.concat([tf.reshape(run.paths, [-1]), run.batch.paths], 0),
+        }
 
     def request(self) -> tf.train.SessionRunArgs:
-        """This step's losses, and the pictures they are of."""
+        """All losses, and the pictures they are of."""
         return tf.train.SessionRunArgs(self._fetches)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
@@ -87,11 +98,15 @@ class CheckLosses(StepHook):
         Raises:
           UserError: there is one; the message names the step and the pictures.
         """
-        losses = values.results["losses"]
-        if all(math.isfinite(loss) for loss in losses):
+        rows = values.results["losses"]
+        wrong = [i for i, row in enumerate(rows) if not np.isfinite(row).all()]
+        if not wrong:
             return
-        found = ", ".join(f"{name} {float(loss)}" for name, loss in losses._asdict().items())
-        paths = ", ".join(path.decode() for path in values.results["paths"])
+        step += wrong[0] + 1 - len(rows)
+        losses = zip(Losses._fields, rows[wrong[0]], strict=True)
+        found = ", ".join(f"{name} {float(loss)}" for name, loss in losses)
+        pictures = np.split(values.results["paths"], len(rows))[wrong[0]]
+        paths = ", ".join(path.decode() for path in pictures)
         raise UserError(
             f"the losses of step {step} are not finite ({found}) on {paths}; "
             "the last checkpoint is kept: try a smaller --lr"
@@ -103,14 +118,14 @@ class RecordLosses(StepHook):
 
     def __init__(
         self,
-        model: Model,
+        run: Run,
         folder: Path,
         figures: Mapping[str, float],
         steps_per_epoch: int,
-        last: int,
+        plan: Plan,
     ) -> None:
-        super().__init__(1, last)
-        self._losses = model.losses
+        super().__init__(1, plan)
+        self._losses = _all_losses(run)
         self._figures = figures  # what else is known of the step that is recorded
         self._path = folder / LOSSES_FILE
         self._file: TextIO | None = None
@@ -131,18 +146,21 @@ class RecordLosses(StepHook):
         self._file = self._path.open("a", encoding="utf-8")
 
     def request(self) -> tf.train.SessionRunArgs:
-        """This step's losses."""
+        """All losses."""
         return tf.train.SessionRunArgs(self._losses)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """Writes a line; floats keep all of float32's digits."""
-        epoch = math.ceil(step / self._steps_per_epoch)
-        record: dict[str, float | None] = {"step": step, "epoch": epoch}
-        record |= {name: float(loss) for name, loss in values.results._asdict().items()}
-        for name, value in self._figures.items():
-            record[name] = value if math.isfinite(value) else None  # JSON has no infinity
+        """Writes a line for each step; floats keep all of float32's digits."""
         assert self._file
-        self._file.write(json.dumps(record) + "\n")
+        rows = values.results
+        for number, row in enumerate(rows, step - len(rows) + 1):
+            epoch = math.ceil(number / self._steps_per_epoch)
+            record: dict[str, float | None] = {"step": number, "epoch": epoch}
+            record |= {name: float(loss) for name, loss in zip(Losses._fields, row, strict=True)}
+            if number == step:
+                for name, value in self._figures.items():
+                    record[name] = value if math.isfinite(value) else None  # JSON has no infinity
+            self._file.write(json.dumps(record) + "\n")
 
     def flush(self) -> None:
         """Makes sure that what was recorded so far is on disk."""
@@ -158,9 +176,9 @@ class RecordLosses(StepHook):
 class ShowProgress(StepHook):
     """A bar on a terminal; elsewhere the reference's lines every `progress_freq` steps."""
 
-    def __init__(self, model: Model, config: Config, steps_per_epoch: int, last: int) -> None:
+    def __init__(self, model: Model, config: Config, steps_per_epoch: int, plan: Plan) -> None:
         self._on_terminal = sys.stderr.isatty() and config.progress_freq > 0
-        super().__init__(1 if self._on_terminal else config.progress_freq, last)
+        super().__init__(1 if self._on_terminal else config.progress_freq, plan)
         self._bar: tqdm[NoReturn] | None = None
         self._averages = model.averages
         self._batch_size = config.batch_size
@@ -171,7 +189,7 @@ class ShowProgress(StepHook):
         self._first = step
         self._start = time.monotonic()
         if self._on_terminal:
-            self._bar = tqdm(initial=step, total=self._last, unit="step", dynamic_ncols=True)
+            self._bar = tqdm(initial=step, total=self._plan.last, unit="step", dynamic_ncols=True)
 
     def request(self) -> tf.train.SessionRunArgs:
         """The averaged losses."""
@@ -185,10 +203,10 @@ class ShowProgress(StepHook):
             shown = " ".join(f"{name} {loss:.3f}" for name, loss in losses._asdict().items())
             self._bar.set_description(f"epoch {epoch}", refresh=False)
             self._bar.set_postfix_str(shown, refresh=False)
-            self._bar.update()
+            self._bar.update(step - self._bar.n)
             return
         rate = (step - self._first) * self._batch_size / (time.monotonic() - self._start)
-        left = (self._last - step) * self._batch_size / rate
+        left = (self._plan.last - step) * self._batch_size / rate
         print(
             f"progress  epoch {epoch}  step {(step - 1) % self._steps_per_epoch + 1}  "
             f"image/sec {rate:.1f}  remaining {left / 60:.0f}m"
@@ -212,9 +230,9 @@ class SaveCheckpoints(StepHook):
         folder: Path,
         before: Callable[[], None],
         every: int,
-        last: int,
+        plan: Plan,
     ) -> None:
-        super().__init__(every, last)
+        super().__init__(every, plan)
         self._saver = saver
         self._folder = folder
         self._before = before
@@ -260,10 +278,10 @@ class SaveCheckpoints(StepHook):
 
 
 class StopOnSignal(StepHook):
-    """SIGINT and SIGTERM end the run after the step that is under way, with a checkpoint."""
+    """SIGINT and SIGTERM end training after the run that is under way, with a checkpoint."""
 
-    def __init__(self, saving: SaveCheckpoints, last: int) -> None:
-        super().__init__(1, last)
+    def __init__(self, saving: SaveCheckpoints, plan: Plan) -> None:
+        super().__init__(1, plan)
         self._saving = saving
         self._before: dict[signal.Signals, Any] = {}
         self.received: signal.Signals | None = None

@@ -41,11 +41,7 @@ class Batch(NamedTuple):
 
 
 class TrainingInputs:
-    """The pictures of a training run, step by step.
-
-    Attributes:
-      batch: what the next step sees; every `session.run` of it goes one step on.
-    """
+    """The pictures of a training run, step by step."""
 
     def __init__(self, pictures: Sequence[Picture], config: Config) -> None:
         """Builds the graph; `start` must run before the first batch, and `close` at the end."""
@@ -62,8 +58,12 @@ class TrainingInputs:
             # Rewriting the graph of a data set copies what it captures, here all kept pictures.
             options.experimental_optimization.apply_default_optimizations = False
             self._iterator = tf.data.make_initializable_iterator(batches.with_options(options))
-            self.batch = Batch(*self._iterator.get_next())
             self._batch_size = config.batch_size
+
+    def following(self) -> Batch:
+        """Builds what takes the next batch: whenever it runs, it goes one step on."""
+        with tf.name_scope("load_images"), tf.device("/cpu:0"):
+            return Batch(*self._iterator.get_next())
 
     def start(self, session: tf.Session, step: int) -> None:
         """Waits for the pictures that are kept, and makes `step` (from 0) the next one."""

@@ -52,6 +52,7 @@ FREE_FIELDS = (
     "grid",
     "save_freq",
     "cache_as",
+    "steps_per_run",
     "cache_mb",
     "device",
     "aspect_ratio",

@@ -16,11 +16,12 @@ from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
-from p2p_graph.inputs import Batch, TrainingInputs
+from p2p_graph.inputs import TrainingInputs
 from p2p_graph.listing import list_pictures, names_digest
-from p2p_graph.model import Model, build_step, make_optimizers
+from p2p_graph.model import make_optimizers
 from p2p_graph.options import changed_options, read_options, recorded
 from p2p_graph.presets import PRESETS
+from p2p_graph.stepping import Plan, Run, build_run
 from p2p_graph.validation import Validate, sample_steps, validation_pictures
 
 DEFAULT_EPOCHS = 200
@@ -71,6 +72,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
     validation = validation_pictures(config)
     steps_per_epoch = config.steps_per_epoch or math.ceil(len(pictures) / config.batch_size)
     last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
+    sample_steps(config, steps_per_epoch)  # refuses what does not fit
     done = source.step() if source else 0
     if done >= last:
         if source and source.folder.resolve() != folder.resolve():
@@ -82,7 +84,8 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
         return 0
     found, session_config = devices.choose(config.device)
     _announce(config, len(pictures), steps_per_epoch, source, found, last)
-    return _run(config, pictures, validation, source, session_config, steps_per_epoch, last)
+    plan = Plan(last, config.steps_per_run)
+    return _run(config, pictures, validation, source, session_config, steps_per_epoch, plan)
 
 
 def _source(
@@ -177,14 +180,14 @@ def _run(
     source: Checkpoint | None,
     session_config: tf.ConfigProto,
     steps_per_epoch: int,
-    last: int,
+    plan: Plan,
 ) -> int:
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
         tf.set_random_seed(config.seed)
         inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(pictures, config)))
-        model = build_step(inputs.batch, config, make_optimizers(config, last))
+        run = build_run(inputs.following, config, make_optimizers(config, plan.last), plan)
 
         variables = tf.global_variables()
         restore = source.restorer(variables) if source else None
@@ -199,7 +202,7 @@ def _run(
             inputs.start(session, done)
 
         watching, stopping = _watching(
-            config, pictures, validation, inputs.batch, model, saver, steps_per_epoch, last
+            config, pictures, validation, run, saver, steps_per_epoch, plan
         )
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
@@ -215,10 +218,10 @@ def _run(
                 save_summaries_secs=None,
                 log_step_count_steps=None,
             ) as session:
-                while step < last and not session.should_stop():
-                    _, step = session.run([model.train, model.step])
+                while step < plan.last and not session.should_stop():
+                    _, step = session.run([run.model.train, run.model.step])
         except tf.errors.OpError as error:
-            raise _as_user_error(error, step + 1) from error
+            raise _as_user_error(error, plan.after(step)) from error
         finally:
             for hook in watching:
                 hook.close()
@@ -227,8 +230,8 @@ def _run(
     rate = (step - done) * config.batch_size / seconds
     memory = devices.peak_memory()
     print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
-    if stopping.received and step < last:
-        print(f"stopped by {stopping.received.name} after step {step} of {last}; it is saved")
+    if stopping.received and step < plan.last:
+        print(f"stopped by {stopping.received.name} after step {step} of {plan.last}; it is saved")
         print("the same command goes on from there")
         return 128 + stopping.received
     print(f"done: {step} steps, in {folder}")
@@ -239,40 +242,39 @@ def _watching(
     config: Config,
     pictures: Sequence[Picture],
     validation: Sequence[Picture],
-    batch: Batch,
-    model: Model,
+    run: Run,
     saver: tf.train.Saver,
     steps_per_epoch: int,
-    last: int,
+    plan: Plan,
 ) -> tuple[Sequence[hooks.StepHook], hooks.StopOnSignal]:
     """Makes the hooks that this run asks for, in the order in which they report."""
     assert config.output_dir is not None
     folder = Path(config.output_dir)
     with tf.name_scope("display"):
-        shown = images.to_bytes(images.to_rgb(batch, model.outputs, config), config)
+        shown = images.to_bytes(images.to_rgb(run.batch, run.model.outputs, config), config)
     paths = [picture.path for picture in pictures]
     names = dict(zip(map(str, paths), output_names(paths), strict=True))
 
     figures: dict[str, float] = {}
-    recording = hooks.RecordLosses(model, folder, figures, steps_per_epoch, last)
-    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, last)
+    recording = hooks.RecordLosses(run, folder, figures, steps_per_epoch, plan)
+    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, plan)
     writer = None
     if config.summary_freq or config.trace_freq:
         writer = displays.event_writer(folder, tf.get_default_graph())
-    watching: list[hooks.StepHook] = [hooks.CheckLosses(model, batch.paths, last)]
+    watching: list[hooks.StepHook] = [hooks.CheckLosses(run, plan)]
     if validation:
         every = sample_steps(config, steps_per_epoch)
-        watching.append(Validate(validation, config, writer, saving, figures, every, last))
+        watching.append(Validate(validation, config, writer, saving, figures, every, plan))
     watching.append(recording)
     if writer and config.trace_freq:
-        watching.append(displays.WriteTraces(writer, config.trace_freq, last))
+        watching.append(displays.WriteTraces(writer, config.trace_freq, plan))
     if writer and config.summary_freq:
         every = config.summary_freq
-        watching.append(displays.WriteSummaries(model, shown, writer, every, last))
-    stopping = hooks.StopOnSignal(saving, last)
+        watching.append(displays.WriteSummaries(run.model, shown, writer, every, plan))
+    stopping = hooks.StopOnSignal(saving, plan)
     watching += [
-        hooks.ShowProgress(model, config, steps_per_epoch, last),
-        displays.WritePictures(batch.paths, shown, names, config, last),
+        hooks.ShowProgress(run.model, config, steps_per_epoch, plan),
+        displays.WritePictures(run.batch.paths, shown, names, config, plan),
         saving,
         stopping,
     ]

@@ -19,6 +19,7 @@ from p2p_graph.inputs import Batch, translation_batches
 from p2p_graph.listing import is_archive, is_packed, list_pictures
 from p2p_graph.metrics import METRICS
 from p2p_graph.networks import translate
+from p2p_graph.stepping import Plan
 
 BEST_FOLDER = "best"
 _BEST_FILE = "best.json"
@@ -27,9 +28,19 @@ _SIBLINGS = ("val", "test")
 
 
 def sample_steps(config: Config, steps_per_epoch: int) -> int:
-    """Every how many steps to translate; 0 for never."""
+    """Every how many steps to translate; 0 for never.
+
+    Raises:
+      UserError: runs of the session do not end there.
+    """
     number = int(config.sample_freq.removesuffix("e"))
-    return number * steps_per_epoch if config.sample_freq.endswith("e") else number
+    steps = number * steps_per_epoch if config.sample_freq.endswith("e") else number
+    if steps % config.steps_per_run:
+        raise UserError(
+            f"sample_freq must be a multiple of steps_per_run ({config.steps_per_run}), "
+            f"{config.sample_freq} is {steps} steps"
+        )
+    return steps
 
 
 def validation_config(config: Config) -> Config:
@@ -113,7 +124,7 @@ class Validate(StepHook):
         saving: SaveCheckpoints,
         figures: dict[str, float],
         every: int,
-        last: int,
+        plan: Plan,
     ) -> None:
         """Builds the translation, and makes the folders.
 
@@ -125,9 +136,9 @@ class Validate(StepHook):
           figures: gets L1, PSNR and SSIM by the names that they have in losses.jsonl; at steps
             without a look at the pictures it is empty.
           every: every how many steps to look.
-          last: the last step.
+          plan: which steps a run of the session does.
         """
-        super().__init__(every, last)
+        super().__init__(every, plan)
         assert config.output_dir is not None
         self._grids = Path(config.output_dir) / _SAMPLES_FOLDER
         self._best_folder = Path(config.output_dir) / BEST_FOLDER

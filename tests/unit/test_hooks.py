@@ -8,6 +8,8 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.errors import reason_of
 from p2p_graph.hooks import LOSSES_FILE, RecordLosses
 from p2p_graph.model import Model
+from p2p_graph.stepping import Plan, Run
+from p2p_graph.updates import Losses
 
 
 def lines(folder):
@@ -23,7 +25,11 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
     (tmp_path / LOSSES_FILE).write_text("".join(record(step) + "\n" for step in (1, 2, 3, 4)))
     hooks = []
     for _ in range(2):
-        hooks.append(RecordLosses(Model(*[None] * len(Model._fields)), tmp_path, {}, 5, 10))
+        with tf.Graph().as_default():
+            losses = Losses(*(tf.zeros([0]) for _ in Losses._fields))
+            model = Model(*[None] * len(Model._fields))._replace(losses=Losses(*[tf.zeros([])] * 3))
+            run = Run(model, None, losses, None)
+            hooks.append(RecordLosses(run, tmp_path, {}, 5, Plan(10)))
         hooks[-1].begin_at(3)
         assert lines(tmp_path) == [record(step) for step in (1, 2, 3)]
     for hook in hooks:

@@ -63,9 +63,10 @@ def streams(folder, config, *parts):
     """Training batches: for each (first step, count), as `Batch` of all pictures in a row."""
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = TrainingInputs(listed(folder, config), config)
+        following = inputs.following()
         for step, count in parts:
             inputs.start(session, step)
-            batches = [session.run(inputs.batch) for _ in range(count)]
+            batches = [session.run(following) for _ in range(count)]
             yield type(batches[0])(*map(np.concatenate, zip(*batches, strict=True)))
 
 
@@ -650,6 +651,7 @@ def test_memory_for_kept_pictures(pictures, kind, config, cache_mb, kept):
     originals = stream(pictures, chosen, 1)
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = TrainingInputs(listed(pictures, chosen), chosen)
+        following = inputs.following()
         inputs.start(session, 0)
         # What is kept is not seen to change; what is not kept is, after what was read ahead.
         for path in pictures.iterdir():
@@ -657,7 +659,7 @@ def test_memory_for_kept_pictures(pictures, kind, config, cache_mb, kept):
                 size = image.size
             Image.new("RGB", size).save(path)
         for _ in range(20):
-            batch = session.run(inputs.batch)
+            batch = session.run(following)
     assert set(batch.paths) == set(originals.paths)
     noisy = sum(np.ptp(values) > 0.5 for values in batch.inputs)
     assert noisy == (KEPT[kind] if kept is None else kept)

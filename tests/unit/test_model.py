@@ -14,6 +14,7 @@ from p2p_graph.inputs import Batch
 from p2p_graph.model import Model, build_step, make_optimizers
 from p2p_graph.networks import generator_spec, translate
 from p2p_graph.ops import FIXED
+from p2p_graph.stepping import Plan, build_run
 from p2p_graph.updates import Optimizers
 
 pytestmark = pytest.mark.usefixtures("graph")
@@ -583,6 +584,42 @@ def test_noise_is_a_function_of_seed_and_step():
     np.testing.assert_array_equal(outputs(5, 0), made)
     assert np.abs(outputs(5, 1) - made).max() > 0.01
     assert np.abs(outputs(6, 0) - made).max() > 0.01
+
+
+# Compiled
+
+
+def updates_of(model):
+    """What one step adds to each variable, from a state in training; without a session's trace."""
+    state = state_in_training()
+    [(_, after)] = train_alone(model, state)
+    return {v.op.name: after[v.op.name] - value for v, value in state.items()}
+
+
+@pytest.mark.parametrize("order", ["stored", "alternate"])
+def test_compiled_step_keeps_the_order_of_updates(order):
+    with small(updates=order) as model:
+        plain = updates_of(model)
+    other = "simultaneous" if order == "stored" else "fresh"
+    with small(updates=other) as model:
+        otherwise = updates_of(model)
+    config = SMALL.replace(updates=order, xla=True)
+    inputs, targets = map(tf.constant, pictures())
+    batch = Batch(tf.constant(["a", "b"]), inputs, targets)
+    run = build_run(lambda: batch, config, make_optimizers(config), Plan(1))
+    assert [v.op.name for _, v in run.model.gradients] == [v.op.name for v in all_weights()]
+    compiled = updates_of(run.model)
+    assert compiled.keys() == plain.keys()
+    filters = [name for name in plain if name.endswith("filter")]
+    largest = {name: np.abs(plain[name]).max() for name in filters}
+    apart = {name: np.abs(compiled[name] - plain[name]).max() / largest[name] for name in filters}
+    assert max(apart.values()) < 1e-3
+    told = max(np.abs(otherwise[name] - plain[name]).max() / largest[name] for name in filters)
+    assert told > 0.03
+
+
+def all_weights():
+    return [*tf.trainable_variables("discriminator/"), *tf.trainable_variables("generator/")]
 
 
 # Translation

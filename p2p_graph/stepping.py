@@ -1,0 +1,122 @@
+"""Runs of the session: one step or several, each as operations or compiled whole by XLA."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.config import Config
+from p2p_graph.inputs import Batch
+from p2p_graph.model import Model, build_step
+from p2p_graph.updates import Losses, Optimizers
+
+
+class Plan(NamedTuple):
+    """Which steps a run of the session does.
+
+    Attributes:
+      last: the step that training ends with; steps count from 1.
+      at_once: a run ends at a multiple of this, or at `last`.
+    """
+
+    last: int
+    at_once: int = 1
+
+    def after(self, step: int) -> int:
+        """How many steps are done after a run that begins when `step` are."""
+        return min(self.last, (step // self.at_once + 1) * self.at_once)
+
+
+class Run(NamedTuple):
+    """What a run of the session computes.
+
+    Attributes:
+      model: its last step.
+      batch: the pictures of that.
+      losses: of the steps before it, float32 [k] each.
+      paths: of the pictures of the steps before it, string [k, N].
+    """
+
+    model: Model
+    batch: Batch
+    losses: Losses
+    paths: tf.Tensor
+
+
+def build_run(
+    following: Callable[[], Batch], config: Config, optimizers: Optimizers, plan: Plan
+) -> Run:
+    """Builds what a run of the session does.
+
+    All steps but the last are a loop in the graph. The last stands behind it, so that all that is
+    looked at in a step can be fetched from it, and costs nothing in the others.
+
+    Args:
+      following: builds what takes the next batch, where it is called.
+      config: as in `build_step`; steps_per_run and xla besides.
+      optimizers: from `make_optimizers`.
+      plan: how many steps there are to do.
+    """
+    step = _compiled(following, config, optimizers) if config.xla else build_step
+    if plan.at_once == 1:
+        batch = following()
+        none = Losses(*(tf.zeros([0]) for _ in Losses._fields))
+        return Run(step(batch, config, optimizers), batch, none, tf.zeros([0, 0], tf.string))
+
+    done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.int32)
+    count = tf.minimum(plan.last, (done // plan.at_once + 1) * plan.at_once) - done - 1
+
+    def one(i: tf.Tensor, losses: Any, paths: Any) -> tuple[Any, ...]:
+        # A step takes its batch, and reads weights, after the one before it.
+        with tf.control_dependencies([i]):
+            batch = following()
+            model = step(batch, config, optimizers)
+        with tf.control_dependencies([model.train]):
+            losses = losses.write(i, tf.stack(model.losses))
+            return i + 1, losses, paths.write(i, batch.paths)
+
+    ended, losses, paths = tf.while_loop(
+        lambda i, *_: i < count,
+        one,
+        [
+            tf.constant(0),
+            tf.TensorArray(tf.float32, count, element_shape=[len(Losses._fields)]),
+            tf.TensorArray(tf.string, count, element_shape=[config.batch_size]),
+        ],
+        parallel_iterations=1,
+        back_prop=False,
+    )
+    with tf.control_dependencies([ended]):
+        batch = following()
+        model = step(batch, config, optimizers)
+    return Run(model, batch, Losses(*tf.unstack(losses.stack(), axis=1)), paths.stack())
+
+
+def _compiled(
+    following: Callable[[], Batch], config: Config, optimizers: Optimizers
+) -> Callable[[Batch, Config, Optimizers], Model]:
+    """Makes a `build_step` that XLA compiles whole."""
+    # A function does not make variables of the graph: a step that never runs does.
+    with tf.name_scope("variables"):
+        shapes = following()
+        assert shapes.targets is not None
+        empty = [tf.zeros(pictures.shape) for pictures in (shapes.inputs, shapes.targets)]
+        made = build_step(Batch(shapes.paths, *empty), config, optimizers)
+    variables = [variable for _, variable in made.gradients]
+
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+    def compiled(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, Any]:
+        model = build_step(Batch(shapes.paths, inputs, targets), config, optimizers)
+        values = model._asdict()
+        # Gradients are for TensorBoard: where they are not wanted, they need not be kept.
+        wanted = [gradient for gradient, _ in model.gradients] if config.summary_freq else []
+        with tf.control_dependencies([values.pop("train")]):
+            return {**values, "gradients": [tf.identity(gradient) for gradient in wanted]}
+
+    def step(batch: Batch, config: Config, optimizers: Optimizers) -> Model:
+        values = compiled(batch.inputs, batch.targets)
+        gradients: Sequence[Any] = list(zip(values["gradients"], variables, strict=False))
+        train = values["step"].op
+        return Model(**{**values, "gradients": gradients, "train": train})
+
+    return step
