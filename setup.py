@@ -23,7 +23,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.16"],
         "tensorboard": ["tensorboard"],
         "edges": EDGES,
-        "peers": ["torch==2.13.0"],  # for benchmarks
+        "peers": ["torch==2.13.0", "matplotlib"],  # for benchmarks
         "test": ["pytest", "pytest-xdist", "ruff", "mypy", "types-tqdm", *EDGES],
     },
 )

@@ -2,9 +2,9 @@
 
     python benchmarks/step.py [--pairs 20] [--json FILE] [VARIANT ...]
 
-Every variant has a process of its own. They run in turn, one step each, and the ratio to the
-reference's operations is taken within each turn, so that a machine whose speed drifts does not
-decide. The peers need `pip install '.[peers]'`.
+Every variant has a process of its own. They run in turn, a step each (or a run of ten), and the
+ratio to the reference's operations is taken within each turn, so that a machine whose speed drifts
+does not decide. The peers need `pip install '.[peers]'`. A GPU is used where there is one.
 """
 
 import argparse
@@ -22,16 +22,26 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 REFERENCE = "reference"
+# The steps that a run of the session does, in a variant that does several.
+AT_ONCE = 10
 # Our options, or PyTorch's settings.
 VARIANTS = {
     REFERENCE: None,
-    "fp32": {"precision": "fp32"},
+    "fp32": {},
+    "fp32-10": {"steps_per_run": AT_ONCE},
+    "fp32-xla": {"xla": True},
     "mixed": {"precision": "mixed"},
+    "mixed-10": {"precision": "mixed", "steps_per_run": AT_ONCE},
+    "mixed-xla": {"precision": "mixed", "xla": True},
+    "mixed-xla-10": {"precision": "mixed", "xla": True, "steps_per_run": AT_ONCE},
     "torch-fp32": {"bf16": False, "channels_last": False},
     "torch-fp32-channels-last": {"bf16": False, "channels_last": True},
     "torch-bf16": {"bf16": True, "channels_last": False},
     "torch-bf16-channels-last": {"bf16": True, "channels_last": True},
+    "torch-bf16-channels-last-compiled": {"bf16": True, "channels_last": True, "compiled": True},
 }
+NO_REPORTS = dict.fromkeys(("summary_freq", "progress_freq", "save_freq"), 0)
+SIZES = {"batch_size": 1, "crop_size": 256, "ngf": 64, "ndf": 64}
 WARM_UP = 3  # steps that choose algorithms and take memory
 
 
@@ -39,10 +49,13 @@ def ours(inputs, targets, config):
     import tensorflow.compat.v1 as tf
 
     from p2p_graph.inputs import Batch
-    from p2p_graph.model import build_step, make_optimizers
+    from p2p_graph.model import make_optimizers
+    from p2p_graph.stepping import Plan, build_run
 
-    model = build_step(Batch(tf.constant(""), inputs, targets), config, make_optimizers(config))
-    return [model.train, model.losses]
+    batch = Batch(tf.constant([""] * config.batch_size), inputs, targets)
+    plan = Plan(2**30, config.steps_per_run)
+    run = build_run(lambda: batch, config, make_optimizers(config), plan)
+    return [run.model.train, run.model.losses]
 
 
 def step_of(build, config):
@@ -51,7 +64,7 @@ def step_of(build, config):
 
     from p2p_graph import devices
 
-    _, session_config = devices.choose("auto")
+    _, session_config = devices.choose("auto", mixed=config.precision == "mixed")
     graph = tf.Graph()
     with graph.as_default():
         size = [config.batch_size, config.crop_size, config.crop_size, 3]
@@ -63,33 +76,36 @@ def step_of(build, config):
 
 
 def make(variant, sizes):
-    """Builds a variant's step."""
+    """Builds a variant's step; returns a function that runs it, and how many steps it runs."""
     settings = VARIANTS[variant]
     if variant.startswith("torch"):
+        import torch
         from peers import torch_step
 
-        return torch_step.make_step(
-            sizes["batch_size"], 256, sizes["ngf"], sizes["ndf"], **settings
-        )
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        names = ("batch_size", "crop_size", "ngf", "ndf")
+        picked = (sizes[name] for name in names)
+        return torch_step.make_step(*picked, device=device, **settings), 1
     import literal
 
     from p2p_graph.config import Config
 
     if variant == REFERENCE:
-        return step_of(literal.build_step, Config(**sizes))
-    return step_of(ours, Config(**sizes, **settings))
+        return step_of(literal.build_step, Config(**sizes)), 1
+    config = Config(**sizes, **NO_REPORTS, **settings)
+    return step_of(ours, config), config.steps_per_run
 
 
 def work(variant, sizes):
     """In a process of its own: a step for every line that comes, and a line with its seconds."""
-    step = make(variant, sizes)
+    step, count = make(variant, sizes)
     for _ in range(WARM_UP):
         step()
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         step()
-        print(time.perf_counter() - start, flush=True)
+        print((time.perf_counter() - start) / count, flush=True)
 
 
 def measure(variants, sizes, turns):
@@ -121,12 +137,12 @@ def measure(variants, sizes, turns):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
-    for name, default in (("pairs", 20), ("batch_size", 1), ("ngf", 64), ("ndf", 64)):
+    for name, default in (("pairs", 20), *SIZES.items()):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--json", type=Path, help="where to write the figures as well")
     parser.add_argument("--work", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sizes = {name: getattr(options, name) for name in ("batch_size", "ngf", "ndf")}
+    sizes = {name: getattr(options, name) for name in SIZES}
     if options.work:
         work(options.work, sizes)
         return

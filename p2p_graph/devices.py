@@ -22,12 +22,13 @@ def _gpus(device: str) -> list[Any]:
     return [] if device == "cpu" else tf.config.list_physical_devices("GPU")
 
 
-def choose(device: str, runs: int = 1) -> tuple[str, tf.ConfigProto]:
+def choose(device: str, runs: int = 1, *, mixed: bool = False) -> tuple[str, tf.ConfigProto]:
     """Finds the device to use.
 
     Args:
       device: "auto", "cpu" or "gpu".
       runs: how many runs of the session go side by side.
+      mixed: whether products may be of rounded values, as with `--precision mixed`.
 
     Returns:
       What was found, to be printed, and the configuration for a session that uses it. Memory on a
@@ -56,6 +57,10 @@ def choose(device: str, runs: int = 1) -> tuple[str, tf.ConfigProto]:
             config.intra_op_parallelism_threads = max(1, (os.cpu_count() or 1) // runs)
         return f"CPU, {os.cpu_count()} cores", config
     config.gpu_options.allow_growth = True
+    # Its kernels are launched by threads that do nothing else; read when the GPU is first used.
+    os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
+    # TensorFloat-32 rounds what is multiplied to 1 of 1024: not what fp32 stands for.
+    tf.config.experimental.enable_tensor_float_32_execution(mixed)
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", gpus[0].name)
     return f"GPU, {name}", config
 

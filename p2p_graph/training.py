@@ -82,7 +82,7 @@ def train(config: Config, given: Mapping[str, Any]) -> int:
             )
         print(f"{folder} is done: {done} steps of {last} (ask for more with --max_steps)")
         return 0
-    found, session_config = devices.choose(config.device)
+    found, session_config = devices.choose(config.device, mixed=config.precision == "mixed")
     _announce(config, len(pictures), steps_per_epoch, source, found, last)
     plan = Plan(last, config.steps_per_run)
     return _run(config, pictures, validation, source, session_config, steps_per_epoch, plan)

@@ -124,7 +124,9 @@ def test(given: Mapping[str, Any]) -> None:
             f"(--split {config.split} --split_seed {config.split_seed}; --split 1 takes all)"
         )
     at_once = min(os.cpu_count() or 1, _MOST_AT_ONCE)
-    found, session_config = devices.choose(config.device, at_once)
+    found, session_config = devices.choose(
+        config.device, at_once, mixed=config.precision == "mixed"
+    )
     print(f"device: {found}")
     print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
 

@@ -75,4 +75,5 @@ def test_compiled_steps_do_not_depend_on_how_many_run_at_once(flags, tmp_path):
     one, two = ((tmp_path / name / "losses.jsonl").read_text() for name in ("one", "two"))
     assert one == two
     rows = [list(json.loads(line).values()) for line in one.splitlines()]
-    assert np.isfinite(rows).all() and np.shape(rows) == (4, 5)
+    assert np.isfinite(rows).all()
+    assert np.shape(rows) == (4, 5)

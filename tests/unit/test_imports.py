@@ -13,8 +13,8 @@ FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "presets", "config", "options", "recipes", "flags", "files", "names", "download",
     "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics", "color",
-    "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops",
-    "generators", "discriminators", "losses", "devices", "networks", "updates", "model",
+    "devices", "mapping", "records", "listing", "checking", "readers", "pairs", "packing", "inputs",
+    "ops", "generators", "discriminators", "losses", "networks", "updates", "model", "stepping",
     "checkpoints", "pict", "conversion", "images", "report", "grids", "hooks", "displays",
     "validation", "training", "translation", "export",
 ]  # fmt: skip
