@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph import devices
 from p2p_graph.config import Config
 from p2p_graph.files import Picture
-from p2p_graph.mapping import mapped
+from p2p_graph.mapping import iterator_of, mapped
 from p2p_graph.pairs import Pairs, has_targets, inputs_and_targets
 
 # Which random stream of a seed: each purpose has its own.
@@ -54,10 +54,7 @@ class TrainingInputs:
                 positions, lambda position: self._example(pairs, position, len(pictures), config)
             )
             batches = examples.batch(config.batch_size, drop_remainder=True).prefetch(2)
-            options = tf.data.Options()
-            # Rewriting the graph of a data set copies what it captures, here all kept pictures.
-            options.experimental_optimization.apply_default_optimizations = False
-            self._iterator = tf.data.make_initializable_iterator(batches.with_options(options))
+            self._iterator = iterator_of(batches)
             self._batch_size = config.batch_size
 
     def following(self) -> Batch:
@@ -210,9 +207,10 @@ class _Kept:
             pairs = Pairs(pictures, config)
             indices = tf.data.Dataset.range(self._kept)
             decoded = mapped(indices, lambda index: self._decoded(pairs, index))
-            following = tf.data.make_one_shot_iterator(decoded.batch(_AT_ONCE).prefetch(1))
-            parts = following.get_next()
+            iterator = iterator_of(decoded.batch(_AT_ONCE).prefetch(1))
+            parts = iterator.get_next()
             with tf.Session(config=devices.choose("cpu")[1]) as session:
+                session.run(iterator.initializer)
                 tables = [_aligned(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
                 for first in range(0, self._kept, _AT_ONCE):
                     if self._closing.is_set():

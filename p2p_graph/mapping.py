@@ -1,5 +1,6 @@
 """Maps of tf.data, as the input graphs here have them."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,4 +14,16 @@ def mapped(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data
     decides on a branch, would take a second at every start.
     """
     traced = tf.autograph.experimental.do_not_convert(function)
-    return dataset.map(traced, tf.data.AUTOTUNE)
+    return dataset.map(traced, os.cpu_count() or 1)
+
+
+def iterator_of(dataset: "tf.data.Dataset") -> Any:
+    """Makes an initializable iterator of a data set that tf.data is to leave as it is.
+
+    What it would rewrite is copied, here all kept pictures; and its tuner, which has nothing to
+    choose here, sleeps through the end: a session that is closed waits for it, up to a minute.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return tf.data.make_initializable_iterator(dataset.with_options(options))

@@ -17,7 +17,7 @@ from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
 from p2p_graph.listing import list_pictures
-from p2p_graph.mapping import mapped
+from p2p_graph.mapping import iterator_of, mapped
 from p2p_graph.pairs import Pairs, scaled
 from p2p_graph.records import find_shards, is_whole, serialized, shard_name
 
@@ -114,7 +114,9 @@ def _arrays(
 
         indices = tf.data.Dataset.range(len(pictures))
         images = mapped(indices, lambda index: tuple(map(in_bytes, pairs.source(index))))
-        following = tf.data.make_one_shot_iterator(images.prefetch(2)).get_next()
+        iterator = iterator_of(images.prefetch(2))
+        session.run(iterator.initializer)
+        following = iterator.get_next()
         shape = (len(pictures), *height_width, 3)
         arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
         shown = sys.stderr.isatty()

@@ -156,6 +156,8 @@ def _announce(
             "(flags override it, --recipe none is off)"
         )
     print(f"device: {device}")
+    if config.xla and devices.is_cpu(config.device):
+        print("note: on a CPU --xla makes steps slower; it is for GPUs")
     print(f"generator: {config.levels} levels for {config.crop_size} pixels")
     print(f"examples count = {count}, {steps_per_epoch} steps an epoch, {last} steps in all")
     if source:

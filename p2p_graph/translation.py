@@ -19,6 +19,7 @@ from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, output_names
 from p2p_graph.inputs import Batch, translation_batches
 from p2p_graph.listing import list_pictures, names_digest
+from p2p_graph.mapping import iterator_of
 from p2p_graph.networks import translate
 from p2p_graph.ops import FIXED
 from p2p_graph.options import MODEL_FIELDS, model_options, read_options, recorded, same_path
@@ -179,7 +180,7 @@ def _build(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Builds decoding, the generator and conversion; returns the indices and what is shown."""
     with tf.name_scope("load_images"), tf.device("/cpu:0"):
-        iterator = tf.data.make_initializable_iterator(translation_batches(pictures, config))
+        iterator = iterator_of(translation_batches(pictures, config))
         indices, inputs, *targets = iterator.get_next()
     outputs = translate(inputs, config, fixed=True)
     batch = Batch(indices, inputs, targets[0] if targets else None)

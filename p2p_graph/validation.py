@@ -17,6 +17,7 @@ from p2p_graph.files import Picture, output_names
 from p2p_graph.hooks import SaveCheckpoints, StepHook
 from p2p_graph.inputs import Batch, translation_batches
 from p2p_graph.listing import is_archive, is_packed, list_pictures
+from p2p_graph.mapping import iterator_of
 from p2p_graph.metrics import METRICS
 from p2p_graph.networks import translate
 from p2p_graph.stepping import Plan
@@ -161,7 +162,7 @@ class Validate(StepHook):
         with tf.name_scope("validation"):
             with tf.device("/cpu:0"):
                 batches = translation_batches(pictures, config)
-                self._iterator = tf.data.make_initializable_iterator(batches)
+                self._iterator = iterator_of(batches)
                 indices, inputs, targets = self._iterator.get_next()
             batch = Batch(indices, inputs, targets)
             outputs = translate(inputs, config)

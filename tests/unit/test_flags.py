@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from p2p_graph import flags
 from p2p_graph.config import TOOLS, Config, field_kinds
 from p2p_graph.errors import UserError
+
+ROOT = Path(__file__).parents[2]
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 GROUPS = ["files", "data", "model", "networks", "training", "reports"]
@@ -305,6 +308,22 @@ def test_quiet_import_shows_why_it_failed(monkeypatch, capfd):
     with pytest.raises(ImportError), flags.quiet_import():
         fail()
     assert capfd.readouterr().err == "library is missing\n"
+
+
+def test_quick_import_leaves_keras_out_and_things_as_they_were():
+    program = """
+import gc, sys
+from p2p_graph import flags
+with flags.quiet_import(), flags.quick_import():
+    import tensorflow
+assert "tensorflow" in sys.modules
+assert not [name for name in sys.modules if name.partition(".")[0] == "keras"]
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+with flags.quick_import():
+    assert gc.isenabled()  # there is nothing left to make quicker
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_quiet_import_leaves_no_file_open(monkeypatch):

@@ -1,12 +1,15 @@
 """What a run records, above all when it is cut off."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.errors import reason_of
-from p2p_graph.hooks import LOSSES_FILE, RecordLosses
+from p2p_graph.errors import UserError, reason_of
+from p2p_graph.hooks import LOSSES_FILE, CheckLosses, RecordLosses
+from p2p_graph.inputs import Batch
 from p2p_graph.model import Model
 from p2p_graph.stepping import Plan, Run
 from p2p_graph.updates import Losses
@@ -26,15 +29,33 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
     hooks = []
     for _ in range(2):
         with tf.Graph().as_default():
-            losses = Losses(*(tf.zeros([0]) for _ in Losses._fields))
-            model = Model(*[None] * len(Model._fields))._replace(losses=Losses(*[tf.zeros([])] * 3))
-            run = Run(model, None, losses, None)
-            hooks.append(RecordLosses(run, tmp_path, {}, 5, Plan(10)))
+            hooks.append(RecordLosses(run_of(1, 1), tmp_path, {}, 5, Plan(10)))
         hooks[-1].begin_at(3)
         assert lines(tmp_path) == [record(step) for step in (1, 2, 3)]
     for hook in hooks:
         hook.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOSSES_FILE]
+
+
+def run_of(count, batch_size):
+    """What a run of the session gives that does so many steps; nothing of it is computed."""
+    ones = Losses(*[tf.zeros([])] * 3)
+    model = Model(*[None] * len(Model._fields))._replace(losses=ones)
+    before = Losses(*[tf.zeros([count - 1])] * 3)
+    batch = Batch(tf.constant([""] * batch_size), None, None)
+    return Run(model, batch, before, tf.constant([[""] * batch_size] * (count - 1)))
+
+
+def test_losses_that_are_not_finite_within_a_run():
+    """The step among several, and its pictures, are named."""
+    with tf.Graph().as_default():
+        checking = CheckLosses(run_of(3, 2), Plan(12, 3))
+        losses = np.ones([3, 3])
+        results = {"losses": losses, "paths": np.array([b"a", b"b", b"c", b"d", b"e", b"f"])}
+        checking.report(9, SimpleNamespace(results=results), None)
+        losses[1, 2] = np.nan
+        with pytest.raises(UserError, match=r"losses of step 8 .*gen_loss_L1 nan\) on c, d;"):
+            checking.report(9, SimpleNamespace(results=results), None)
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):

@@ -1,5 +1,7 @@
 """Decoding, scaling and jitter against NumPy; and that a position alone decides what is seen."""
 
+import threading
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -663,6 +665,24 @@ def test_memory_for_kept_pictures(pictures, kind, config, cache_mb, kept):
     assert set(batch.paths) == set(originals.paths)
     noisy = sum(np.ptp(values) > 0.5 for values in batch.inputs)
     assert noisy == (KEPT[kind] if kept is None else kept)
+
+
+def test_a_picture_that_is_gone_before_it_is_kept(pictures, config):
+    listing = listed(pictures, config)
+    for path in pictures.iterdir():
+        path.unlink()
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = TrainingInputs(listing, config)
+        with pytest.raises(tf.errors.NotFoundError):
+            inputs.start(session, 0)
+        inputs.close()
+
+
+def test_closing_ends_what_decodes(pictures, config):
+    before = threading.active_count()
+    with tf.Graph().as_default():
+        TrainingInputs(listed(pictures, config), config).close()
+    assert threading.active_count() == before
 
 
 def test_position_far_on(numbered):
