@@ -65,6 +65,15 @@ def linked(source, folder, count):
         os.link(original, folder / f"{i}{original.suffix}")
 
 
+def counted(source, counts):
+    """Yields what `measure` finds, by the number of pictures."""
+    with tempfile.TemporaryDirectory(dir=source.parent) as name:
+        for count in counts:
+            folder = Path(name) / str(count)
+            linked(source, folder, count)
+            yield count, measure(folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
@@ -83,11 +92,8 @@ def main():
     print("| --- | --- | --- | --- |")
     for name, settings in WAYS.items():
         report(name, measure(options.data, **settings))
-    with tempfile.TemporaryDirectory(dir=options.data.parent) as name:
-        for count in options.counts:
-            folder = Path(name) / str(count)
-            linked(options.data, folder, count)
-            report(f"{count} pictures", measure(folder))
+    for count, found in counted(options.data, options.counts):
+        report(f"{count} pictures", found)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=4) + "\n")
 

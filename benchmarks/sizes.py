@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import statistics
-import tempfile
 from pathlib import Path
 
 import inputs
@@ -45,17 +44,6 @@ def steps(quick):
     return found
 
 
-def counted(data, counts):
-    """What `inputs.measure` finds, by the number of pictures."""
-    found = {}
-    with tempfile.TemporaryDirectory(dir=data.parent) as name:
-        for count in counts:
-            inputs.linked(data, Path(name) / str(count), count)
-            found[count] = inputs.measure(Path(name) / str(count))
-            print(f"{count} pictures: {found[count]}", flush=True)
-    return found
-
-
 def draw(found, of_counts, path):
     figure, axes = plt.subplots(1, 4, figsize=(16, 3.6))
     for axis, (name, variants) in zip(axes, found.items(), strict=False):
@@ -84,7 +72,10 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     options = parser.parse_args()
     found = steps(options.quick)
-    of_counts = counted(options.data, COUNTS[:2] if options.quick else COUNTS)
+    of_counts = {}
+    for count, measured in inputs.counted(options.data, COUNTS[:2] if options.quick else COUNTS):
+        of_counts[count] = measured
+        print(f"{count} pictures: {measured}", flush=True)
     draw(found, of_counts, options.output)
     if options.json:
         options.json.write_text(json.dumps({"steps": found, "inputs": of_counts}, indent=4) + "\n")

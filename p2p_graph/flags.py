@@ -151,6 +151,13 @@ def _metavar(name: str, kind: type) -> str:
 
 
 @contextlib.contextmanager
+def tensorflow_import() -> Iterator[None]:
+    """Imports TensorFlow, and what needs it, as the programs do: quietly and quickly."""
+    with quiet_import(), quick_import():
+        yield
+
+
+@contextlib.contextmanager
 def quick_import() -> Iterator[None]:
     """Makes the import of TensorFlow quicker, by half a second.
 

@@ -72,21 +72,12 @@ class StepHook(tf.train.SessionRunHook):
         raise NotImplementedError
 
 
-def _all_losses(run: Run) -> tf.Tensor:
-    """The losses of all steps of a run, float32 [k, 3]."""
-    before = tf.stack(run.losses, axis=1)
-    return tf.concat([before, tf.stack(run.model.losses)[None]], 0)
-
-
 class CheckLosses(StepHook):
     """Stops a run whose losses are no longer numbers, before anything is made of them."""
 
     def __init__(self, run: Run, plan: Plan) -> None:
         super().__init__(1, plan)
-        self._fetches = {
-            "losses": _all_losses(run),
-            "paths": tf.concat([tf.reshape(run.paths, [-1]), run.batch.paths], 0),
-        }
+        self._fetches = {"losses": run.losses, "paths": run.paths}
 
     def request(self) -> tf.train.SessionRunArgs:
         """All losses, and the pictures they are of."""
@@ -105,8 +96,7 @@ class CheckLosses(StepHook):
         step += wrong[0] + 1 - len(rows)
         losses = zip(Losses._fields, rows[wrong[0]], strict=True)
         found = ", ".join(f"{name} {float(loss)}" for name, loss in losses)
-        pictures = np.split(values.results["paths"], len(rows))[wrong[0]]
-        paths = ", ".join(path.decode() for path in pictures)
+        paths = ", ".join(path.decode() for path in values.results["paths"][wrong[0]])
         raise UserError(
             f"the losses of step {step} are not finite ({found}) on {paths}; "
             "the last checkpoint is kept: try a smaller --lr"
@@ -125,7 +115,7 @@ class RecordLosses(StepHook):
         plan: Plan,
     ) -> None:
         super().__init__(1, plan)
-        self._losses = _all_losses(run)
+        self._losses = run.losses
         self._figures = figures  # what else is known of the step that is recorded
         self._path = folder / LOSSES_FILE
         self._file: TextIO | None = None

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph import devices
 from p2p_graph.config import Config
 from p2p_graph.files import Picture
-from p2p_graph.mapping import iterator_of, mapped
+from p2p_graph.mapping import elements_of, iterator_of, mapped
 from p2p_graph.pairs import Pairs, has_targets, inputs_and_targets
 
 # Which random stream of a seed: each purpose has its own.
@@ -203,21 +203,23 @@ class _Kept:
     def _decode(
         self, pictures: Sequence[Picture], config: Config, shapes: Sequence[tuple[int, ...]]
     ) -> list["np.ndarray[Any, Any]"]:
-        with tf.Graph().as_default(), tf.device("/cpu:0"):
+        _, session_config = devices.choose("cpu")
+        with (
+            tf.Graph().as_default(),
+            tf.device("/cpu:0"),
+            tf.Session(config=session_config) as session,
+        ):
             pairs = Pairs(pictures, config)
             indices = tf.data.Dataset.range(self._kept)
             decoded = mapped(indices, lambda index: self._decoded(pairs, index))
-            iterator = iterator_of(decoded.batch(_AT_ONCE).prefetch(1))
-            parts = iterator.get_next()
-            with tf.Session(config=devices.choose("cpu")[1]) as session:
-                session.run(iterator.initializer)
-                tables = [_aligned(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
-                for first in range(0, self._kept, _AT_ONCE):
-                    if self._closing.is_set():
-                        break
-                    for table, part in zip(tables, session.run(parts), strict=True):
-                        table[first : first + _AT_ONCE] = part
-                return tables
+            parts = elements_of(decoded.batch(_AT_ONCE).prefetch(1), session)
+            tables = [_aligned(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
+            for first in range(0, self._kept, _AT_ONCE):
+                if self._closing.is_set():
+                    break
+                for table, part in zip(tables, session.run(parts), strict=True):
+                    table[first : first + _AT_ONCE] = part
+            return tables
 
     def windows(
         self, index: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: int

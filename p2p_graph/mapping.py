@@ -27,3 +27,10 @@ def iterator_of(dataset: "tf.data.Dataset") -> Any:
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     return tf.data.make_initializable_iterator(dataset.with_options(options))
+
+
+def elements_of(dataset: "tf.data.Dataset", session: tf.Session) -> Any:
+    """The next element of a data set, each time it runs in a session, from the first on."""
+    iterator = iterator_of(dataset)
+    session.run(iterator.initializer)
+    return iterator.get_next()

@@ -17,7 +17,7 @@ from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
 from p2p_graph.listing import list_pictures
-from p2p_graph.mapping import iterator_of, mapped
+from p2p_graph.mapping import elements_of, mapped
 from p2p_graph.pairs import Pairs, scaled
 from p2p_graph.records import find_shards, is_whole, serialized, shard_name
 
@@ -114,9 +114,7 @@ def _arrays(
 
         indices = tf.data.Dataset.range(len(pictures))
         images = mapped(indices, lambda index: tuple(map(in_bytes, pairs.source(index))))
-        iterator = iterator_of(images.prefetch(2))
-        session.run(iterator.initializer)
-        following = iterator.get_next()
+        following = elements_of(images.prefetch(2), session)
         shape = (len(pictures), *height_width, 3)
         arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
         shown = sys.stderr.isatty()

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture, find_pictures
-from p2p_graph.mapping import iterator_of, mapped
+from p2p_graph.mapping import elements_of, mapped
 
 SUFFIX = ".tfrecord"
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
@@ -171,9 +171,7 @@ def _checked(shard: Path, size: int, changed: int) -> list[Picture]:
         parsed = mapped(
             records, lambda batch: _described(tf.io.parse_example(batch, _FEATURES), names)
         ).prefetch(1)
-        iterator = iterator_of(parsed)
-        session.run(iterator.initializer)
-        following = iterator.get_next()
+        following = elements_of(parsed, session)
         try:
             while len(pictures) < len(places):
                 for name, width, height, deep, two in zip(*session.run(following), strict=True):

@@ -33,13 +33,13 @@ class Run(NamedTuple):
     Attributes:
       model: its last step.
       batch: the pictures of that.
-      losses: of the steps before it, float32 [k] each.
-      paths: of the pictures of the steps before it, string [k, N].
+      losses: of all its k steps, float32 [k, 3], in the order of `Losses`.
+      paths: of the pictures of all its steps, string [k, N].
     """
 
     model: Model
     batch: Batch
-    losses: Losses
+    losses: tf.Tensor
     paths: tf.Tensor
 
 
@@ -57,11 +57,15 @@ def build_run(
       optimizers: from `make_optimizers`.
       plan: how many steps there are to do.
     """
-    step = _compiled(following, config, optimizers) if config.xla else build_step
+
+    def plain(batch: Batch) -> Model:
+        return build_step(batch, config, optimizers)
+
+    step = _compiled(following, plain, config) if config.xla else plain
     if plan.at_once == 1:
         batch = following()
-        none = Losses(*(tf.zeros([0]) for _ in Losses._fields))
-        return Run(step(batch, config, optimizers), batch, none, tf.zeros([0, 0], tf.string))
+        model = step(batch)
+        return Run(model, batch, tf.stack(model.losses)[None], batch.paths[None])
 
     done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.int32)
     count = tf.minimum(plan.last, (done // plan.at_once + 1) * plan.at_once) - done - 1
@@ -70,7 +74,7 @@ def build_run(
         # A step takes its batch, and reads weights, after the one before it.
         with tf.control_dependencies([i]):
             batch = following()
-            model = step(batch, config, optimizers)
+            model = step(batch)
         with tf.control_dependencies([model.train]):
             losses = losses.write(i, tf.stack(model.losses))
             return i + 1, losses, paths.write(i, batch.paths)
@@ -88,32 +92,37 @@ def build_run(
     )
     with tf.control_dependencies([ended]):
         batch = following()
-        model = step(batch, config, optimizers)
-    return Run(model, batch, Losses(*tf.unstack(losses.stack(), axis=1)), paths.stack())
+        model = step(batch)
+    return Run(
+        model,
+        batch,
+        tf.concat([losses.stack(), tf.stack(model.losses)[None]], 0),
+        tf.concat([paths.stack(), batch.paths[None]], 0),
+    )
 
 
 def _compiled(
-    following: Callable[[], Batch], config: Config, optimizers: Optimizers
-) -> Callable[[Batch, Config, Optimizers], Model]:
-    """Makes a `build_step` that XLA compiles whole."""
+    following: Callable[[], Batch], plain: Callable[[Batch], Model], config: Config
+) -> Callable[[Batch], Model]:
+    """Makes of what builds a step what builds the same step, compiled whole by XLA."""
     # A function does not make variables of the graph: a step that never runs does.
     with tf.name_scope("variables"):
         shapes = following()
         assert shapes.targets is not None
         empty = [tf.zeros(pictures.shape) for pictures in (shapes.inputs, shapes.targets)]
-        made = build_step(Batch(shapes.paths, *empty), config, optimizers)
+        made = plain(Batch(shapes.paths, *empty))
     variables = [variable for _, variable in made.gradients]
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def compiled(inputs: tf.Tensor, targets: tf.Tensor) -> dict[str, Any]:
-        model = build_step(Batch(shapes.paths, inputs, targets), config, optimizers)
+        model = plain(Batch(shapes.paths, inputs, targets))
         values = model._asdict()
         # Gradients are for TensorBoard: where they are not wanted, they need not be kept.
         wanted = [gradient for gradient, _ in model.gradients] if config.summary_freq else []
         with tf.control_dependencies([values.pop("train")]):
             return {**values, "gradients": [tf.identity(gradient) for gradient in wanted]}
 
-    def step(batch: Batch, config: Config, optimizers: Optimizers) -> Model:
+    def step(batch: Batch) -> Model:
         values = compiled(batch.inputs, batch.targets)
         gradients: Sequence[Any] = list(zip(values["gradients"], variables, strict=False))
         train = values["step"].op

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     config = flags.sources_config(given)
     recipe = recipes.choose(recipe, Path(config.data))
     plain = recipes.RECIPES[recipe].plain if recipe != "none" else None
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import checking
     count, findings = checking.check(config, plain)
     print(f"{count} pictures in {config.data}")

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
         help="of a .pict that is read, which does not say it (AtoB)",
     )
     options = parser.parse_args(argv)
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import conversion
     conversion.convert(options.checkpoint, options.output, options.to, options.which_direction)
     print("wrote", options.output)

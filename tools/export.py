@@ -16,7 +16,7 @@ from p2p_graph import flags
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and exports."""
     given = flags.given("export", __doc__, argv)
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import export
     export.export(given)
 

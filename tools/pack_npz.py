@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("resize says how to scale: give a --size, too")
     if size is not None and size < 1:
         raise UserError(f"size must be at least 1, not {size}")
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import packing
     count = packing.pack_archive(config, path, size, compress=compress)
     print(f"{count} pictures are packed in {path}")

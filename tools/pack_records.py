@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> None:
     config = flags.sources_config(given)
     if per_shard < 1:
         raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import packing
     count = packing.pack(config, folder, per_shard)
     print(f"{count} pictures are packed in {folder}")

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     """Parses the flags and translates."""
     given = flags.given("test", __doc__, argv)
 
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import translation
     translation.test(given)
 

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     """Parses the flags, trains, and returns the exit code."""
     given = flags.given("train", __doc__, argv)
 
-    with flags.quiet_import(), flags.quick_import():
+    with flags.tensorflow_import():
         from p2p_graph import training
     return training.train(training.configure(given), given)
 

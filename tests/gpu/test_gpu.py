@@ -43,8 +43,8 @@ def trained(device, **options):
         first = session.run(outputs)
         rows = []
         while len(rows) < STEPS:
-            before, losses, _ = session.run([run.losses, run.model.losses, run.model.train])
-            rows += [*np.transpose(before), losses]
+            losses, _ = session.run([run.losses, run.model.train])
+            rows += [*losses]
     return np.array(rows), first
 
 

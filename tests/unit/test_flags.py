@@ -314,7 +314,7 @@ def test_quick_import_leaves_keras_out_and_things_as_they_were():
     program = """
 import gc, sys
 from p2p_graph import flags
-with flags.quiet_import(), flags.quick_import():
+with flags.tensorflow_import():
     import tensorflow
 assert "tensorflow" in sys.modules
 assert not [name for name in sys.modules if name.partition(".")[0] == "keras"]

@@ -9,10 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.hooks import LOSSES_FILE, CheckLosses, RecordLosses
-from p2p_graph.inputs import Batch
-from p2p_graph.model import Model
 from p2p_graph.stepping import Plan, Run
-from p2p_graph.updates import Losses
 
 
 def lines(folder):
@@ -39,11 +36,7 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
 
 def run_of(count, batch_size):
     """What a run of the session gives that does so many steps; nothing of it is computed."""
-    ones = Losses(*[tf.zeros([])] * 3)
-    model = Model(*[None] * len(Model._fields))._replace(losses=ones)
-    before = Losses(*[tf.zeros([count - 1])] * 3)
-    batch = Batch(tf.constant([""] * batch_size), None, None)
-    return Run(model, batch, before, tf.constant([[""] * batch_size] * (count - 1)))
+    return Run(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
 
 
 def test_losses_that_are_not_finite_within_a_run():
@@ -51,7 +44,7 @@ def test_losses_that_are_not_finite_within_a_run():
     with tf.Graph().as_default():
         checking = CheckLosses(run_of(3, 2), Plan(12, 3))
         losses = np.ones([3, 3])
-        results = {"losses": losses, "paths": np.array([b"a", b"b", b"c", b"d", b"e", b"f"])}
+        results = {"losses": losses, "paths": np.array([[b"a", b"b"], [b"c", b"d"], [b"e", b"f"]])}
         checking.report(9, SimpleNamespace(results=results), None)
         losses[1, 2] = np.nan
         with pytest.raises(UserError, match=r"losses of step 8 .*gen_loss_L1 nan\) on c, d;"):
