@@ -12,6 +12,7 @@ from typing import Any
 from p2p_graph import __version__
 from p2p_graph.errors import UserError
 from p2p_graph.presets import PRESETS
+from p2p_graph.whole import write_json
 
 OPTIONS_FILE = "options.json"
 
@@ -533,10 +534,7 @@ class Config:
         """
         record = {"working_dir": str(Path.cwd()), **(record or {})}
         options = {**dataclasses.asdict(self), **record, "version": __version__}
-        text = json.dumps(options, sort_keys=True, indent=4)
-        unfinished = folder / f"{OPTIONS_FILE}.unfinished"
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        unfinished.replace(folder / OPTIONS_FILE)
+        write_json(folder / OPTIONS_FILE, options, sort_keys=True)
 
 
 def _is_utf8(text: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from p2p_graph.whole import whole
+
 _MARGIN = 4  # pixels between pictures
 _LINE = 16  # pixels of a line of text
 _INK, _PAPER = (34, 34, 34), (255, 255, 255)
@@ -47,9 +49,8 @@ def save_grid(
             )
     for row, name in enumerate(names):
         draw.text((_MARGIN, 2 * _LINE + row * step + height), _drawable(name), _INK)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    grid.save(unfinished, "PNG")
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        grid.save(unfinished, "PNG")
 
 
 def _drawable(text: str) -> str:

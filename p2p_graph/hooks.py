@@ -21,6 +21,7 @@ from p2p_graph.errors import UserError
 from p2p_graph.model import EMA_DECAY, Model
 from p2p_graph.stepping import Plan, Run
 from p2p_graph.updates import Losses
+from p2p_graph.whole import whole
 
 LOSSES_FILE = "losses.jsonl"
 
@@ -130,9 +131,8 @@ class RecordLosses(StepHook):
                 if found and line.endswith("}") and int(found[1]) <= step:
                     kept.append(line + "\n")
         # Whole or not at all: a run may be killed here, too.
-        unfinished = self._path.with_name(f"{LOSSES_FILE}.unfinished")
-        unfinished.write_text("".join(kept), encoding="utf-8")
-        unfinished.replace(self._path)
+        with whole(self._path) as unfinished:
+            unfinished.write_text("".join(kept), encoding="utf-8")
         self._file = self._path.open("a", encoding="utf-8")
 
     def request(self) -> tf.train.SessionRunArgs:

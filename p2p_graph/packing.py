@@ -20,6 +20,7 @@ from p2p_graph.listing import list_pictures
 from p2p_graph.mapping import elements_of, mapped
 from p2p_graph.pairs import Pairs, scaled
 from p2p_graph.records import find_shards, is_whole, serialized, shard_name
+from p2p_graph.whole import whole
 
 PLAN_FILE = "packed.json"
 
@@ -82,16 +83,12 @@ def pack_archive(config: Config, path: Path, size: int | None, *, compress: bool
         raise UserError(f"output_file must end in {archives.SUFFIX}, {path} does not")
     pictures = list_pictures(config)
     arrays = _arrays(pictures, config, size)
-    unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+        with whole(path) as unfinished, unfinished.open("wb") as file:
             (np.savez_compressed if compress else np.savez)(file, *arrays)
-        unfinished.replace(path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return len(pictures)
 
 
@@ -156,13 +153,9 @@ def _keep_plan(folder: Path, plan: dict[str, object]) -> None:
 
 
 def _write(shard: Path, pictures: Sequence[Picture]) -> None:
-    unfinished = shard.with_name(f"{shard.name}.unfinished")
     try:
-        with tf.io.TFRecordWriter(str(unfinished)) as writer:
+        with whole(shard) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
             for picture in pictures:
                 writer.write(serialized(picture))
-        unfinished.replace(shard)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"{shard} cannot be written: {reason_of(error)}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)

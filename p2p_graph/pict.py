@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from p2p_graph.errors import UserError
+from p2p_graph.whole import whole
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 _MU = 255
@@ -61,15 +62,12 @@ def write(path: Path, arrays: Arrays) -> None:
         book.astype("<f4").tobytes(),
         nearest(flat, book).tobytes(),
     )
-    unfinished = path.with_name(path.name + ".unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+        with whole(path) as unfinished, unfinished.open("wb") as file:
             for block in blocks:
                 file.write(struct.pack(">I", len(block)) + block)
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 

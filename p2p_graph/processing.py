@@ -32,6 +32,7 @@ from p2p_graph import edges
 from p2p_graph.errors import UserError, listed
 from p2p_graph.files import Problem, find_partners, find_pictures
 from p2p_graph.pixels import blanked, blurred, grayscale, read_rgb, resized
+from p2p_graph.whole import whole
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 _TEXT = "p2p_graph"  # the key of what a PNG tells of how it was made
@@ -266,14 +267,10 @@ def make(task: Task, job: Job) -> str | None:
         picture = _made(task, job)
     except UserError as error:
         return str(error)
-    unfinished = task.output.with_name(f"{task.output.name}.unfinished")
-    try:
-        told = PngInfo()
-        told.add_text(_TEXT, _described(job))
+    told = PngInfo()
+    told.add_text(_TEXT, _described(job))
+    with whole(task.output) as unfinished:
         Image.fromarray(picture).save(unfinished, "PNG", pnginfo=told)
-        unfinished.replace(task.output)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return None
 
 

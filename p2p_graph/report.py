@@ -2,10 +2,12 @@
 
 import html
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-_PICTURES = ("input", "output", "target")
+from p2p_graph.whole import whole
+
+PICTURES = ("input", "output", "target")
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
 table { border-collapse: collapse; }
@@ -23,6 +25,7 @@ def write_index(
     facts: Mapping[str, object],
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
+    pictures: Collection[str] = PICTURES,
 ) -> Path:
     """Writes index.html anew, whole or not at all.
 
@@ -31,7 +34,8 @@ def write_index(
       title: the page's heading.
       facts: what the pictures were made with, shown above them.
       columns: the table's headings.
-      rows: its cells; under `input`, `output` and `target` stand pictures' names in `images/`.
+      rows: its cells.
+      pictures: the headings under which pictures' names in `images/` stand, or nothing.
 
     Returns:
       The page's path.
@@ -51,16 +55,15 @@ def write_index(
     ]
     for row in rows:
         shown = (
-            _picture(cell) if column in _PICTURES else _text(cell)
+            _picture(cell) if column in pictures else _text(cell)
             for column, cell in zip(columns, row, strict=False)
         )
         cells = "".join(f"<td>{cell}</td>" for cell in shown)
         lines.append(f"<tr>{cells}</tr>")
     lines.append("</tbody></table></body></html>")
     path = folder / "index.html"
-    unfinished = folder / "index.html.unfinished"
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -69,5 +72,7 @@ def _text(value: object) -> str:
 
 
 def _picture(name: str) -> str:
+    if not name:
+        return ""
     source = html.escape(urllib.parse.quote(f"images/{name}"))
     return f'<img src="{source}" alt="{_text(name)}" loading="lazy">'

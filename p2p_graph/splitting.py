@@ -12,6 +12,7 @@ from pathlib import Path
 
 from p2p_graph.errors import UserError
 from p2p_graph.files import SUFFIXES, find_pictures
+from p2p_graph.whole import whole
 
 PARTS = ("train", "test", "val")
 _SEED = 0  # the reference's
@@ -140,9 +141,5 @@ def _is_to_do(name: str, folder: Path, part: str, places: Sequence[Path], *, cop
 
 def _copy(source: Path, target: Path) -> None:
     """Copies a file, whole or not at all."""
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    try:
+    with whole(target) as unfinished:
         shutil.copy2(source, unfinished)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from p2p_graph.mapping import iterator_of
 from p2p_graph.metrics import METRICS
 from p2p_graph.networks import translate
 from p2p_graph.stepping import Plan
+from p2p_graph.whole import write_json
 
 BEST_FOLDER = "best"
 _BEST_FILE = "best.json"
@@ -234,6 +235,4 @@ class Validate(StepHook):
         shutil.copy(self._best_folder.parent / OPTIONS_FILE, self._best_folder)
         value = self._figures[f"val_{self._config.keep_best}"]
         self._best = {**self._of, "value": value, "step": step}
-        unfinished = self._best_folder / f"{_BEST_FILE}.unfinished"
-        unfinished.write_text(json.dumps(self._best, indent=4) + "\n", encoding="utf-8")
-        unfinished.replace(self._best_folder / _BEST_FILE)
+        write_json(self._best_folder / _BEST_FILE, self._best)

@@ -11,14 +11,15 @@ import p2p_graph
 
 FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
-    "errors", "presets", "config", "options", "recipes", "flags", "files", "names", "download",
-    "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics", "color",
-    "devices", "mapping", "records", "listing", "checking", "readers", "pairs", "packing", "inputs",
-    "ops", "generators", "discriminators", "losses", "networks", "updates", "model", "stepping",
-    "checkpoints", "pict", "conversion", "images", "report", "grids", "hooks", "displays",
-    "validation", "training", "translation", "export",
+    "errors", "whole", "presets", "config", "options", "recipes", "flags", "files", "names",
+    "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics",
+    "report", "grids", "color", "devices", "mapping", "records", "listing", "checking", "readers",
+    "pairs", "packing", "inputs", "ops", "generators", "discriminators", "losses", "networks",
+    "updates", "model", "stepping", "checkpoints", "pict", "conversion", "images", "hooks",
+    "displays", "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
+    "whole",
     "presets",
     "config",
     "options",
@@ -35,6 +36,8 @@ WITHOUT_TENSORFLOW = (
     "processing",
     "splitting",
     "metrics",
+    "report",
+    "grids",
 )
 # A folder of modules stands in the order as one.
 PACKAGES = sorted(path.parent.name for path in FOLDER.glob("*/__init__.py"))
