@@ -2,20 +2,14 @@
 
 import tensorflow.compat.v1 as tf
 
-_RGB_TO_XYZ = [
-    # X, Y, Z
-    [0.412453, 0.212671, 0.019334],  # R
-    [0.357580, 0.715160, 0.119193],  # G
-    [0.180423, 0.072169, 0.950227],  # B
-]
+from p2p_graph.lab import DELTA, RGB_TO_XYZ, WHITE
+
 _XYZ_TO_RGB = [
     # R, G, B
     [3.2404542, -0.9692660, 0.0556434],  # X
     [-1.5371385, 1.8760108, -0.2040259],  # Y
     [-0.4985314, 0.0415560, 1.0572252],  # Z
 ]
-_WHITE = [0.950456, 1.0, 1.088754]  # D65
-_DELTA = 6 / 29  # below it, CIE's cube root goes on as a straight line
 
 
 def rgb_to_lab(srgb: tf.Tensor) -> tf.Tensor:
@@ -31,10 +25,10 @@ def rgb_to_lab(srgb: tf.Tensor) -> tf.Tensor:
         # pow sees no value of the branch that is not taken, so that neither branch makes a NaN.
         curved = ((tf.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4
         linear = tf.where(srgb <= 0.04045, srgb / 12.92, curved)
-        xyz = tf.tensordot(linear, tf.constant(_RGB_TO_XYZ), 1) / tf.constant(_WHITE)
-        straight = xyz / (3 * _DELTA**2) + 4 / 29
-        root = tf.maximum(xyz, _DELTA**3) ** (1 / 3)
-        fx, fy, fz = tf.unstack(tf.where(xyz <= _DELTA**3, straight, root), axis=-1)
+        xyz = tf.tensordot(linear, tf.constant(RGB_TO_XYZ), 1) / tf.constant(WHITE)
+        straight = xyz / (3 * DELTA**2) + 4 / 29
+        root = tf.maximum(xyz, DELTA**3) ** (1 / 3)
+        fx, fy, fz = tf.unstack(tf.where(xyz <= DELTA**3, straight, root), axis=-1)
         return tf.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
 
 
@@ -51,7 +45,7 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
         lightness, a, b = tf.unstack(lab, axis=-1)
         fy = (lightness + 16) / 116
         f = tf.stack([fy + a / 500, fy, fy - b / 200], axis=-1)
-        xyz = tf.where(f <= _DELTA, 3 * _DELTA**2 * (f - 4 / 29), f**3) * tf.constant(_WHITE)
+        xyz = tf.where(f <= DELTA, 3 * DELTA**2 * (f - 4 / 29), f**3) * tf.constant(WHITE)
         linear = tf.clip_by_value(tf.tensordot(xyz, tf.constant(_XYZ_TO_RGB), 1), 0.0, 1.0)
         curved = 1.055 * tf.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
         return tf.where(linear <= 0.0031308, 12.92 * linear, curved)

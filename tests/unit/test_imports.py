@@ -12,11 +12,11 @@ import p2p_graph
 FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "whole", "presets", "config", "options", "recipes", "flags", "files", "names",
-    "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "metrics",
-    "report", "grids", "color", "devices", "mapping", "records", "listing", "checking", "readers",
-    "pairs", "packing", "inputs", "ops", "generators", "discriminators", "losses", "networks",
-    "updates", "model", "stepping", "checkpoints", "pict", "conversion", "images", "hooks",
-    "displays", "validation", "training", "translation", "export",
+    "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "lab",
+    "metrics", "report", "grids", "color", "devices", "mapping", "records", "listing", "checking",
+    "readers", "pairs", "packing", "inputs", "ops", "generators", "discriminators", "losses",
+    "networks", "updates", "model", "stepping", "checkpoints", "pict", "conversion", "images",
+    "hooks", "displays", "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "whole",
@@ -35,6 +35,7 @@ WITHOUT_TENSORFLOW = (
     "pixels",
     "processing",
     "splitting",
+    "lab",
     "metrics",
     "report",
     "grids",
