@@ -13,10 +13,10 @@ FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "whole", "presets", "config", "options", "recipes", "flags", "files", "names",
     "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "lab",
-    "metrics", "report", "grids", "color", "devices", "mapping", "records", "listing", "checking",
-    "readers", "pairs", "packing", "inputs", "ops", "generators", "discriminators", "losses",
-    "networks", "updates", "model", "stepping", "checkpoints", "pict", "conversion", "images",
-    "hooks", "displays", "validation", "training", "translation", "export",
+    "metrics", "report", "grids", "color", "devices", "inception", "mapping", "records", "listing",
+    "checking", "readers", "pairs", "packing", "inputs", "ops", "generators", "discriminators",
+    "losses", "networks", "updates", "model", "stepping", "checkpoints", "pict", "conversion",
+    "images", "hooks", "displays", "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "whole",
