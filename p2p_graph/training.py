@@ -1,4 +1,4 @@
-"""Training: the only loop over a session that changes weights."""
+"""Training: the loop over a session that changes the weights of G and D."""
 
 import contextlib
 import math

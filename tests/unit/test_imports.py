@@ -13,9 +13,10 @@ FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "whole", "presets", "config", "options", "recipes", "flags", "files", "names",
     "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "lab",
-    "metrics", "report", "grids", "color", "devices", "inception", "mapping", "records", "listing",
-    "checking", "readers", "pairs", "packing", "inputs", "ops", "generators", "discriminators",
-    "losses", "networks", "updates", "model", "stepping", "checkpoints", "pict", "conversion",
+    "metrics", "opencv", "fcn", "segnet_file", "report", "grids", "color", "devices", "inception",
+    "saved_segmenter", "mapping", "records", "listing", "checking", "readers", "pairs", "packing",
+    "inputs", "ops", "generators", "discriminators", "losses", "networks", "updates", "model",
+    "stepping", "checkpoints", "segnet", "segnet_training", "segmenters", "pict", "conversion",
     "images", "hooks", "displays", "validation", "training", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
@@ -37,6 +38,9 @@ WITHOUT_TENSORFLOW = (
     "splitting",
     "lab",
     "metrics",
+    "opencv",
+    "fcn",
+    "segnet_file",
     "report",
     "grids",
 )

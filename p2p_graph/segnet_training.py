@@ -1,0 +1,176 @@
+"""Trains the network that reads labels off photos, on pairs of photos and label pictures."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph import checkpoints, devices
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError, reason_of
+from p2p_graph.files import Picture
+from p2p_graph.inputs import TrainingInputs, translation_batches
+from p2p_graph.listing import list_pictures
+from p2p_graph.mapping import elements_of
+from p2p_graph.metrics import labels
+from p2p_graph.metrics.palettes import Palette
+from p2p_graph.pixels import read_rgb
+from p2p_graph.segnet import MULTIPLE, SCOPE, class_ids, cross_entropy, scores
+from p2p_graph.segnet_file import SEGNET_FILE, Facts
+
+Array = np.ndarray[Any, Any]
+
+_LOOKED_AT = 10  # pictures whose colours are compared with the palette's
+_SAVE_EVERY = 1000  # steps
+_TELL_EVERY = 100  # steps
+
+
+class Plan(NamedTuple):
+    """How to train.
+
+    Attributes:
+      config: names the pictures and says how they are varied; photos are its inputs.
+      val_dir: real pairs that are not trained on, for the scores; None for none.
+      palette: the classes.
+      width: channels of the first level.
+      lr: Adam's learning rate.
+      folder: where everything goes.
+      max_steps: how many steps in all.
+    """
+
+    config: Config
+    val_dir: str | None
+    palette: Palette
+    width: int
+    lr: float
+    folder: Path
+    max_steps: int
+
+
+def train(plan: Plan) -> Facts:
+    """Trains, or goes on training, and scores what it got on pictures that it has not seen.
+
+    Raises:
+      UserError: something that a person can mend.
+    """
+    config, folder = plan.config, plan.folder
+    if config.crop_size % MULTIPLE:
+        raise UserError(f"crop_size must be a multiple of {MULTIPLE}, not {config.crop_size}")
+    pictures = list_pictures(config)
+    unseen = _unseen(plan)
+    plan.palette.check_fit(_labels(pictures, config), "labels")
+    _check_same(plan)
+    found, session_config = devices.choose("auto")
+    print(f"device: {found}")
+    print(f"{len(pictures)} pairs, {len(unseen)} to score, {plan.max_steps} steps in all")
+    sys.stdout.flush()
+    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
+        tf.set_random_seed(config.seed)
+        inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(pictures, config)))
+        batch = inputs.following()
+        assert batch.targets is not None
+        ids = class_ids(batch.targets, plan.palette)
+        loss = cross_entropy(_logits(batch.inputs, plan), ids)
+        step = tf.train.get_or_create_global_step()
+        update = tf.train.AdamOptimizer(plan.lr).minimize(loss, step)
+        saver = tf.train.Saver()
+        session = cleanup.enter_context(tf.Session(config=session_config))
+        session.run(tf.global_variables_initializer())
+        if prefix := tf.train.latest_checkpoint(str(folder)):
+            saver.restore(session, prefix)
+            print(f"going on from {prefix}")
+        folder.mkdir(parents=True, exist_ok=True)
+        done = int(session.run(step))
+        Facts(plan.palette, plan.width, config.crop_size, done, {}).save(folder)
+        inputs.start(session, done)
+        try:
+            for number in _progress(done, plan.max_steps):
+                value, _ = session.run([loss, update])
+                if not np.isfinite(value):
+                    raise UserError(f"the loss of step {number} is not finite: try a smaller --lr")
+                if number % _TELL_EVERY == 0:
+                    tqdm.write(f"step {number}, cross-entropy {value:.3f}")
+                    sys.stdout.flush()
+                if number % _SAVE_EVERY == 0 or number == plan.max_steps:
+                    checkpoints.save(saver, session, folder, number)
+        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            raise UserError(f"a picture can no longer be read: {reason_of(error)}") from None
+        facts = Facts(
+            plan.palette,
+            plan.width,
+            config.crop_size,
+            max(done, plan.max_steps),
+            _scores(unseen, plan, session),
+        )
+    facts.save(folder)
+    return facts
+
+
+def _unseen(plan: Plan) -> Sequence[Picture]:
+    if plan.val_dir is None:
+        return []
+    return list_pictures(plan.config.replace(input_dir=plan.val_dir))
+
+
+def _labels(pictures: Sequence[Picture], config: Config) -> list[Array]:
+    """The labels of some pairs, uint8 [H, W, 3] each."""
+    apart = max(1, len(pictures) // _LOOKED_AT)
+    found = []
+    for picture in pictures[::apart][:_LOOKED_AT]:
+        values = read_rgb(picture.path)
+        half = values.shape[1] // 2
+        found.append(values[:, half:] if config.which_direction == "AtoB" else values[:, :half])
+    return found
+
+
+def _check_same(plan: Plan) -> None:
+    """Refuses to go on with a network of other classes or sizes."""
+    if not (plan.folder / SEGNET_FILE).exists():
+        return
+    was = Facts.load(plan.folder)
+    if (was.palette, was.width, was.size) != (plan.palette, plan.width, plan.config.crop_size):
+        raise UserError(
+            f"{plan.folder} holds a segmenter of another palette, width or crop_size: give the "
+            "same ones, or another --output_dir"
+        )
+
+
+def _progress(done: int, last: int) -> "tqdm[int]":
+    return tqdm(
+        range(done + 1, last + 1),
+        initial=done,
+        total=last,
+        unit="step",
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _logits(photos: tf.Tensor, plan: Plan) -> tf.Tensor:
+    with tf.variable_scope(SCOPE, reuse=tf.AUTO_REUSE):
+        return scores(photos, len(plan.palette.classes), plan.width)
+
+
+def _scores(pictures: Sequence[Picture], plan: Plan, session: tf.Session) -> dict[str, float]:
+    """What the network reads off real photos, against their labels."""
+    if not pictures:
+        return {}
+    start = time.monotonic()
+    with tf.device("/cpu:0"):
+        config = plan.config.replace(batch_size=1)
+        _, photos, wanted = elements_of(translation_batches(pictures, config), session)
+    read = [tf.argmax(_logits(photos, plan), -1), class_ids(wanted, plan.palette)]
+    classes = len(plan.palette.classes)
+    total = np.zeros((classes, classes + 1))
+    for _ in tqdm(pictures, "scoring", disable=not sys.stderr.isatty()):
+        predicted, truth = session.run(read)
+        total += labels.confusion(predicted, truth, classes)
+    found = labels.scores(total)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+    print(f"{len(pictures)} real photos in {time.monotonic() - start:.0f} s: {shown}")
+    return found
