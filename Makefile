@@ -11,12 +11,13 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# Makes a small data set, trains on it, translates its test pictures, and says which page to open.
+# Makes a small data set, trains on it, translates and evaluates its test pictures, and says which page to open.
 demo: $(VENV)/.installed
 	$(BIN)/python data/make_facades.py --output_dir demo/facades --train 200 --test 12 --size 128
 	$(BIN)/python tools/train.py --input_dir demo/facades/train --output_dir demo/run --crop_size 128 \
 	  --ngf 32 --ndf 32 --max_steps 1000
 	$(BIN)/python tools/test.py --input_dir demo/facades/test --checkpoint demo/run --output_dir demo/result
+	$(BIN)/python tools/evaluate.py --results_dir demo/result
 	@echo "Open $(CURDIR)/demo/result/index.html"
 
 test: $(VENV)/.installed

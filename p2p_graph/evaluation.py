@@ -1,0 +1,289 @@
+"""Evaluation: what metrics say of translated pictures, of all of them and of the worst and best."""
+
+import concurrent.futures
+import csv
+import math
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from p2p_graph import report
+from p2p_graph.errors import UserError, listed
+from p2p_graph.files import Problem, check_picture, find_partners, find_pictures
+from p2p_graph.metrics import Measure, Shown
+from p2p_graph.metrics.bootstrap import intervals
+from p2p_graph.pixels import read_rgb
+from p2p_graph.whole import whole, write_json
+
+Array = np.ndarray[Any, Any]
+
+JSON_FILE, CSV_FILE = "evaluation.json", "pictures.csv"
+_IMAGES = "images"  # as report.write_index has it
+_SHOWN = 3  # worst and best pictures of each metric
+
+
+class Example(NamedTuple):
+    """A translated picture and what it should be.
+
+    Attributes:
+      name: what it is called.
+      output: its file.
+      target: the file of what it should be, of the same size.
+      input: the file of what it was made from, if that is known.
+    """
+
+    name: str
+    output: Path
+    target: Path
+    input: Path | None = None
+
+
+class Figures(NamedTuple):
+    """What a measure says.
+
+    Attributes:
+      records: of each picture, float64 [n, k].
+      of_all: by name.
+      intervals: where 95 % of the figures of pictures drawn anew lie, by name; none for figures
+        that are not finite.
+    """
+
+    records: Array
+    of_all: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def of_results(folder: Path) -> list[Example]:
+    """Lists what `tools/test.py` has written into a folder.
+
+    Raises:
+      UserError: that is no such folder, or its pictures have no targets.
+    """
+    made = folder / "images"
+    if not made.is_dir():
+        what = "has no folder images" if folder.is_dir() else "does not exist"
+        raise UserError(f"results_dir {folder} {what}: name what tools/test.py has written")
+    found = [path for path in find_pictures(made, "results_dir") if path.stem.endswith("-outputs")]
+    if not found:
+        raise UserError(f"results_dir {folder} holds no pictures NAME-outputs.png in images")
+    examples = []
+    for output in found:
+        name = output.stem.removesuffix("-outputs")
+        others = {kind: made / f"{name}-{kind}.png" for kind in ("inputs", "targets")}
+        examples.append(Example(name, output, others["targets"], others["inputs"]))
+    if lost := [example.name for example in examples if not example.target.is_file()]:
+        raise UserError(
+            f"{len(lost)} of {len(examples)} pictures in {folder} have no target ({lost[0]}): "
+            "translate pairs, not inputs alone"
+        )
+    return _checked(examples)
+
+
+def of_folders(outputs: Path, targets: Path, inputs: Path | None = None) -> list[Example]:
+    """Pairs the pictures of two folders, or three, by name.
+
+    Raises:
+      UserError: they do not fit together.
+    """
+    found = find_pictures(outputs, "outputs_dir")
+    wanted = find_pictures(targets, "targets_dir")
+    if len(found) != len(wanted):
+        raise UserError(
+            f"outputs_dir {outputs} holds {len(found)} pictures, targets_dir {targets} "
+            f"{len(wanted)}: give folders of the same pictures"
+        )
+    partners = [find_partners(found, targets, "targets_dir")]
+    if inputs:
+        partners.append(find_partners(found, inputs, "inputs_dir"))
+    examples = []
+    for output, *others in zip(found, *partners, strict=True):
+        for other in others:
+            if isinstance(other, Problem):
+                raise UserError(f"{output} {other.text}")
+        paths = [other for other in others if isinstance(other, Path)]
+        examples.append(Example(output.stem, output, *paths))
+    return _checked(examples)
+
+
+def _checked(examples: list[Example]) -> list[Example]:
+    """Decodes every picture, before the long work starts."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        checks = pool.map(lambda e: check_picture(e.output, e.target, pairs=False), examples)
+        bad = [
+            f"{example.output}: {found.text}"
+            for example, found in zip(examples, checks, strict=True)
+            if isinstance(found, Problem)
+        ]
+    if bad:
+        count = f"{len(bad)} of {len(examples)} pictures cannot be evaluated"
+        raise UserError(f"{count}; mend or remove them:\n{listed(bad)}")
+    return examples
+
+
+def read(path: Path) -> Array:
+    """Decodes a picture to uint8 RGB [H, W, 3].
+
+    Raises:
+      UserError: it cannot be read or decoded.
+    """
+    try:
+        return read_rgb(path)
+    except UserError as error:
+        raise UserError(f"{path} {error}") from None
+
+
+def measured(
+    examples: Sequence[Example],
+    measures: Mapping[str, Measure],
+    repetitions: int,
+    seed: int,
+) -> dict[str, Figures]:
+    """Looks at every picture once, and says what each measure makes of all.
+
+    Args:
+      examples: the pictures.
+      measures: by name.
+      repetitions: of the bootstrap; 0 for no intervals.
+      seed: of the bootstrap.
+    """
+    rows: dict[str, list[Array]] = {name: [] for name in measures}
+
+    def look(example: Example) -> dict[str, Array]:
+        has_input = example.input is not None and example.input.is_file()
+        paths = [example.output, example.target, *([example.input] if has_input else [])]
+        shown = Shown(example.name, *(read(path) for path in paths if path))
+        return {name: measure.record(shown) for name, measure in measures.items()}
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(look, examples)
+        hidden = not sys.stderr.isatty()
+        for found in tqdm(looks, "evaluating", len(examples), disable=hidden, unit="picture"):
+            for name, row in found.items():
+                rows[name].append(row)
+    result = {}
+    for name, measure in measures.items():
+        table = np.stack(rows[name])
+        within: Mapping[str, tuple[float, float]] = {}
+        if repetitions and np.isfinite(table).all():
+            within = intervals(table, measure.figures, repetitions, seed)
+        result[name] = Figures(table, measure.figures(table.mean(0)), within)
+    return result
+
+
+def table(figures: Mapping[str, float], within: Mapping[str, tuple[float, float]]) -> str:
+    """Draws figures as a table in Markdown."""
+    lines = ["| metric | value | 95% of samples |", "| --- | --- | --- |"]
+    for name, value in figures.items():
+        low, high = within.get(name, (math.nan, math.nan))
+        interval = f"{low:.4g} to {high:.4g}" if math.isfinite(low) else ""
+        lines.append(f"| {name} | {value:.4g} | {interval} |")
+    return "\n".join(lines)
+
+
+def check_folder(folder: Path, examples: Sequence[Example]) -> None:
+    """Refuses a folder for what is written, before the long work starts.
+
+    Raises:
+      UserError: it cannot be written; or its images, which are to be the page's, are the pictures.
+    """
+    files = (path for e in examples for path in (e.output, e.target, e.input) if path)
+    if (folder / _IMAGES).resolve() in {path.parent.resolve() for path in files}:
+        raise UserError(f"output_dir {folder} holds the pictures in {_IMAGES}: name another folder")
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        what = "may not be written" if there.is_dir() else "is a file"
+        raise UserError(f"output_dir {folder} cannot be written: {there} {what}")
+
+
+def write(
+    folder: Path,
+    facts: Mapping[str, Any],
+    examples: Sequence[Example],
+    measures: Mapping[str, Measure],
+    found: Mapping[str, Figures],
+) -> None:
+    """Writes evaluation.json, pictures.csv, and a page of the worst and best pictures.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    try:
+        (folder / _IMAGES).mkdir(parents=True, exist_ok=True)
+        _write_csv(folder / CSV_FILE, _by_picture(examples, measures, found))
+        report.write_index(
+            folder,
+            "The worst and the best pictures",
+            {name: value for name, value in facts.items() if isinstance(value, str | int)},
+            ("metric", "rank", "value", "name", "input", "output", "target"),
+            _extremes(folder, examples, measures, found),
+        )
+        write_json(folder / JSON_FILE, _finite(facts))
+    except OSError as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+
+
+def _by_picture(
+    examples: Sequence[Example], measures: Mapping[str, Measure], found: Mapping[str, Figures]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"name": example.name} for example in examples]
+    for name, measure in measures.items():
+        for row, record in zip(rows, found[name].records, strict=True):
+            row |= measure.figures(record)
+    return rows
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _extremes(
+    folder: Path,
+    examples: Sequence[Example],
+    measures: Mapping[str, Measure],
+    found: Mapping[str, Figures],
+) -> list[list[str]]:
+    """The page's rows; copies the pictures that they show."""
+    rows = []
+    for path in (folder / _IMAGES).iterdir():
+        if path.stem.endswith(tuple(f"-{kind}" for kind in report.PICTURES)):
+            path.unlink()
+    for name, measure in measures.items():
+        values = [next(iter(measure.figures(r).items())) for r in found[name].records]
+        order = sorted(
+            (i for i, (_, value) in enumerate(values) if not math.isnan(value)),
+            key=lambda i: values[i][1],
+            reverse=not measure.larger_is_better,
+        )
+        ranked = [(f"{rank}. worst", i) for rank, i in enumerate(order[:_SHOWN], 1)]
+        left = order[_SHOWN:]
+        ranked += [(f"{rank}. best", i) for rank, i in enumerate(left[: -_SHOWN - 1 : -1], 1)]
+        for rank, i in ranked:
+            figure, value = values[i]
+            row = [figure, rank, f"{value:.4g}", examples[i].name]
+            example = examples[i]
+            for kind in report.PICTURES:
+                source: Path | None = getattr(example, kind)
+                row.append("")
+                if source and source.is_file():
+                    row[-1] = f"{example.name}-{kind}{source.suffix}"
+                    shutil.copyfile(source, folder / _IMAGES / row[-1])
+            rows.append(row)
+    return rows
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, and nothing that is not a number."""
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

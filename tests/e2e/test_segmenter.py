@@ -1,0 +1,123 @@
+"""tools/train_segmenter.py: training, resuming, scores, use in tools/evaluate.py, bad input."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from PIL import Image
+
+from .common import ROOT, assert_equal_bits, assert_refused, call, succeeded, tensors
+
+sys.path.insert(0, str(ROOT / "data"))
+from facade_paint import CLASSES
+
+FLAGS = ("--crop_size", 32, "--width", 4, "--batch_size", 2, "--lr", 0.01)
+
+
+@pytest.fixture(scope="module")
+def palette(tmp_path_factory):
+    """The drawn facades' colours in a file; blinds are not to be evaluated."""
+    path = tmp_path_factory.mktemp("palette") / "drawn.csv"
+    rows = ["class,red,green,blue"]
+    for name, (colour, _) in CLASSES.items():
+        rows.append(",".join(map(str, ("" if name == "blind" else name, *colour))))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, palette, tmp_path_factory):
+    """A network after 12 steps, and what the program printed."""
+    folder = tmp_path_factory.mktemp("segmenter") / "run"
+    given = ("--input_dir", data / "train", "--val_dir", data / "test", "--palette", palette)
+    flags = (*given, "--output_dir", folder, "--max_steps", 12, *FLAGS)
+    return folder, succeeded(call("train_segmenter", *flags)), flags
+
+
+def test_scores_are_told_and_kept(trained, palette):
+    folder, done, _ = trained
+    facts = json.loads((folder / "segmenter.json").read_text())
+    assert list(facts["palette"]["classes"]) == [name for name in CLASSES if name != "blind"]
+    assert facts["palette"]["ignored"] == [list(CLASSES["blind"][0])]
+    assert (facts["steps"], facts["size"], facts["width"]) == (12, 32, 4)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in facts["scores"].items())
+    assert done.stdout.splitlines()[-1].endswith(shown)
+    assert facts["scores"]["pixel_accuracy"] > 1 / len(CLASSES)
+
+
+def test_resumes_exactly(trained, tmp_path):
+    folder, _, flags = trained
+    where = flags.index("--output_dir") + 1
+    flags = [tmp_path / "parts" if i == where else flag for i, flag in enumerate(flags)]
+    steps = flags.index("--max_steps") + 1
+    succeeded(call("train_segmenter", *flags[:steps], 5, *flags[steps + 1 :]))
+    done = succeeded(call("train_segmenter", *flags))
+    assert "going on from" in done.stdout
+    assert_equal_bits(tensors(tmp_path / "parts"), tensors(folder))
+
+
+def test_evaluates(trained, data, tmp_path):
+    """Its own scores again: photos as outputs, labels as inputs."""
+    folder, _, _ = trained
+    for name in ("photos", "labels"):
+        (tmp_path / name).mkdir()
+    for path in (data / "test").glob("*.png"):
+        with Image.open(path) as pair:
+            pair.crop((0, 0, 32, 32)).save(tmp_path / "photos" / path.name)
+            pair.crop((32, 0, 64, 32)).save(tmp_path / "labels" / path.name)
+    photos = ("--outputs_dir", tmp_path / "photos", "--targets_dir", tmp_path / "photos")
+    inputs = ("--inputs_dir", tmp_path / "labels", "--segmenter", folder, "--metrics", "fcn")
+    done = succeeded(call("evaluate", *photos, *inputs, "--output_dir", tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    scores = json.loads((folder / "segmenter.json").read_text())["scores"]
+    for name, value in scores.items():
+        assert found["figures"][f"fcn_{name}"]["value"] == pytest.approx(value)
+    assert "not FCN-8s" in done.stdout
+    assert (tmp_path / "out" / "fcn-confusion.png").exists()
+
+
+def changed(flags, name, value):
+    where = flags.index(name) + 1
+    return [value if i == where else flag for i, flag in enumerate(flags)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("--crop_size", 48, ("crop_size must be a multiple of 32", "48")),
+        ("--palette", "cityscapes", ("palette cityscapes does not fit the labels",)),
+        ("--palette", "nothing", ("palette must be one of", "nothing")),
+        ("--input_dir", "nowhere", ("input_dir nowhere does not exist",)),
+        ("--val_dir", "nowhere", ("nowhere does not exist",)),
+        ("--width", 8, ("holds a segmenter of another palette, width or crop_size",)),
+        ("--width", 0, ("width must be at least 1, not 0",)),
+        ("--max_steps", 0, ("max_steps must be at least 1, not 0",)),
+    ],
+)
+def test_refuses(trained, name, value, words):
+    folder, _, flags = trained
+    before = (folder / "segmenter.json").read_bytes()
+    assert_refused(call("train_segmenter", *changed(flags, name, value)), *words)
+    assert (folder / "segmenter.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "checkpoint").unlink(), ("holds no checkpoint",)),
+        (lambda folder: (folder / "segmenter.json").write_text("{}"), ("segmenter.json is not",)),
+        (
+            lambda folder: (folder / "segmenter.json").write_text(
+                (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
+            ),
+            ("is not of its segmenter.json",),
+        ),
+    ],
+)
+def test_evaluation_refuses_what_is_none(trained, data, tmp_path, spoil, words):
+    folder = tmp_path / "spoiled"
+    shutil.copytree(trained[0], folder)
+    spoil(folder)
+    pictures = ("--outputs_dir", data / "test", "--targets_dir", data / "test")
+    assert_refused(call("evaluate", *pictures, "--segmenter", folder), *words)
