@@ -13,12 +13,12 @@ FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
     "errors", "whole", "presets", "config", "options", "recipes", "flags", "files", "names",
     "download", "datasets", "archives", "edges", "pixels", "processing", "splitting", "lab",
-    "metrics", "label_files", "opencv", "fcn", "segnet_file", "plots", "report", "grids",
-    "evaluation", "color", "devices", "inception", "saved_segmenter", "mapping", "records",
-    "listing", "checking", "readers", "pairs", "packing", "inputs", "ops", "generators",
+    "metrics", "label_files", "opencv", "fcn", "segnet_file", "tables", "plots", "report", "grids",
+    "evaluation", "results", "color", "devices", "inception", "saved_segmenter", "mapping",
+    "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops", "generators",
     "discriminators", "losses", "networks", "updates", "model", "stepping", "checkpoints", "segnet",
     "segnet_training", "segmenters", "scoring", "pict", "conversion", "images", "hooks", "displays",
-    "validation", "training", "translation", "export",
+    "validation", "training", "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "whole",
@@ -43,10 +43,12 @@ WITHOUT_TENSORFLOW = (
     "opencv",
     "fcn",
     "segnet_file",
+    "tables",
     "plots",
     "report",
     "grids",
     "evaluation",
+    "results",
 )
 # A folder of modules stands in the order as one.
 PACKAGES = sorted(path.parent.name for path in FOLDER.glob("*/__init__.py"))

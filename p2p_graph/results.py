@@ -1,0 +1,223 @@
+"""A table of the paper as it came out here: in Markdown and JSON, with a figure and a page."""
+
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from p2p_graph import evaluation, grids, report
+from p2p_graph.config import OPTIONS_FILE
+from p2p_graph.tables import TABLES, Row, Table
+from p2p_graph.whole import whole, write_json
+
+_SHOWN = 8  # pictures in a table's figure
+_OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
+
+
+class Made(NamedTuple):
+    """A row with one seed, as it was made.
+
+    Attributes:
+      row: which.
+      run: the folder of its training.
+      results: what tools/test.py has written.
+      evaluation: what tools/evaluate.py has written.
+      seconds: of training.
+    """
+
+    row: Row
+    run: Path
+    results: Path
+    evaluation: Path
+    seconds: float
+
+
+class _Outcome(NamedTuple):
+    """A row as it came out.
+
+    Attributes:
+      row: which.
+      figures: by name, the means over seeds.
+      apart: by name, the standard deviation over seeds, or the 95 % interval of one seed.
+      made: its seeds.
+      options: of each seed's training.
+    """
+
+    row: Row
+    figures: Mapping[str, float]
+    apart: Mapping[str, str]
+    made: Sequence[Made]
+    options: Sequence[Mapping[str, Any]]
+
+
+def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
+    """Prints a table beside the paper's figures, and writes it with its figure and page.
+
+    Args:
+      folder: where it goes: NAME.md, NAME.json, figure.png, index.html.
+      name: of `TABLES`.
+      made: its rows; those of one row with several seeds are one in the table.
+      flags: what was given to all rows.
+    """
+    table = TABLES[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = dict.fromkeys(one.row for one in made)
+    outcomes = [_outcome(row, [one for one in made if one.row == row]) for row in rows]
+    facts = _facts(outcomes, flags)
+    text = _markdown(table, outcomes, facts)
+    print(text)
+    with whole(folder / f"{name}.md") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    record = [
+        {
+            "name": outcome.row.name,
+            "figures": {figure: _number(value) for figure, value in outcome.figures.items()},
+            "apart": outcome.apart,
+            "paper": dict(zip(table.figures, outcome.row.paper, strict=True)),
+            "seconds": [one.seconds for one in outcome.made],
+            "options": outcome.options,
+        }
+        for outcome in outcomes
+    ]
+    write_json(folder / f"{name}.json", {**facts, "rows": record})
+    _draw(table, outcomes, facts, folder)
+    print("wrote", folder / "index.html")
+
+
+def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
+    found = [_read(one.evaluation / evaluation.JSON_FILE)["figures"] for one in made]
+    figures, apart = {}, {}
+    for name, first in found[0].items():
+        values = [one[name]["value"] for one in found]
+        known = [value for value in values if value is not None]
+        figures[name] = statistics.fmean(known) if len(known) == len(values) else float("nan")
+        if len(known) > 1:
+            apart[name] = f"± {statistics.stdev(known):.3g}"
+        elif first["interval_95"]:
+            apart[name] = "{:.3g} to {:.3g}".format(*first["interval_95"])
+    trained = [_read(one.run / OPTIONS_FILE) for one in made]
+    options = [{name: one[name] for name in _OPTIONS} for one in trained]
+    return _Outcome(row, figures, apart, made, options)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None  # JSON has no others
+
+
+def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
+    """What the rows have in common."""
+    first = outcomes[0].options[0]
+    judged = _read(outcomes[0].made[0].evaluation / evaluation.JSON_FILE)
+    seeds = ", ".join(str(one["seed"]) for one in outcomes[0].options)
+    seconds = (
+        f"{outcome.row.name} {', '.join(f'{one.seconds:.0f}' for one in outcome.made)}"
+        for outcome in outcomes
+    )
+    return {
+        "trained": f"{first['max_steps']} steps, batch {first['batch_size']}, "
+        f"{first['crop_size']} pixels, ngf {first['ngf']}, ndf {first['ndf']}, "
+        f"{first['precision']}, preset {first['preset']}, seeds {seeds}",
+        "flags for all rows": flags or "none",
+        "hardware": _hardware(),
+        "seconds of training": "; ".join(seconds),
+        "test pictures": judged["pictures"],
+        **({"segmenter": judged["segmenter"]} if judged["segmenter"] else {}),
+        **{f"note {number}": note for number, note in enumerate(judged["notes"], 1)},
+    }
+
+
+def _hardware() -> str:
+    """The processor's name, where the system tells, and how many cores there are."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+        name = found[1] if found else name
+    return f"{os.cpu_count()} cores, {name}"
+
+
+def _markdown(table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, Any]) -> str:
+    """The table: in each cell ours, the paper's, and the difference; then all figures."""
+    lines = [f"## {table.title}", "", *(f"{name}: {fact}  " for name, fact in facts.items()), ""]
+    if any(value is not None for outcome in outcomes for value in outcome.row.paper):
+        lines += ["Each cell: ours / the paper's (difference).", ""]
+    rows = [
+        (outcome.row.name, [outcome.figures[name] for name in table.figures], outcome.row.paper)
+        for outcome in outcomes
+    ]
+    if table.photos:
+        names = [name.replace("fcn_", "photos_") for name in table.figures]
+        seen = [outcomes[0].figures[name] for name in names]
+        rows.append(("real photos", seen, table.photos))
+    lines += _rows(
+        table.figures,
+        {name: list(map(_cell, ours, paper)) for name, ours, paper in rows},
+    )
+    names = [name for name in outcomes[0].figures if not name.startswith("photos_")]
+    lines += ["", "All figures, with 95 % of samples of the pictures, or ± over seeds:", ""]
+    lines += _rows(
+        names,
+        {
+            outcome.row.name: [
+                f"{outcome.figures[name]:.4g}"
+                + (f" ({outcome.apart[name]})" if name in outcome.apart else "")
+                for name in names
+            ]
+            for outcome in outcomes
+        },
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _rows(columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        "| | " + " | ".join(columns) + " |",
+        "| --- |" + " --- |" * len(columns),
+        *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()),
+    ]
+
+
+def _cell(ours: float, paper: float | None) -> str:
+    if paper is None:
+        return f"{ours:.3f}"
+    return f"{ours:.2f} / {paper:.2f} ({ours - paper:+.2f})"
+
+
+def _draw(
+    table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, Any], folder: Path
+) -> None:
+    """Draws the paper's kind of figure: a column a method, the same inputs in each."""
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    for path in images.iterdir():
+        path.unlink()
+    made = {outcome.row.name: outcome.made[0].results / "images" for outcome in outcomes}
+    first = next(iter(made.values()))
+    names = [
+        path.name.removesuffix("-outputs.png") for path in sorted(first.glob("*-outputs.png"))
+    ][:_SHOWN]
+    columns = {
+        "input": (first, "inputs"),
+        **{name: (source, "outputs") for name, source in made.items()},
+        "ground truth": (first, "targets"),
+    }
+    pictures: dict[str, list[np.ndarray[Any, Any]]] = {column: [] for column in columns}
+    rows = [[name] for name in names]
+    for number, (column, (source, kind)) in enumerate(columns.items()):
+        for row in rows:
+            row.append(f"{row[0]}-{number}.png")
+            shutil.copyfile(source / f"{row[0]}-{kind}.png", images / row[-1])
+            pictures[column].append(evaluation.read(images / row[-1]))
+    grids.save_grid(folder / "figure.png", table.title, pictures, names)
+    report.write_index(folder, table.title, facts, ("name", *columns), rows, pictures=columns)
