@@ -219,7 +219,10 @@ def write(
         report.write_index(
             folder,
             "The worst and the best pictures",
-            {name: value for name, value in facts.items() if isinstance(value, str | int)},
+            {
+                **{name: value for name, value in facts.items() if isinstance(value, str | int)},
+                **{f"note {number}": note for number, note in enumerate(facts["notes"], 1)},
+            },
             ("metric", "rank", "value", "name", "input", "output", "target"),
             _extremes(folder, examples, measures, found),
         )

@@ -67,7 +67,7 @@ def read(path: Path, palette: Palette) -> Array:
     """
     try:
         with Image.open(path) as image:
-            if len(image.getbands()) > 1:
+            if len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2]):
                 return palette.ids(np.asarray(image.convert("RGB")))
             values: Array = np.asarray(image).astype(np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,10 +1,11 @@
 """What tools/evaluate.py does: chooses metrics, checks all that could be wrong, and reports."""
 
 import argparse
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from p2p_graph.metrics.palettes import Palette
 from p2p_graph.segmenters import Segmenter
 from p2p_graph.segmenters import load as load_segmenter
 
+if TYPE_CHECKING:  # it takes TensorFlow's import, which few metrics need
+    from p2p_graph.inception import Inception
+
 Array = np.ndarray[Any, Any]
 
 _EACH = ("l1", "psnr", "ssim", "histogram")
@@ -23,7 +27,6 @@ _LABELS, _FCN, _FID, _KID = "labels", "fcn", "fid", "kid"
 METRICS = (*_EACH, _LABELS, _FCN, _FID, _KID)
 _OF_PHOTOS = "photos"  # what the segmenter reads off the targets: the ground-truth row
 _FOLDER = "evaluation"
-_LOOKED_AT = 10  # label pictures whose colours are compared with the palette's
 _ONE_OF_OURS = (
     "fcn and photos are not FCN-8s' scores: they compare models with each other, "
     "not with the paper's tables"
@@ -84,8 +87,14 @@ def run(options: argparse.Namespace) -> None:
         palette = segmenter.palette
     available = {_LABELS: palette, _FCN: segmenter, _FID: options.inception}
     names = _choose(options.metrics, available)
-    if segmenter and _FCN not in names:
-        raise UserError(f"segmenter is for the metric {_FCN}: leave it out, or name both")
+    for what, given, uses in (
+        ("segmenter", segmenter, {_FCN}),
+        ("palette", palette, {_LABELS, _FCN}),
+        ("inception", options.inception, {_FID, _KID}),
+    ):
+        if given and not uses & set(names):
+            used = " and ".join(sorted(uses))
+            raise UserError(f"{what} is for metrics {used}: leave it out, or name one of them, too")
     request = Request(
         examples,
         names,
@@ -158,11 +167,13 @@ def evaluate(request: Request, folder: Path, outputs: str) -> None:
     """
     evaluation.check_folder(folder, request.examples)
     measures, photos = _measures(request)
-    repeat = (request.repetitions, request.seed)
-    read_off_photos = evaluation.measured(request.examples, photos, *repeat) if photos else {}
-    if photos:
-        print(_self_check(request, read_off_photos[_OF_PHOTOS].of_all))
-    distances, notes = _distances(request)
+    with contextlib.ExitStack() as cleanup:
+        inception = _inception(request, cleanup)  # refuses what is none, before the long work
+        repeat = (request.repetitions, request.seed)
+        read_off_photos = evaluation.measured(request.examples, photos, *repeat) if photos else {}
+        if photos:
+            print(_self_check(request, read_off_photos[_OF_PHOTOS].of_all), flush=True)
+        distances, notes = _distances(request, inception) if inception else ({}, [])
     if request.segmenter and not request.segmenter.is_fcn8s and _FCN in measures:
         notes.append(_ONE_OF_OURS)
     measured = evaluation.measured(request.examples, measures, *repeat)
@@ -221,17 +232,12 @@ def _measures(request: Request) -> tuple[dict[str, Measure], dict[str, Measure]]
             made[name] = metrics.color_histogram()
         elif name == _LABELS:
             assert request.palette is not None
-            request.palette.check_fit(_some([e.target for e in request.examples]), "targets")
+            targets = palettes.some([e.target for e in request.examples])
+            request.palette.check_fit(map(evaluation.read, targets), "targets")
             made[name] = metrics.label_accuracy(request.palette)
         elif name == _FCN:
             made[name], photos[_OF_PHOTOS] = _read_by_segmenter(request)
     return made, photos if request.self_check else {}
-
-
-def _some(paths: Sequence[Path]) -> list[Array]:
-    """Some pictures of many, to see of what colours they are."""
-    apart = max(1, len(paths) // _LOOKED_AT)
-    return [evaluation.read(path) for path in paths[::apart][:_LOOKED_AT]]
 
 
 def _read_by_segmenter(request: Request) -> tuple[Measure, Measure]:
@@ -264,7 +270,7 @@ def _truth(request: Request, palette: Palette) -> Callable[[Shown], Array]:
             "metrics fcn needs the true labels: the pictures' inputs (--inputs_dir), or files of "
             "class ids (--labels_dir)"
         )
-    palette.check_fit(_some(inputs), "inputs")
+    palette.check_fit(map(evaluation.read, palettes.some(inputs)), "inputs")
 
     def off_input(shown: Shown) -> Array:
         assert shown.input is not None
@@ -291,26 +297,33 @@ def _self_check(request: Request, found: Mapping[str, float]) -> str:
     return f"{told}; the paper's: {_PAPER_ON_PHOTOS}" if request.segmenter.is_fcn8s else told
 
 
-def _distances(request: Request) -> tuple[dict[str, float], list[str]]:
-    """FID and KID between outputs and targets, and what is to be said of them."""
+def _inception(request: Request, cleanup: contextlib.ExitStack) -> "Inception | None":
+    """Opens Inception's graph, if a metric asks for it."""
     wanted = [name for name in request.names if name in (_FID, _KID)]
     if not wanted:
-        return {}, []
+        return None
     assert request.inception is not None
     if len(request.examples) < 2:
         raise UserError(f"metrics {wanted[0]} needs 2 pictures at least, not 1")
     with flags.tensorflow_import():
-        from p2p_graph.inception import Inception, statistics_of
-    with Inception(request.inception) as inception:
-        print(f"features of {2 * len(request.examples)} pictures, {inception.device}", flush=True)
-        keep = _KID in wanted
-        ours = statistics_of([e.output for e in request.examples], inception, keep=keep)
-        theirs = statistics_of(
-            [e.target for e in request.examples], inception, request.target_statistics, keep=keep
-        )
+        from p2p_graph.inception import Inception
+    return cleanup.enter_context(Inception(request.inception))
+
+
+def _distances(request: Request, inception: "Inception") -> tuple[dict[str, float], list[str]]:
+    """FID and KID between outputs and targets, and what is to be said of them."""
+    from p2p_graph.inception import statistics_of
+
+    print(f"features of {2 * len(request.examples)} pictures, {inception.device}", flush=True)
+    keep = _KID in request.names
+    # The targets' first: their file may be another's.
+    theirs = statistics_of(
+        [e.target for e in request.examples], inception, request.target_statistics, keep=keep
+    )
+    ours = statistics_of([e.output for e in request.examples], inception, keep=keep)
     figures: dict[str, float] = {}
     notes = []
-    if _FID in wanted:
+    if _FID in request.names:
         figures[_FID] = fid.frechet_distance(ours.moments, theirs.moments)
         note = fid.bias_note(len(request.examples), ours.moments.dims)
         notes += [note] if note else []

@@ -4,6 +4,7 @@ It stands in for the paper's FCN-8s where that is not at hand. Its scores are it
 one model with another, but not with figures that FCN-8s gave.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,24 @@ def cross_entropy(logits: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(each * counted) / tf.maximum(tf.reduce_sum(counted), 1)
 
 
+def restore(
+    saver: tf.train.Saver, variables: Sequence[tf.Variable], session: tf.Session, prefix: str
+) -> None:
+    """Restores a network's variables from a checkpoint.
+
+    Raises:
+      UserError: it cannot be read, or is of another network.
+    """
+    try:
+        # A restored variable would take any shape.
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        if any(shapes.get(one.op.name) != one.shape.as_list() for one in variables):
+            raise UserError(f"checkpoint {prefix} is not of a segmenter as its {SEGNET_FILE} tells")
+        saver.restore(session, prefix)
+    except tf.errors.OpError as error:
+        raise UserError(f"checkpoint {prefix} cannot be read: {reason_of(error)}") from None
+
+
 class SegNet:
     """A trained network, ready to read labels off photos."""
 
@@ -115,16 +134,7 @@ class SegNet:
             self._ids = tf.argmax(found[0], -1)
             self._session = tf.Session(config=config)
             weights = tf.trainable_variables()
-            try:
-                # A restored variable would take any shape.
-                shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-                if any(shapes.get(w.op.name) != w.shape.as_list() for w in weights):
-                    raise UserError(f"segmenter {folder}: {prefix} is not of its {SEGNET_FILE}")
-                tf.train.Saver(weights).restore(self._session, prefix)
-            except tf.errors.OpError as error:
-                raise UserError(
-                    f"segmenter {folder}: {prefix} cannot be restored: {reason_of(error)}"
-                ) from None
+            restore(tf.train.Saver(weights), weights, self._session, prefix)
 
     def __call__(self, photo: Array) -> Array:
         """Reads labels off a photo.

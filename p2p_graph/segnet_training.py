@@ -19,14 +19,13 @@ from p2p_graph.inputs import TrainingInputs, translation_batches
 from p2p_graph.listing import list_pictures
 from p2p_graph.mapping import elements_of
 from p2p_graph.metrics import labels
-from p2p_graph.metrics.palettes import Palette
+from p2p_graph.metrics.palettes import Palette, some
 from p2p_graph.pixels import read_rgb
-from p2p_graph.segnet import MULTIPLE, SCOPE, class_ids, cross_entropy, scores
+from p2p_graph.segnet import MULTIPLE, SCOPE, class_ids, cross_entropy, restore, scores
 from p2p_graph.segnet_file import SEGNET_FILE, Facts
 
 Array = np.ndarray[Any, Any]
 
-_LOOKED_AT = 10  # pictures whose colours are compared with the palette's
 _SAVE_EVERY = 1000  # steps
 _TELL_EVERY = 100  # steps
 
@@ -70,7 +69,7 @@ def train(plan: Plan) -> Facts:
     print(f"device: {found}")
     print(f"{len(pictures)} pairs, {len(unseen)} to score, {plan.max_steps} steps in all")
     sys.stdout.flush()
-    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
+    with tf.Graph().as_default(), contextlib.ExitStack() as cleanup:
         tf.set_random_seed(config.seed)
         inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(pictures, config)))
         batch = inputs.following()
@@ -83,11 +82,10 @@ def train(plan: Plan) -> Facts:
         session = cleanup.enter_context(tf.Session(config=session_config))
         session.run(tf.global_variables_initializer())
         if prefix := tf.train.latest_checkpoint(str(folder)):
-            saver.restore(session, prefix)
+            restore(saver, tf.global_variables(), session, prefix)
             print(f"going on from {prefix}")
         folder.mkdir(parents=True, exist_ok=True)
         done = int(session.run(step))
-        Facts(plan.palette, plan.width, config.crop_size, done, {}).save(folder)
         inputs.start(session, done)
         try:
             for number in _progress(done, plan.max_steps):
@@ -98,6 +96,7 @@ def train(plan: Plan) -> Facts:
                     tqdm.write(f"step {number}, cross-entropy {value:.3f}")
                     sys.stdout.flush()
                 if number % _SAVE_EVERY == 0 or number == plan.max_steps:
+                    Facts(plan.palette, plan.width, config.crop_size, number, {}).save(folder)
                     checkpoints.save(saver, session, folder, number)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
             raise UserError(f"a picture can no longer be read: {reason_of(error)}") from None
@@ -120,9 +119,8 @@ def _unseen(plan: Plan) -> Sequence[Picture]:
 
 def _labels(pictures: Sequence[Picture], config: Config) -> list[Array]:
     """The labels of some pairs, uint8 [H, W, 3] each."""
-    apart = max(1, len(pictures) // _LOOKED_AT)
     found = []
-    for picture in pictures[::apart][:_LOOKED_AT]:
+    for picture in some(pictures):
         values = read_rgb(picture.path)
         half = values.shape[1] // 2
         found.append(values[:, half:] if config.which_direction == "AtoB" else values[:, :half])
@@ -172,5 +170,6 @@ def _scores(pictures: Sequence[Picture], plan: Plan, session: tf.Session) -> dic
         total += labels.confusion(predicted, truth, classes)
     found = labels.scores(total)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
-    print(f"{len(pictures)} real photos in {time.monotonic() - start:.0f} s: {shown}")
+    seconds = time.monotonic() - start
+    print(f"{len(pictures)} real photos in {seconds:.0f} s (not FCN-8s): {shown}")
     return found

@@ -54,7 +54,12 @@ def main(argv: Sequence[str]) -> None:
     )
     add("--bootstrap", type=int, default=1000, metavar="N", help="samples (%(default)s; 0: none)")
     add("--seed", type=int, default=0, metavar="N", help="of the samples (%(default)s)")
-    add("--output_dir", type=Path, metavar="DIR", help="where to write (evaluation, beside it)")
+    add(
+        "--output_dir",
+        type=Path,
+        metavar="DIR",
+        help="where to write (evaluation in results_dir, or beside outputs_dir)",
+    )
     scoring.run(parser.parse_args(argv))
 
 

@@ -35,7 +35,8 @@ def by_class(matrix: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", ..
 
     Returns:
       Two float64 [classes] in [0, 1]: TP / (TP + FN) and TP / (TP + FP + FN); NaN for classes that
-      the truth does not have.
+      the truth does not have. (Cityscapes' program gives a class that is predicted, but nowhere
+      true, an IoU of 0. Its validation set has all classes.)
     """
     hits, of_class = np.diagonal(matrix), matrix.sum(1)
     present = of_class > 0

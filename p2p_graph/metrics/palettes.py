@@ -1,19 +1,21 @@
 """Label pictures' colours: which class each stands for."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from p2p_graph.errors import UserError
 
 Colour = tuple[int, int, int]
+_Item = TypeVar("_Item")
 
 _NEAR = 12  # a colour's distance to what it is after JPEG, within an area
 _PIXELS_AT_ONCE = 2**18
+_LOOKED_AT = 10
 _MOST_CLASSES = 255
 _LEAST_FIT = 0.25  # of label pictures' pixels; JPEG's have 0.43 and more, photos 0.08
 
@@ -144,6 +146,12 @@ FACADES = Palette(
 PALETTES: Mapping[str, Palette] = MappingProxyType(
     {palette.name: palette for palette in (CITYSCAPES, FACADES)}
 )
+
+
+def some(pictures: Sequence[_Item]) -> list[_Item]:
+    """Ten of many pictures, to see of what colours they are."""
+    apart = max(1, len(pictures) // _LOOKED_AT)
+    return list(pictures[::apart][:_LOOKED_AT])
 
 
 def find(name: str) -> Palette:

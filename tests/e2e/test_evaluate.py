@@ -588,7 +588,7 @@ def test_a_segmenter_needs_a_palette(refused, segmented, tmp_path):
 def test_flags_that_would_do_nothing(refused, segmented, tmp_path, flags):
     (tmp_path / "bright_idle.py").write_text(SEGMENTER)
     with_segmenter = ("--results_dir", "results", *MINE, "--segmenter", "bright_idle:classes")
-    refused(*with_segmenter, "--metrics", "l1", *flags, told=["segmenter is for the metric fcn"])
+    refused(*with_segmenter, "--metrics", "l1", *flags, told=["segmenter is for metrics fcn"])
 
 
 def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from .common import ROOT, assert_equal_bits, assert_refused, call, succeeded, tensors
@@ -33,6 +34,10 @@ def trained(data, palette, tmp_path_factory):
     given = ("--input_dir", data / "train", "--val_dir", data / "test", "--palette", palette)
     flags = (*given, "--output_dir", folder, "--max_steps", 12, *FLAGS)
     return folder, succeeded(call("train_segmenter", *flags)), flags
+
+
+def test_no_graph_is_left_behind(trained):
+    assert tf.executing_eagerly()
 
 
 def test_scores_are_told_and_kept(trained, palette):
@@ -111,7 +116,7 @@ def test_refuses(trained, name, value, words):
             lambda folder: (folder / "segmenter.json").write_text(
                 (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
             ),
-            ("is not of its segmenter.json",),
+            ("is not of a segmenter as its segmenter.json tells",),
         ),
     ],
 )

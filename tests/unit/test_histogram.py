@@ -26,7 +26,7 @@ def colours():
 
 
 def counted_slowly(picture):
-    """The share of pixels in each bin, by channel."""
+    """The share of a picture's pixels in each bin, by channel."""
     pixels = to_lab(picture).reshape(-1, 3).tolist()
     shares = {}
     for channel, (name, lows) in enumerate(BINS.items()):
@@ -83,13 +83,13 @@ def test_every_colour_has_its_bin():
     corners = 255 * np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), -1).reshape(1, -1, 3)
     for picture in (np.uint8(corners), colours()[None]):
         for part in np.split(histograms(picture), [100, 356]):
-            assert part.sum() == pytest.approx(1, abs=1e-12)
+            assert part.sum() == picture.size // 3
 
 
 def test_histograms(rng):
     picture = draw(rng, 0, 256)[0]
     wanted = [share for shares in counted_slowly(picture).values() for share in shares.values()]
-    np.testing.assert_allclose(histograms(picture), wanted, atol=1e-12)
+    np.testing.assert_allclose(histograms(picture) / (6 * 7), wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize(("value", "place"), [(0, 0), (255, 99)])
@@ -97,7 +97,7 @@ def test_black_and_white(value, place):
     """Lie in L's first and last bin; neither has a colour."""
     found = histograms(plain(value, value, value))
     wanted = np.zeros(612)
-    wanted[[place, STARTS["a"] + 128, STARTS["b"] + 128]] = 1
+    wanted[[place, STARTS["a"] + 128, STARTS["b"] + 128]] = 4 * 5
     np.testing.assert_array_equal(found, wanted)
 
 
@@ -105,7 +105,7 @@ def test_no_grey_has_a_colour():
     """Zero is where two bins meet: rounding must not choose between them."""
     found = np.array([histograms(plain(value)) for value in range(256)])
     wanted = np.zeros(512)
-    wanted[[128, 256 + 128]] = 1
+    wanted[[128, 256 + 128]] = 4 * 5
     np.testing.assert_array_equal(found[:, 100:], np.tile(wanted, (256, 1)))
 
 
@@ -120,6 +120,13 @@ def test_intersections(rng):
     assert found == pytest.approx(intersection_slowly(outputs, targets), abs=1e-12)
     assert list(found) == ["histogram_l", "histogram_a", "histogram_b"]
     assert all(0.05 < value < 0.95 for value in found.values())
+
+
+def test_every_pixel_counts_alike():
+    """Of a small picture as of a large one."""
+    large, small = plain(90, 90, 90).repeat(3, 0), plain(160, 160, 160)
+    found = figures([large, small], [large, plain(90, 90, 90)])
+    assert found["histogram_l"] == pytest.approx(3 / 4)
 
 
 def test_channels_are_apart():
