@@ -6,34 +6,49 @@ them are done. Run again, a table goes on where it was.
 
 import argparse
 import json
+import os
+import platform
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph import flags, results
+from p2p_graph import (
+    budget,
+    checkpoints,
+    devices,
+    evaluation,
+    flags,
+    label_files,
+    results,
+    segmenters,
+    training,
+)
+from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.errors import UserError
-from p2p_graph.recipes import RECIPES
+from p2p_graph.files import output_names
+from p2p_graph.inception import Inception
+from p2p_graph.listing import list_pictures
+from p2p_graph.metrics import palettes
+from p2p_graph.options import changed_options
 from p2p_graph.results import Made
 from p2p_graph.tables import TABLES, Row, Table
 from p2p_graph.whole import write_json
 
-TOOLS = Path(__file__).resolve().parents[1] / "tools"
-_ROW_FILE = "row.json"
-_PLAN_FILE = "plan.json"
+_TOOLS = Path(__file__).resolve().parents[1] / "tools"
+_ROW_FILE, _PLANS_FILE = "row.json", "plans.json"
 _MADE = "made"
-_RATE_STEPS = 30
 # What tools/train.py is given for every row, so that it cannot be given beside.
 _OWN_FLAGS = (
     *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
-    *("seed", "mode", "checkpoint", "target_dir", "manifest"),
+    *("seed", "mode", "checkpoint", "target_dir", "manifest", "steps_per_epoch"),
 )
-_PAPER, _MINUTES = "paper", re.compile(r"(\d+(?:\.\d+)?)m")
 
 
 class Job(NamedTuple):
@@ -43,13 +58,15 @@ class Job(NamedTuple):
       row: what is trained.
       seed: of everything random.
       folder: where it goes.
-      train: the flags of tools/train.py, without how long.
+      train: the program that trains it and its flags, without how long and where.
+      config: what these make.
     """
 
     row: Row
     seed: int
     folder: Path
     train: tuple[str, ...]
+    config: Config
 
 
 class Stage(NamedTuple):
@@ -58,10 +75,12 @@ class Stage(NamedTuple):
     Attributes:
       name: "train", "test", or "evaluate" and the table's name.
       command: the program and its flags.
+      makes: a file that is there once it is done.
     """
 
     name: str
     command: tuple[str, ...]
+    makes: Path
 
 
 def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
@@ -78,222 +97,260 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
       UserError: something that a person can mend.
     """
     table = TABLES[options.table]
-    work = options.output_dir
-    jobs = _jobs(table, options, extra)
-    _check(table, options, jobs)
-    steps = _steps(table, options, jobs, work / options.table / _PLAN_FILE)
-    stages = {job.folder: _stages(job, table, options, steps) for job in jobs}
+    budget.check(options.budget)
+    rows = _rows(table, options)
+    every = _jobs(table, options, extra)
+    jobs = [job for job in every if job.row in rows]
+    judge = _judge(table, options, jobs[0].config)
+    steps = budget.steps_of(
+        options.budget,
+        {str(job.folder): job.config for job in jobs},
+        {str(job.folder): job.train for job in jobs},
+        options.output_dir / _PLANS_FILE,
+        keep=not options.dry_run,
+    )
+    stages = {job.folder: _stages(job, options, steps, judge) for job in every}
+    for job in jobs:
+        _check_run(job, steps[str(job.folder)])
     if options.dry_run:
-        _tell(jobs, stages, steps, options)
+        _tell(jobs, stages, steps)
         return 0
     for number, job in enumerate(jobs, 1):
-        print(f"== row {number} of {len(jobs)}: {job.row.name}, seed {job.seed}, {steps} steps")
+        count = steps[str(job.folder)]
+        print(f"== row {number} of {len(jobs)}: {job.row.name}, seed {job.seed}, {count} steps")
         if code := _run(job, stages[job.folder]):
             print(f"row {job.row.name} ended with {code}; the same command goes on from there")
             return code
     made = [
-        Made(
-            job.row,
-            job.folder,
-            job.folder / _MADE,
-            _evaluation(job, options),
-            _record(job)["train"]["seconds"],
-        )
-        for job in jobs
+        Made(job.row, job.folder, job.folder / _MADE, stages[job.folder][2].makes.parent, told)
+        for job in every
+        if all(_is_done(stage, _record(job)) for stage in stages[job.folder])
+        for told in [_record(job)["train"]]
     ]
-    results.write(work / options.table, options.table, made, shlex.join(extra))
+    results.write(options.output_dir / options.table, options.table, made, shlex.join(extra))
     return 0
 
 
+def _rows(table: Table, options: argparse.Namespace) -> list[Row]:
+    """The rows that are asked for."""
+    known = {row.name: row for row in table.rows}
+    if not options.rows:
+        return list(known.values())
+    wanted = [name.strip() for name in options.rows.split(",")]
+    if lost := [name for name in wanted if name not in known]:
+        raise UserError(f"rows must be of {', '.join(known)}, not {lost[0]!r}")
+    return [known[name] for name in wanted]
+
+
 def _jobs(table: Table, options: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
-    rows = table.rows
-    if options.rows:
-        wanted = [name.strip() for name in options.rows.split(",")]
-        known = {row.name: row for row in rows}
-        if lost := [name for name in wanted if name not in known]:
-            raise UserError(f"rows must be of {', '.join(known)}, not {lost[0]!r}")
-        rows = tuple(known[name] for name in wanted)
-    for name in flags.given("train", "", extra):
-        if name in _OWN_FLAGS:
-            raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
-    task = f"{table.recipe}_{table.direction}"
-    jobs = []
-    for seed in range(options.seeds):
-        for row in rows:
-            folder = options.output_dir / task / (row.run + (f"-seed{seed}" if seed else ""))
-            train = (
-                *("--input_dir", str(options.data / "train")),
-                *("--preset", "paper", "--recipe", table.recipe),
-                *("--which_direction", table.direction, "--seed", str(seed)),
-                *row.flags,
-                *extra,
-                *("--output_dir", str(folder)),
-            )
-            jobs.append(Job(row, seed, folder, train))
-    return jobs
-
-
-def _check(table: Table, options: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    """Refuses what would stop a row, before the first one starts."""
+    """All of a table's rows, with as many seeds as are asked for."""
     for part in ("train", table.test):
         if not (options.data / part).is_dir():
             raise UserError(
                 f"data {options.data} has no folder {part}: name the folder of {table.recipe} "
                 "(tools/download_dataset.py gets it)"
             )
+    of_rows = {name for row in table.rows for name in flags.given("train", "", row.flags)}
+    for name in flags.given("train", "", extra):
+        if name in (*_OWN_FLAGS, *of_rows):
+            raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
+    task = f"{table.recipe}_{table.direction}"
+    jobs = []
+    for seed in range(options.seeds):
+        for row in table.rows:
+            folder = options.output_dir / task / (row.run + (f"-seed{seed}" if seed else ""))
+            given = (
+                *("--input_dir", str(options.data / "train")),
+                *("--preset", "paper", "--recipe", table.recipe),
+                *("--which_direction", table.direction, "--seed", str(seed)),
+                *row.flags,
+                *extra,
+            )
+            config = training.configure(flags.given("train", "", given))
+            train = (str(_TOOLS / "train.py"), *given)
+            jobs.append(Job(row, seed, folder, train, config))
+    return jobs
+
+
+def _judge(table: Table, options: argparse.Namespace, config: Config) -> tuple[str, ...]:
+    """The flags of tools/evaluate.py that all rows share, once it is certain that they work.
+
+    Raises:
+      UserError: they do not, or there is something for which the table has no use.
+    """
+    names = table.metrics.split(",")
+    for name in ("segmenter", "labels_dir"):
+        if getattr(options, name) and not table.needs_segmenter:
+            raise UserError(f"{name} is for tables of FCN-scores: leave it out")
+    if options.palette and not ({"fcn", "labels"} & set(names)):
+        raise UserError("palette is for tables of labels: leave it out")
     if table.needs_segmenter and not options.segmenter:
         raise UserError(
             f"{options.table} needs what reads labels off photos (--segmenter): the folder of the "
             "authors' Caffe model, or one of tools/train_segmenter.py"
         )
-    with flags.tensorflow_import():
-        from p2p_graph.training import configure
-    for job in jobs:
-        configure(flags.given("train", "", job.train))
-
-
-def _steps(table: Table, options: argparse.Namespace, jobs: Sequence[Job], plan: Path) -> int:
-    """How many steps each row has: as asked for, or as many as there is time for.
-
-    A budget of minutes is turned into steps once, and kept, so that rows go on to the same end.
-    """
-    budget: str = options.budget
-    if budget == _PAPER:
-        recipe = RECIPES[table.recipe]
-        count = len(list((options.data / "train").iterdir()))
-        return recipe.max_epochs * -(-count // recipe.batch_size)
-    if budget.isdecimal() and int(budget):
-        return int(budget)
-    minutes = _MINUTES.fullmatch(budget)
-    if not minutes:
-        raise UserError(
-            f"budget must be paper, a number of steps, or minutes in all as in 90m, not {budget!r}"
-        )
-    runs = sorted(str(job.folder) for job in jobs)
-    if plan.exists():
-        known = json.loads(plan.read_text(encoding="utf-8"))
-        if (known["budget"], known["runs"]) == (budget, runs):
-            return int(known["steps"])
-    seconds = sum(_seconds_a_step(job) for job in jobs)
-    steps = int(float(minutes[1]) * 60 / seconds)
-    if not steps:
-        raise UserError(f"budget {budget} is too short: a step of all rows takes {seconds:.1f} s")
-    if not options.dry_run:
-        plan.parent.mkdir(parents=True, exist_ok=True)
-        write_json(plan, {"budget": budget, "runs": runs, "steps": steps})
-    return steps
-
-
-def _stages(job: Job, table: Table, options: argparse.Namespace, steps: int) -> tuple[Stage, ...]:
-    made = job.folder / _MADE
-    test = ["--input_dir", str(options.data / table.test), "--checkpoint", str(job.folder)]
-    names = table.metrics.split(",")
-    judge = ["--results_dir", str(made), "--output_dir", str(_evaluation(job, options))]
+    pictures = list_pictures(config.replace(input_dir=str(options.data / table.test)))
+    judge: list[str] = []
+    palette = options.palette
     if table.needs_segmenter:
-        judge += ["--segmenter", options.segmenter, "--self_check"]
-        judge += ["--labels_dir", str(options.labels_dir)] if options.labels_dir else []
-    if "labels" in names or options.palette:
-        judge += ["--palette", options.palette or table.recipe]
+        segmenter = segmenters.load(options.segmenter)
+        judge += ["--segmenter", options.segmenter]
+        palette = palette or (None if segmenter.palette else table.recipe)
+    if "labels" in names:
+        palette = palette or table.recipe
+    if palette:
+        palettes.find(palette)
+        judge += ["--palette", palette]
+    if options.labels_dir:
+        label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
+        judge += ["--labels_dir", str(options.labels_dir)]
     if options.inception:
+        Inception(options.inception).close()
         names += ["fid", "kid"]
-        judge += ["--inception", str(options.inception)]
-    judge += ["--metrics", ",".join(names)]
+        statistics = options.output_dir / f"{table.recipe}_{table.direction}" / "targets.npz"
+        judge += ["--inception", str(options.inception), "--target_statistics", str(statistics)]
+    return (*judge, "--metrics", ",".join(names))
+
+
+def _stages(
+    job: Job, options: argparse.Namespace, steps: Mapping[str, int], judge: Sequence[str]
+) -> tuple[Stage, Stage, Stage]:
+    """A job's commands; its steps are 0 if it is not asked for."""
+    made, found = job.folder / _MADE, job.folder / f"evaluation-{options.table}"
+    count = steps.get(str(job.folder)) or max(steps.values())
+    table = TABLES[options.table]
+    train = ("--max_steps", str(count), "--output_dir", str(job.folder))
+    test = ("--input_dir", str(options.data / table.test), "--checkpoint", str(job.folder))
+    # Real photos are the same for all rows.
+    first = table.needs_segmenter and job.row == table.rows[0] and not job.seed
+    photos = ("--self_check",) if first else ()
+    evaluate = ("--results_dir", str(made), "--output_dir", str(found), *judge, *photos)
+    tools = str(_TOOLS / "test.py"), str(_TOOLS / "evaluate.py")
     return (
-        Stage("train", ("train.py", *job.train, "--max_steps", str(steps))),
-        Stage("test", ("test.py", *test, "--output_dir", str(made))),
-        Stage(f"evaluate {options.table}", ("evaluate.py", *judge)),
+        Stage("train", (*job.train, *train), job.folder / OPTIONS_FILE),
+        Stage("test", (tools[0], *test, "--output_dir", str(made)), made / "index.html"),
+        Stage(f"evaluate {options.table}", (tools[1], *evaluate), found / evaluation.JSON_FILE),
     )
 
 
-def _evaluation(job: Job, options: argparse.Namespace) -> Path:
-    """Where a table's evaluation of a job goes; other tables have other figures of it."""
-    return job.folder / f"evaluation-{options.table}"
+def _check_run(job: Job, steps: int) -> None:
+    """Refuses a run that training would refuse, or that has more steps than it is to have."""
+    if not (job.folder / OPTIONS_FILE).exists():
+        return
+    given = flags.given("train", "", job.train[1:])
+    if changed := changed_options(job.config, job.folder, given):
+        raise UserError(
+            f"{job.folder} was made with other options: {'; '.join(changed)}; "
+            "give the same ones, or another --output_dir"
+        )
+    source = checkpoints.find(job.folder)
+    if source and source.step() > steps:
+        raise UserError(
+            f"{job.folder} has {source.step()} steps already, more than the {steps} of this "
+            "budget: give as many, or another --output_dir"
+        )
 
 
 def _run(job: Job, stages: Sequence[Stage]) -> int:
     """Runs what is not done of a job; returns the exit code of the first command that failed."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    record = _record(job)
-    again = False
     for stage in stages:
-        known = record.get(stage.name, {})
-        if known.get("done") and known["command"] == list(stage.command) and not again:
+        record = _record(job)
+        if _is_done(stage, record):
             print(f"{stage.name}: done before")
             continue
-        again = True  # what is made of it is to be made anew
-        print(f"{stage.name}: {_shown(stage)}")
-        sys.stdout.flush()
+        seconds = record.get(stage.name, {}).get("seconds", 0) if stage.name == "train" else 0
+        # What is made of it is to be made anew, in other tables, too.
+        record = {name: told for name, told in record.items() if not _follows(name, stage.name)}
+        told = {"command": list(stage.command), "hardware": _hardware(), "seconds": seconds}
+        write_json(job.folder / _ROW_FILE, {**record, stage.name: {**told, "done": False}})
+        if stage.name == "test":  # pictures that are not there any more would be evaluated, too
+            shutil.rmtree(job.folder / _MADE, ignore_errors=True)
+        print(f"{stage.name}: {_shown(stage)}", flush=True)
         start = time.monotonic()
-        command = [sys.executable, str(TOOLS / stage.command[0]), *stage.command[1:]]
-        code = subprocess.run(command, check=False).returncode
-        seconds = time.monotonic() - start
-        if stage.name == "train":  # in all its parts
-            seconds += known.get("seconds", 0)
-        record[stage.name] = {
-            "command": list(stage.command),
-            "done": code == 0,
-            "seconds": round(seconds, 1),
-        }
-        write_json(job.folder / _ROW_FILE, record)
+        code = _call([sys.executable, *stage.command])
+        told["seconds"] = round(seconds + time.monotonic() - start, 1)
+        write_json(job.folder / _ROW_FILE, {**record, stage.name: {**told, "done": code == 0}})
         if code:
             return code
     return 0
+
+
+def _is_done(stage: Stage, record: Mapping[str, Any]) -> bool:
+    known = record.get(stage.name, {})
+    same = known.get("command") == list(stage.command)
+    return bool(same and known.get("done") and stage.makes.exists())
+
+
+def _call(command: Sequence[str]) -> int:
+    """Runs a program to its end, also where this one is asked to stop: training saves first."""
+    with subprocess.Popen(command) as child:
+        # Ctrl-C reaches both; what is sent to this process alone does not.
+        handlers: dict[signal.Signals, Any] = {
+            signal.SIGINT: lambda *_: None,
+            signal.SIGTERM: lambda number, _: child.send_signal(number),
+        }
+        before = {number: signal.signal(number, handlers[number]) for number in handlers}
+        try:
+            code = child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return 128 - code if code < 0 else code
+
+
+def _follows(one: str, other: str) -> bool:
+    """Whether a stage's command takes what another one's makes."""
+    order = ("train", "test", "evaluate")
+    return order.index(one.split()[0]) > order.index(other.split()[0])
 
 
 def _record(job: Job) -> dict[str, Any]:
     """What was done of a job, by stages' names."""
     path = job.folder / _ROW_FILE
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON: {error}; remove it") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} must hold one JSON object: remove it")
     return record
 
 
+def _hardware() -> str:
+    """What the graph runs on, and the processor's name, where the system tells."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+        name = found[1] if found else name
+    device, _ = devices.choose("auto")
+    return f"{device}, {name}" if device.startswith("CPU") else f"{device}; {os.cpu_count()} cores"
+
+
 def _shown(stage: Stage) -> str:
-    return shlex.join(["python", f"tools/{stage.command[0]}", *stage.command[1:]])
-
-
-def _seconds_a_step(job: Job) -> float:
-    """Trains some steps of a row in a folder of their own, and takes the time."""
-    print(f"measuring {job.row.name}, {_RATE_STEPS} steps")
-    sys.stdout.flush()
-    with tempfile.TemporaryDirectory() as folder:
-        flags_but_folder = job.train[: job.train.index("--output_dir")]
-        done = subprocess.run(
-            [
-                *(sys.executable, str(TOOLS / "train.py"), *flags_but_folder),
-                *("--max_steps", str(_RATE_STEPS), "--output_dir", folder, "--summary_freq", "0"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise UserError(f"row {job.row.name}: {(done.stderr or done.stdout).strip()}")
-        options = json.loads((Path(folder) / "options.json").read_text(encoding="utf-8"))
-    rate = re.search(r"image/sec ([\d.]+), memory", done.stdout)
-    assert rate
-    return float(options["batch_size"]) / float(rate[1])
+    program, *given = stage.command
+    return shlex.join(["python", f"tools/{Path(program).name}", *given])
 
 
 def _tell(
-    jobs: Sequence[Job],
-    stages: Mapping[Path, Sequence[Stage]],
-    steps: int,
-    options: argparse.Namespace,
+    jobs: Sequence[Job], stages: Mapping[Path, Sequence[Stage]], steps: Mapping[str, int]
 ) -> None:
     """Lists commands, steps, and about how long training takes."""
     total = 0.0
+    rates: dict[str, float] = {}
     for job in jobs:
-        record = _record(job).get("train", {})
-        finished = record.get("done") and record["command"] == list(stages[job.folder][0].command)
-        seconds = 0.0 if finished else _seconds_a_step(job) * steps
+        source = checkpoints.find(job.folder) if job.folder.exists() else None
+        count = steps[str(job.folder)]
+        missing = count - (source.step() if source else 0)
+        if missing and job.row.run not in rates:
+            rates[job.row.run] = budget.seconds_a_step(job.train)
+        seconds = missing * rates.get(job.row.run, 0.0)
         total += seconds
-        left = "trained before" if finished else f"about {seconds / 60:.0f} minutes"
-        print(f"== {job.row.name}, seed {job.seed}: {steps} steps, {left}")
+        left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"
+        print(f"== {job.row.name}, seed {job.seed}: {count} steps, {left}")
         for stage in stages[job.folder]:
             print(_shown(stage))
-    print(f"{len(jobs)} rows for {options.table}, about {total / 3600:.1f} hours of training")
+    print(f"{len(jobs)} rows, about {total / 3600:.1f} hours of training")

@@ -1,9 +1,6 @@
 """A table of the paper as it came out here: in Markdown and JSON, with a figure and a page."""
 
 import json
-import os
-import platform
-import re
 import shutil
 import statistics
 from collections.abc import Mapping, Sequence
@@ -29,14 +26,14 @@ class Made(NamedTuple):
       run: the folder of its training.
       results: what tools/test.py has written.
       evaluation: what tools/evaluate.py has written.
-      seconds: of training.
+      train: what is recorded of its training: seconds, hardware.
     """
 
     row: Row
     run: Path
     results: Path
     evaluation: Path
-    seconds: float
+    train: Mapping[str, Any]
 
 
 class _Outcome(NamedTuple):
@@ -81,7 +78,7 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
             "figures": {figure: _number(value) for figure, value in outcome.figures.items()},
             "apart": outcome.apart,
             "paper": dict(zip(table.figures, outcome.row.paper, strict=True)),
-            "seconds": [one.seconds for one in outcome.made],
+            "seconds": [one.train["seconds"] for one in outcome.made],
             "options": outcome.options,
         }
         for outcome in outcomes
@@ -116,20 +113,21 @@ def _number(value: float) -> float | None:
 
 
 def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
-    """What the rows have in common."""
-    first = outcomes[0].options[0]
+    """What is known of the rows; where they differ, of each."""
     judged = _read(outcomes[0].made[0].evaluation / evaluation.JSON_FILE)
-    seeds = ", ".join(str(one["seed"]) for one in outcomes[0].options)
+    trained = {outcome.row.name: _trained(outcome) for outcome in outcomes}
+    hardware = {one.train["hardware"] for outcome in outcomes for one in outcome.made}
     seconds = (
-        f"{outcome.row.name} {', '.join(f'{one.seconds:.0f}' for one in outcome.made)}"
+        f"{outcome.row.name} " + ", ".join(f"{one.train['seconds']:.0f}" for one in outcome.made)
         for outcome in outcomes
     )
+    same = len(set(trained.values())) == 1
     return {
-        "trained": f"{first['max_steps']} steps, batch {first['batch_size']}, "
-        f"{first['crop_size']} pixels, ngf {first['ngf']}, ndf {first['ndf']}, "
-        f"{first['precision']}, preset {first['preset']}, seeds {seeds}",
+        "trained": next(iter(trained.values()))
+        if same
+        else "; ".join(f"{name}: {how}" for name, how in trained.items()),
         "flags for all rows": flags or "none",
-        "hardware": _hardware(),
+        "hardware": "; ".join(sorted(hardware)),
         "seconds of training": "; ".join(seconds),
         "test pictures": judged["pictures"],
         **({"segmenter": judged["segmenter"]} if judged["segmenter"] else {}),
@@ -137,14 +135,14 @@ def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
     }
 
 
-def _hardware() -> str:
-    """The processor's name, where the system tells, and how many cores there are."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
-        name = found[1] if found else name
-    return f"{os.cpu_count()} cores, {name}"
+def _trained(outcome: _Outcome) -> str:
+    one = outcome.options[0]
+    seeds = ", ".join(str(options["seed"]) for options in outcome.options)
+    return (
+        f"{one['max_steps']} steps, batch {one['batch_size']}, {one['crop_size']} pixels, "
+        f"ngf {one['ngf']}, ndf {one['ndf']}, {one['precision']}, preset {one['preset']}, "
+        f"seed {seeds}"
+    )
 
 
 def _markdown(table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, Any]) -> str:
@@ -156,9 +154,9 @@ def _markdown(table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, An
         (outcome.row.name, [outcome.figures[name] for name in table.figures], outcome.row.paper)
         for outcome in outcomes
     ]
-    if table.photos:
-        names = [name.replace("fcn_", "photos_") for name in table.figures]
-        seen = [outcomes[0].figures[name] for name in names]
+    of_photos = [name.replace("fcn_", "photos_") for name in table.figures]
+    if table.photos and all(name in outcomes[0].figures for name in of_photos):
+        seen = [outcomes[0].figures[name] for name in of_photos]
         rows.append(("real photos", seen, table.photos))
     lines += _rows(
         table.figures,

@@ -1,13 +1,21 @@
 """tools/reproduce.py: a table from nothing, what is not made again, and bad input."""
 
 import json
+import sys
 
 import pytest
 from PIL import Image
 
-from .common import assert_refused, call, succeeded
+from .common import ROOT, assert_refused, call, start, succeeded, tensors
+
+sys.path.insert(0, str(ROOT / "data"))
+from facade_paint import CLASSES
 
 SMALL = ("--", "--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
+
+
+# A segmenter that calls everything dark background, and the rest facade.
+SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +77,59 @@ def test_an_unfinished_row_goes_on(made, flags, work):
     path = work / "facades_BtoA" / "L1" / "row.json"
     record = json.loads(path.read_text())
     record["test"]["done"] = False
+    record["evaluate another"] = record["evaluate facades"]
     path.write_text(json.dumps(record))
     done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *SMALL)).stdout
     assert "train: done before" in done
     assert "test: python tools/test.py" in done
     assert "evaluate facades: python tools/evaluate.py" in done
-    assert json.loads(path.read_text())["test"]["done"]
+    record = json.loads(path.read_text())
+    assert record["test"]["done"]
+    assert sorted(record) == ["evaluate facades", "test", "train"]  # another's are of old pictures
+
+
+def test_an_interrupted_row_is_saved(data, tmp_path):
+    flags = ("facades", "--data", data, "--output_dir", tmp_path, "--rows", "L1")
+    program = start("reproduce", *flags, "--budget", 10**6, *SMALL, "--progress_freq", 10)
+    with program:
+        for line in program.stdout:
+            if line.startswith("progress"):
+                program.terminate()  # itself alone: it is to pass that on
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 143
+    assert "the same command goes on" in rest
+    folder = tmp_path / "facades_BtoA" / "L1"
+    assert not json.loads((folder / "row.json").read_text())["train"]["done"]
+    assert tensors(folder)["global_step"] >= 10
+
+
+def test_tables_share_runs(data, tmp_path):
+    """What is trained further under one table is evaluated anew under the other."""
+    (tmp_path / "streets").mkdir()
+    (tmp_path / "streets" / "train").symlink_to(data / "train")
+    (tmp_path / "streets" / "val").symlink_to(data / "test")
+    (tmp_path / "by_brightness.py").write_text(SEGMENTER)
+    rows = [f"{name},{','.join(map(str, colour))}" for name, (colour, _) in CLASSES.items()]
+    (tmp_path / "drawn.csv").write_text("\n".join(["class,red,green,blue", *rows]))
+    shared = ("--data", "streets", "--output_dir", "work", "--rows", "L1", "--budget")
+    judge = ("--segmenter", "by_brightness:classes", "--palette", "drawn.csv")
+
+    def made(table, steps, *flags):
+        done = succeeded(call("reproduce", table, *shared, steps, *flags, *SMALL, cwd=tmp_path))
+        record = json.loads((tmp_path / "work" / table / f"{table}.json").read_text())
+        return done.stdout, record
+
+    _, before = made("figure7", 2)
+    told, scores = made("table1", 4, *judge)
+    assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.42 (")] == 3 * [True]
+    assert 0 < scores["rows"][0]["figures"]["photos_pixel_accuracy"] < 1
+    told, after = made("figure7", 4)
+    assert "train: done before" in told
+    assert "test: done before" in told
+    assert "evaluate figure7: done before" not in told
+    assert [one["rows"][0]["options"][0]["max_steps"] for one in (before, after)] == [2, 4]
+    assert before["rows"][0]["figures"] != after["rows"][0]["figures"]
 
 
 def test_dry_run_lists_commands_and_time(made, flags, work):
@@ -96,11 +151,17 @@ def test_dry_run_lists_commands_and_time(made, flags, work):
         (("--budget", "3", "--rows", "L2"), ("rows must be of L1, L1+cGAN, not 'L2'",)),
         (("--budget", "3", "--seeds", "0"), ("seeds must be at least 1",)),
         (("--budget", "3", "--", "--max_steps", "9"), ("--max_steps is not for all rows",)),
+        (("--budget", "3", "--", "--gan_weight", "7"), ("--gan_weight is not for all rows",)),
+        (("--budget", "2", *SMALL), ("L1 has 3 steps already, more than the 2 of this budget",)),
+        (("--budget", "3"), ("was made with other options: crop_size (was 32, now 256)",)),
+        (("--budget", "3", "--segmenter", "a:b"), ("segmenter is for tables of FCN-scores",)),
+        (("--budget", "3", "--palette", "facades"), ("palette is for tables of labels",)),
+        (("--budget", "3", "--inception", "no.pb"), ("inception no.pb cannot be read",)),
         (("--budget", "3", "--", "--no_such_flag"), ("--no_such_flag",)),
         (("--budget", "3", "--", "--crop_size", "33"), ("crop_size must be a multiple",)),
     ],
 )
-def test_refuses(flags, change, words):
+def test_refuses(made, flags, change, words):
     assert_refused(call("reproduce", *flags, *change), *words)
 
 

@@ -18,7 +18,7 @@ ORDER = [
     "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops", "generators",
     "discriminators", "losses", "networks", "updates", "model", "stepping", "checkpoints", "segnet",
     "segnet_training", "segmenters", "scoring", "pict", "conversion", "images", "hooks", "displays",
-    "validation", "training", "reproduction", "translation", "export",
+    "validation", "training", "budget", "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "whole",

@@ -1,0 +1,114 @@
+"""How many steps a table's rows get: the paper's, a number, or what there is time for."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+from p2p_graph.listing import list_pictures
+from p2p_graph.recipes import RECIPES
+from p2p_graph.whole import write_json
+
+_PAPER, _MINUTES = "paper", re.compile(r"(\d+(?:\.\d+)?)m")
+_STARTING, _TIMED = 10, 40  # steps: the first ones are slower, and not counted
+_PROGRESS = re.compile(r"^progress .* image/sec ([\d.]+)", re.MULTILINE)
+
+
+def check(budget: str) -> None:
+    """Refuses what is no budget.
+
+    Raises:
+      UserError: it is neither of the three forms.
+    """
+    is_number = budget.isdecimal() and int(budget) > 0
+    if not (budget == _PAPER or is_number or _MINUTES.fullmatch(budget)):
+        raise UserError(
+            f"budget must be paper, a number of steps, or minutes in all as in 90m, not {budget!r}"
+        )
+
+
+def steps_of(
+    budget: str,
+    configs: Mapping[str, Config],
+    commands: Mapping[str, Sequence[str]],
+    plans: Path,
+    *,
+    keep: bool,
+) -> dict[str, int]:
+    """How many steps each run has.
+
+    Minutes are turned into steps, the same for all, once for the same runs: they go on to the same
+    end then, however fast the machine is.
+
+    Args:
+      budget: that `check` lets pass.
+      configs: of each run, by its name.
+      commands: that train it, without steps and folder.
+      plans: the file that keeps what minutes came to.
+      keep: whether to write it.
+
+    Raises:
+      UserError: pictures cannot be used, or there is no time for a step.
+    """
+    if budget == _PAPER:
+        return {name: _steps_of_paper(config) for name, config in configs.items()}
+    if budget.isdecimal():
+        return dict.fromkeys(configs, int(budget))
+    key = f"{budget}: {', '.join(sorted(configs))}"
+    known = _known(plans)
+    if key not in known:
+        seconds = sum(seconds_a_step(command) for command in commands.values())
+        minutes = float(budget.removesuffix("m"))
+        known[key] = int(minutes * 60 / seconds)
+        if not known[key]:
+            raise UserError(f"budget {budget} is too short: a step of each takes {seconds:.1f} s")
+        if keep:
+            plans.parent.mkdir(parents=True, exist_ok=True)
+            write_json(plans, known)
+    return dict.fromkeys(configs, known[key])
+
+
+def _steps_of_paper(config: Config) -> int:
+    """As many epochs as the paper trained on this data set."""
+    epochs = RECIPES[config.recipe or ""].max_epochs
+    return epochs * math.ceil(len(list_pictures(config)) / config.batch_size)
+
+
+def _known(plans: Path) -> dict[str, int]:
+    if not plans.exists():
+        return {}
+    try:
+        found = json.loads(plans.read_text(encoding="utf-8"))
+        return {str(key): int(steps) for key, steps in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{plans} cannot be read: {error}; remove it") from None
+
+
+def seconds_a_step(command: Sequence[str]) -> float:
+    """Trains some steps in a folder of their own, and takes the time of all but the first.
+
+    Args:
+      command: the program and its flags, without steps and folder.
+
+    Raises:
+      UserError: it does not train.
+    """
+    print("measuring", " ".join(command[1:]), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        short = ("--output_dir", folder, "--summary_freq", "0", "--save_freq", "0")
+        told = ("--max_steps", str(_TIMED), "--progress_freq", str(_STARTING))
+        done = subprocess.run(
+            [sys.executable, *command, *short, *told], capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise UserError((done.stderr or done.stdout).strip().splitlines()[-1])
+    # What is told are averages from the start, in pictures.
+    rates = [float(rate) for rate in _PROGRESS.findall(done.stdout)]
+    first, last = _STARTING / rates[0], _TIMED / rates[-1]
+    return (last - first) / (_TIMED - _STARTING) if last > first else last / _TIMED
