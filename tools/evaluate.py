@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph import flags, scoring
+from p2p_graph import flags, measures, scoring
 
 
 def main(argv: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     add(
         "--metrics",
         metavar="NAMES",
-        help=f"of {', '.join(scoring.METRICS)} (all that there is something for)",
+        help=f"of {', '.join(measures.ALL)} (all that there is something for)",
     )
     add("--palette", metavar="NAME", help="labels' colours: cityscapes, facades, or a CSV file")
     add(

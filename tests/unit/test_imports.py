@@ -17,8 +17,8 @@ ORDER = [
     "evaluation", "results", "color", "devices", "inception", "saved_segmenter", "mapping",
     "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops", "generators",
     "discriminators", "losses", "networks", "updates", "model", "stepping", "checkpoints", "segnet",
-    "segnet_training", "segmenters", "scoring", "pict", "conversion", "images", "hooks", "displays",
-    "validation", "training", "budget", "reproduction", "translation", "export",
+    "segnet_training", "segmenters", "measures", "scoring", "pict", "conversion", "images", "hooks",
+    "displays", "validation", "training", "budget", "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "whole",
