@@ -63,7 +63,9 @@ def steps_of(
     key = f"{budget}: {', '.join(sorted(configs))}"
     known = _known(plans)
     if key not in known:
-        seconds = sum(seconds_a_step(command) for command in commands.values())
+        seconds = sum(
+            seconds_a_step(command, configs[name].batch_size) for name, command in commands.items()
+        )
         minutes = float(budget.removesuffix("m"))
         known[key] = int(minutes * 60 / seconds)
         if not known[key]:
@@ -90,11 +92,12 @@ def _known(plans: Path) -> dict[str, int]:
         raise UserError(f"{plans} cannot be read: {error}; remove it") from None
 
 
-def seconds_a_step(command: Sequence[str]) -> float:
+def seconds_a_step(command: Sequence[str], batch_size: int) -> float:
     """Trains some steps in a folder of their own, and takes the time of all but the first.
 
     Args:
       command: the program and its flags, without steps and folder.
+      batch_size: of its steps.
 
     Raises:
       UserError: it does not train.
@@ -110,5 +113,8 @@ def seconds_a_step(command: Sequence[str]) -> float:
         raise UserError((done.stderr or done.stdout).strip().splitlines()[-1])
     # What is told are averages from the start, in pictures.
     rates = [float(rate) for rate in _PROGRESS.findall(done.stdout)]
-    first, last = _STARTING / rates[0], _TIMED / rates[-1]
+    first, last = (
+        steps * batch_size / rate
+        for steps, rate in zip((_STARTING, _TIMED), (rates[0], rates[-1]), strict=True)
+    )
     return (last - first) / (_TIMED - _STARTING) if last > first else last / _TIMED

@@ -346,7 +346,7 @@ def _tell(
         count = steps[str(job.folder)]
         missing = count - (source.step() if source else 0)
         if missing and job.row.run not in rates:
-            rates[job.row.run] = budget.seconds_a_step(job.train)
+            rates[job.row.run] = budget.seconds_a_step(job.train, job.config.batch_size)
         seconds = missing * rates.get(job.row.run, 0.0)
         total += seconds
         left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"

@@ -1,0 +1,79 @@
+"""How many steps a table's rows get."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2p_graph import budget
+from p2p_graph.config import Config
+from p2p_graph.errors import UserError
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Five pairs in batches of two, and files that are none."""
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(folder / f"{number}.png")
+    for name in (".DS_Store", "README.txt"):
+        (folder / name).write_text("not a picture")
+    return Config(input_dir=str(folder), recipe="facades", batch_size=2)
+
+
+@pytest.mark.parametrize("text", ["paper", "1", "10000", "90m", "0.5m"])
+def test_budgets(text):
+    budget.check(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "m", "90 m", "90min", "Paper", "1e4"])
+def test_what_is_no_budget(text):
+    with pytest.raises(UserError, match="budget must be paper, a number of steps, or minutes"):
+        budget.check(text)
+
+
+def test_steps(config, tmp_path):
+    found = budget.steps_of("70", {"a": config, "b": config}, {}, tmp_path / "plans", keep=True)
+    assert found == {"a": 70, "b": 70}
+    assert not (tmp_path / "plans").exists()
+
+
+def test_the_papers_steps_are_of_the_pictures_there_are(config, tmp_path):
+    """200 epochs of 3 batches; with one in a batch, of 5."""
+    runs = {"two": config, "one": config.replace(batch_size=1)}
+    found = budget.steps_of("paper", runs, {}, tmp_path / "plans", keep=True)
+    assert found == {"two": 600, "one": 1000}
+
+
+def test_minutes_are_counted_once(config, tmp_path):
+    """What they came to for these runs is kept; there is nothing here that could be measured."""
+    plans = tmp_path / "plans"
+    plans.write_text(json.dumps({"90m: a, b": 1234, "90m: a": 9}))
+    runs = {"b": config, "a": config}
+    assert budget.steps_of("90m", runs, {}, plans, keep=True) == {"a": 1234, "b": 1234}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"90m: a": "many"}', '{"90m: a": null}'])
+def test_plans_that_are_none(config, tmp_path, text):
+    plans = tmp_path / "plans"
+    plans.write_text(text)
+    with pytest.raises(UserError, match="cannot be read"):
+        budget.steps_of("90m", {"a": config}, {}, plans, keep=True)
+
+
+def test_what_does_not_train_is_told(tmp_path):
+    program = tmp_path / "fails.py"
+    program.write_text("import sys\nprint('wrong', file=sys.stderr)\nsys.exit('worse')\n")
+    with pytest.raises(UserError, match=r"^worse$"):
+        budget.seconds_a_step([str(program)], 1)
+
+
+def test_the_first_steps_are_not_counted(tmp_path):
+    """Ten steps of four pictures in 20 s with the start, then thirty in 3."""
+    rates = (4 * 10 / 20, 4 * 40 / 23)
+    lines = [f"progress  epoch 1  step 9  image/sec {rate}" for rate in rates]
+    program = tmp_path / "slow_start.py"
+    program.write_text(f"print({chr(10).join(lines)!r})\n")
+    assert budget.seconds_a_step([str(program)], 4) == pytest.approx(0.1)
