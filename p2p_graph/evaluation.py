@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from p2p_graph import report
 from p2p_graph.errors import UserError, listed
-from p2p_graph.files import Problem, check_picture, find_partners, find_pictures
+from p2p_graph.files import Problem, check_pictures, find_partners, find_pictures
 from p2p_graph.metrics import Measure, Shown
 from p2p_graph.metrics.bootstrap import intervals
 from p2p_graph.pixels import read_rgb
@@ -75,8 +75,8 @@ def of_results(folder: Path) -> list[Example]:
     examples = []
     for output in found:
         name = output.stem.removesuffix("-outputs")
-        others = {kind: made / f"{name}-{kind}.png" for kind in ("inputs", "targets")}
-        examples.append(Example(name, output, others["targets"], others["inputs"]))
+        target, source = (made / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
+        examples.append(Example(name, output, target, source if source.is_file() else None))
     if lost := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
             f"{len(lost)} of {len(examples)} pictures in {folder} have no target ({lost[0]}): "
@@ -113,13 +113,7 @@ def of_folders(outputs: Path, targets: Path, inputs: Path | None = None) -> list
 
 def _checked(examples: list[Example]) -> list[Example]:
     """Decodes every picture, before the long work starts."""
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks = pool.map(lambda e: check_picture(e.output, e.target, pairs=False), examples)
-        bad = [
-            f"{example.output}: {found.text}"
-            for example, found in zip(examples, checks, strict=True)
-            if isinstance(found, Problem)
-        ]
+    _, bad = check_pictures([(each.output, each.target) for each in examples], pairs=False)
     if bad:
         count = f"{len(bad)} of {len(examples)} pictures cannot be evaluated"
         raise UserError(f"{count}; mend or remove them:\n{listed(bad)}")
@@ -155,8 +149,7 @@ def measured(
     rows: dict[str, list[Array]] = {name: [] for name in measures}
 
     def look(example: Example) -> dict[str, Array]:
-        has_input = example.input is not None and example.input.is_file()
-        paths = [example.output, example.target, *([example.input] if has_input else [])]
+        paths = (example.output, example.target, example.input)
         shown = Shown(example.name, *(read(path) for path in paths if path))
         return {name: measure.record(shown) for name, measure in measures.items()}
 
@@ -215,7 +208,11 @@ def write(
     """
     try:
         (folder / _IMAGES).mkdir(parents=True, exist_ok=True)
-        _write_csv(folder / CSV_FILE, _by_picture(examples, measures, found))
+        figures = {
+            name: [measure.figures(record) for record in found[name].records]
+            for name, measure in measures.items()
+        }
+        _write_csv(folder / CSV_FILE, _by_picture(examples, figures))
         report.write_index(
             folder,
             "The worst and the best pictures",
@@ -224,20 +221,20 @@ def write(
                 **{f"note {number}": note for number, note in enumerate(facts["notes"], 1)},
             },
             ("metric", "rank", "value", "name", "input", "output", "target"),
-            _extremes(folder, examples, measures, found),
+            _extremes(folder, examples, measures, figures),
         )
-        write_json(folder / JSON_FILE, _finite(facts))
+        write_json(folder / JSON_FILE, finite(facts))
     except OSError as error:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
 
 
 def _by_picture(
-    examples: Sequence[Example], measures: Mapping[str, Measure], found: Mapping[str, Figures]
+    examples: Sequence[Example], figures: Mapping[str, Sequence[Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"name": example.name} for example in examples]
-    for name, measure in measures.items():
-        for row, record in zip(rows, found[name].records, strict=True):
-            row |= measure.figures(record)
+    for of_pictures in figures.values():
+        for row, found in zip(rows, of_pictures, strict=True):
+            row |= found
     return rows
 
 
@@ -252,7 +249,7 @@ def _extremes(
     folder: Path,
     examples: Sequence[Example],
     measures: Mapping[str, Measure],
-    found: Mapping[str, Figures],
+    figures: Mapping[str, Sequence[Mapping[str, float]]],
 ) -> list[list[str]]:
     """The page's rows; copies the pictures that they show."""
     rows = []
@@ -260,7 +257,7 @@ def _extremes(
         if path.stem.endswith(tuple(f"-{kind}" for kind in report.PICTURES)):
             path.unlink()
     for name, measure in measures.items():
-        values = [next(iter(measure.figures(r).items())) for r in found[name].records]
+        values = [next(iter(found.items())) for found in figures[name]]
         order = sorted(
             (i for i, (_, value) in enumerate(values) if not math.isnan(value)),
             key=lambda i: values[i][1],
@@ -276,17 +273,17 @@ def _extremes(
             for kind in report.PICTURES:
                 source: Path | None = getattr(example, kind)
                 row.append("")
-                if source and source.is_file():
+                if source:
                     row[-1] = f"{example.name}-{kind}{source.suffix}"
                     shutil.copyfile(source, folder / _IMAGES / row[-1])
             rows.append(row)
     return rows
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinity, and nothing that is not a number."""
+def finite(value: Any) -> Any:
+    """The same with None for what JSON does not have: infinity, and what is not a number."""
     if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
+        return {name: finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -161,6 +161,21 @@ def usable_pictures(
     Raises:
       UserError: some cannot be used: the first 20 are named, a line each.
     """
+    good, bad = check_pictures(entries, pairs=pairs)
+    if bad:
+        count = f"{len(bad)} of {len(entries)} pictures in {where} cannot be used"
+        if not skip_bad:
+            raise UserError(
+                f"{count}; mend or remove them, or go on with --skip_bad:\n{listed(bad)}"
+            )
+        if not good:
+            raise UserError(f"{count}, so none is left:\n{listed(bad)}")
+        print(f"{count}, going on without them:\n{listed(bad)}", file=sys.stderr)
+    return good
+
+
+def check_pictures(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[Picture], list[str]]:
+    """Decodes every picture once; returns those that can be used, and a line for each other."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         checks: Iterable[Picture | Problem] = pool.map(
             lambda entry: check_picture(*entry, pairs=pairs), entries
@@ -174,16 +189,7 @@ def usable_pictures(
         for entry, why in zip(entries, results, strict=True)
         if isinstance(why, Problem)
     ]
-    if bad:
-        count = f"{len(bad)} of {len(entries)} pictures in {where} cannot be used"
-        if not skip_bad:
-            raise UserError(
-                f"{count}; mend or remove them, or go on with --skip_bad:\n{listed(bad)}"
-            )
-        if not good:
-            raise UserError(f"{count}, so none is left:\n{listed(bad)}")
-        print(f"{count}, going on without them:\n{listed(bad)}", file=sys.stderr)
-    return good
+    return good, bad
 
 
 def check_picture(path: Path, partner: Path | Problem | None, *, pairs: bool) -> Picture | Problem:

@@ -104,7 +104,7 @@ def _truth(request: Request, palette: Palette) -> Callable[[Shown], Array]:
     if request.labels_dir:
         files = label_files.find(request.labels_dir, [e.name for e in request.examples])
         return lambda shown: label_files.read(files[shown.name], palette)
-    inputs = [e.input for e in request.examples if e.input and e.input.is_file()]
+    inputs = [e.input for e in request.examples if e.input]
     if len(inputs) < len(request.examples):
         raise UserError(
             "metrics fcn needs the true labels: the pictures' inputs (--inputs_dir), or files of "

@@ -165,6 +165,19 @@ def model_options(folder: Path) -> dict[str, Any]:
     return {name: getattr(stored, name) for name in MODEL_FIELDS}
 
 
+def check_unchanged(config: Config, folder: Path, given: Mapping[str, Any]) -> None:
+    """Refuses to go on with a run folder that was made otherwise.
+
+    Raises:
+      UserError: as `read_options`, or an option that matters was another one.
+    """
+    if changed := changed_options(config, folder, given):
+        raise UserError(
+            f"{folder} was made with other options: {'; '.join(changed)}; "
+            "give the same ones, or another --output_dir"
+        )
+
+
 def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> list[str]:
     """Names the options in which a run folder was made otherwise, as "name (was X, now Y)".
 

@@ -36,7 +36,7 @@ from p2p_graph.files import output_names
 from p2p_graph.inception import Inception
 from p2p_graph.listing import list_pictures
 from p2p_graph.metrics import palettes
-from p2p_graph.options import changed_options
+from p2p_graph.options import check_unchanged
 from p2p_graph.results import Made
 from p2p_graph.tables import TABLES, Row, Table
 from p2p_graph.whole import write_json
@@ -238,11 +238,7 @@ def _check_run(job: Job, steps: int) -> None:
     if not (job.folder / OPTIONS_FILE).exists():
         return
     given = flags.given("train", "", job.train[1:])
-    if changed := changed_options(job.config, job.folder, given):
-        raise UserError(
-            f"{job.folder} was made with other options: {'; '.join(changed)}; "
-            "give the same ones, or another --output_dir"
-        )
+    check_unchanged(job.config, job.folder, given)
     source = checkpoints.find(job.folder)
     if source and source.step() > steps:
         raise UserError(

@@ -75,7 +75,7 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
     record = [
         {
             "name": outcome.row.name,
-            "figures": {figure: _number(value) for figure, value in outcome.figures.items()},
+            "figures": evaluation.finite(outcome.figures),
             "apart": outcome.apart,
             "paper": dict(zip(table.figures, outcome.row.paper, strict=True)),
             "seconds": [one.train["seconds"] for one in outcome.made],
@@ -106,10 +106,6 @@ def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None  # JSON has no others
 
 
 def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from p2p_graph.files import Picture, output_names
 from p2p_graph.inputs import TrainingInputs
 from p2p_graph.listing import list_pictures, names_digest
 from p2p_graph.model import make_optimizers
-from p2p_graph.options import changed_options, read_options, recorded
+from p2p_graph.options import check_unchanged, read_options, recorded
 from p2p_graph.presets import PRESETS
 from p2p_graph.stepping import Plan, Run, build_run
 from p2p_graph.validation import Validate, sample_steps, validation_pictures
@@ -95,11 +95,7 @@ def _source(
     source = checkpoints.find(folder) if folder.exists() else None
     if source:
         config = _with_bias(config, source, given)
-        if changed := changed_options(config, folder, given):
-            raise UserError(
-                f"{folder} was made with other options: {'; '.join(changed)}; "
-                "give the same ones, or another --output_dir"
-            )
+        check_unchanged(config, folder, given)
         _check_parts(config, folder)
         stored = read_options(folder)
         if "seed" not in given:
