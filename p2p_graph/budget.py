@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from p2p_graph.config import Config
@@ -36,7 +36,7 @@ def check(budget: str) -> None:
 def steps_of(
     budget: str,
     configs: Mapping[str, Config],
-    commands: Mapping[str, Sequence[str]],
+    seconds: Callable[[str], float],
     plans: Path,
     *,
     keep: bool,
@@ -49,7 +49,7 @@ def steps_of(
     Args:
       budget: that `check` lets pass.
       configs: of each run, by its name.
-      commands: that train it, without steps and folder.
+      seconds: says how many a step of the run takes.
       plans: the file that keeps what minutes came to.
       keep: whether to write it.
 
@@ -63,13 +63,11 @@ def steps_of(
     key = f"{budget}: {', '.join(sorted(configs))}"
     known = _known(plans)
     if key not in known:
-        seconds = sum(
-            seconds_a_step(command, configs[name].batch_size) for name, command in commands.items()
-        )
+        each = sum(seconds(name) for name in configs)
         minutes = float(budget.removesuffix("m"))
-        known[key] = int(minutes * 60 / seconds)
+        known[key] = int(minutes * 60 / each)
         if not known[key]:
-            raise UserError(f"budget {budget} is too short: a step of each takes {seconds:.1f} s")
+            raise UserError(f"budget {budget} is too short: a step of each takes {each:.1f} s")
         if keep:
             plans.parent.mkdir(parents=True, exist_ok=True)
             write_json(plans, known)

@@ -5,6 +5,7 @@ them are done. Run again, a table goes on where it was.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ from p2p_graph.whole import write_json
 _TOOLS = Path(__file__).resolve().parents[1] / "tools"
 _ROW_FILE, _PLANS_FILE = "row.json", "plans.json"
 _MADE = "made"
+_SIGNALLED = 128  # and more: exit codes of programs that a signal has ended
 # What tools/train.py is given for every row, so that it cannot be given beside.
 _OWN_FLAGS = (
     *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
@@ -91,7 +93,8 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
       extra: more flags of tools/train.py, for all rows.
 
     Returns:
-      The exit code: 0, or that of the program that ended otherwise.
+      The exit code: 0, or that of the last program that ended otherwise. A row that fails is left
+      out, and the others are made; a signal ends the table.
 
     Raises:
       UserError: something that a person can mend.
@@ -102,33 +105,40 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
     every = _jobs(table, options, extra)
     jobs = [job for job in every if job.row in rows]
     judge = _judge(table, options, jobs[0].config)
+    seconds = _stopwatch(jobs)
     steps = budget.steps_of(
         options.budget,
         {str(job.folder): job.config for job in jobs},
-        {str(job.folder): job.train for job in jobs},
+        seconds,
         options.output_dir / _PLANS_FILE,
         keep=not options.dry_run,
     )
     stages = {job.folder: _stages(job, options, steps, judge) for job in every}
+    if table.needs_segmenter:
+        _add_photos(stages, every, jobs[0])
     for job in jobs:
         _check_run(job, steps[str(job.folder)])
     if options.dry_run:
-        _tell(jobs, stages, steps)
+        _tell(jobs, stages, steps, seconds)
         return 0
+    failed = 0
     for number, job in enumerate(jobs, 1):
         count = steps[str(job.folder)]
         print(f"== row {number} of {len(jobs)}: {job.row.name}, seed {job.seed}, {count} steps")
         if code := _run(job, stages[job.folder]):
             print(f"row {job.row.name} ended with {code}; the same command goes on from there")
-            return code
+            if code >= _SIGNALLED:
+                return code
+            failed = code
     made = [
         Made(job.row, job.folder, job.folder / _MADE, stages[job.folder][2].makes.parent, told)
         for job in every
         if all(_is_done(stage, _record(job)) for stage in stages[job.folder])
         for told in [_record(job)["train"]]
     ]
-    results.write(options.output_dir / options.table, options.table, made, shlex.join(extra))
-    return 0
+    if made:
+        results.write(options.output_dir / options.table, options.table, made, shlex.join(extra))
+    return failed
 
 
 def _rows(table: Table, options: argparse.Namespace) -> list[Row]:
@@ -221,16 +231,42 @@ def _stages(
     table = TABLES[options.table]
     train = ("--max_steps", str(count), "--output_dir", str(job.folder))
     test = ("--input_dir", str(options.data / table.test), "--checkpoint", str(job.folder))
-    # Real photos are the same for all rows.
-    first = table.needs_segmenter and job.row == table.rows[0] and not job.seed
-    photos = ("--self_check",) if first else ()
-    evaluate = ("--results_dir", str(made), "--output_dir", str(found), *judge, *photos)
+    evaluate = ("--results_dir", str(made), "--output_dir", str(found), *judge)
     tools = str(_TOOLS / "test.py"), str(_TOOLS / "evaluate.py")
     return (
         Stage("train", (*job.train, *train), job.folder / OPTIONS_FILE),
         Stage("test", (tools[0], *test, "--output_dir", str(made)), made / "index.html"),
         Stage(f"evaluate {options.table}", (tools[1], *evaluate), found / evaluation.JSON_FILE),
     )
+
+
+def _add_photos(
+    stages: dict[Path, tuple[Stage, Stage, Stage]], every: Sequence[Job], first: Job
+) -> None:
+    """Lets one job's evaluation read the real photos, which are the same for all rows.
+
+    It is the one that has, or else the first that is asked for.
+    """
+
+    def reading(job: Job) -> Stage:
+        evaluate = stages[job.folder][2]
+        return evaluate._replace(command=(*evaluate.command, "--self_check"))
+
+    has = (job for job in every if _is_done(reading(job), _record(job)))
+    job = next(has, first)
+    stages[job.folder] = (*stages[job.folder][:2], reading(job))
+
+
+def _stopwatch(jobs: Sequence[Job]) -> Callable[[str], float]:
+    """What says how many seconds a step takes in a job's folder; a row's seeds take the same."""
+    by_folder = {str(job.folder): job for job in jobs}
+
+    @functools.cache
+    def of_run(run: str) -> float:
+        job = next(job for job in jobs if job.row.run == run)
+        return budget.seconds_a_step(job.train, job.config.batch_size)
+
+    return lambda folder: of_run(by_folder[folder].row.run)
 
 
 def _check_run(job: Job, steps: int) -> None:
@@ -332,18 +368,18 @@ def _shown(stage: Stage) -> str:
 
 
 def _tell(
-    jobs: Sequence[Job], stages: Mapping[Path, Sequence[Stage]], steps: Mapping[str, int]
+    jobs: Sequence[Job],
+    stages: Mapping[Path, Sequence[Stage]],
+    steps: Mapping[str, int],
+    seconds_a_step: Callable[[str], float],
 ) -> None:
     """Lists commands, steps, and about how long training takes."""
     total = 0.0
-    rates: dict[str, float] = {}
     for job in jobs:
         source = checkpoints.find(job.folder) if job.folder.exists() else None
         count = steps[str(job.folder)]
         missing = count - (source.step() if source else 0)
-        if missing and job.row.run not in rates:
-            rates[job.row.run] = budget.seconds_a_step(job.train, job.config.batch_size)
-        seconds = missing * rates.get(job.row.run, 0.0)
+        seconds = missing * seconds_a_step(str(job.folder)) if missing else 0.0
         total += seconds
         left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"
         print(f"== {job.row.name}, seed {job.seed}: {count} steps, {left}")

@@ -91,8 +91,9 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
 def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
     found = [_read(one.evaluation / evaluation.JSON_FILE)["figures"] for one in made]
     figures, apart = {}, {}
-    for name, first in found[0].items():
-        values = [one[name]["value"] for one in found]
+    # Real photos are read with one of the seeds alone.
+    for name, first in {name: one[name] for one in found for name in one}.items():
+        values = [one[name]["value"] for one in found if name in one]
         known = [value for value in values if value is not None]
         figures[name] = statistics.fmean(known) if len(known) == len(values) else float("nan")
         if len(known) > 1:
@@ -151,9 +152,10 @@ def _markdown(table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, An
         for outcome in outcomes
     ]
     of_photos = [name.replace("fcn_", "photos_") for name in table.figures]
-    if table.photos and all(name in outcomes[0].figures for name in of_photos):
-        seen = [outcomes[0].figures[name] for name in of_photos]
-        rows.append(("real photos", seen, table.photos))
+    for outcome in outcomes:
+        if table.photos and all(name in outcome.figures for name in of_photos):
+            seen = [outcome.figures[name] for name in of_photos]
+            rows.append(("real photos", seen, table.photos))
     lines += _rows(
         table.figures,
         {name: list(map(_cell, ours, paper)) for name, ours, paper in rows},

@@ -67,9 +67,9 @@ def main(argv: Sequence[str]) -> int:
     for name, operation in FLAGS.items():
         if name in options and options["operation"] != operation:
             parser.error(f"--{name} is a flag of {operation}, not of {options['operation']}")
-    folders = [options.pop(name) for name in ("input_dir", "output_dir")]
+    input_dir, output_dir = options.pop("input_dir"), options.pop("output_dir")
     how = {name: options.pop(name) for name in ("b_dir", "workers") if name in options}
-    return 1 if process(*folders, Job(**options), **how) else 0
+    return 1 if process(input_dir, output_dir, Job(**options), **how) else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph import flags, reproduction
+from p2p_graph import flags
 from p2p_graph.tables import TABLES
 
 
@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv[:end])
     if options.seeds < 1:
         parser.error(f"seeds must be at least 1, not {options.seeds}")
+    with flags.tensorflow_import():
+        from p2p_graph import reproduction
     return reproduction.run(options, argv[end + 1 :])
 
 

@@ -1,19 +1,19 @@
 """tools/reproduce.py: a table from nothing, what is not made again, and bad input."""
 
 import json
+import re
+import shutil
 import sys
 
 import pytest
 from PIL import Image
 
-from .common import ROOT, assert_refused, call, start, succeeded, tensors
+from .common import ROOT, SMALL, assert_refused, call, run, start, succeeded, tensors
 
 sys.path.insert(0, str(ROOT / "data"))
 from facade_paint import CLASSES
 
-SMALL = ("--", "--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
-
-
+SMALL = ("--", *SMALL)
 # A segmenter that calls everything dark background, and the rest facade.
 SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
 
@@ -72,13 +72,23 @@ def test_the_figure_has_a_column_a_method(made, work, data):
         assert figure.width == 4 * 36 + 4
 
 
-def test_an_unfinished_row_goes_on(made, flags, work):
-    """What was not done, and what is made of it: here translation and evaluation."""
+def test_a_row_that_failed_goes_on(made, flags, work):
+    """The others are made without it; then, what was not done, and what is made of that."""
     path = work / "facades_BtoA" / "L1" / "row.json"
     record = json.loads(path.read_text())
     record["test"]["done"] = False
     record["evaluate another"] = record["evaluate facades"]
     path.write_text(json.dumps(record))
+    in_the_way = work / "facades_BtoA" / "L1" / "made"
+    shutil.rmtree(in_the_way)
+    in_the_way.write_text("not a folder")
+    failed = call("reproduce", *flags, "--budget", 3, *SMALL)
+    assert failed.returncode == 2
+    assert "row L1 ended with 2; the same command goes on from there" in failed.stdout
+    assert "== row 2 of 2" in failed.stdout
+    table = json.loads((work / "facades" / "facades.json").read_text())
+    assert [row["name"] for row in table["rows"]] == ["L1+cGAN"]
+    in_the_way.unlink()
     done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *SMALL)).stdout
     assert "train: done before" in done
     assert "test: python tools/test.py" in done
@@ -112,7 +122,7 @@ def test_tables_share_runs(data, tmp_path):
     (tmp_path / "by_brightness.py").write_text(SEGMENTER)
     rows = [f"{name},{','.join(map(str, colour))}" for name, (colour, _) in CLASSES.items()]
     (tmp_path / "drawn.csv").write_text("\n".join(["class,red,green,blue", *rows]))
-    shared = ("--data", "streets", "--output_dir", "work", "--rows", "L1", "--budget")
+    shared = ("--data", "streets", "--output_dir", "work", "--rows", "cGAN", "--budget")
     judge = ("--segmenter", "by_brightness:classes", "--palette", "drawn.csv")
 
     def made(table, steps, *flags):
@@ -122,25 +132,38 @@ def test_tables_share_runs(data, tmp_path):
 
     _, before = made("figure7", 2)
     told, scores = made("table1", 4, *judge)
-    assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.42 (")] == 3 * [True]
-    assert 0 < scores["rows"][0]["figures"]["photos_pixel_accuracy"] < 1
+    assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [True]
+    photos = scores["rows"][0]["figures"]["photos_pixel_accuracy"]
+    assert 0 < photos < 1
     told, after = made("figure7", 4)
     assert "train: done before" in told
     assert "test: done before" in told
     assert "evaluate figure7: done before" not in told
     assert [one["rows"][0]["options"][0]["max_steps"] for one in (before, after)] == [2, 4]
     assert before["rows"][0]["figures"] != after["rows"][0]["figures"]
+    told, seeds = made("table1", 4, *judge, "--seeds", 2)
+    assert told.count("train: done before") == 1
+    assert [one["seed"] for one in seeds["rows"][0]["options"]] == [0, 1]
+    assert seeds["rows"][0]["figures"]["photos_pixel_accuracy"] == photos
+    assert seeds["rows"][0]["figures"]["l1"] != scores["rows"][0]["figures"]["l1"]
+    assert " (± " in told
 
 
-def test_dry_run_lists_commands_and_time(made, flags, work):
-    before = sorted(work.rglob("*"))
-    more = ("--budget", 5, "--rows", "L1", "--dry_run")
-    done = succeeded(call("reproduce", *flags, *more, *SMALL)).stdout
-    assert "== L1, seed 0: 5 steps, about 0 minutes" in done
+def test_dry_run_lists_commands_and_time(data, tmp_path):
+    """Where there is a minute for two seeds, a step is timed once, and each gets half of it."""
+    work = tmp_path / "work"
+    flags = ("--data", data, "--output_dir", work, "--budget", "1m", "--rows", "L1", "--seeds", 2)
+    done = succeeded(run("reproduce", "facades", *flags, "--dry_run", *SMALL))
+    assert done.stderr == ""
+    assert done.stdout.count("measuring") == 1
+    told = re.findall(r"^== L1, seed (\d): (\d+) steps, about (\d) minutes$", done.stdout, re.M)
+    assert [seed for seed, *_ in told] == ["0", "1"]
+    assert told[0][1] == told[1][1] != "0"
+    assert done.stdout.endswith("2 rows, about 0.0 hours of training\n")
     for program in ("train.py", "test.py", "evaluate.py"):
-        assert f"python tools/{program} --" in done
-    assert "--gan_weight 0" in done
-    assert sorted(work.rglob("*")) == before
+        assert done.stdout.count(f"python tools/{program} --") == 2
+    assert f"--max_steps {told[0][1]} " in done.stdout
+    assert not work.exists()
 
 
 @pytest.mark.parametrize(

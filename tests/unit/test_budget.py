@@ -35,7 +35,7 @@ def test_what_is_no_budget(text):
 
 
 def test_steps(config, tmp_path):
-    found = budget.steps_of("70", {"a": config, "b": config}, {}, tmp_path / "plans", keep=True)
+    found = budget.steps_of("70", {"a": config, "b": config}, {}.get, tmp_path / "plans", keep=True)
     assert found == {"a": 70, "b": 70}
     assert not (tmp_path / "plans").exists()
 
@@ -43,7 +43,7 @@ def test_steps(config, tmp_path):
 def test_the_papers_steps_are_of_the_pictures_there_are(config, tmp_path):
     """200 epochs of 3 batches; with one in a batch, of 5."""
     runs = {"two": config, "one": config.replace(batch_size=1)}
-    found = budget.steps_of("paper", runs, {}, tmp_path / "plans", keep=True)
+    found = budget.steps_of("paper", runs, {}.get, tmp_path / "plans", keep=True)
     assert found == {"two": 600, "one": 1000}
 
 
@@ -52,7 +52,20 @@ def test_minutes_are_counted_once(config, tmp_path):
     plans = tmp_path / "plans"
     plans.write_text(json.dumps({"90m: a, b": 1234, "90m: a": 9}))
     runs = {"b": config, "a": config}
-    assert budget.steps_of("90m", runs, {}, plans, keep=True) == {"a": 1234, "b": 1234}
+    assert budget.steps_of("90m", runs, {}.get, plans, keep=True) == {"a": 1234, "b": 1234}
+
+
+def test_minutes_are_shared_by_all_runs(config, tmp_path):
+    """A step of each takes 2 + 4 s, and there are 60 s: as many for all, kept only if asked for."""
+    plans, runs = tmp_path / "new" / "plans", {"b": config, "a": config}
+    seconds = {"a": 2.0, "b": 4.0}
+    for keep in (False, True):
+        found = budget.steps_of("1m", runs, seconds.__getitem__, plans, keep=keep)
+        assert found == {"a": 10, "b": 10}
+        assert plans.exists() == keep
+    assert json.loads(plans.read_text()) == {"1m: a, b": 10}
+    with pytest.raises(UserError, match=r"budget 0.05m is too short: .* 6\.0 s"):
+        budget.steps_of("0.05m", runs, seconds.__getitem__, plans, keep=True)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"90m: a": "many"}', '{"90m: a": null}'])
@@ -60,7 +73,7 @@ def test_plans_that_are_none(config, tmp_path, text):
     plans = tmp_path / "plans"
     plans.write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
-        budget.steps_of("90m", {"a": config}, {}, plans, keep=True)
+        budget.steps_of("90m", {"a": config}, {}.get, plans, keep=True)
 
 
 def test_what_does_not_train_is_told(tmp_path):
