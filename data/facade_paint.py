@@ -7,8 +7,8 @@ from facade_design import CLOTH, IRON, LETTERS, Part, Style, rgb
 from numpy.random import Generator
 from PIL import Image
 
-# The label colours of the pix2pix facades set, and how far each class stands out of the wall, as a
-# part of the picture's height: that decides the shadows.
+# The label classes of CMP Facades in colours like theirs, and how far each class stands out of the
+# wall, as a part of the picture's height: that decides the shadows.
 CLASSES = {
     "background": ((0, 0, 170), -1.0),
     "facade": ((0, 0, 255), 0.0),

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 from facade_design import design_building, draw_style
-from facade_paint import COLOURS, light_on, paint_labels, paint_surface, take_photo
+from facade_paint import CLASSES, COLOURS, light_on, paint_labels, paint_surface, take_photo
 from numpy.random import SeedSequence, default_rng
 from PIL import Image
 
@@ -28,6 +28,7 @@ SPLITS = ("train", "val", "test")
 SIZES = range(32, 16385)
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SAVE_OPTIONS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
+PALETTE = "palette.csv"
 LINE_EVERY = 100  # pictures between two lines of progress where there is no terminal
 
 
@@ -110,6 +111,8 @@ def main(argv: list[str] | None = None) -> None:
             picture = Image.fromarray(make_picture(args.seed, split, number, args.size))
             path = args.output_dir / split / files[split][number - 1]
             picture.save(path, **SAVE_OPTIONS[args.format])
+        colours = (f"{name},{r},{g},{b}\n" for name, ((r, g, b), _) in CLASSES.items())
+        (args.output_dir / PALETTE).write_text("class,red,green,blue\n" + "".join(colours))
     except OSError as error:
         parser.error(f"cannot write to {args.output_dir}: {error.strerror or error}")
     except MemoryError:

@@ -505,6 +505,8 @@ class Config:
                 raise UserError(f"{name} needs --sample_freq, which says when to look at it")
         if self.val_target_dir is not None and self.val_dir is None:
             raise UserError("val_target_dir needs --val_dir, whose targets it holds")
+        if self.sample_count != type(self).sample_count and not (sampled or self.grid):
+            raise UserError("sample_count needs --sample_freq or, in tools/test.py, --grid")
         if self.keep_best != "none" and not sampled:
             raise UserError("keep_best needs --sample_freq, which says when to look for it")
         side = min(self.crop_size, round(self.crop_size * self.aspect_ratio))

@@ -24,7 +24,7 @@ def listed(lines: Sequence[str]) -> str:
     return shown + (f"\n  ... and {left} more" if left > 0 else "")
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """What an error says, in one line."""
     lines = str(getattr(error, "message", None) or error).splitlines()
     reasons = [line for line in lines if line.strip() and not line.startswith(_HEADINGS)]

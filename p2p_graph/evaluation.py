@@ -19,12 +19,12 @@ from p2p_graph.files import Problem, check_pictures, find_partners, find_picture
 from p2p_graph.metrics import Measure, Shown
 from p2p_graph.metrics.bootstrap import intervals
 from p2p_graph.pixels import read_rgb
+from p2p_graph.report import IMAGES, INDEX_FILE
 from p2p_graph.whole import whole, write_json
 
 Array = np.ndarray[Any, Any]
 
 JSON_FILE, CSV_FILE = "evaluation.json", "pictures.csv"
-_IMAGES = "images"  # as report.write_index has it
 _SHOWN = 3  # worst and best pictures of each metric
 
 
@@ -51,7 +51,7 @@ class Figures(NamedTuple):
       records: of each picture, float64 [n, k].
       of_all: by name.
       intervals: where 95 % of the figures of pictures drawn anew lie, by name; none for figures
-        that are not finite.
+        that are not finite, or of one picture.
     """
 
     records: Array
@@ -67,7 +67,7 @@ def of_results(folder: Path) -> list[Example]:
     """
     made = folder / "images"
     if not made.is_dir():
-        what = "has no folder images" if folder.is_dir() else "does not exist"
+        what = "has no folder images" if folder.is_dir() else no_folder(folder)
         raise UserError(f"results_dir {folder} {what}: name what tools/test.py has written")
     found = [path for path in find_pictures(made, "results_dir") if path.stem.endswith("-outputs")]
     if not found:
@@ -83,6 +83,11 @@ def of_results(folder: Path) -> list[Example]:
             "translate pairs, not inputs alone"
         )
     return _checked(examples)
+
+
+def no_folder(path: Path) -> str:
+    """What is wrong with a path that is to be a folder, and is none."""
+    return "is a file, not a folder" if path.exists() else "does not exist"
 
 
 def of_folders(outputs: Path, targets: Path, inputs: Path | None = None) -> list[Example]:
@@ -113,9 +118,11 @@ def of_folders(outputs: Path, targets: Path, inputs: Path | None = None) -> list
 
 def _checked(examples: list[Example]) -> list[Example]:
     """Decodes every picture, before the long work starts."""
-    _, bad = check_pictures([(each.output, each.target) for each in examples], pairs=False)
+    pairs = [(each.output, each.target) for each in examples]
+    inputs = [(each.input, None) for each in examples if each.input]
+    _, bad = check_pictures([*pairs, *inputs], pairs=False)
     if bad:
-        count = f"{len(bad)} of {len(examples)} pictures cannot be evaluated"
+        count = f"{len(bad)} of {len(pairs) + len(inputs)} pictures cannot be evaluated"
         raise UserError(f"{count}; mend or remove them:\n{listed(bad)}")
     return examples
 
@@ -151,7 +158,10 @@ def measured(
     def look(example: Example) -> dict[str, Array]:
         paths = (example.output, example.target, example.input)
         shown = Shown(example.name, *(read(path) for path in paths if path))
-        return {name: measure.record(shown) for name, measure in measures.items()}
+        try:
+            return {name: measure.record(shown) for name, measure in measures.items()}
+        except UserError as error:
+            raise UserError(f"{example.output}: {error}") from None
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(look, examples)
@@ -163,7 +173,7 @@ def measured(
     for name, measure in measures.items():
         table = np.stack(rows[name])
         within: Mapping[str, tuple[float, float]] = {}
-        if repetitions and np.isfinite(table).all():
+        if repetitions and len(examples) > 1 and np.isfinite(table).all():
             within = intervals(table, measure.figures, repetitions, seed)
         result[name] = Figures(table, measure.figures(table.mean(0)), within)
     return result
@@ -183,15 +193,31 @@ def check_folder(folder: Path, examples: Sequence[Example]) -> None:
     """Refuses a folder for what is written, before the long work starts.
 
     Raises:
-      UserError: it cannot be written; or its images, which are to be the page's, are the pictures.
+      UserError: it cannot be written, or holds a page or pictures that are no evaluation's.
     """
     files = (path for e in examples for path in (e.output, e.target, e.input) if path)
-    if (folder / _IMAGES).resolve() in {path.parent.resolve() for path in files}:
-        raise UserError(f"output_dir {folder} holds the pictures in {_IMAGES}: name another folder")
+    if (folder / IMAGES).resolve() in {path.parent.resolve() for path in files}:
+        raise UserError(f"output_dir {folder} holds the pictures in {IMAGES}: name another folder")
+    is_ours = any((folder / name).exists() for name in (JSON_FILE, CSV_FILE))
+    others = [name for name in (INDEX_FILE, IMAGES) if (folder / name).exists()]
+    if others and not is_ours:
+        raise UserError(
+            f"output_dir {folder} holds {others[0]}, which is not an evaluation's: name another "
+            "folder"
+        )
+    check_writable(folder, f"output_dir {folder}")
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Refuses a folder that cannot be made or written to.
+
+    Raises:
+      UserError: it cannot; `what` it is to hold stands first.
+    """
     there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        what = "may not be written" if there.is_dir() else "is a file"
-        raise UserError(f"output_dir {folder} cannot be written: {there} {what}")
+        why = "may not be written" if there.is_dir() else "is a file"
+        raise UserError(f"{what} cannot be written: {there} {why}")
 
 
 def write(
@@ -207,12 +233,13 @@ def write(
       UserError: the folder cannot be written.
     """
     try:
-        (folder / _IMAGES).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         figures = {
             name: [measure.figures(record) for record in found[name].records]
             for name, measure in measures.items()
         }
         _write_csv(folder / CSV_FILE, _by_picture(examples, figures))
+        (folder / IMAGES).mkdir(exist_ok=True)
         report.write_index(
             folder,
             "The worst and the best pictures",
@@ -253,7 +280,7 @@ def _extremes(
 ) -> list[list[str]]:
     """The page's rows; copies the pictures that they show."""
     rows = []
-    for path in (folder / _IMAGES).iterdir():
+    for path in (folder / IMAGES).iterdir():
         if path.stem.endswith(tuple(f"-{kind}" for kind in report.PICTURES)):
             path.unlink()
     for name, measure in measures.items():
@@ -275,7 +302,7 @@ def _extremes(
                 row.append("")
                 if source:
                     row[-1] = f"{example.name}-{kind}{source.suffix}"
-                    shutil.copyfile(source, folder / _IMAGES / row[-1])
+                    shutil.copyfile(source, folder / IMAGES / row[-1])
             rows.append(row)
     return rows
 

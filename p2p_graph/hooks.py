@@ -3,10 +3,8 @@
 import json
 import math
 import re
-import signal
 import sys
 import time
-import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -18,6 +16,7 @@ from tqdm import tqdm
 from p2p_graph import checkpoints
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
+from p2p_graph.interrupts import Interrupts
 from p2p_graph.model import EMA_DECAY, Model
 from p2p_graph.stepping import Plan, Run
 from p2p_graph.updates import Losses
@@ -273,18 +272,11 @@ class StopOnSignal(StepHook):
     def __init__(self, saving: SaveCheckpoints, plan: Plan) -> None:
         super().__init__(1, plan)
         self._saving = saving
-        self._before: dict[signal.Signals, Any] = {}
-        self.received: signal.Signals | None = None
+        self.interrupts = Interrupts()
 
     def begin(self) -> None:
         """Takes the signals over."""
-        self._before = {
-            number: signal.signal(number, self._receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        self.received = signal.Signals(number)
+        self.interrupts.take()
 
     def request(self) -> tf.train.SessionRunArgs:
         """Nothing; it looks after every step."""
@@ -292,16 +284,15 @@ class StopOnSignal(StepHook):
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Saves where a signal has come."""
-        if self.received:
+        if self.interrupts.received:
             self._saving.save(step, session)
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
         """Ends the run where a signal has come."""
         super().after_run(run_context, run_values)
-        if self.received:
+        if self.interrupts.received:
             run_context.request_stop()
 
     def close(self) -> None:
         """Gives the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self.interrupts.give_back()

@@ -186,6 +186,8 @@ def statistics_of(
         found = _cached(cache, digest_of(paths, inception), keep)
         if found is not None:
             return found
+        if cache.exists():
+            print(f"{cache} is of other pictures, another graph or FID alone: made anew")
     moments = Moments(inception.dims)
     kept: Array = np.empty((len(paths) if keep else 0, inception.dims), np.float32)
     digest = _Digest(inception)

@@ -1,5 +1,7 @@
 """Files of true labels: Cityscapes' gtFine, other pictures of class ids, or coloured ones."""
 
+import concurrent.futures
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from p2p_graph.errors import UserError, listed
-from p2p_graph.metrics.palettes import Palette
+from p2p_graph.metrics.palettes import Palette, some
+from p2p_graph.pixels import read_rgb
 
 Array = np.ndarray[Any, Any]
 
@@ -33,23 +36,71 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
       The labels' file for each name.
 
     Raises:
-      UserError: there is no such folder, or some have none.
+      UserError: there is no such folder, or some have none, or several of one kind.
     """
     if not folder.is_dir():
-        raise UserError(f"labels_dir {folder} does not exist")
-    known: dict[str, tuple[int, Path]] = {}
+        why = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"labels_dir {folder} {why}")
+    known: dict[str, tuple[int, list[Path]]] = {}
     for path in sorted(folder.rglob("*.png")):
         rank = next((i for i, end in enumerate(_ENDS) if path.stem.endswith(end)), len(_ENDS))
         stem = path.stem.removesuffix(_ENDS[rank]) if rank < len(_ENDS) else path.stem
         if stem not in known or rank < known[stem][0]:
-            known[stem] = rank, path
+            known[stem] = rank, [path]
+        elif rank == known[stem][0]:
+            known[stem][1].append(path)
     stems = {name: name.removesuffix(_PHOTO) for name in names}
     if lost := [name for name, stem in stems.items() if stem not in known]:
         raise UserError(
             f"{len(lost)} of {len(names)} pictures have no labels NAME.png in labels_dir {folder}:"
             f"\n{listed(lost)}"
         )
-    return {name: known[stem][1] for name, stem in stems.items()}
+    found = {name: known[stem][1] for name, stem in stems.items()}
+    if unclear := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
+        raise UserError(
+            f"{len(unclear)} of {len(names)} pictures have several labels in labels_dir {folder}, "
+            f"leave one of each:\n{listed(unclear)}"
+        )
+    return {name: path for name, (path,) in found.items()}
+
+
+def check(paths: Sequence[Path], palette: Palette) -> None:
+    """Reads all files once, before the long work starts.
+
+    Raises:
+      UserError: some cannot be decoded, are in other colours or of other classes, or none has a
+        pixel of a class.
+    """
+    classes = len(palette.classes)
+
+    def look(path: Path) -> tuple[bool, bool, str]:
+        """Whether a file has a class, whether it is coloured, and what is wrong with it."""
+        try:
+            ids = read(path, palette)
+        except UserError as error:
+            return False, False, str(error)
+        with Image.open(path) as image:
+            is_coloured = _is_coloured(path, image)
+        strange = ids[(ids >= classes) & (ids != _NONE)]
+        wrong = f"{path} has the class {strange[0]}" if strange.size and not is_coloured else ""
+        return bool(((ids >= 0) & (ids < classes)).any()), is_coloured, wrong
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(look, paths))
+    if bad := [wrong for *_, wrong in found if wrong]:
+        raise UserError(
+            f"{len(bad)} of {len(paths)} labels cannot be used; palette {palette.name} has "
+            f"{classes} classes from 0 on, {_NONE} is none:\n{listed(bad)}"
+        )
+    coloured = [path for path, (_, is_coloured, _) in zip(paths, found, strict=True) if is_coloured]
+    if coloured:
+        palette.check_fit(map(read_rgb, some(coloured)), f"labels ({coloured[0]} is one)")
+    if not any(has_class for has_class, *_ in found):
+        raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
+
+
+def _is_coloured(path: Path, image: Image.Image) -> bool:
+    return len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2])
 
 
 def read(path: Path, palette: Palette) -> Array:
@@ -67,7 +118,7 @@ def read(path: Path, palette: Palette) -> Array:
     """
     try:
         with Image.open(path) as image:
-            if len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2]):
+            if _is_coloured(path, image):
                 return palette.ids(np.asarray(image.convert("RGB")))
             values: Array = np.asarray(image).astype(np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

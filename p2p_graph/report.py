@@ -7,6 +7,7 @@ from pathlib import Path
 
 from p2p_graph.whole import whole
 
+INDEX_FILE, IMAGES = "index.html", "images"
 PICTURES = ("input", "output", "target")
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
@@ -61,7 +62,7 @@ def write_index(
         cells = "".join(f"<td>{cell}</td>" for cell in shown)
         lines.append(f"<tr>{cells}</tr>")
     lines.append("</tbody></table></body></html>")
-    path = folder / "index.html"
+    path = folder / INDEX_FILE
     with whole(path) as unfinished:
         unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

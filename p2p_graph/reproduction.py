@@ -38,6 +38,7 @@ from p2p_graph.inception import Inception
 from p2p_graph.listing import list_pictures
 from p2p_graph.metrics import palettes
 from p2p_graph.options import check_unchanged
+from p2p_graph.report import INDEX_FILE
 from p2p_graph.results import Made
 from p2p_graph.tables import TABLES, Row, Table
 from p2p_graph.whole import write_json
@@ -235,7 +236,7 @@ def _stages(
     tools = str(_TOOLS / "test.py"), str(_TOOLS / "evaluate.py")
     return (
         Stage("train", (*job.train, *train), job.folder / OPTIONS_FILE),
-        Stage("test", (tools[0], *test, "--output_dir", str(made)), made / "index.html"),
+        Stage("test", (tools[0], *test, "--output_dir", str(made)), made / INDEX_FILE),
         Stage(f"evaluate {options.table}", (tools[1], *evaluate), found / evaluation.JSON_FILE),
     )
 

@@ -85,7 +85,7 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
     ]
     write_json(folder / f"{name}.json", {**facts, "rows": record})
     _draw(table, outcomes, facts, folder)
-    print("wrote", folder / "index.html")
+    print("wrote", folder / report.INDEX_FILE)
 
 
 def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
@@ -194,7 +194,7 @@ def _draw(
     table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, Any], folder: Path
 ) -> None:
     """Draws the paper's kind of figure: a column a method, the same inputs in each."""
-    images = folder / "images"
+    images = folder / report.IMAGES
     images.mkdir(exist_ok=True)
     for path in images.iterdir():
         path.unlink()

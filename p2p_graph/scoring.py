@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from p2p_graph.errors import UserError
 from p2p_graph.evaluation import Example
 from p2p_graph.measures import FCN, FID, KID, LABELS, PHOTOS, Request
 from p2p_graph.metrics import labels, palettes
+from p2p_graph.report import INDEX_FILE
 from p2p_graph.segmenters import load as load_segmenter
 
 _FOLDER = "evaluation"
@@ -46,6 +49,8 @@ def run(options: argparse.Namespace) -> None:
         palette = segmenter.palette
     available = {LABELS: palette, FCN: segmenter, FID: options.inception}
     names = _choose(options.metrics, available)
+    if segmenter:
+        segmenter = dataclasses.replace(segmenter, palette=palette)
     for what, given, uses in (
         ("segmenter", segmenter, {FCN}),
         ("palette", palette, {LABELS, FCN}),
@@ -85,7 +90,8 @@ def _pictures(options: argparse.Namespace) -> tuple[list[Example], Path]:
             "folders of pictures (--outputs_dir, --targets_dir)"
         )
     examples = evaluation.of_folders(*folders)
-    return examples, options.output_dir or options.outputs_dir.resolve().parent / _FOLDER
+    outputs = options.outputs_dir.resolve()
+    return examples, options.output_dir or outputs.with_name(f"{outputs.name}-{_FOLDER}")
 
 
 def _choose(names: str | None, available: Mapping[str, Any]) -> list[str]:
@@ -125,6 +131,10 @@ def evaluate(request: Request, folder: Path, outputs: str) -> None:
       UserError: the pictures do not fit the metrics, or the folder cannot be written.
     """
     evaluation.check_folder(folder, request.examples)
+    if kept := request.target_statistics:
+        if kept.is_dir():
+            raise UserError(f"target_statistics {kept} is a folder: name a file")
+        evaluation.check_writable(kept.parent, f"target_statistics {kept}")
     made, photos = measures.measures_of(request)
     with contextlib.ExitStack() as cleanup:
         # What is none is refused here, before the long work.
@@ -140,6 +150,8 @@ def evaluate(request: Request, folder: Path, outputs: str) -> None:
     found = measured | read_off_photos
     values = {name: value for one in found.values() for name, value in one.of_all.items()}
     values |= distances
+    infinite = [name for name, value in values.items() if math.isinf(value)]
+    notes += [f"{name} is infinite: a picture equals its target" for name in infinite]
     within = {name: ends for one in found.values() for name, ends in one.intervals.items()}
     print(evaluation.table(values, within))
     for note in notes:
@@ -169,9 +181,13 @@ def evaluate(request: Request, folder: Path, outputs: str) -> None:
         record[f"{name}_confusion"] = matrix.astype(int).tolist()
         confused[name] = matrix
     evaluation.write(folder, record, request.examples, made, measured)
-    for name, matrix in confused.items():
-        plots.save_matrix(folder / f"{name}-confusion.png", matrix, classes)
-    print("wrote", folder / "index.html")
+    for name in (LABELS, FCN, PHOTOS):
+        drawn = folder / f"{name}-confusion.png"
+        if name in confused:
+            plots.save_matrix(drawn, confused[name], classes)
+        else:  # an earlier evaluation's
+            drawn.unlink(missing_ok=True)
+    print("wrote", folder / INDEX_FILE)
 
 
 def _self_check(request: Request, found: Mapping[str, float]) -> str:

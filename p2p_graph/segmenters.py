@@ -22,6 +22,7 @@ _FORMS = (
     "a folder with a .caffemodel and its .prototxt, one by tools/train_segmenter.py, the folder of "
     "a SavedModel, an .onnx file, or module:function"
 )
+_NONE = 255  # what labels are where they are none, by custom
 _FUNCTION = re.compile(r"[\w.]+:\w+")
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +38,7 @@ class Segmenter:
         of which the highest is the class. What its `UserError`s say goes on from a name.
       scores: whether `run` gives scores.
       is_fcn8s: whether it is the network of the paper's FCN-score, in its protocol.
-      palette: the classes that it knows, where that is told.
+      palette: the classes, where they are known.
     """
 
     name: str
@@ -56,7 +57,8 @@ class Segmenter:
           int64 [H', W'], a size of the segmenter's choice.
 
         Raises:
-          UserError: the segmenter cannot take the picture, or gives something else.
+          UserError: the segmenter cannot take the picture, or gives something else, or other
+            classes than the palette's.
         """
         try:
             result = self.run(picture)
@@ -70,12 +72,32 @@ class Segmenter:
         if not self.scores:
             if result.ndim != 2 or not np.issubdtype(result.dtype, np.integer):
                 raise self._wrong(found)
+            self._check_classes(result)
             return result.astype(np.int64)
         if result.ndim != 3:
             raise self._wrong(found)
+        # One more may stand for what is of none, as in the authors' network.
+        if self.palette and len(result) - len(self.palette.classes) not in (0, 1):
+            raise UserError(
+                f"segmenter {self.name} gives scores of {len(result)} classes; {self._known()}"
+            )
         if np.isnan(result).any():
             raise UserError(f"segmenter {self.name} gives scores that are not numbers")
         return np.asarray(result.argmax(axis=0), np.int64)
+
+    def _check_classes(self, ids: Array) -> None:
+        """Refuses ids that are neither classes nor what stands for none: -1, 255, one more."""
+        if self.palette is None:
+            return
+        last = len(self.palette.classes)
+        strange = (ids < -1) | ((ids > last) & (ids != _NONE))
+        if strange.any():
+            found = ids[strange][0]
+            raise UserError(f"segmenter {self.name} gives class {found}; {self._known()} from 0 on")
+
+    def _known(self) -> str:
+        assert self.palette is not None
+        return f"palette {self.palette.name} has {len(self.palette.classes)}"
 
     def _wrong(self, found: str) -> UserError:
         wanted = "scores [C, H, W]" if self.scores else "an integer array [H, W]"
@@ -91,7 +113,7 @@ def load(spec: str, fcn8s_size: tuple[int, int] = fcn.SIZE) -> Segmenter:
         - a folder with saved_model.pb, as `saved_segmenter` says;
         - a folder that tools/train_segmenter.py has written;
         - a file .onnx: float32 RGB [1, 3, H, W] in [0, 1] to scores [1, C, H', W'];
-        - module:function: uint8 RGB [H, W, 3] to integers [H', W'].
+        - module:function: uint8 RGB [H, W, 3] to integers [H', W'], 255 or -1 for no class.
       fcn8s_size: height and width to which FCN-8s scales pictures.
 
     Raises:
@@ -156,7 +178,7 @@ def _function(spec: str) -> Segmenter:
         sys.path.append(here)
     try:
         function = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # of any kind: the module is not ours
+    except (Exception, SystemExit) as error:  # of any kind: the module is not ours
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise UserError(
             f"segmenter {spec}: module {module} cannot be imported: {reason}"
@@ -167,7 +189,7 @@ def _function(spec: str) -> Segmenter:
     def run(picture: Array) -> Array:
         try:
             result: Array = function(picture)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"failed: {type(error).__name__}: {reason_of(error)}") from error
         return result
 

@@ -121,6 +121,8 @@ class SegNet:
           UserError: there is none, or it does not fit its segmenter.json.
         """
         self.facts = Facts.load(folder)
+        if self.facts.size % MULTIPLE:
+            raise UserError(f"{folder / SEGNET_FILE}: size must be a multiple of {MULTIPLE}")
         prefix = tf.train.latest_checkpoint(str(folder))
         if prefix is None:
             raise UserError(f"segmenter {folder} holds no checkpoint: train it to its end")

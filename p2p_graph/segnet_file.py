@@ -47,10 +47,12 @@ class Facts(NamedTuple):
             classes = {name: _colour(colour) for name, colour in found["classes"].items()}
             palette = Palette(found["name"], classes, tuple(map(_colour, found["ignored"])))
             width, size, steps = (int(record[name]) for name in ("width", "size", "steps"))
+            if min(width, size) < 1:
+                raise ValueError(f"width {width}, size {size}")
             return cls(palette, width, size, steps, dict(record["scores"]))
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} is not what tools/train_segmenter.py writes: {error!r}"
             ) from None

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph import checkpoints, devices
+from p2p_graph import checkpoints, devices, interrupts
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
@@ -52,8 +52,11 @@ class Plan(NamedTuple):
     max_steps: int
 
 
-def train(plan: Plan) -> Facts:
+def train(plan: Plan) -> int:
     """Trains, or goes on training, and scores what it got on pictures that it has not seen.
+
+    Returns:
+      The exit code: 0, or 128 and more where a signal ended it; what it had done is saved then.
 
     Raises:
       UserError: something that a person can mend.
@@ -64,7 +67,9 @@ def train(plan: Plan) -> Facts:
     pictures = list_pictures(config)
     unseen = _unseen(plan)
     plan.palette.check_fit(_labels(pictures, config), "labels")
-    _check_same(plan)
+    if unseen:
+        plan.palette.check_fit(_labels(unseen, config), f"labels in val_dir {plan.val_dir}")
+    was = _before(plan)
     found, session_config = devices.choose("auto")
     print(f"device: {found}")
     print(f"{len(pictures)} pairs, {len(unseen)} to score, {plan.max_steps} steps in all")
@@ -88,33 +93,37 @@ def train(plan: Plan) -> Facts:
         done = int(session.run(step))
         inputs.start(session, done)
         try:
-            for number in _progress(done, plan.max_steps):
-                value, _ = session.run([loss, update])
-                if not np.isfinite(value):
-                    raise UserError(f"the loss of step {number} is not finite: try a smaller --lr")
-                if number % _TELL_EVERY == 0:
-                    tqdm.write(f"step {number}, cross-entropy {value:.3f}")
-                    sys.stdout.flush()
-                if number % _SAVE_EVERY == 0 or number == plan.max_steps:
-                    Facts(plan.palette, plan.width, config.crop_size, number, {}).save(folder)
-                    checkpoints.save(saver, session, folder, number)
+            with interrupts.taken() as stopped:
+                for number in _progress(done, plan.max_steps):
+                    value, _ = session.run([loss, update])
+                    if not np.isfinite(value):
+                        raise UserError(f"the loss of step {number} is not finite: lower --lr")
+                    if number % _TELL_EVERY == 0:
+                        tqdm.write(f"step {number}, cross-entropy {value:.3f}")
+                        sys.stdout.flush()
+                    is_last = number == plan.max_steps
+                    if number % _SAVE_EVERY == 0 or is_last or stopped.received:
+                        Facts(plan.palette, plan.width, config.crop_size, number, {}).save(folder)
+                        checkpoints.save(saver, session, folder, number)
+                    if stopped.received and not is_last:
+                        return stopped.told(number, plan.max_steps)
         except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
             raise UserError(f"a picture can no longer be read: {reason_of(error)}") from None
-        facts = Facts(
-            plan.palette,
-            plan.width,
-            config.crop_size,
-            max(done, plan.max_steps),
-            _scores(unseen, plan, session),
-        )
-    facts.save(folder)
-    return facts
+        count = max(done, plan.max_steps)
+        print(f"done: {count} steps, in {folder}", flush=True)
+        known = was.scores if was and was.steps == count else {}
+        told = _scores(unseen, plan, session) if unseen else known
+    Facts(plan.palette, plan.width, config.crop_size, count, told).save(folder)
+    return 0
 
 
 def _unseen(plan: Plan) -> Sequence[Picture]:
     if plan.val_dir is None:
         return []
-    return list_pictures(plan.config.replace(input_dir=plan.val_dir))
+    try:
+        return list_pictures(plan.config.replace(input_dir=plan.val_dir))
+    except UserError as error:
+        raise UserError(str(error).replace("input_dir", "val_dir", 1)) from None
 
 
 def _labels(pictures: Sequence[Picture], config: Config) -> list[Array]:
@@ -127,16 +136,17 @@ def _labels(pictures: Sequence[Picture], config: Config) -> list[Array]:
     return found
 
 
-def _check_same(plan: Plan) -> None:
-    """Refuses to go on with a network of other classes or sizes."""
+def _before(plan: Plan) -> Facts | None:
+    """What is there to go on with, if anything; it must have the same classes and sizes."""
     if not (plan.folder / SEGNET_FILE).exists():
-        return
+        return None
     was = Facts.load(plan.folder)
     if (was.palette, was.width, was.size) != (plan.palette, plan.width, plan.config.crop_size):
         raise UserError(
             f"{plan.folder} holds a segmenter of another palette, width or crop_size: give the "
             "same ones, or another --output_dir"
         )
+    return was
 
 
 def _progress(done: int, last: int) -> "tqdm[int]":
@@ -156,8 +166,6 @@ def _logits(photos: tf.Tensor, plan: Plan) -> tf.Tensor:
 
 def _scores(pictures: Sequence[Picture], plan: Plan, session: tf.Session) -> dict[str, float]:
     """What the network reads off real photos, against their labels."""
-    if not pictures:
-        return {}
     start = time.monotonic()
     with tf.device("/cpu:0"):
         config = plan.config.replace(batch_size=1)

@@ -228,10 +228,8 @@ def _run(
     rate = (step - done) * config.batch_size / seconds
     memory = devices.peak_memory()
     print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
-    if stopping.received and step < plan.last:
-        print(f"stopped by {stopping.received.name} after step {step} of {plan.last}; it is saved")
-        print("the same command goes on from there")
-        return 128 + stopping.received
+    if stopping.interrupts.received and step < plan.last:
+        return stopping.interrupts.told(step, plan.last)
     print(f"done: {step} steps, in {folder}")
     return 0
 

@@ -4,7 +4,8 @@ r"""Trains a small network that reads labels off photos, for tools/evaluate.py -
     python tools/train_segmenter.py --input_dir cityscapes/train --val_dir cityscapes/val \
         --palette cityscapes --output_dir runs/segmenter
 
-Run again, it goes on where it was. The last line is how well it reads real photos.
+Run again, it goes on where it was, also when it was stopped. With --val_dir the last line is how
+well it reads photos that it has not seen.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from p2p_graph.config import Config
 from p2p_graph.metrics import palettes
 
 
-def main(argv: Sequence[str]) -> None:
-    """Parses the flags and trains."""
+def main(argv: Sequence[str]) -> int:
+    """Parses the flags, trains, and returns the exit code."""
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--input_dir", required=True, metavar="DIR", help="pairs of photos and label pictures")
@@ -43,6 +44,8 @@ def main(argv: Sequence[str]) -> None:
     for name in ("width", "max_steps"):
         if getattr(options, name) < 1:
             parser.error(f"{name} must be at least 1, not {getattr(options, name)}")
+    if options.lr <= 0:
+        parser.error(f"lr must be above 0, not {options.lr}")
     config = Config(
         input_dir=options.input_dir,
         which_direction=options.which_direction,
@@ -65,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
         options.output_dir,
         options.max_steps,
     )
-    segnet_training.train(plan)
+    return segnet_training.train(plan)
 
 
 if __name__ == "__main__":

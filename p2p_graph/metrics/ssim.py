@@ -27,7 +27,10 @@ def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
     """
     if min(output.shape[:2]) <= 2 * _RADIUS:
         height, width = output.shape[:2]
-        raise UserError(f"SSIM needs pictures of 11 pixels at least, not {width}x{height}")
+        raise UserError(
+            f"SSIM needs pictures of 11 pixels at least, not {width}x{height}: leave it out "
+            "(--metrics)"
+        )
 
     def mean(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         blurred: np.ndarray[Any, Any] = gaussian_filter(

@@ -3,15 +3,11 @@
 import json
 import re
 import shutil
-import sys
 
 import pytest
 from PIL import Image
 
-from .common import ROOT, SMALL, assert_refused, call, run, start, succeeded, tensors
-
-sys.path.insert(0, str(ROOT / "data"))
-from facade_paint import CLASSES
+from .common import SMALL, assert_refused, call, run, start, succeeded, tensors
 
 SMALL = ("--", *SMALL)
 # A segmenter that calls everything dark background, and the rest facade.
@@ -120,10 +116,8 @@ def test_tables_share_runs(data, tmp_path):
     (tmp_path / "streets" / "train").symlink_to(data / "train")
     (tmp_path / "streets" / "val").symlink_to(data / "test")
     (tmp_path / "by_brightness.py").write_text(SEGMENTER)
-    rows = [f"{name},{','.join(map(str, colour))}" for name, (colour, _) in CLASSES.items()]
-    (tmp_path / "drawn.csv").write_text("\n".join(["class,red,green,blue", *rows]))
     shared = ("--data", "streets", "--output_dir", "work", "--rows", "cGAN", "--budget")
-    judge = ("--segmenter", "by_brightness:classes", "--palette", "drawn.csv")
+    judge = ("--segmenter", "by_brightness:classes", "--palette", data / "palette.csv")
 
     def made(table, steps, *flags):
         done = succeeded(call("reproduce", table, *shared, steps, *flags, *SMALL, cwd=tmp_path))

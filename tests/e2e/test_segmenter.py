@@ -1,14 +1,16 @@
 """tools/train_segmenter.py: training, resuming, scores, use in tools/evaluate.py, bad input."""
 
 import json
+import re
 import shutil
+import signal
 import sys
 
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from .common import ROOT, assert_equal_bits, assert_refused, call, succeeded, tensors
+from .common import ROOT, assert_equal_bits, assert_refused, call, start, succeeded, tensors
 
 sys.path.insert(0, str(ROOT / "data"))
 from facade_paint import CLASSES
@@ -62,6 +64,49 @@ def test_resumes_exactly(trained, tmp_path):
     assert_equal_bits(tensors(tmp_path / "parts"), tensors(folder))
 
 
+def test_scores_stay_without_val_dir(trained, tmp_path):
+    """Where no step is added; they are of these weights."""
+    folder, _, flags = trained
+    shutil.copytree(folder, tmp_path / "again")
+    flags = changed(flags, "--output_dir", tmp_path / "again")
+    where = flags.index("--val_dir")
+    done = succeeded(call("train_segmenter", *flags[:where], *flags[where + 2 :]))
+    assert done.stdout.splitlines()[-1] == f"done: 12 steps, in {tmp_path / 'again'}"
+    for name in ("segmenter.json", "checkpoint"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_val_dir_must_be_labels(trained, data, tmp_path):
+    """Not photos, or pictures that are no pairs."""
+    (tmp_path / "photos").mkdir()
+    for path in (data / "test").glob("*.png"):
+        with Image.open(path) as pair:
+            pair.crop((0, 0, 32, 32)).save(tmp_path / "photos" / path.name)
+    flags = changed(trained[2], "--val_dir", tmp_path / "photos")
+    words = ("does not fit the labels in val_dir", "photos")
+    assert_refused(call("train_segmenter", *flags), *words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_training_goes_on(trained, tmp_path, number):
+    """What was done is saved, and the same command ends as if nothing had been."""
+    flags = changed(changed(trained[2], "--output_dir", tmp_path / "run"), "--max_steps", 10**6)
+    with start("train_segmenter", *flags) as program:
+        for line in program.stdout:
+            if line.startswith("step 100,"):
+                program.send_signal(number)
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 128 + number
+    stopped = re.search(
+        rf"^stopped by {number.name} after step (\d+) of 1000000; it is sa", rest, re.M
+    )
+    assert stopped
+    facts = json.loads((tmp_path / "run" / "segmenter.json").read_text())
+    assert facts["steps"] == int(stopped[1]) >= 100
+    assert tensors(tmp_path / "run")["global_step"] == facts["steps"]
+
+
 def test_evaluates(trained, data, tmp_path):
     """Its own scores again: photos as outputs, labels as inputs."""
     folder, _, _ = trained
@@ -94,7 +139,8 @@ def changed(flags, name, value):
         ("--palette", "cityscapes", ("palette cityscapes does not fit the labels",)),
         ("--palette", "nothing", ("palette must be one of", "nothing")),
         ("--input_dir", "nowhere", ("input_dir nowhere does not exist",)),
-        ("--val_dir", "nowhere", ("nowhere does not exist",)),
+        ("--val_dir", "nowhere", ("val_dir nowhere does not exist",)),
+        ("--lr", 0, ("lr must be above 0, not 0.0",)),
         ("--width", 8, ("holds a segmenter of another palette, width or crop_size",)),
         ("--width", 0, ("width must be at least 1, not 0",)),
         ("--max_steps", 0, ("max_steps must be at least 1, not 0",)),

@@ -268,6 +268,7 @@ def test_validation_pictures_in_another_form(data, tmp_path):
         (("--sample_freq", "often"), "sample_freq must be a number of steps, or of epochs"),
         (("--sample_freq", "-1"), "sample_freq"),
         (("--keep_best", "l1"), "keep_best needs --sample_freq"),
+        (("--sample_count", 3), "sample_count needs --sample_freq"),
         (("--val_dir", "x"), "val_dir needs --sample_freq"),
         (("--sample_freq", 1, "--val_dir", "nowhere"), "nowhere does not exist"),
         (("--sample_freq", 1, "--crop_size", 8), "pictures of 11 pixels at least"),

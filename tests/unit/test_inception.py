@@ -1,14 +1,18 @@
 """Features of a small graph that is built, named and frozen as the one of 2015, against NumPy."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph import inception
+from p2p_graph import inception, measures
 from p2p_graph.errors import UserError
+from p2p_graph.evaluation import Example
 from p2p_graph.inception import Inception, digest_of, statistics_of
-from p2p_graph.metrics.fid import frechet_distance
+from p2p_graph.metrics import kid
+from p2p_graph.metrics.fid import Moments, frechet_distance
 
 SIDE, KERNEL, STRIDE, DIMS = 16, 4, 4, 5
 EPSILON = 0.001
@@ -250,6 +254,34 @@ def test_cache_of_another_graph(network, pictures, tmp_path):
     with Inception(other, dims=DIMS) as second:
         found = statistics_of(pictures, second, cache, keep=True).features
     np.testing.assert_allclose(found, wanted_features(pictures, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_cache_that_does_not_serve_is_told(network, pictures, tmp_path, capsys):
+    """Where there is none yet, or it serves, nothing is."""
+    cache = tmp_path / "cache.npz"
+    for _ in range(2):
+        statistics_of(pictures, network, cache)
+        assert capsys.readouterr().out == ""
+    statistics_of(pictures[1:], network, cache)
+    assert capsys.readouterr().out.startswith(f"{cache} is of other pictures")
+
+
+def test_distances(network, path, pictures, monkeypatch):
+    """FID and KID of two sets; a deviation only where not every subset is all pictures."""
+    half = [Example(p.stem, p, pictures[0]) for p in pictures[:6]]
+    request = measures.Request(half, ("fid", "kid"), inception=path)
+    ours, theirs = (wanted_features(paths) for paths in (pictures[:6], pictures[:1] * 6))
+    found, notes = measures.distances(request, network)
+    assert list(found) == ["fid", "kid"]
+    moments = [Moments(DIMS), Moments(DIMS)]
+    for one, features in zip(moments, (ours, theirs), strict=True):
+        one.add(features)
+    assert found["fid"] == pytest.approx(frechet_distance(*moments), rel=1e-3)
+    assert found["kid"] == pytest.approx(kid.discrepancy(ours, theirs), rel=1e-3)
+    assert len(notes) == 0  # 6 pictures are enough for 5 features
+    monkeypatch.setattr(kid, "kid", functools.partial(kid.kid, size=4))
+    found, _ = measures.distances(request, network)
+    assert found["kid_deviation"] > 0
 
 
 def test_cache_without_features(network, pictures, tmp_path):

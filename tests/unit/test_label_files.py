@@ -87,6 +87,19 @@ def test_missing_ones_are_named(tmp_path):
     assert rest == ["  a", f"  {PHOTO}"]
 
 
+def test_labels_of_one_name_are_refused(tmp_path):
+    """Unless they are of another kind, or nobody asks for them."""
+    paths = [tmp_path / folder / f"{name}.png" for folder in "xy" for name in ("a", "b")]
+    better = tmp_path / "z" / "b_gtFine_labelIds.png"
+    touch(*paths, better, tmp_path / "c.png")
+    with pytest.raises(UserError) as error:
+        label_files.find(tmp_path, ["a", "b", "c"])
+    first, *rest = str(error.value).splitlines()
+    assert first.startswith("1 of 3 pictures have several labels in labels_dir")
+    assert rest == [f"  {paths[0]}, {paths[2]}"]
+    assert label_files.find(tmp_path, ["b", "c"]) == {"b": better, "c": tmp_path / "c.png"}
+
+
 def test_many_missing_ones(tmp_path):
     with pytest.raises(UserError, match="25 of 25 pictures") as error:
         label_files.find(tmp_path, [f"{n}" for n in range(25)])
@@ -98,7 +111,8 @@ def test_no_such_folder(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "a.png"):
         with pytest.raises(UserError) as error:
             label_files.find(path, ["a"])
-        assert str(error.value) == f"labels_dir {path} does not exist"
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        assert str(error.value) == f"labels_dir {path} {what}"
 
 
 @pytest.mark.parametrize("name", ["a", f"{STEM}_gtFine_labelTrainIds"])
@@ -154,6 +168,32 @@ def test_ids_of_one_bit_and_of_16(tmp_path):
     Image.fromarray(deep).save(tmp_path / "x_gtFine_labelIds.png")
     found = label_files.read(tmp_path / "x_gtFine_labelIds.png", TWO)
     assert found.tolist() == [[255, 0, 255, 255]]
+
+
+def test_a_look_at_all_files(tmp_path):
+    """Those of ids are of the palette's; those of colours are of its colours."""
+    good = [
+        write(tmp_path / "ids.png", [[0, 1, 255]]),
+        write(tmp_path / "x_gtFine_labelIds.png", [[0, 0, 7]]),
+        write(tmp_path / "colours.png", np.uint8([[(255, 0, 0), (0, 0, 255), (0, 0, 0)]])),
+    ]
+    label_files.check(good, TWO)
+    bad = write(tmp_path / "from_one.png", [[0, 1, 2]])
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(good[0].read_bytes()[:-30])
+    with pytest.raises(UserError) as error:
+        label_files.check([*good, bad, torn], TWO)
+    first, *rest = str(error.value).splitlines()
+    assert first.startswith("2 of 5 labels cannot be used; palette two has 2 classes from 0 on")
+    assert rest[0] == f"  {bad} has the class 2"
+    assert rest[1].startswith(f"  {torn} cannot be decoded")
+    void = write(tmp_path / "void.png", [[255, 255]])
+    label_files.check([void, *good], TWO)
+    with pytest.raises(UserError, match="nor of the other labels, has a class"):
+        label_files.check([void], TWO)
+    other = write(tmp_path / "green.png", np.full((2, 2, 3), (0, 255, 0)))
+    with pytest.raises(UserError, match=r"palette two does not fit the labels .*green.png is one"):
+        label_files.check([other], TWO)
 
 
 def huge(width, height):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.metrics import palettes
+
 SCRIPT = Path(__file__).parents[2] / "data" / "make_facades.py"
 PALETTE = {
     "background": (0, 0, 170),
@@ -32,7 +34,7 @@ def run(*args):
 def make(folder, *args, train=2, test=0, size=48):
     argv = ["--output_dir", folder, "--train", train, "--test", test, "--size", size, *args]
     facades.main([str(arg) for arg in argv])
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("*/*.*")}
 
 
 def halves(number, size=96, split="train", seed=0):
@@ -50,6 +52,14 @@ def test_labels_use_the_twelve_colours_only_and_all_of_them():
     for number in range(1, 41):
         seen |= set(np.unique(halves(number)[1]))
     assert seen == set(PALETTE)
+
+
+def test_the_palette_is_in_a_file(tmp_path):
+    """As tools/evaluate.py reads it."""
+    make(tmp_path)
+    found = palettes.find(str(tmp_path / "palette.csv"))
+    assert found.classes == {name: tuple(colour) for name, colour in PALETTE.items()}
+    assert found.ignored == ()
 
 
 @pytest.mark.parametrize("size", [32, 33, 47, 64, 129])

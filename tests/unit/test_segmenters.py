@@ -1,5 +1,6 @@
 """Segmenters of every kind; FCN-8s against a forward pass written again in NumPy."""
 
+import dataclasses
 import os
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from PIL import Image
 
 from p2p_graph import fcn, opencv, segmenters
 from p2p_graph.errors import UserError
+from p2p_graph.metrics.palettes import Palette
 
 SIZE = (64, 128)  # where FCN-8s' pooling meets odd sizes
 
@@ -354,6 +356,23 @@ def test_damaged_onnx(tmp_path, capfd, pointwise):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_scores_are_of_the_palettes_classes(tmp_path, picture, pointwise, classes):
+    """Or one more, for what is of none."""
+    names = {f"c{n}": (n, n, n) for n in range(classes)}
+    segmenter = segmenters.load(write_onnx(tmp_path / "net.onnx", pointwise))
+    count = len(pointwise[1])
+    assert count in (3, 4)
+    segmenter = dataclasses.replace(segmenter, palette=Palette("mine", names))
+    if count - classes in (0, 1):
+        assert segmenter(picture).max() < count
+        return
+    with pytest.raises(
+        UserError, match=f"gives scores of {count} classes; palette mine has {classes}"
+    ):
+        segmenter(picture)
+
+
 def test_scores_that_are_not_numbers(tmp_path, picture, pointwise):
     filters, biases = pointwise
     path = write_onnx(tmp_path / "net.onnx", (filters, biases * np.nan))
@@ -488,6 +507,20 @@ def plugin(tmp_path, monkeypatch):
     yield write
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+@pytest.mark.parametrize("none", [-1, 2, 255, -2, 3, 254])
+def test_classes_are_the_palettes(plugin, picture, none):
+    """Or what stands for none: -1, one more than there are, 255."""
+    name = f"some_{none + 2}"
+    plugin(name, f"def classes(x): y = x[..., 0].astype(int) // 128; y[3] = {none}; return y")
+    palette = Palette("mine", {"a": (0, 0, 0), "b": (1, 1, 1)})
+    segmenter = dataclasses.replace(segmenters.load(f"{name}:classes"), palette=palette)
+    if none in (-1, 2, 255):
+        assert (segmenter(picture)[3] == none).all()
+        return
+    with pytest.raises(UserError, match=f"gives class {none}; palette mine has 2 from 0 on"):
+        segmenter(picture)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64"])

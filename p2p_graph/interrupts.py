@@ -1,0 +1,52 @@
+"""Being asked to stop: long work ends where it can go on from, not where the signal came."""
+
+import contextlib
+import signal
+import types
+from collections.abc import Iterator
+from typing import Any
+
+
+class Interrupts:
+    """Takes SIGINT and SIGTERM over, and remembers the last one.
+
+    Attributes:
+      received: the signal that has come, None if none has.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def take(self) -> None:
+        """Takes the signals over."""
+        self._before = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def give_back(self) -> None:
+        """Lets the signals do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def told(self, step: int, last: int) -> int:
+        """Says on stdout after which of all steps training stopped; returns the exit code."""
+        assert self.received is not None
+        print(f"stopped by {self.received.name} after step {step} of {last}; it is saved")
+        print("the same command goes on from there")
+        return 128 + self.received
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        self.received = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def taken() -> Iterator[Interrupts]:
+    """Takes the signals over for as long as it is entered."""
+    interrupts = Interrupts()
+    interrupts.take()
+    try:
+        yield interrupts
+    finally:
+        interrupts.give_back()
