@@ -3,12 +3,14 @@
 import json
 import math
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from p2p_graph import interrupts
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError
 from p2p_graph.listing import list_pictures
@@ -36,6 +38,7 @@ def check(budget: str) -> None:
 def steps_of(
     budget: str,
     configs: Mapping[str, Config],
+    given: Mapping[str, Sequence[str]],
     seconds: Callable[[str], float],
     plans: Path,
     *,
@@ -49,6 +52,7 @@ def steps_of(
     Args:
       budget: that `check` lets pass.
       configs: of each run, by its name.
+      given: the flags that each is trained with, without steps and folder.
       seconds: says how many a step of the run takes.
       plans: the file that keeps what minutes came to.
       keep: whether to write it.
@@ -60,7 +64,8 @@ def steps_of(
         return {name: _steps_of_paper(config) for name, config in configs.items()}
     if budget.isdecimal():
         return dict.fromkeys(configs, int(budget))
-    key = f"{budget}: {', '.join(sorted(configs))}"
+    runs = sorted(f"{name} ({shlex.join(given[name])})" for name in configs)
+    key = f"{budget}: {', '.join(runs)}"
     known = _known(plans)
     if key not in known:
         each = sum(seconds(name) for name in configs)
@@ -80,14 +85,17 @@ def _steps_of_paper(config: Config) -> int:
     return epochs * math.ceil(len(list_pictures(config)) / config.batch_size)
 
 
-def _known(plans: Path) -> dict[str, int]:
-    if not plans.exists():
+def _known(path: Path) -> dict[str, int]:
+    if not path.exists():
         return {}
     try:
-        found = json.loads(plans.read_text(encoding="utf-8"))
-        return {str(key): int(steps) for key, steps in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{plans} cannot be read: {error}; remove it") from None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        plans = {str(key): int(steps) for key, steps in found.items()}
+        if plans and min(plans.values()) < 1:
+            raise ValueError(f"{min(plans.values())} steps")
+        return plans
+    except (OSError, ValueError, OverflowError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read: {error}; remove it") from None
 
 
 def seconds_a_step(command: Sequence[str], batch_size: int) -> float:
@@ -104,9 +112,13 @@ def seconds_a_step(command: Sequence[str], batch_size: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         short = ("--output_dir", folder, "--summary_freq", "0", "--save_freq", "0")
         told = ("--max_steps", str(_TIMED), "--progress_freq", str(_STARTING))
-        done = subprocess.run(
-            [sys.executable, *command, *short, *told], capture_output=True, text=True, check=False
+        done = interrupts.run_program(
+            [sys.executable, *command, *short, *told],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
+    if done.returncode > 128:  # a signal
+        raise SystemExit(done.returncode)
     if done.returncode:
         raise UserError((done.stderr or done.stdout).strip().splitlines()[-1])
     # What is told are averages from the start, in pictures.

@@ -2,8 +2,9 @@
 
 import contextlib
 import signal
+import subprocess
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -50,3 +51,30 @@ def taken() -> Iterator[Interrupts]:
         yield interrupts
     finally:
         interrupts.give_back()
+
+
+def run_program(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Runs a program to its end, also where this one is asked to stop: it is asked, too.
+
+    Args:
+      command: the program and its flags.
+      options: of `subprocess.Popen`.
+
+    Returns:
+      What it printed, if that was to be kept, and its exit code: 128 + the signal's number where
+      one ended it.
+    """
+    with subprocess.Popen(command, text=True, **options) as child:
+        # Ctrl-C reaches both; what is sent to this process alone does not.
+        handlers: dict[signal.Signals, Any] = {
+            signal.SIGINT: lambda *_: None,
+            signal.SIGTERM: lambda number, _: child.send_signal(number),
+        }
+        before = {number: signal.signal(number, handlers[number]) for number in handlers}
+        try:
+            output, errors = child.communicate()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    code = child.returncode
+    return subprocess.CompletedProcess(command, 128 - code if code < 0 else code, output, errors)

@@ -51,6 +51,13 @@ def decode_rgb(contents: bytes) -> Array:
         raise UserError(f"cannot be decoded: {reason}") from None
 
 
+def read_half(path: Path, *, right: bool) -> Array:
+    """Decodes one half of a pair side by side, uint8 [H, W / 2, 3]; errors as `read_rgb`."""
+    pair = read_rgb(path)
+    half = pair.shape[1] // 2
+    return pair[:, half:] if right else pair[:, :half]
+
+
 def grayscale(picture: Array) -> Array:
     """Makes uint8 RGB [H, W, 3] grey by BT.601's luma, the same in all three channels."""
     return np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))

@@ -1,51 +1,42 @@
-"""What tools/reproduce.py does: trains, translates and evaluates every row of a table.
+"""What tools/reproduce.py does: plans a table's rows, makes them one after the other, shows them.
 
-Each row is three commands, which are the programs in tools/; row.json in its folder says which of
-them are done. Run again, a table goes on where it was.
+Each row is three commands, which are the programs in tools/ (see `rows`). Run again, a table goes
+on where it was.
 """
 
 import argparse
 import functools
-import json
-import os
-import platform
-import re
 import shlex
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from p2p_graph import (
     budget,
     checkpoints,
-    devices,
     evaluation,
     flags,
     label_files,
+    pixels,
     results,
+    rows,
     segmenters,
     training,
 )
 from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.errors import UserError
-from p2p_graph.files import output_names
+from p2p_graph.files import Picture, output_names
 from p2p_graph.inception import Inception
 from p2p_graph.listing import list_pictures
 from p2p_graph.metrics import palettes
 from p2p_graph.options import check_unchanged
 from p2p_graph.report import INDEX_FILE
 from p2p_graph.results import Made
+from p2p_graph.rows import Job, Stage
 from p2p_graph.tables import TABLES, Row, Table
-from p2p_graph.whole import write_json
 
-_TOOLS = Path(__file__).resolve().parents[1] / "tools"
-_ROW_FILE, _PLANS_FILE = "row.json", "plans.json"
-_MADE = "made"
+_PLANS_FILE = "plans.json"
+_SELF_CHECK = "--self_check"
 _SIGNALLED = 128  # and more: exit codes of programs that a signal has ended
 # What tools/train.py is given for every row, so that it cannot be given beside.
 _OWN_FLAGS = (
@@ -53,37 +44,19 @@ _OWN_FLAGS = (
     *("seed", "mode", "checkpoint", "target_dir", "manifest", "steps_per_epoch"),
 )
 
-
-class Job(NamedTuple):
-    """A row with one seed.
-
-    Attributes:
-      row: what is trained.
-      seed: of everything random.
-      folder: where it goes.
-      train: the program that trains it and its flags, without how long and where.
-      config: what these make.
-    """
-
-    row: Row
-    seed: int
-    folder: Path
-    train: tuple[str, ...]
-    config: Config
+Stages = tuple[Stage, Stage, Stage]
 
 
-class Stage(NamedTuple):
-    """One of a job's commands.
+class Judge(NamedTuple):
+    """How rows are evaluated.
 
     Attributes:
-      name: "train", "test", or "evaluate" and the table's name.
-      command: the program and its flags.
-      makes: a file that is there once it is done.
+      flags: of tools/evaluate.py, for all rows.
+      reads: a digest of the segmenter, the palette, the labels and Inception's graph.
     """
 
-    name: str
-    command: tuple[str, ...]
-    makes: Path
+    flags: tuple[str, ...]
+    reads: str
 
 
 def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
@@ -102,41 +75,47 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
     """
     table = TABLES[options.table]
     budget.check(options.budget)
-    rows = _rows(table, options)
+    # A table is known by its files, however they are named.
+    options.data, options.output_dir = options.data.resolve(), options.output_dir.resolve()
+    for name in ("segmenter", "palette", "labels_dir", "inception"):
+        given = getattr(options, name)
+        if given and given not in palettes.PALETTES and Path(given).exists():
+            setattr(options, name, type(given)(Path(given).resolve()))
+    wanted = _rows(table, options)
     every = _jobs(table, options, extra)
-    jobs = [job for job in every if job.row in rows]
-    judge = _judge(table, options, jobs[0].config)
-    seconds = _stopwatch(jobs)
+    jobs = [job for job in every if job.row in wanted]
+    configs = {str(job.folder): _config(job) for job in jobs}
+    pictures = list_pictures(
+        next(iter(configs.values())).replace(input_dir=str(options.data / table.test))
+    )
+    judge = _judge(table, options, pictures)
+    seconds = _stopwatch(jobs, configs)
     steps = budget.steps_of(
         options.budget,
-        {str(job.folder): job.config for job in jobs},
+        configs,
+        {str(job.folder): job.flags for job in jobs},
         seconds,
         options.output_dir / _PLANS_FILE,
         keep=not options.dry_run,
     )
-    stages = {job.folder: _stages(job, options, steps, judge) for job in every}
+    tested = rows.digest(picture.path for picture in pictures)
+    stages = {job.folder: _stages(job, options, steps, tested, judge) for job in every}
     if table.needs_segmenter:
         _add_photos(stages, every, jobs[0])
     for job in jobs:
-        _check_run(job, steps[str(job.folder)])
+        _check_run(job, configs[str(job.folder)], steps[str(job.folder)])
     if options.dry_run:
         _tell(jobs, stages, steps, seconds)
         return 0
     failed = 0
     for number, job in enumerate(jobs, 1):
-        count = steps[str(job.folder)]
-        print(f"== row {number} of {len(jobs)}: {job.row.name}, seed {job.seed}, {count} steps")
-        if code := _run(job, stages[job.folder]):
+        print(f"== row {number} of {len(jobs)}: {job.name}, {steps[str(job.folder)]} steps")
+        if code := rows.run(job, stages[job.folder]):
             print(f"row {job.row.name} ended with {code}; the same command goes on from there")
             if code >= _SIGNALLED:
                 return code
             failed = code
-    made = [
-        Made(job.row, job.folder, job.folder / _MADE, stages[job.folder][2].makes.parent, told)
-        for job in every
-        if all(_is_done(stage, _record(job)) for stage in stages[job.folder])
-        for told in [_record(job)["train"]]
-    ]
+    made = [made for job in every if (made := _made(job, stages[job.folder]))]
     if made:
         results.write(options.output_dir / options.table, options.table, made, shlex.join(extra))
     return failed
@@ -177,17 +156,22 @@ def _jobs(table: Table, options: argparse.Namespace, extra: Sequence[str]) -> li
                 *row.flags,
                 *extra,
             )
-            config = training.configure(flags.given("train", "", given))
-            train = (str(_TOOLS / "train.py"), *given)
-            jobs.append(Job(row, seed, folder, train, config))
+            jobs.append(Job(row, seed, folder, given))
     return jobs
 
 
-def _judge(table: Table, options: argparse.Namespace, config: Config) -> tuple[str, ...]:
-    """The flags of tools/evaluate.py that all rows share, once it is certain that they work.
+def _config(job: Job) -> Config:
+    try:
+        return training.configure(flags.given("train", "", job.flags))
+    except UserError as error:
+        raise UserError(f"row {job.row.name}: {error}") from None
+
+
+def _judge(table: Table, options: argparse.Namespace, pictures: Sequence[Picture]) -> Judge:
+    """How to evaluate the rows, once it is certain that it works on these test pictures.
 
     Raises:
-      UserError: they do not, or there is something for which the table has no use.
+      UserError: it does not, or there is something for which the table has no use.
     """
     names = table.metrics.split(",")
     for name in ("segmenter", "labels_dir"):
@@ -200,177 +184,122 @@ def _judge(table: Table, options: argparse.Namespace, config: Config) -> tuple[s
             f"{options.table} needs what reads labels off photos (--segmenter): the folder of the "
             "authors' Caffe model, or one of tools/train_segmenter.py"
         )
-    pictures = list_pictures(config.replace(input_dir=str(options.data / table.test)))
     judge: list[str] = []
-    palette = options.palette
+    reads: list[Path] = []
+    palette = palettes.find(options.palette or table.recipe) if "labels" in names else None
     if table.needs_segmenter:
         segmenter = segmenters.load(options.segmenter)
         judge += ["--segmenter", options.segmenter]
-        palette = palette or (None if segmenter.palette else table.recipe)
-    if "labels" in names:
-        palette = palette or table.recipe
-    if palette:
-        palettes.find(palette)
-        judge += ["--palette", palette]
+        reads += segmenters.files_of(options.segmenter)
+        known = segmenter.palette
+        palette = known or palettes.find(options.palette or table.recipe)
+        if options.palette and palettes.find(options.palette) != palette:
+            raise UserError(
+                f"palette {options.palette} is not what segmenter {segmenter.name} knows: leave it "
+                "out"
+            )
+        if not known:
+            judge += ["--palette", options.palette or table.recipe]
+    elif palette:
+        judge += ["--palette", options.palette or table.recipe]
+    if options.palette and Path(options.palette).is_file():
+        reads.append(Path(options.palette))
     if options.labels_dir:
-        label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
+        found = label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
+        reads += found.values()
+        assert palette is not None
+        label_files.check(list(found.values()), palette)
         judge += ["--labels_dir", str(options.labels_dir)]
+    elif palette:  # labels are the right halves, whichever way the row goes
+        labels = [pixels.read_half(one.path, right=True) for one in palettes.some(pictures)]
+        palette.check_fit(labels, f"labels in {options.data / table.test}")
     if options.inception:
         Inception(options.inception).close()
+        reads.append(options.inception)
         names += ["fid", "kid"]
         statistics = options.output_dir / f"{table.recipe}_{table.direction}" / "targets.npz"
         judge += ["--inception", str(options.inception), "--target_statistics", str(statistics)]
-    return (*judge, "--metrics", ",".join(names))
+    return Judge((*judge, "--metrics", ",".join(names)), rows.digest(reads) if reads else "")
 
 
 def _stages(
-    job: Job, options: argparse.Namespace, steps: Mapping[str, int], judge: Sequence[str]
-) -> tuple[Stage, Stage, Stage]:
-    """A job's commands; its steps are 0 if it is not asked for."""
-    made, found = job.folder / _MADE, job.folder / f"evaluation-{options.table}"
+    job: Job, options: argparse.Namespace, steps: Mapping[str, int], tested: str, judge: Judge
+) -> Stages:
+    """A job's commands; how long one that is not asked for is trained, the others tell."""
+    made, found = job.folder / rows.MADE, job.folder / f"evaluation-{options.table}"
     count = steps.get(str(job.folder)) or max(steps.values())
-    table = TABLES[options.table]
-    train = ("--max_steps", str(count), "--output_dir", str(job.folder))
-    test = ("--input_dir", str(options.data / table.test), "--checkpoint", str(job.folder))
-    evaluate = ("--results_dir", str(made), "--output_dir", str(found), *judge)
-    tools = str(_TOOLS / "test.py"), str(_TOOLS / "evaluate.py")
+    train = (*job.flags, "--max_steps", str(count), "--output_dir", str(job.folder))
+    pictures = ("--input_dir", str(options.data / TABLES[options.table].test))
+    test = (*pictures, "--checkpoint", str(job.folder), "--output_dir", str(made))
+    judged = ("--results_dir", str(made), "--output_dir", str(found), *judge.flags)
+    name, report = f"evaluate {options.table}", found / evaluation.JSON_FILE
     return (
-        Stage("train", (*job.train, *train), job.folder / OPTIONS_FILE),
-        Stage("test", (tools[0], *test, "--output_dir", str(made)), made / INDEX_FILE),
-        Stage(f"evaluate {options.table}", (tools[1], *evaluate), found / evaluation.JSON_FILE),
+        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE),
+        Stage("test", ("test.py", *test), made / INDEX_FILE, tested),
+        Stage(name, ("evaluate.py", *judged), report, judge.reads),
     )
 
 
-def _add_photos(
-    stages: dict[Path, tuple[Stage, Stage, Stage]], every: Sequence[Job], first: Job
-) -> None:
+def _add_photos(stages: dict[Path, Stages], every: Sequence[Job], first: Job) -> None:
     """Lets one job's evaluation read the real photos, which are the same for all rows.
 
     It is the one that has, or else the first that is asked for.
     """
 
-    def reading(job: Job) -> Stage:
-        evaluate = stages[job.folder][2]
-        return evaluate._replace(command=(*evaluate.command, "--self_check"))
+    def reading(job: Job) -> Stages:
+        train, test, evaluate = stages[job.folder]
+        return train, test, evaluate._replace(command=(*evaluate.command, _SELF_CHECK))
 
-    has = (job for job in every if _is_done(reading(job), _record(job)))
+    has = (job for job in every if rows.is_done(reading(job)[2], rows.record_of(job)))
     job = next(has, first)
-    stages[job.folder] = (*stages[job.folder][:2], reading(job))
+    stages[job.folder] = reading(job)
 
 
-def _stopwatch(jobs: Sequence[Job]) -> Callable[[str], float]:
+def _stopwatch(jobs: Sequence[Job], configs: Mapping[str, Config]) -> Callable[[str], float]:
     """What says how many seconds a step takes in a job's folder; a row's seeds take the same."""
     by_folder = {str(job.folder): job for job in jobs}
 
     @functools.cache
     def of_run(run: str) -> float:
         job = next(job for job in jobs if job.row.run == run)
-        return budget.seconds_a_step(job.train, job.config.batch_size)
+        command = (str(rows.TOOLS / "train.py"), *job.flags)
+        return budget.seconds_a_step(command, configs[str(job.folder)].batch_size)
 
     return lambda folder: of_run(by_folder[folder].row.run)
 
 
-def _check_run(job: Job, steps: int) -> None:
+def _check_run(job: Job, config: Config, steps: int) -> None:
     """Refuses a run that training would refuse, or that has more steps than it is to have."""
+    rows.record_of(job)  # refuses a damaged one
     if not (job.folder / OPTIONS_FILE).exists():
         return
-    given = flags.given("train", "", job.train[1:])
-    check_unchanged(job.config, job.folder, given)
+    given = flags.given("train", "", (*job.flags, "--max_steps", str(steps)))
+    check_unchanged(config.replace(max_steps=steps), job.folder, given)
     source = checkpoints.find(job.folder)
     if source and source.step() > steps:
         raise UserError(
             f"{job.folder} has {source.step()} steps already, more than the {steps} of this "
-            "budget: give as many, or another --output_dir"
+            f"budget: give as many (--budget {source.step()}), or another --output_dir"
         )
 
 
-def _run(job: Job, stages: Sequence[Stage]) -> int:
-    """Runs what is not done of a job; returns the exit code of the first command that failed."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    for stage in stages:
-        record = _record(job)
-        if _is_done(stage, record):
-            print(f"{stage.name}: done before")
-            continue
-        seconds = record.get(stage.name, {}).get("seconds", 0) if stage.name == "train" else 0
-        # What is made of it is to be made anew, in other tables, too.
-        record = {name: told for name, told in record.items() if not _follows(name, stage.name)}
-        told = {"command": list(stage.command), "hardware": _hardware(), "seconds": seconds}
-        write_json(job.folder / _ROW_FILE, {**record, stage.name: {**told, "done": False}})
-        if stage.name == "test":  # pictures that are not there any more would be evaluated, too
-            shutil.rmtree(job.folder / _MADE, ignore_errors=True)
-        print(f"{stage.name}: {_shown(stage)}", flush=True)
-        start = time.monotonic()
-        code = _call([sys.executable, *stage.command])
-        told["seconds"] = round(seconds + time.monotonic() - start, 1)
-        write_json(job.folder / _ROW_FILE, {**record, stage.name: {**told, "done": code == 0}})
-        if code:
-            return code
-    return 0
-
-
-def _is_done(stage: Stage, record: Mapping[str, Any]) -> bool:
-    known = record.get(stage.name, {})
-    same = known.get("command") == list(stage.command)
-    return bool(same and known.get("done") and stage.makes.exists())
-
-
-def _call(command: Sequence[str]) -> int:
-    """Runs a program to its end, also where this one is asked to stop: training saves first."""
-    with subprocess.Popen(command) as child:
-        # Ctrl-C reaches both; what is sent to this process alone does not.
-        handlers: dict[signal.Signals, Any] = {
-            signal.SIGINT: lambda *_: None,
-            signal.SIGTERM: lambda number, _: child.send_signal(number),
-        }
-        before = {number: signal.signal(number, handlers[number]) for number in handlers}
-        try:
-            code = child.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    return 128 - code if code < 0 else code
-
-
-def _follows(one: str, other: str) -> bool:
-    """Whether a stage's command takes what another one's makes."""
-    order = ("train", "test", "evaluate")
-    return order.index(one.split()[0]) > order.index(other.split()[0])
-
-
-def _record(job: Job) -> dict[str, Any]:
-    """What was done of a job, by stages' names."""
-    path = job.folder / _ROW_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}; remove it") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path} must hold one JSON object: remove it")
-    return record
-
-
-def _hardware() -> str:
-    """What the graph runs on, and the processor's name, where the system tells."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
-        name = found[1] if found else name
-    device, _ = devices.choose("auto")
-    return f"{device}, {name}" if device.startswith("CPU") else f"{device}; {os.cpu_count()} cores"
-
-
-def _shown(stage: Stage) -> str:
-    program, *given = stage.command
-    return shlex.join(["python", f"tools/{Path(program).name}", *given])
+def _made(job: Job, stages: Stages) -> Made | None:
+    """What a table is to show of a job, if it is done; says which was done otherwise."""
+    record = rows.record_of(job)
+    if all(rows.is_done(stage, record) for stage in stages):
+        found = stages[2].makes.parent
+        return Made(job.row, job.folder, job.folder / rows.MADE, found, record["train"])
+    if record.get(stages[2].name, {}).get("done"):
+        print(
+            f"left out: {job.name}, which was made with other flags or steps, of other pictures, "
+            "or judged by other files; name it in --rows to make it anew"
+        )
+    return None
 
 
 def _tell(
     jobs: Sequence[Job],
-    stages: Mapping[Path, Sequence[Stage]],
+    stages: Mapping[Path, Stages],
     steps: Mapping[str, int],
     seconds_a_step: Callable[[str], float],
 ) -> None:
@@ -383,7 +312,7 @@ def _tell(
         seconds = missing * seconds_a_step(str(job.folder)) if missing else 0.0
         total += seconds
         left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"
-        print(f"== {job.row.name}, seed {job.seed}: {count} steps, {left}")
+        print(f"== {job.name}: {count} steps, {left}")
         for stage in stages[job.folder]:
-            print(_shown(stage))
+            print(stage)
     print(f"{len(jobs)} rows, about {total / 3600:.1f} hours of training")

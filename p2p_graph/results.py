@@ -77,13 +77,15 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
             "name": outcome.row.name,
             "figures": evaluation.finite(outcome.figures),
             "apart": outcome.apart,
-            "paper": dict(zip(table.figures, outcome.row.paper, strict=True)),
+            **_beside(table, outcome.figures, outcome.row.paper),
             "seconds": [one.train["seconds"] for one in outcome.made],
             "options": outcome.options,
         }
         for outcome in outcomes
     ]
-    write_json(folder / f"{name}.json", {**facts, "rows": record})
+    photos = _photos(table, outcomes)
+    real = {"figures": photos, **_beside(table, photos, table.photos)} if photos else None
+    write_json(folder / f"{name}.json", {**facts, "rows": record, "real photos": real})
     _draw(table, outcomes, facts, folder)
     print("wrote", folder / report.INDEX_FILE)
 
@@ -105,6 +107,24 @@ def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
     return _Outcome(row, figures, apart, made, options)
 
 
+def _photos(table: Table, outcomes: Sequence[_Outcome]) -> dict[str, float]:
+    """The table's figures of real photos, which one of the rows has; else none."""
+    names = {name: name.replace("fcn_", "photos_") for name in table.figures}
+    for outcome in outcomes:
+        if table.photos and all(seen in outcome.figures for seen in names.values()):
+            return {name: outcome.figures[seen] for name, seen in names.items()}
+    return {}
+
+
+def _beside(
+    table: Table, figures: Mapping[str, float], paper: Sequence[float | None]
+) -> dict[str, Any]:
+    """The paper's figures, and by how much ours are larger."""
+    theirs = dict(zip(table.figures, paper, strict=True))
+    apart = {name: figures[name] - value for name, value in theirs.items() if value is not None}
+    return {"paper": theirs, "difference": evaluation.finite(apart)}
+
+
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -115,7 +135,7 @@ def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
     trained = {outcome.row.name: _trained(outcome) for outcome in outcomes}
     hardware = {one.train["hardware"] for outcome in outcomes for one in outcome.made}
     seconds = (
-        f"{outcome.row.name} " + ", ".join(f"{one.train['seconds']:.0f}" for one in outcome.made)
+        f"{outcome.row.name} " + ", ".join(_seconds(one) for one in outcome.made)
         for outcome in outcomes
     )
     same = len(set(trained.values())) == 1
@@ -130,6 +150,11 @@ def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
         **({"segmenter": judged["segmenter"]} if judged["segmenter"] else {}),
         **{f"note {number}": note for number, note in enumerate(judged["notes"], 1)},
     }
+
+
+def _seconds(made: Made) -> str:
+    seconds = made.train["seconds"]
+    return "unknown" if seconds is None else f"{seconds:.0f}"
 
 
 def _trained(outcome: _Outcome) -> str:
@@ -151,11 +176,8 @@ def _markdown(table: Table, outcomes: Sequence[_Outcome], facts: Mapping[str, An
         (outcome.row.name, [outcome.figures[name] for name in table.figures], outcome.row.paper)
         for outcome in outcomes
     ]
-    of_photos = [name.replace("fcn_", "photos_") for name in table.figures]
-    for outcome in outcomes:
-        if table.photos and all(name in outcome.figures for name in of_photos):
-            seen = [outcome.figures[name] for name in of_photos]
-            rows.append(("real photos", seen, table.photos))
+    if photos := _photos(table, outcomes):
+        rows.append(("real photos", list(photos.values()), table.photos))
     lines += _rows(
         table.figures,
         {name: list(map(_cell, ours, paper)) for name, ours, paper in rows},

@@ -136,6 +136,18 @@ def load(spec: str, fcn8s_size: tuple[int, int] = fcn.SIZE) -> Segmenter:
     raise UserError(f"segmenter {spec} {found}; it may be {_FORMS}")
 
 
+def files_of(spec: str) -> list[Path]:
+    """The files that a segmenter was loaded from; of module:function, the module's."""
+    path = Path(spec)
+    if path.is_dir():
+        return [each for each in path.rglob("*") if each.is_file()]
+    if path.is_file():
+        return [path]
+    module = sys.modules.get(spec.partition(":")[0])
+    source = getattr(module, "__file__", None)
+    return [Path(source)] if source else []
+
+
 def _name(path: Path) -> str:
     return path.resolve().name
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph import checkpoints, devices, interrupts
+from p2p_graph import checkpoints, devices, interrupts, locks
 from p2p_graph.config import Config
 from p2p_graph.errors import UserError, reason_of
 from p2p_graph.files import Picture
@@ -20,7 +20,7 @@ from p2p_graph.listing import list_pictures
 from p2p_graph.mapping import elements_of
 from p2p_graph.metrics import labels
 from p2p_graph.metrics.palettes import Palette, some
-from p2p_graph.pixels import read_rgb
+from p2p_graph.pixels import read_half
 from p2p_graph.segnet import MULTIPLE, SCOPE, class_ids, cross_entropy, restore, scores
 from p2p_graph.segnet_file import SEGNET_FILE, Facts
 
@@ -90,6 +90,7 @@ def train(plan: Plan) -> int:
             restore(saver, tf.global_variables(), session, prefix)
             print(f"going on from {prefix}")
         folder.mkdir(parents=True, exist_ok=True)
+        cleanup.enter_context(locks.held(folder))
         done = int(session.run(step))
         inputs.start(session, done)
         try:
@@ -128,12 +129,8 @@ def _unseen(plan: Plan) -> Sequence[Picture]:
 
 def _labels(pictures: Sequence[Picture], config: Config) -> list[Array]:
     """The labels of some pairs, uint8 [H, W, 3] each."""
-    found = []
-    for picture in some(pictures):
-        values = read_rgb(picture.path)
-        half = values.shape[1] // 2
-        found.append(values[:, half:] if config.which_direction == "AtoB" else values[:, :half])
-    return found
+    right = config.which_direction == "AtoB"
+    return [read_half(picture.path, right=right) for picture in some(pictures)]
 
 
 def _before(plan: Plan) -> Facts | None:

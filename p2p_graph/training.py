@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph import checkpoints, devices, displays, hooks, images, recipes
+from p2p_graph import checkpoints, devices, displays, hooks, images, locks, recipes
 from p2p_graph.checkpoints import Checkpoint
 from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.discriminators import check_size, layers_of
@@ -161,9 +161,11 @@ def _announce(
     sys.stdout.flush()
 
 
-def _write_options(config: Config, folder: Path) -> None:
+def _begin(config: Config, folder: Path, cleanup: contextlib.ExitStack) -> None:
+    """Makes the folder, keeps other programs out of it, and writes options.json."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        cleanup.enter_context(locks.held(folder))
         config.save(folder, _record(config))
     except OSError as error:
         raise UserError(
@@ -190,7 +192,7 @@ def _run(
         variables = tf.global_variables()
         restore = source.restorer(variables) if source else None
         # All that could refuse this run has been looked at: from here on, its folder is written.
-        _write_options(config, folder)
+        _begin(config, folder, cleanup)
         saver = tf.train.Saver(variables)
         done = source.step() if source else 0
 

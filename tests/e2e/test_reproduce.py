@@ -1,8 +1,10 @@
 """tools/reproduce.py: a table from nothing, what is not made again, and bad input."""
 
 import json
+import os
 import re
 import shutil
+import time
 
 import pytest
 from PIL import Image
@@ -10,6 +12,7 @@ from PIL import Image
 from .common import SMALL, assert_refused, call, run, start, succeeded, tensors
 
 SMALL = ("--", *SMALL)
+LINEAR = (*SMALL, "--lr_schedule", "linear")  # depends on how many steps there are in all
 # A segmenter that calls everything dark background, and the rest facade.
 SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
 
@@ -27,8 +30,8 @@ def flags(data, work):
 @pytest.fixture(scope="module")
 def made(flags, work):
     """What is printed for one row, then for both."""
-    one = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *SMALL))
-    both = succeeded(call("reproduce", *flags, "--budget", 3, *SMALL))
+    one = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
     return one.stdout, both.stdout
 
 
@@ -78,20 +81,33 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     in_the_way = work / "facades_BtoA" / "L1" / "made"
     shutil.rmtree(in_the_way)
     in_the_way.write_text("not a folder")
-    failed = call("reproduce", *flags, "--budget", 3, *SMALL)
+    failed = call("reproduce", *flags, "--budget", 3, *LINEAR)
     assert failed.returncode == 2
     assert "row L1 ended with 2; the same command goes on from there" in failed.stdout
     assert "== row 2 of 2" in failed.stdout
     table = json.loads((work / "facades" / "facades.json").read_text())
     assert [row["name"] for row in table["rows"]] == ["L1+cGAN"]
     in_the_way.unlink()
-    done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *SMALL)).stdout
-    assert "train: done before" in done
-    assert "test: python tools/test.py" in done
-    assert "evaluate facades: python tools/evaluate.py" in done
+    # As if it had been killed while it trained, and then trained on: how long, nobody knows.
+    record = json.loads(path.read_text())
+    record["train"]["seconds"] = None
+    path.write_text(json.dumps(record))
+    other = work / "facades_BtoA" / "L1+cGAN" / "row.json"
+    whole = other.read_text()
+    other.write_text(whole.replace('"reads": ""', '"reads": "another judge"'))
+    done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    assert "seconds of training: L1 unknown\n" in done.stdout.replace("  \n", "\n")
+    assert "left out: L1+cGAN, seed 0, which was made with other flags" in done.stdout
+    assert "train: done before" in done.stdout
+    assert "test: python tools/test.py" in done.stdout
+    assert "evaluate facades: python tools/evaluate.py" in done.stdout
     record = json.loads(path.read_text())
     assert record["test"]["done"]
     assert sorted(record) == ["evaluate facades", "test", "train"]  # another's are of old pictures
+    other.write_text(whole)
+    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
+    assert "left out" not in both.stdout
+    assert both.stdout.count("done before") == 6
 
 
 def test_an_interrupted_row_is_saved(data, tmp_path):
@@ -106,8 +122,27 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
     assert program.returncode == 143
     assert "the same command goes on" in rest
     folder = tmp_path / "facades_BtoA" / "L1"
-    assert not json.loads((folder / "row.json").read_text())["train"]["done"]
-    assert tensors(folder)["global_step"] >= 10
+    train = json.loads((folder / "row.json").read_text())["train"]
+    assert not train["done"]
+    assert train["seconds"] > 0
+    steps = tensors(folder)["global_step"]
+    assert steps >= 10
+    told = f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
+    assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), told)
+
+
+def test_measuring_ends_with_the_program(data, tmp_path):
+    """Nothing goes on where it is asked to stop."""
+    flags = ("facades", "--data", data, "--output_dir", tmp_path / "work", "--budget", "9m")
+    with start("reproduce", *flags, *SMALL, start_new_session=True) as program:
+        assert program.stdout.readline().startswith("measuring")
+        time.sleep(0.5)  # its child is there
+        program.terminate()
+        program.stdout.read()
+    assert program.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.killpg(program.pid, 0)
+    assert not (tmp_path / "work").exists()
 
 
 def test_tables_share_runs(data, tmp_path):
@@ -129,6 +164,10 @@ def test_tables_share_runs(data, tmp_path):
     assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [True]
     photos = scores["rows"][0]["figures"]["photos_pixel_accuracy"]
     assert 0 < photos < 1
+    real, row = scores["real photos"], scores["rows"][0]
+    assert real["figures"]["fcn_pixel_accuracy"] == photos
+    assert real["difference"]["fcn_pixel_accuracy"] == photos - 0.8
+    assert row["difference"]["fcn_class_iou"] == row["figures"]["fcn_class_iou"] - 0.16
     told, after = made("figure7", 4)
     assert "train: done before" in told
     assert "test: done before" in told
@@ -141,6 +180,19 @@ def test_tables_share_runs(data, tmp_path):
     assert seeds["rows"][0]["figures"]["photos_pixel_accuracy"] == photos
     assert seeds["rows"][0]["figures"]["l1"] != scores["rows"][0]["figures"]["l1"]
     assert " (± " in told
+    # Another judge: what the first one said does not stand beside what this one says.
+    (tmp_path / "by_brightness.py").write_text(SEGMENTER.replace("99", "150"))
+    told, other = made("table1", 4, *judge)
+    assert "evaluate table1: done before" not in told
+    assert other["real photos"]["figures"] != scores["real photos"]["figures"]
+    assert [len(row["options"]) for row in other["rows"]] == [1]
+    # And other pictures.
+    (tmp_path / "streets" / "val").unlink()
+    (tmp_path / "streets" / "val").symlink_to(data / "train")
+    told, _ = made("figure7", 4)
+    assert "train: done before" in told
+    assert "test: done before" not in told
+    assert "test pictures: 5" in told
 
 
 def test_dry_run_lists_commands_and_time(data, tmp_path):
@@ -169,26 +221,45 @@ def test_dry_run_lists_commands_and_time(data, tmp_path):
         (("--budget", "3", "--seeds", "0"), ("seeds must be at least 1",)),
         (("--budget", "3", "--", "--max_steps", "9"), ("--max_steps is not for all rows",)),
         (("--budget", "3", "--", "--gan_weight", "7"), ("--gan_weight is not for all rows",)),
-        (("--budget", "2", *SMALL), ("L1 has 3 steps already, more than the 2 of this budget",)),
+        (("--budget", "2", *LINEAR), ("made with other options: max_steps (was 3, now 2)",)),
         (("--budget", "3"), ("was made with other options: crop_size (was 32, now 256)",)),
         (("--budget", "3", "--segmenter", "a:b"), ("segmenter is for tables of FCN-scores",)),
         (("--budget", "3", "--palette", "facades"), ("palette is for tables of labels",)),
         (("--budget", "3", "--inception", "no.pb"), ("inception no.pb cannot be read",)),
         (("--budget", "3", "--", "--no_such_flag"), ("--no_such_flag",)),
-        (("--budget", "3", "--", "--crop_size", "33"), ("crop_size must be a multiple",)),
+        (("--budget", "3", "--", "--crop_size", "33"), ("row L1: crop_size must be a multiple",)),
     ],
 )
 def test_refuses(made, flags, change, words):
     assert_refused(call("reproduce", *flags, *change), *words)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"train": 5}', '{"train": {"seconds": "x"}}', "{"])
+def test_refuses_damaged_records(made, flags, work, text):
+    """Before anything is made, also where another row is asked for."""
+    path = work / "facades_BtoA" / "L1+cGAN" / "row.json"
+    whole = path.read_text()
+    path.write_text(text)
+    try:
+        assert_refused(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR), str(path))
+    finally:
+        path.write_text(whole)
+
+
+def test_refuses_what_does_not_fit(data, tmp_path):
+    """Before anything is trained; but rows that nobody asks for may not fit."""
+    for name, part in (("train", "train"), ("val", "test")):
+        (tmp_path / name).symlink_to(data / part)
+    flags = ("--data", tmp_path, "--output_dir", tmp_path / "work", "--budget", 3)
+    done = call("reproduce", "table6", *flags, *SMALL)
+    assert_refused(done, "palette cityscapes does not fit the labels in", "val")
+    done = call("reproduce", "table3", *flags, "--rows", "1x1", *SMALL)
+    assert_refused(done, "table3 needs what reads labels off photos")
+    done = call("reproduce", "table3", *flags, *SMALL)
+    assert_refused(done, "row 286x286: crop_size must be at least 96")
+    assert not (tmp_path / "work").exists()
+
+
 def test_refuses_other_data(tmp_path):
     done = call("reproduce", "facades", "--data", tmp_path, "--budget", 3)
     assert_refused(done, "has no folder train")
-
-
-def test_refuses_a_table_without_its_segmenter(data, tmp_path):
-    (tmp_path / "val").mkdir()
-    (tmp_path / "train").mkdir()
-    done = call("reproduce", "table1", "--data", tmp_path, "--budget", 3)
-    assert_refused(done, "table1 needs what reads labels off photos", "--segmenter")

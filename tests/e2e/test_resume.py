@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 
+from p2p_graph import locks
+
 from .common import (
     GOLDEN,
     SMALL,
@@ -226,3 +228,15 @@ def test_another_folder_goes_on_from_the_current_generation(flags, tmp_path):
     onward = ("--checkpoint", tmp_path / "current", "--output_dir", tmp_path / "second")
     succeeded(call("train", *flags, *onward))
     assert_equal_bits(tensors(tmp_path / "second"), tensors(tmp_path / "whole"))
+
+
+def test_two_programs_do_not_train_in_one_folder(flags, whole, tmp_path):
+    """The second is refused, and nothing there is touched; it goes on once the first has ended."""
+    shutil.copytree(whole, tmp_path / "run")
+    more = (*flags[:-1], STEPS + 1, "--output_dir", tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with locks.held(tmp_path / "run"):
+        done = call("train", *more)
+        assert_refused(done, "another program is training in", "run: wait for it, or stop it")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    succeeded(call("train", *more))

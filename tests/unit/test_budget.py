@@ -34,8 +34,14 @@ def test_what_is_no_budget(text):
         budget.check(text)
 
 
+# What the runs are trained with.
+GIVEN = {"a": ("--lr", "1"), "b": ("--ngf", "2 3"), "one": (), "two": ()}
+
+
 def test_steps(config, tmp_path):
-    found = budget.steps_of("70", {"a": config, "b": config}, {}.get, tmp_path / "plans", keep=True)
+    found = budget.steps_of(
+        "70", {"a": config, "b": config}, GIVEN, {}.get, tmp_path / "plans", keep=True
+    )
     assert found == {"a": 70, "b": 70}
     assert not (tmp_path / "plans").exists()
 
@@ -43,16 +49,16 @@ def test_steps(config, tmp_path):
 def test_the_papers_steps_are_of_the_pictures_there_are(config, tmp_path):
     """200 epochs of 3 batches; with one in a batch, of 5."""
     runs = {"two": config, "one": config.replace(batch_size=1)}
-    found = budget.steps_of("paper", runs, {}.get, tmp_path / "plans", keep=True)
+    found = budget.steps_of("paper", runs, GIVEN, {}.get, tmp_path / "plans", keep=True)
     assert found == {"two": 600, "one": 1000}
 
 
 def test_minutes_are_counted_once(config, tmp_path):
     """What they came to for these runs is kept; there is nothing here that could be measured."""
     plans = tmp_path / "plans"
-    plans.write_text(json.dumps({"90m: a, b": 1234, "90m: a": 9}))
+    plans.write_text(json.dumps({"90m: a (--lr 1), b (--ngf '2 3')": 1234, "90m: a (--lr 1)": 9}))
     runs = {"b": config, "a": config}
-    assert budget.steps_of("90m", runs, {}.get, plans, keep=True) == {"a": 1234, "b": 1234}
+    assert budget.steps_of("90m", runs, GIVEN, {}.get, plans, keep=True) == {"a": 1234, "b": 1234}
 
 
 def test_minutes_are_shared_by_all_runs(config, tmp_path):
@@ -60,20 +66,39 @@ def test_minutes_are_shared_by_all_runs(config, tmp_path):
     plans, runs = tmp_path / "new" / "plans", {"b": config, "a": config}
     seconds = {"a": 2.0, "b": 4.0}
     for keep in (False, True):
-        found = budget.steps_of("1m", runs, seconds.__getitem__, plans, keep=keep)
+        found = budget.steps_of("1m", runs, GIVEN, seconds.__getitem__, plans, keep=keep)
         assert found == {"a": 10, "b": 10}
         assert plans.exists() == keep
-    assert json.loads(plans.read_text()) == {"1m: a, b": 10}
+    assert json.loads(plans.read_text()) == {"1m: a (--lr 1), b (--ngf '2 3')": 10}
     with pytest.raises(UserError, match=r"budget 0.05m is too short: .* 6\.0 s"):
-        budget.steps_of("0.05m", runs, seconds.__getitem__, plans, keep=True)
+        budget.steps_of("0.05m", runs, GIVEN, seconds.__getitem__, plans, keep=True)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"90m: a": "many"}', '{"90m: a": null}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"90m: a": "many"}', '{"90m: a": 0}', '{"90m: a": Infinity}', '{"90m: a": null}'],
+)
 def test_plans_that_are_none(config, tmp_path, text):
     plans = tmp_path / "plans"
     plans.write_text(text)
     with pytest.raises(UserError, match="cannot be read"):
-        budget.steps_of("90m", {"a": config}, {}.get, plans, keep=True)
+        budget.steps_of("90m", {"a": config}, GIVEN, {}.get, plans, keep=True)
+
+
+def test_minutes_are_counted_anew_for_other_flags(config, tmp_path):
+    plans, runs = tmp_path / "plans", {"a": config}
+    for flags, seconds in ((("--ngf", "4"), 2), (("--ngf", "64"), 20), (("--ngf", "4"), 99)):
+        found = budget.steps_of("1m", runs, {"a": flags}, lambda _, s=seconds: s, plans, keep=True)
+        assert found == {"a": 3 if flags[1] == "64" else 30}
+
+
+def test_a_signal_while_measuring(tmp_path):
+    """It ends what measures with the same code."""
+    program = tmp_path / "is_killed.py"
+    program.write_text("import os\nos.kill(os.getpid(), 15)\n")
+    with pytest.raises(SystemExit) as ended:
+        budget.seconds_a_step([str(program)], 1)
+    assert ended.value.code == 143
 
 
 def test_what_does_not_train_is_told(tmp_path):

@@ -11,17 +11,19 @@ import p2p_graph
 
 FOLDER = Path(p2p_graph.__file__).parent
 ORDER = [
-    "errors", "interrupts", "whole", "presets", "config", "options", "recipes", "flags", "files",
-    "names", "download", "datasets", "archives", "edges", "pixels", "processing", "splitting",
-    "lab", "metrics", "label_files", "opencv", "fcn", "segnet_file", "tables", "plots", "report",
-    "grids", "evaluation", "results", "color", "devices", "inception", "saved_segmenter", "mapping",
-    "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops", "generators",
-    "discriminators", "losses", "networks", "updates", "model", "stepping", "checkpoints", "segnet",
-    "segnet_training", "segmenters", "measures", "scoring", "pict", "conversion", "images", "hooks",
-    "displays", "validation", "training", "budget", "reproduction", "translation", "export",
+    "errors", "interrupts", "locks", "whole", "presets", "config", "options", "recipes", "flags",
+    "files", "names", "download", "datasets", "archives", "edges", "pixels", "processing",
+    "splitting", "lab", "metrics", "label_files", "opencv", "fcn", "segnet_file", "tables", "plots",
+    "report", "grids", "evaluation", "results", "color", "devices", "inception", "saved_segmenter",
+    "mapping", "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops",
+    "generators", "discriminators", "losses", "networks", "updates", "model", "stepping",
+    "checkpoints", "segnet", "segnet_training", "segmenters", "measures", "scoring", "pict",
+    "conversion", "images", "hooks", "displays", "validation", "training", "budget", "rows",
+    "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "interrupts",
+    "locks",
     "whole",
     "presets",
     "config",
