@@ -51,7 +51,8 @@ def by_class(matrix: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", ..
 def scores(matrix: "np.ndarray[Any, Any]") -> dict[str, float]:
     """Per-pixel accuracy, per-class accuracy and class IoU, each in [0, 1].
 
-    The last two are means over the classes that the truth has; NaN where it has none.
+    The last two are means over the classes that the truth has; NaN where it has none. (The paper's
+    own program has 0 for classes that the truth lacks; the pictures that it was run on have all.)
 
     Args:
       matrix: from `confusion`, or a sum or mean of such.
