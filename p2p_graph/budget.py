@@ -118,6 +118,7 @@ def seconds_a_step(command: Sequence[str], batch_size: int) -> float:
             stderr=subprocess.PIPE,
         )
     if done.returncode > 128:  # a signal
+        print("stopped while measuring")
         raise SystemExit(done.returncode)
     if done.returncode:
         raise UserError((done.stderr or done.stdout).strip().splitlines()[-1])

@@ -119,18 +119,8 @@ class Moments:
             raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
     @classmethod
-    def load(cls, path: Path) -> "Moments":
-        """Reads what `save` wrote, to the bit; other arrays in the file are left alone.
-
-        Raises:
-          UserError: the file cannot be read, or holds no moments.
-        """
-        with opened(path) as arrays:
-            return cls.of_arrays(arrays)
-
-    @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any]) -> "Moments":
-        """Takes the arrays that `save` writes.
+        """Takes the arrays that `save` writes, to the bit; others are left alone.
 
         Raises:
           ValueError: they are no moments.
