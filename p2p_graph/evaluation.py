@@ -122,8 +122,9 @@ def _checked(examples: list[Example]) -> list[Example]:
     inputs = [(each.input, None) for each in examples if each.input]
     _, bad = check_pictures([*pairs, *inputs], pairs=False)
     if bad:
-        count = f"{len(bad)} of {len(pairs) + len(inputs)} pictures cannot be evaluated"
-        raise UserError(f"{count}; mend or remove them:\n{listed(bad)}")
+        raise UserError(
+            f"{len(bad)} pictures cannot be evaluated; mend or remove them:\n{listed(bad)}"
+        )
     return examples
 
 
@@ -161,7 +162,7 @@ def measured(
         try:
             return {name: measure.record(shown) for name, measure in measures.items()}
         except UserError as error:
-            raise UserError(f"{example.output}: {error}") from None
+            raise UserError(f"picture {example.name}: {error}") from None
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = pool.map(look, examples)

@@ -3,9 +3,12 @@
 import contextlib
 import signal
 import subprocess
+import threading
 import types
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+_PATIENCE = 2.0  # seconds in which a program ends that Ctrl-C has reached
 
 
 class Interrupts:
@@ -62,19 +65,26 @@ def run_program(command: Sequence[str], **options: Any) -> "subprocess.Completed
 
     Returns:
       What it printed, if that was to be kept, and its exit code: 128 + the signal's number where
-      one ended it.
+      one ended it, or came to this program.
     """
+    received: list[int] = []
+
+    def pass_on(number: int, frame: types.FrameType | None) -> None:
+        received.append(number)
+        # Ctrl-C reaches both, and once is enough; what is sent to this process alone does not.
+        later = threading.Timer(
+            _PATIENCE if number == signal.SIGINT else 0, child.send_signal, [number]
+        )
+        later.daemon = True
+        later.start()
+
     with subprocess.Popen(command, text=True, **options) as child:
-        # Ctrl-C reaches both; what is sent to this process alone does not.
-        handlers: dict[signal.Signals, Any] = {
-            signal.SIGINT: lambda *_: None,
-            signal.SIGTERM: lambda number, _: child.send_signal(number),
-        }
-        before = {number: signal.signal(number, handlers[number]) for number in handlers}
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, pass_on) for number in numbers}
         try:
             output, errors = child.communicate()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    code = child.returncode
+    code = -received[0] if received else child.returncode
     return subprocess.CompletedProcess(command, 128 - code if code < 0 else code, output, errors)

@@ -7,6 +7,7 @@ on where it was.
 import argparse
 import functools
 import shlex
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from p2p_graph import (
     evaluation,
     flags,
     label_files,
+    locks,
     pixels,
     results,
     rows,
@@ -37,7 +39,7 @@ from p2p_graph.tables import TABLES, Row, Table
 
 _PLANS_FILE = "plans.json"
 _SELF_CHECK = "--self_check"
-_SIGNALLED = 128  # and more: exit codes of programs that a signal has ended
+_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 # What tools/train.py is given for every row, so that it cannot be given beside.
 _OWN_FLAGS = (
     *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
 
     Returns:
       The exit code: 0, or that of the last program that ended otherwise. A row that fails is left
-      out, and the others are made; a signal ends the table.
+      out, and the others are made; SIGINT and SIGTERM end the table.
 
     Raises:
       UserError: something that a person can mend.
@@ -98,26 +100,35 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
         options.output_dir / _PLANS_FILE,
         keep=not options.dry_run,
     )
-    tested = rows.digest(picture.path for picture in pictures)
-    stages = {job.folder: _stages(job, options, steps, tested, judge) for job in every}
+    reads = (
+        *(rows.digest(_files(options.data / part)) for part in ("train", table.test)),
+        judge.reads,
+    )
+    stages = {job.folder: _stages(job, options, steps, reads, judge) for job in every}
     if table.needs_segmenter:
         _add_photos(stages, every, jobs[0])
     for job in jobs:
-        _check_run(job, configs[str(job.folder)], steps[str(job.folder)])
+        _check_run(job, stages[job.folder][0], configs[str(job.folder)], steps[str(job.folder)])
     if options.dry_run:
         _tell(jobs, stages, steps, seconds)
         return 0
     failed = 0
     for number, job in enumerate(jobs, 1):
         print(f"== row {number} of {len(jobs)}: {job.name}, {steps[str(job.folder)]} steps")
-        if code := rows.run(job, stages[job.folder]):
+        code = rows.run(job, stages[job.folder])
+        if code:
             print(f"row {job.row.name} ended with {code}; the same command goes on from there")
-            if code >= _SIGNALLED:
-                return code
             failed = code
+        if code in _STOPPED:
+            return code
+        if code and table.needs_segmenter and number < len(jobs):
+            _add_photos(stages, every, jobs[number])  # should it have been this one's
     made = [made for job in every if (made := _made(job, stages[job.folder]))]
     if made:
-        results.write(options.output_dir / options.table, options.table, made, shlex.join(extra))
+        folder = options.output_dir / options.table
+        folder.mkdir(exist_ok=True)
+        with locks.held(folder, wait=True):
+            results.write(folder, options.table, made, shlex.join(extra))
     return failed
 
 
@@ -160,6 +171,11 @@ def _jobs(table: Table, options: argparse.Namespace, extra: Sequence[str]) -> li
     return jobs
 
 
+def _files(folder: Path) -> list[Path]:
+    """What is in a folder of pictures: them, or shards of them."""
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+
+
 def _config(job: Job) -> Config:
     try:
         return training.configure(flags.given("train", "", job.flags))
@@ -193,17 +209,15 @@ def _judge(table: Table, options: argparse.Namespace, pictures: Sequence[Picture
         reads += segmenters.files_of(options.segmenter)
         known = segmenter.palette
         palette = known or palettes.find(options.palette or table.recipe)
-        if options.palette and palettes.find(options.palette) != palette:
+        if options.palette and not palettes.find(options.palette).is_same(palette):
             raise UserError(
                 f"palette {options.palette} is not what segmenter {segmenter.name} knows: leave it "
                 "out"
             )
-        if not known:
-            judge += ["--palette", options.palette or table.recipe]
-    elif palette:
+    if palette and not (table.needs_segmenter and known):
         judge += ["--palette", options.palette or table.recipe]
-    if options.palette and Path(options.palette).is_file():
-        reads.append(Path(options.palette))
+        if options.palette and options.palette not in palettes.PALETTES:
+            reads.append(Path(options.palette))
     if options.labels_dir:
         found = label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
         reads += found.values()
@@ -223,7 +237,11 @@ def _judge(table: Table, options: argparse.Namespace, pictures: Sequence[Picture
 
 
 def _stages(
-    job: Job, options: argparse.Namespace, steps: Mapping[str, int], tested: str, judge: Judge
+    job: Job,
+    options: argparse.Namespace,
+    steps: Mapping[str, int],
+    reads: Sequence[str],
+    judge: Judge,
 ) -> Stages:
     """A job's commands; how long one that is not asked for is trained, the others tell."""
     made, found = job.folder / rows.MADE, job.folder / f"evaluation-{options.table}"
@@ -234,25 +252,30 @@ def _stages(
     judged = ("--results_dir", str(made), "--output_dir", str(found), *judge.flags)
     name, report = f"evaluate {options.table}", found / evaluation.JSON_FILE
     return (
-        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE),
-        Stage("test", ("test.py", *test), made / INDEX_FILE, tested),
-        Stage(name, ("evaluate.py", *judged), report, judge.reads),
+        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE, reads[0]),
+        Stage("test", ("test.py", *test), made / INDEX_FILE, reads[1]),
+        Stage(name, ("evaluate.py", *judged), report, reads[2]),
     )
 
 
 def _add_photos(stages: dict[Path, Stages], every: Sequence[Job], first: Job) -> None:
     """Lets one job's evaluation read the real photos, which are the same for all rows.
 
-    It is the one that has, or else the first that is asked for.
+    It is one that is done and has, or else the first that is asked for.
     """
 
     def reading(job: Job) -> Stages:
         train, test, evaluate = stages[job.folder]
-        return train, test, evaluate._replace(command=(*evaluate.command, _SELF_CHECK))
+        others = (flag for flag in evaluate.command if flag != _SELF_CHECK)
+        return train, test, evaluate._replace(command=(*others, _SELF_CHECK))
 
-    has = (job for job in every if rows.is_done(reading(job)[2], rows.record_of(job)))
-    job = next(has, first)
+    job = next((job for job in every if _is_done(job, reading(job))), first)
     stages[job.folder] = reading(job)
+
+
+def _is_done(job: Job, stages: Stages) -> bool:
+    record = rows.record_of(job)
+    return all(rows.is_done(stage, record) for stage in stages)
 
 
 def _stopwatch(jobs: Sequence[Job], configs: Mapping[str, Config]) -> Callable[[str], float]:
@@ -268,11 +291,16 @@ def _stopwatch(jobs: Sequence[Job], configs: Mapping[str, Config]) -> Callable[[
     return lambda folder: of_run(by_folder[folder].row.run)
 
 
-def _check_run(job: Job, config: Config, steps: int) -> None:
-    """Refuses a run that training would refuse, or that has more steps than it is to have."""
-    rows.record_of(job)  # refuses a damaged one
+def _check_run(job: Job, stage: Stage, config: Config, steps: int) -> None:
+    """Refuses a run that must not be trained on: of other options or pictures, or too long."""
+    record = rows.record_of(job)
     if not (job.folder / OPTIONS_FILE).exists():
         return
+    if "train" in record and record["train"]["reads"] != stage.reads:
+        raise UserError(
+            f"{job.folder} was trained on other pictures: restore them, or name another "
+            "--output_dir"
+        )
     given = flags.given("train", "", (*job.flags, "--max_steps", str(steps)))
     check_unchanged(config.replace(max_steps=steps), job.folder, given)
     source = checkpoints.find(job.folder)
@@ -286,13 +314,13 @@ def _check_run(job: Job, config: Config, steps: int) -> None:
 def _made(job: Job, stages: Stages) -> Made | None:
     """What a table is to show of a job, if it is done; says which was done otherwise."""
     record = rows.record_of(job)
-    if all(rows.is_done(stage, record) for stage in stages):
+    if _is_done(job, stages):
         found = stages[2].makes.parent
         return Made(job.row, job.folder, job.folder / rows.MADE, found, record["train"])
     if record.get(stages[2].name, {}).get("done"):
         print(
-            f"left out: {job.name}, which was made with other flags or steps, of other pictures, "
-            "or judged by other files; name it in --rows to make it anew"
+            f"left out: {job.name}, which was made with other flags or steps, from other pictures, "
+            "or judged by other files"
         )
     return None
 

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph import devices, interrupts
+from p2p_graph import devices, interrupts, locks
 from p2p_graph.errors import UserError
 from p2p_graph.tables import Row
 from p2p_graph.whole import write_json
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 MADE = "made"  # what tools/test.py writes, in the row's folder
-_ROW_FILE = "row.json"
+_ROW_FILE, _LOCK_FILE = "row.json", "row.lock"
 _ORDER = ("train", "test", "evaluate")
 
 Record = Mapping[str, Mapping[str, Any]]
@@ -63,12 +63,12 @@ class Stage(NamedTuple):
     name: str
     command: tuple[str, ...]
     makes: Path
-    reads: str = ""
+    reads: str
 
     def __str__(self) -> str:
         """The command as a person would give it, in the current folder."""
         program, *given = self.command
-        return shlex.join(["python", f"tools/{program}", *map(_short, given)])
+        return shlex.join(["python", *map(_short, (str(TOOLS / program), *given))])
 
 
 def _short(argument: str) -> str:
@@ -105,27 +105,42 @@ def record_of(job: Job) -> Record:
         return {}
     except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON: {error}; remove it") from None
-    stages = record.values() if isinstance(record, dict) else [None]
-    for stage in stages:
-        kinds = {"command": list, "hardware": str, "done": bool, "seconds": int | float | None}
-        if not isinstance(stage, dict) or not all(
-            isinstance(stage.get(name), kind) for name, kind in kinds.items()
-        ):
-            raise UserError(f"{path} is not what tools/reproduce.py writes: remove it")
-    found: Record = record
-    return found
+    if not isinstance(record, dict) or not all(
+        _is_stage(name, told) for name, told in record.items()
+    ):
+        raise UserError(f"{path} is not what tools/reproduce.py writes: remove it")
+    return record
+
+
+def _is_stage(name: str, told: Any) -> bool:
+    kinds: dict[str, Any] = {"command": list, "reads": str, "hardware": str, "done": bool}
+    return (
+        name.partition(" ")[0] in _ORDER
+        and isinstance(told, dict)
+        and all(isinstance(told.get(field), kind) for field, kind in kinds.items())
+        and isinstance(told.get("seconds"), int | float | None)
+    )
 
 
 def is_done(stage: Stage, record: Record) -> bool:
     """Whether a stage was done as it is asked for."""
     known = record.get(stage.name, {})
-    same = known.get("command") == list(stage.command) and known.get("reads", "") == stage.reads
+    same = known.get("command") == list(stage.command) and known.get("reads") == stage.reads
     return bool(same and known["done"] and stage.makes.exists())
 
 
 def run(job: Job, stages: Sequence[Stage]) -> int:
-    """Runs what is not done of a job; returns the exit code of the first command that failed."""
+    """Runs what is not done of a job; returns the exit code of the first command that failed.
+
+    Raises:
+      UserError: another program is at work on it, or row.json is damaged.
+    """
     job.folder.mkdir(parents=True, exist_ok=True)
+    with locks.held(job.folder / _LOCK_FILE):
+        return _run(job, stages)
+
+
+def _run(job: Job, stages: Sequence[Stage]) -> int:
     for stage in stages:
         record = record_of(job)
         if is_done(stage, record):

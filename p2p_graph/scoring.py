@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     palette = palettes.find(options.palette) if options.palette else None
     segmenter = load_segmenter(options.segmenter) if options.segmenter else None
     if segmenter and segmenter.palette:
-        if palette and palette != segmenter.palette:
+        if palette and not palette.is_same(segmenter.palette):
             raise UserError(
                 f"palette {palette.name} is not what segmenter {segmenter.name} knows: leave it out"
             )

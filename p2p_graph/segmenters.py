@@ -137,15 +137,20 @@ def load(spec: str, fcn8s_size: tuple[int, int] = fcn.SIZE) -> Segmenter:
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that a segmenter was loaded from; of module:function, the module's."""
+    """The files that a segmenter was loaded from.
+
+    Of module:function they are the module's and those of others that it has imported from its own
+    folder; what else it reads is not known.
+    """
     path = Path(spec)
     if path.is_dir():
-        return [each for each in path.rglob("*") if each.is_file()]
+        found = (each for each in path.rglob("*") if not each.name.startswith("."))
+        return [each for each in found if each.is_file()]
     if path.is_file():
         return [path]
-    module = sys.modules.get(spec.partition(":")[0])
-    source = getattr(module, "__file__", None)
-    return [Path(source)] if source else []
+    sources = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    own = Path(sys.modules[spec.partition(":")[0]].__file__ or "")
+    return [Path(source) for source in sources if source and Path(source).parent == own.parent]
 
 
 def _name(path: Path) -> str:

@@ -138,7 +138,8 @@ def _before(plan: Plan) -> Facts | None:
     if not (plan.folder / SEGNET_FILE).exists():
         return None
     was = Facts.load(plan.folder)
-    if (was.palette, was.width, was.size) != (plan.palette, plan.width, plan.config.crop_size):
+    same = (was.width, was.size) == (plan.width, plan.config.crop_size)
+    if not (same and was.palette.is_same(plan.palette)):
         raise UserError(
             f"{plan.folder} holds a segmenter of another palette, width or crop_size: give the "
             "same ones, or another --output_dir"

@@ -33,6 +33,11 @@ class Palette(NamedTuple):
     classes: Mapping[str, Colour]
     ignored: tuple[Colour, ...] = ()
 
+    def is_same(self, other: "Palette") -> bool:
+        """Whether the classes and colours are another palette's, whatever it is called."""
+        mine = list(self.classes.items()), set(self.ignored)
+        return mine == (list(other.classes.items()), set(other.ignored))
+
     def ids(self, picture: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """Reads classes off a picture by the nearest colour; of two as near, by the first one.
 

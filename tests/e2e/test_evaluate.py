@@ -646,7 +646,7 @@ def test_pictures_that_cannot_be_evaluated(refused, two, tmp_path):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     first, *lines = done.stderr.splitlines()
-    told = "3 of 7 pictures cannot be evaluated; mend or remove them:"
+    told = "3 pictures cannot be evaluated; mend or remove them:"
     assert first == f"evaluate.py: {told}"
     assert lines[0] == "  outputs/a.png: is 15x14 pixels, its partner targets/a.png 16x14"
     assert lines[1].startswith("  outputs/d.png: has the partner targets/d.png, which cannot be de")
@@ -658,7 +658,7 @@ def test_an_input_that_cannot_be_read(refused, results):
     (results / "images" / "a-inputs.png").write_bytes(b"no picture")
     refused(
         *("--results_dir", "results"),
-        told=["1 of 14 pictures cannot be evaluated"],
+        told=["1 pictures cannot be evaluated"],
         listed=["results/images/a-inputs.png: is not a picture"],
     )
 
@@ -679,7 +679,7 @@ def test_results_without_outputs(refused, results):
 def test_pictures_smaller_than_a_window(refused, tmp_path):
     small = {kind: np.zeros((10, 30, 3)) for kind in ("outputs", "targets")}
     write_results(tmp_path / "results", {"a": small})
-    told = "results/images/a-outputs.png: SSIM needs pictures of 11 pixels at least, not 30x10"
+    told = "picture a: SSIM needs pictures of 11 pixels at least, not 30x10"
     refused("--results_dir", "results", told=[told, "--metrics"])
     succeeded(call("evaluate", "--results_dir", tmp_path / "results", "--metrics", "l1"))
 

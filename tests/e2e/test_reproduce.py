@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 
 import pytest
 from PIL import Image
+
+from p2p_graph import locks
 
 from .common import SMALL, assert_refused, call, run, start, succeeded, tensors
 
@@ -76,7 +79,7 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     path = work / "facades_BtoA" / "L1" / "row.json"
     record = json.loads(path.read_text())
     record["test"]["done"] = False
-    record["evaluate another"] = record["evaluate facades"]
+    record["evaluate another"] = record["evaluate facades"]  # another table's
     path.write_text(json.dumps(record))
     in_the_way = work / "facades_BtoA" / "L1" / "made"
     shutil.rmtree(in_the_way)
@@ -94,7 +97,7 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     path.write_text(json.dumps(record))
     other = work / "facades_BtoA" / "L1+cGAN" / "row.json"
     whole = other.read_text()
-    other.write_text(whole.replace('"reads": ""', '"reads": "another judge"'))
+    other.write_text(whole.replace('"reads": "', '"reads": "other'))
     done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
     assert "seconds of training: L1 unknown\n" in done.stdout.replace("  \n", "\n")
     assert "left out: L1+cGAN, seed 0, which was made with other flags" in done.stdout
@@ -129,6 +132,26 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
     assert steps >= 10
     told = f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
     assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), told)
+
+
+def test_sigint_to_the_program_alone(data, tmp_path):
+    """Where no terminal tells the program that it has started."""
+    flags = ("facades", "--data", data, "--output_dir", tmp_path, "--budget", 10**6)
+    with start("reproduce", *flags, *SMALL, "--progress_freq", 10) as program:
+        for line in program.stdout:
+            if line.startswith("progress"):
+                os.kill(program.pid, signal.SIGINT)
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 130
+    assert "row L1 ended with 130" in rest
+    assert "row 2 of 2" not in rest
+
+
+def test_one_program_at_a_row(made, flags, work):
+    with locks.held(work / "facades_BtoA" / "L1" / "row.lock"):
+        done = call("reproduce", *flags, "--budget", 3, *LINEAR)
+    assert_refused(done, "another program is at work in", "L1: wait for it, or stop it")
 
 
 def test_measuring_ends_with_the_program(data, tmp_path):
@@ -186,13 +209,29 @@ def test_tables_share_runs(data, tmp_path):
     assert "evaluate table1: done before" not in told
     assert other["real photos"]["figures"] != scores["real photos"]["figures"]
     assert [len(row["options"]) for row in other["rows"]] == [1]
+    # A row that fails leaves the photos to the next one.
+    folder = tmp_path / "work" / "cityscapes_BtoA"
+    shutil.rmtree(folder / "cGAN" / "made")
+    (folder / "L1").mkdir()
+    (folder / "L1" / "made").write_text("in the way")
+    shared = (*shared[:-2], "cGAN,L1", "--budget")
+    both = call("reproduce", "table1", *shared, 4, *judge, *SMALL, cwd=tmp_path)
+    assert both.returncode == 2
+    assert "row L1 ended with 2" in both.stdout
+    assert "| real photos | " in both.stdout
+    (folder / "L1" / "made").unlink()
     # And other pictures.
     (tmp_path / "streets" / "val").unlink()
     (tmp_path / "streets" / "val").symlink_to(data / "train")
     told, _ = made("figure7", 4)
-    assert "train: done before" in told
+    assert told.count("train: done before") == 2
     assert "test: done before" not in told
     assert "test pictures: 5" in told
+    # Of training there is no going on with others.
+    (tmp_path / "streets" / "train").unlink()
+    (tmp_path / "streets" / "train").symlink_to(data / "test")
+    done = call("reproduce", "figure7", *shared, 5, *SMALL, cwd=tmp_path)
+    assert_refused(done, "L1 was trained on other pictures: restore them, or name another")
 
 
 def test_dry_run_lists_commands_and_time(data, tmp_path):
@@ -234,7 +273,7 @@ def test_refuses(made, flags, change, words):
     assert_refused(call("reproduce", *flags, *change), *words)
 
 
-@pytest.mark.parametrize("text", ["[]", '{"train": 5}', '{"train": {"seconds": "x"}}', "{"])
+@pytest.mark.parametrize("text", ["[]", '{"train": 5}', '{"train": {"seconds": "x"}}', "{", "x"])
 def test_refuses_damaged_records(made, flags, work, text):
     """Before anything is made, also where another row is asked for."""
     path = work / "facades_BtoA" / "L1+cGAN" / "row.json"

@@ -237,6 +237,6 @@ def test_two_programs_do_not_train_in_one_folder(flags, whole, tmp_path):
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     with locks.held(tmp_path / "run"):
         done = call("train", *more)
-        assert_refused(done, "another program is training in", "run: wait for it, or stop it")
+        assert_refused(done, "another program is at work in", "run: wait for it, or stop it")
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     succeeded(call("train", *more))
