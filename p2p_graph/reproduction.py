@@ -10,25 +10,21 @@ import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from p2p_graph import (
     budget,
     checkpoints,
     evaluation,
     flags,
-    label_files,
+    judging,
     locks,
-    pixels,
     results,
     rows,
-    segmenters,
     training,
 )
 from p2p_graph.config import OPTIONS_FILE, Config
 from p2p_graph.errors import UserError
-from p2p_graph.files import Picture, output_names
-from p2p_graph.inception import Inception
+from p2p_graph.judging import Judge
 from p2p_graph.listing import list_pictures
 from p2p_graph.metrics import palettes
 from p2p_graph.options import check_unchanged
@@ -47,18 +43,6 @@ _OWN_FLAGS = (
 )
 
 Stages = tuple[Stage, Stage, Stage]
-
-
-class Judge(NamedTuple):
-    """How rows are evaluated.
-
-    Attributes:
-      flags: of tools/evaluate.py, for all rows.
-      reads: a digest of the segmenter, the palette, the labels and Inception's graph.
-    """
-
-    flags: tuple[str, ...]
-    reads: str
 
 
 def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
@@ -90,7 +74,7 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
     pictures = list_pictures(
         next(iter(configs.values())).replace(input_dir=str(options.data / table.test))
     )
-    judge = _judge(table, options, pictures)
+    judge = judging.judge_of(options, pictures)
     seconds = _stopwatch(jobs, configs)
     steps = budget.steps_of(
         options.budget,
@@ -100,11 +84,8 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
         options.output_dir / _PLANS_FILE,
         keep=not options.dry_run,
     )
-    reads = (
-        *(rows.digest(_files(options.data / part)) for part in ("train", table.test)),
-        judge.reads,
-    )
-    stages = {job.folder: _stages(job, options, steps, reads, judge) for job in every}
+    data = {part: rows.digest(_files(options.data / part)) for part in ("train", table.test)}
+    stages = {job.folder: _stages(job, options, steps, data, judge) for job in every}
     if table.needs_segmenter:
         _add_photos(stages, every, jobs[0])
     for job in jobs:
@@ -183,78 +164,29 @@ def _config(job: Job) -> Config:
         raise UserError(f"row {job.row.name}: {error}") from None
 
 
-def _judge(table: Table, options: argparse.Namespace, pictures: Sequence[Picture]) -> Judge:
-    """How to evaluate the rows, once it is certain that it works on these test pictures.
-
-    Raises:
-      UserError: it does not, or there is something for which the table has no use.
-    """
-    names = table.metrics.split(",")
-    for name in ("segmenter", "labels_dir"):
-        if getattr(options, name) and not table.needs_segmenter:
-            raise UserError(f"{name} is for tables of FCN-scores: leave it out")
-    if options.palette and not ({"fcn", "labels"} & set(names)):
-        raise UserError("palette is for tables of labels: leave it out")
-    if table.needs_segmenter and not options.segmenter:
-        raise UserError(
-            f"{options.table} needs what reads labels off photos (--segmenter): the folder of the "
-            "authors' Caffe model, or one of tools/train_segmenter.py"
-        )
-    judge: list[str] = []
-    reads: list[Path] = []
-    palette = palettes.find(options.palette or table.recipe) if "labels" in names else None
-    if table.needs_segmenter:
-        segmenter = segmenters.load(options.segmenter)
-        judge += ["--segmenter", options.segmenter]
-        reads += segmenters.files_of(options.segmenter)
-        known = segmenter.palette
-        palette = known or palettes.find(options.palette or table.recipe)
-        if options.palette and not palettes.find(options.palette).is_same(palette):
-            raise UserError(
-                f"palette {options.palette} is not what segmenter {segmenter.name} knows: leave it "
-                "out"
-            )
-    if palette and not (table.needs_segmenter and known):
-        judge += ["--palette", options.palette or table.recipe]
-        if options.palette and options.palette not in palettes.PALETTES:
-            reads.append(Path(options.palette))
-    if options.labels_dir:
-        found = label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
-        reads += found.values()
-        assert palette is not None
-        label_files.check(list(found.values()), palette)
-        judge += ["--labels_dir", str(options.labels_dir)]
-    elif palette:  # labels are the right halves, whichever way the row goes
-        labels = [pixels.read_half(one.path, right=True) for one in palettes.some(pictures)]
-        palette.check_fit(labels, f"labels in {options.data / table.test}")
-    if options.inception:
-        Inception(options.inception).close()
-        reads.append(options.inception)
-        names += ["fid", "kid"]
-        statistics = options.output_dir / f"{table.recipe}_{table.direction}" / "targets.npz"
-        judge += ["--inception", str(options.inception), "--target_statistics", str(statistics)]
-    return Judge((*judge, "--metrics", ",".join(names)), rows.digest(reads) if reads else "")
-
-
 def _stages(
     job: Job,
     options: argparse.Namespace,
     steps: Mapping[str, int],
-    reads: Sequence[str],
+    data: Mapping[str, str],
     judge: Judge,
 ) -> Stages:
-    """A job's commands; how long one that is not asked for is trained, the others tell."""
+    """A job's commands; how long one that is not asked for is trained, the others tell.
+
+    `data` are digests of the pictures to train on and to test with, by their folders' names.
+    """
     made, found = job.folder / rows.MADE, job.folder / f"evaluation-{options.table}"
     count = steps.get(str(job.folder)) or max(steps.values())
     train = (*job.flags, "--max_steps", str(count), "--output_dir", str(job.folder))
-    pictures = ("--input_dir", str(options.data / TABLES[options.table].test))
+    part = TABLES[options.table].test
+    pictures = ("--input_dir", str(options.data / part))
     test = (*pictures, "--checkpoint", str(job.folder), "--output_dir", str(made))
     judged = ("--results_dir", str(made), "--output_dir", str(found), *judge.flags)
     name, report = f"evaluate {options.table}", found / evaluation.JSON_FILE
     return (
-        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE, reads[0]),
-        Stage("test", ("test.py", *test), made / INDEX_FILE, reads[1]),
-        Stage(name, ("evaluate.py", *judged), report, reads[2]),
+        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE, data["train"]),
+        Stage("test", ("test.py", *test), made / INDEX_FILE, data[part]),
+        Stage(name, ("evaluate.py", *judged), report, judge.reads),
     )
 
 

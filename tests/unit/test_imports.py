@@ -19,7 +19,7 @@ ORDER = [
     "generators", "discriminators", "losses", "networks", "updates", "model", "stepping",
     "checkpoints", "segnet", "segnet_training", "segmenters", "measures", "scoring", "pict",
     "conversion", "images", "hooks", "displays", "validation", "training", "budget", "rows",
-    "reproduction", "translation", "export",
+    "judging", "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
     "interrupts",

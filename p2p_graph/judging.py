@@ -1,0 +1,83 @@
+"""How a table's rows are judged: the flags of tools/evaluate.py, tried before all training."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from p2p_graph import label_files, pixels, rows, segmenters
+from p2p_graph.errors import UserError
+from p2p_graph.files import Picture, output_names
+from p2p_graph.inception import Inception
+from p2p_graph.metrics import palettes
+from p2p_graph.tables import TABLES
+
+
+class Judge(NamedTuple):
+    """How rows are evaluated.
+
+    Attributes:
+      flags: of tools/evaluate.py, for all rows.
+      reads: a digest of the segmenter, the palette, the labels and Inception's graph.
+    """
+
+    flags: tuple[str, ...]
+    reads: str
+
+
+def judge_of(options: argparse.Namespace, pictures: Sequence[Picture]) -> Judge:
+    """How to evaluate a table's rows, once it is certain that it works on these test pictures.
+
+    Args:
+      options: the flags of tools/reproduce.py.
+      pictures: the test pictures, pairs side by side.
+
+    Raises:
+      UserError: it does not, or there is something for which the table has no use.
+    """
+    table = TABLES[options.table]
+    names = table.metrics.split(",")
+    for name in ("segmenter", "labels_dir"):
+        if getattr(options, name) and not table.needs_segmenter:
+            raise UserError(f"{name} is for tables of FCN-scores: leave it out")
+    if options.palette and not ({"fcn", "labels"} & set(names)):
+        raise UserError("palette is for tables of labels: leave it out")
+    if table.needs_segmenter and not options.segmenter:
+        raise UserError(
+            f"{options.table} needs what reads labels off photos (--segmenter): the folder of the "
+            "authors' Caffe model, or one of tools/train_segmenter.py"
+        )
+    judge: list[str] = []
+    reads: list[Path] = []
+    palette = palettes.find(options.palette or table.recipe) if "labels" in names else None
+    if table.needs_segmenter:
+        segmenter = segmenters.load(options.segmenter)
+        judge += ["--segmenter", options.segmenter]
+        reads += segmenters.files_of(options.segmenter)
+        known = segmenter.palette
+        palette = known or palettes.find(options.palette or table.recipe)
+        if options.palette and not palettes.find(options.palette).is_same(palette):
+            raise UserError(
+                f"palette {options.palette} is not what segmenter {segmenter.name} knows: leave it "
+                "out"
+            )
+    if palette and not (table.needs_segmenter and known):
+        judge += ["--palette", options.palette or table.recipe]
+        if options.palette and options.palette not in palettes.PALETTES:
+            reads.append(Path(options.palette))
+    if options.labels_dir:
+        found = label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
+        reads += found.values()
+        assert palette is not None
+        label_files.check(list(found.values()), palette)
+        judge += ["--labels_dir", str(options.labels_dir)]
+    elif palette:  # labels are the right halves, whichever way the row goes
+        labels = [pixels.read_half(one.path, right=True) for one in palettes.some(pictures)]
+        palette.check_fit(labels, f"labels in {options.data / table.test}")
+    if options.inception:
+        Inception(options.inception).close()
+        reads.append(options.inception)
+        names += ["fid", "kid"]
+        statistics = options.output_dir / f"{table.recipe}_{table.direction}" / "targets.npz"
+        judge += ["--inception", str(options.inception), "--target_statistics", str(statistics)]
+    return Judge((*judge, "--metrics", ",".join(names)), rows.digest(reads) if reads else "")
