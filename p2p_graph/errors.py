@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 # What TensorFlow says before the reason, and where it adds what a person has no use for.
 _HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")
@@ -22,6 +23,11 @@ def listed(lines: Sequence[str]) -> str:
     left = len(lines) - _SHOWN
     shown = "\n".join(f"  {line}" for line in lines[:_SHOWN])
     return shown + (f"\n  ... and {left} more" if left > 0 else "")
+
+
+def no_folder(path: Path) -> str:
+    """What is wrong with a path that is to be a folder, and is none."""
+    return "is not a folder" if path.exists() else "does not exist"
 
 
 def reason_of(error: BaseException) -> str:

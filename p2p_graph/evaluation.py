@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from p2p_graph import report
-from p2p_graph.errors import UserError, listed
+from p2p_graph.errors import UserError, listed, no_folder
 from p2p_graph.files import Problem, check_pictures, find_partners, find_pictures
 from p2p_graph.metrics import Measure, Shown
 from p2p_graph.metrics.bootstrap import intervals
@@ -83,11 +83,6 @@ def of_results(folder: Path) -> list[Example]:
             "translate pairs, not inputs alone"
         )
     return _checked(examples)
-
-
-def no_folder(path: Path) -> str:
-    """What is wrong with a path that is to be a folder, and is none."""
-    return "is a file, not a folder" if path.exists() else "does not exist"
 
 
 def of_folders(outputs: Path, targets: Path, inputs: Path | None = None) -> list[Example]:

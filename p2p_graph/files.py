@@ -12,7 +12,7 @@ from typing import NamedTuple
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from p2p_graph.errors import UserError, listed
+from p2p_graph.errors import UserError, listed, no_folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
@@ -69,8 +69,7 @@ def find_pictures(folder: Path, option: str = "input_dir") -> list[Path]:
       UserError: there is no such folder, or it holds no picture.
     """
     if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{option} {folder} {what}")
+        raise UserError(f"{option} {folder} {no_folder(folder)}")
     try:
         entries = list(folder.iterdir())
     except OSError as error:

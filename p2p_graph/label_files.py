@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from p2p_graph.errors import UserError, listed
+from p2p_graph.errors import UserError, listed, no_folder
 from p2p_graph.metrics.palettes import Palette, some
 from p2p_graph.pixels import read_rgb
 
@@ -39,8 +39,7 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
       UserError: there is no such folder, or some have none, or several of one kind.
     """
     if not folder.is_dir():
-        why = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"labels_dir {folder} {why}")
+        raise UserError(f"labels_dir {folder} {no_folder(folder)}")
     known: dict[str, tuple[int, list[Path]]] = {}
     for path in sorted(folder.rglob("*.png")):
         rank = next((i for i, end in enumerate(_ENDS) if path.stem.endswith(end)), len(_ENDS))

@@ -111,7 +111,7 @@ def test_no_such_folder(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "a.png"):
         with pytest.raises(UserError) as error:
             label_files.find(path, ["a"])
-        what = "is a file, not a folder" if path.exists() else "does not exist"
+        what = "is not a folder" if path.exists() else "does not exist"
         assert str(error.value) == f"labels_dir {path} {what}"
 
 
