@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from p2p_graph import interrupts
 from p2p_graph.config import Config
@@ -16,6 +17,8 @@ from p2p_graph.errors import UserError
 from p2p_graph.listing import list_pictures
 from p2p_graph.recipes import RECIPES
 from p2p_graph.whole import write_json
+
+_Name = TypeVar("_Name")
 
 _PAPER, _MINUTES = "paper", re.compile(r"(\d+(?:\.\d+)?)m")
 _STARTING, _TIMED = 10, 40  # steps: the first ones are slower, and not counted
@@ -37,13 +40,13 @@ def check(budget: str) -> None:
 
 def steps_of(
     budget: str,
-    configs: Mapping[str, Config],
-    given: Mapping[str, Sequence[str]],
-    seconds: Callable[[str], float],
+    configs: Mapping[_Name, Config],
+    given: Mapping[_Name, Sequence[str]],
+    seconds: Callable[[_Name], float],
     plans: Path,
     *,
     keep: bool,
-) -> dict[str, int]:
+) -> dict[_Name, int]:
     """How many steps each run has.
 
     Minutes are turned into steps, the same for all, once for the same runs: they go on to the same
@@ -51,7 +54,7 @@ def steps_of(
 
     Args:
       budget: that `check` lets pass.
-      configs: of each run, by its name.
+      configs: of each run, by its name or folder.
       given: the flags that each is trained with, without steps and folder.
       seconds: says how many a step of the run takes.
       plans: the file that keeps what minutes came to.

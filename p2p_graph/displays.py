@@ -165,11 +165,11 @@ class WritePictures(StepHook):
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Writes the pictures and the page."""
-        (self._folder / "images").mkdir(exist_ok=True)
+        (self._folder / report.IMAGES).mkdir(exist_ok=True)
         for i, path in enumerate(values.results["paths"]):
             name = self._names[path.decode()]
             for kind, pictures in values.results["pictures"].items():
-                target = self._folder / "images" / f"{step:08d}-{name}-{kind}.png"
+                target = self._folder / report.IMAGES / f"{step:08d}-{name}-{kind}.png"
                 images.save_png(target, pictures[i])
         kinds = images.KINDS
         sets = sorted({path.name.rpartition("-")[0] for path in self._drawn()})
@@ -186,5 +186,5 @@ class WritePictures(StepHook):
 
     def _drawn(self) -> Iterable[Path]:
         pattern = re.compile(r"\d{8}-.*-(inputs|outputs|targets)\.png")
-        drawn = (self._folder / "images").glob("*.png")
+        drawn = (self._folder / report.IMAGES).glob("*.png")
         return [path for path in drawn if pattern.fullmatch(path.name)]

@@ -19,7 +19,6 @@ from p2p_graph.files import Problem, check_pictures, find_partners, find_picture
 from p2p_graph.metrics import Measure, Shown
 from p2p_graph.metrics.bootstrap import intervals
 from p2p_graph.pixels import read_rgb
-from p2p_graph.report import IMAGES, INDEX_FILE
 from p2p_graph.whole import whole, write_json
 
 Array = np.ndarray[Any, Any]
@@ -65,7 +64,7 @@ def of_results(folder: Path) -> list[Example]:
     Raises:
       UserError: that is no such folder, or its pictures have no targets.
     """
-    made = folder / "images"
+    made = folder / report.IMAGES
     if not made.is_dir():
         what = "has no folder images" if folder.is_dir() else no_folder(folder)
         raise UserError(f"results_dir {folder} {what}: name what tools/test.py has written")
@@ -192,10 +191,12 @@ def check_folder(folder: Path, examples: Sequence[Example]) -> None:
       UserError: it cannot be written, or holds a page or pictures that are no evaluation's.
     """
     files = (path for e in examples for path in (e.output, e.target, e.input) if path)
-    if (folder / IMAGES).resolve() in {path.parent.resolve() for path in files}:
-        raise UserError(f"output_dir {folder} holds the pictures in {IMAGES}: name another folder")
+    if (folder / report.IMAGES).resolve() in {path.parent.resolve() for path in files}:
+        raise UserError(
+            f"output_dir {folder} holds the pictures in {report.IMAGES}: name another folder"
+        )
     is_ours = any((folder / name).exists() for name in (JSON_FILE, CSV_FILE))
-    others = [name for name in (INDEX_FILE, IMAGES) if (folder / name).exists()]
+    others = [name for name in (report.INDEX_FILE, report.IMAGES) if (folder / name).exists()]
     if others and not is_ours:
         raise UserError(
             f"output_dir {folder} holds {others[0]}, which is not an evaluation's: name another "
@@ -235,7 +236,7 @@ def write(
             for name, measure in measures.items()
         }
         _write_csv(folder / CSV_FILE, _by_picture(examples, figures))
-        (folder / IMAGES).mkdir(exist_ok=True)
+        (folder / report.IMAGES).mkdir(exist_ok=True)
         report.write_index(
             folder,
             "The worst and the best pictures",
@@ -276,7 +277,7 @@ def _extremes(
 ) -> list[list[str]]:
     """The page's rows; copies the pictures that they show."""
     rows = []
-    for path in (folder / IMAGES).iterdir():
+    for path in (folder / report.IMAGES).iterdir():
         if path.stem.endswith(tuple(f"-{kind}" for kind in report.PICTURES)):
             path.unlink()
     for name, measure in measures.items():
@@ -298,7 +299,7 @@ def _extremes(
                 row.append("")
                 if source:
                     row[-1] = f"{example.name}-{kind}{source.suffix}"
-                    shutil.copyfile(source, folder / IMAGES / row[-1])
+                    shutil.copyfile(source, folder / report.IMAGES / row[-1])
             rows.append(row)
     return rows
 

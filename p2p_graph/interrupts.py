@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _PATIENCE = 2.0  # seconds in which a program ends that Ctrl-C has reached
@@ -18,8 +18,10 @@ class Interrupts:
       received: the signal that has come, None if none has.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, then: Callable[[signal.Signals], None] | None = None) -> None:
+        """`then` is called with each signal that comes."""
         self.received: signal.Signals | None = None
+        self._then = then
         self._before: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
@@ -43,12 +45,14 @@ class Interrupts:
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         self.received = signal.Signals(number)
+        if self._then:
+            self._then(self.received)
 
 
 @contextlib.contextmanager
-def taken() -> Iterator[Interrupts]:
-    """Takes the signals over for as long as it is entered."""
-    interrupts = Interrupts()
+def taken(then: Callable[[signal.Signals], None] | None = None) -> Iterator[Interrupts]:
+    """Takes the signals over for as long as it is entered; `then` as in `Interrupts`."""
+    interrupts = Interrupts(then)
     interrupts.take()
     try:
         yield interrupts
@@ -67,10 +71,8 @@ def run_program(command: Sequence[str], **options: Any) -> "subprocess.Completed
       What it printed, if that was to be kept, and its exit code: 128 + the signal's number where
       one ended it, or came to this program.
     """
-    received: list[int] = []
 
-    def pass_on(number: int, frame: types.FrameType | None) -> None:
-        received.append(number)
+    def pass_on(number: signal.Signals) -> None:
         # Ctrl-C reaches both, and once is enough; what is sent to this process alone does not.
         later = threading.Timer(
             _PATIENCE if number == signal.SIGINT else 0, child.send_signal, [number]
@@ -78,13 +80,7 @@ def run_program(command: Sequence[str], **options: Any) -> "subprocess.Completed
         later.daemon = True
         later.start()
 
-    with subprocess.Popen(command, text=True, **options) as child:
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, pass_on) for number in numbers}
-        try:
-            output, errors = child.communicate()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    code = -received[0] if received else child.returncode
+    with subprocess.Popen(command, text=True, **options) as child, taken(pass_on) as stopped:
+        output, errors = child.communicate()
+    code = -stopped.received if stopped.received else child.returncode
     return subprocess.CompletedProcess(command, 128 - code if code < 0 else code, output, errors)

@@ -40,7 +40,8 @@ def judge_of(options: argparse.Namespace, pictures: Sequence[Picture]) -> Judge:
     for name in ("segmenter", "labels_dir"):
         if getattr(options, name) and not table.needs_segmenter:
             raise UserError(f"{name} is for tables of FCN-scores: leave it out")
-    if options.palette and not ({"fcn", "labels"} & set(names)):
+    reads_labels = bool({"fcn", "labels"} & set(names))
+    if options.palette and not reads_labels:
         raise UserError("palette is for tables of labels: leave it out")
     if table.needs_segmenter and not options.segmenter:
         raise UserError(
@@ -49,22 +50,19 @@ def judge_of(options: argparse.Namespace, pictures: Sequence[Picture]) -> Judge:
         )
     judge: list[str] = []
     reads: list[Path] = []
-    palette = palettes.find(options.palette or table.recipe) if "labels" in names else None
+    palette = None
     if table.needs_segmenter:
         segmenter = segmenters.load(options.segmenter)
+        segmenter.knowing(palettes.find(options.palette) if options.palette else None)
+        palette = segmenter.palette
         judge += ["--segmenter", options.segmenter]
         reads += segmenters.files_of(options.segmenter)
-        known = segmenter.palette
-        palette = known or palettes.find(options.palette or table.recipe)
-        if options.palette and not palettes.find(options.palette).is_same(palette):
-            raise UserError(
-                f"palette {options.palette} is not what segmenter {segmenter.name} knows: leave it "
-                "out"
-            )
-    if palette and not (table.needs_segmenter and known):
-        judge += ["--palette", options.palette or table.recipe]
-        if options.palette and options.palette not in palettes.PALETTES:
-            reads.append(Path(options.palette))
+    if reads_labels and palette is None:
+        name = options.palette or table.recipe
+        palette = palettes.find(name)
+        judge += ["--palette", name]
+        if name not in palettes.PALETTES:
+            reads.append(Path(name))
     if options.labels_dir:
         found = label_files.find(options.labels_dir, output_names([one.path for one in pictures]))
         reads += found.values()

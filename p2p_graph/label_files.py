@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from p2p_graph.errors import UserError, listed, no_folder
-from p2p_graph.metrics.palettes import Palette, some
+from p2p_graph.metrics.palettes import NONE, Palette, some
 from p2p_graph.pixels import read_rgb
 
 Array = np.ndarray[Any, Any]
@@ -18,10 +18,9 @@ Array = np.ndarray[Any, Any]
 _PHOTO = "_leftImg8bit"
 # What Cityscapes' file names end in; of several for one photo the first is taken.
 _ENDS = ("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color")
-_NONE = 255
 # From the ids in labelIds files to those that are evaluated (cityscapesScripts, labels.py).
 _EVALUATED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-_TRAIN_IDS = np.full(256, _NONE, np.int64)
+_TRAIN_IDS = np.full(256, NONE, np.int64)
 _TRAIN_IDS[list(_EVALUATED)] = range(len(_EVALUATED))
 
 
@@ -75,12 +74,10 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     def look(path: Path) -> tuple[bool, bool, str]:
         """Whether a file has a class, whether it is coloured, and what is wrong with it."""
         try:
-            ids = read(path, palette)
+            ids, is_coloured = _decoded(path, palette)
         except UserError as error:
             return False, False, str(error)
-        with Image.open(path) as image:
-            is_coloured = _is_coloured(path, image)
-        strange = ids[(ids >= classes) & (ids != _NONE)]
+        strange = ids[(ids >= classes) & (ids != NONE)]
         wrong = f"{path} has the class {strange[0]}" if strange.size and not is_coloured else ""
         return bool(((ids >= 0) & (ids < classes)).any()), is_coloured, wrong
 
@@ -89,17 +86,13 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     if bad := [wrong for *_, wrong in found if wrong]:
         raise UserError(
             f"{len(bad)} of {len(paths)} labels cannot be used; palette {palette.name} has "
-            f"{classes} classes from 0 on, {_NONE} is none:\n{listed(bad)}"
+            f"{classes} classes from 0 on, {NONE} is none:\n{listed(bad)}"
         )
     coloured = [path for path, (_, is_coloured, _) in zip(paths, found, strict=True) if is_coloured]
     if coloured:
         palette.check_fit(map(read_rgb, some(coloured)), f"labels ({coloured[0]} is one)")
     if not any(has_class for has_class, *_ in found):
         raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
-
-
-def _is_coloured(path: Path, image: Image.Image) -> bool:
-    return len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2])
 
 
 def read(path: Path, palette: Palette) -> Array:
@@ -115,13 +108,18 @@ def read(path: Path, palette: Palette) -> Array:
     Raises:
       UserError: it cannot be decoded.
     """
+    return _decoded(path, palette)[0]
+
+
+def _decoded(path: Path, palette: Palette) -> tuple[Array, bool]:
+    """What `read` gives, and whether the file is coloured."""
     try:
         with Image.open(path) as image:
-            if _is_coloured(path, image):
-                return palette.ids(np.asarray(image.convert("RGB")))
+            if len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2]):
+                return palette.ids(np.asarray(image.convert("RGB"))), True
             values: Array = np.asarray(image).astype(np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be decoded: {error}") from None
     if path.stem.endswith(_ENDS[1]):
-        values = _TRAIN_IDS[values.clip(0, _NONE)]
-    return values
+        values = _TRAIN_IDS[values.clip(0, NONE)]
+    return values, False

@@ -70,16 +70,14 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
     wanted = _rows(table, options)
     every = _jobs(table, options, extra)
     jobs = [job for job in every if job.row in wanted]
-    configs = {str(job.folder): _config(job) for job in jobs}
-    pictures = list_pictures(
-        next(iter(configs.values())).replace(input_dir=str(options.data / table.test))
-    )
-    judge = judging.judge_of(options, pictures)
+    configs = {job.folder: _config(job) for job in jobs}
+    tested = configs[jobs[0].folder].replace(input_dir=str(options.data / table.test))
+    judge = judging.judge_of(options, list_pictures(tested))
     seconds = _stopwatch(jobs, configs)
     steps = budget.steps_of(
         options.budget,
         configs,
-        {str(job.folder): job.flags for job in jobs},
+        {job.folder: job.flags for job in jobs},
         seconds,
         options.output_dir / _PLANS_FILE,
         keep=not options.dry_run,
@@ -89,13 +87,13 @@ def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
     if table.needs_segmenter:
         _add_photos(stages, every, jobs[0])
     for job in jobs:
-        _check_run(job, stages[job.folder][0], configs[str(job.folder)], steps[str(job.folder)])
+        _check_run(job, stages[job.folder][0], configs[job.folder], steps[job.folder])
     if options.dry_run:
         _tell(jobs, stages, steps, seconds)
         return 0
     failed = 0
     for number, job in enumerate(jobs, 1):
-        print(f"== row {number} of {len(jobs)}: {job.name}, {steps[str(job.folder)]} steps")
+        print(f"== row {number} of {len(jobs)}: {job.name}, {steps[job.folder]} steps")
         code = rows.run(job, stages[job.folder])
         if code:
             print(f"row {job.row.name} ended with {code}; the same command goes on from there")
@@ -167,7 +165,7 @@ def _config(job: Job) -> Config:
 def _stages(
     job: Job,
     options: argparse.Namespace,
-    steps: Mapping[str, int],
+    steps: Mapping[Path, int],
     data: Mapping[str, str],
     judge: Judge,
 ) -> Stages:
@@ -176,7 +174,7 @@ def _stages(
     `data` are digests of the pictures to train on and to test with, by their folders' names.
     """
     made, found = job.folder / rows.MADE, job.folder / f"evaluation-{options.table}"
-    count = steps.get(str(job.folder)) or max(steps.values())
+    count = steps.get(job.folder) or max(steps.values())
     train = (*job.flags, "--max_steps", str(count), "--output_dir", str(job.folder))
     part = TABLES[options.table].test
     pictures = ("--input_dir", str(options.data / part))
@@ -210,17 +208,17 @@ def _is_done(job: Job, stages: Stages) -> bool:
     return all(rows.is_done(stage, record) for stage in stages)
 
 
-def _stopwatch(jobs: Sequence[Job], configs: Mapping[str, Config]) -> Callable[[str], float]:
+def _stopwatch(jobs: Sequence[Job], configs: Mapping[Path, Config]) -> Callable[[Path], float]:
     """What says how many seconds a step takes in a job's folder; a row's seeds take the same."""
-    by_folder = {str(job.folder): job for job in jobs}
+    runs = {job.folder: job.row.run for job in jobs}
 
     @functools.cache
     def of_run(run: str) -> float:
         job = next(job for job in jobs if job.row.run == run)
         command = (str(rows.TOOLS / "train.py"), *job.flags)
-        return budget.seconds_a_step(command, configs[str(job.folder)].batch_size)
+        return budget.seconds_a_step(command, configs[job.folder].batch_size)
 
-    return lambda folder: of_run(by_folder[folder].row.run)
+    return lambda folder: of_run(runs[folder])
 
 
 def _check_run(job: Job, stage: Stage, config: Config, steps: int) -> None:
@@ -260,16 +258,16 @@ def _made(job: Job, stages: Stages) -> Made | None:
 def _tell(
     jobs: Sequence[Job],
     stages: Mapping[Path, Stages],
-    steps: Mapping[str, int],
-    seconds_a_step: Callable[[str], float],
+    steps: Mapping[Path, int],
+    seconds_a_step: Callable[[Path], float],
 ) -> None:
     """Lists commands, steps, and about how long training takes."""
     total = 0.0
     for job in jobs:
         source = checkpoints.find(job.folder) if job.folder.exists() else None
-        count = steps[str(job.folder)]
+        count = steps[job.folder]
         missing = count - (source.step() if source else 0)
-        seconds = missing * seconds_a_step(str(job.folder)) if missing else 0.0
+        seconds = missing * seconds_a_step(job.folder) if missing else 0.0
         total += seconds
         left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"
         print(f"== {job.name}: {count} steps, {left}")

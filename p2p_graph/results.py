@@ -58,13 +58,12 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
     """Prints a table beside the paper's figures, and writes it with its figure and page.
 
     Args:
-      folder: where it goes: NAME.md, NAME.json, figure.png, index.html.
+      folder: where it goes, which is there: NAME.md, NAME.json, figure.png, index.html.
       name: of `TABLES`.
       made: its rows; those of one row with several seeds are one in the table.
       flags: what was given to all rows.
     """
     table = TABLES[name]
-    folder.mkdir(parents=True, exist_ok=True)
     rows = dict.fromkeys(one.row for one in made)
     outcomes = [_outcome(row, [one for one in made if one.row == row]) for row in rows]
     facts = _facts(outcomes, flags)
@@ -220,7 +219,7 @@ def _draw(
     images.mkdir(exist_ok=True)
     for path in images.iterdir():
         path.unlink()
-    made = {outcome.row.name: outcome.made[0].results / "images" for outcome in outcomes}
+    made = {outcome.row.name: outcome.made[0].results / report.IMAGES for outcome in outcomes}
     first = next(iter(made.values()))
     names = [
         path.name.removesuffix("-outputs.png") for path in sorted(first.glob("*-outputs.png"))

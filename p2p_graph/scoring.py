@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,17 +39,11 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("target_statistics are Inception's: name its graph (--inception)")
     examples, folder = _pictures(options)
     palette = palettes.find(options.palette) if options.palette else None
-    segmenter = load_segmenter(options.segmenter) if options.segmenter else None
-    if segmenter and segmenter.palette:
-        if palette and not palette.is_same(segmenter.palette):
-            raise UserError(
-                f"palette {palette.name} is not what segmenter {segmenter.name} knows: leave it out"
-            )
+    segmenter = load_segmenter(options.segmenter).knowing(palette) if options.segmenter else None
+    if segmenter:
         palette = segmenter.palette
     available = {LABELS: palette, FCN: segmenter, FID: options.inception}
     names = _choose(options.metrics, available)
-    if segmenter:
-        segmenter = dataclasses.replace(segmenter, palette=palette)
     for what, given, uses in (
         ("segmenter", segmenter, {FCN}),
         ("palette", palette, {LABELS, FCN}),

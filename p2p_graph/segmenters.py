@@ -15,14 +15,13 @@ import numpy as np
 
 from p2p_graph import fcn, flags, opencv
 from p2p_graph.errors import UserError, reason_of
-from p2p_graph.metrics.palettes import CITYSCAPES, Palette
+from p2p_graph.metrics.palettes import CITYSCAPES, NONE, Palette
 from p2p_graph.segnet_file import SEGNET_FILE
 
 _FORMS = (
     "a folder with a .caffemodel and its .prototxt, one by tools/train_segmenter.py, the folder of "
     "a SavedModel, an .onnx file, or module:function"
 )
-_NONE = 255  # what labels are where they are none, by custom
 _FUNCTION = re.compile(r"[\w.]+:\w+")
 
 Array = np.ndarray[Any, Any]
@@ -85,12 +84,24 @@ class Segmenter:
             raise UserError(f"segmenter {self.name} gives scores that are not numbers")
         return np.asarray(result.argmax(axis=0), np.int64)
 
+    def knowing(self, palette: Palette | None) -> "Segmenter":
+        """The same with a palette's classes, unless it knows its own.
+
+        Raises:
+          UserError: its own are others.
+        """
+        if palette and self.palette and not palette.is_same(self.palette):
+            raise UserError(
+                f"palette {palette.name} is not what segmenter {self.name} knows: leave it out"
+            )
+        return dataclasses.replace(self, palette=self.palette or palette)
+
     def _check_classes(self, ids: Array) -> None:
         """Refuses ids that are neither classes nor what stands for none: -1, 255, one more."""
         if self.palette is None:
             return
         last = len(self.palette.classes)
-        strange = (ids < -1) | ((ids > last) & (ids != _NONE))
+        strange = (ids < -1) | ((ids > last) & (ids != NONE))
         if strange.any():
             found = ids[strange][0]
             raise UserError(f"segmenter {self.name} gives class {found}; {self._known()} from 0 on")

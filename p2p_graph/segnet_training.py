@@ -86,11 +86,11 @@ def train(plan: Plan) -> int:
         saver = tf.train.Saver()
         session = cleanup.enter_context(tf.Session(config=session_config))
         session.run(tf.global_variables_initializer())
+        folder.mkdir(parents=True, exist_ok=True)
+        cleanup.enter_context(locks.held(folder))
         if prefix := tf.train.latest_checkpoint(str(folder)):
             restore(saver, tf.global_variables(), session, prefix)
             print(f"going on from {prefix}")
-        folder.mkdir(parents=True, exist_ok=True)
-        cleanup.enter_context(locks.held(folder))
         done = int(session.run(step))
         inputs.start(session, done)
         try:

@@ -192,7 +192,7 @@ def _build(
 
 def _make_folder(config: Config, folder: Path) -> None:
     try:
-        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / report.IMAGES).mkdir(parents=True, exist_ok=True)
         config.save(folder)
     except OSError as error:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
@@ -260,7 +260,7 @@ def _write(folder: Path, name: str, pictures: Mapping[str, Any]) -> list[str]:
     for kind, picture in pictures.items():
         row.append(f"{name}-{kind}.png")
         try:
-            images.save_png(folder / "images" / row[-1], picture)
+            images.save_png(folder / report.IMAGES / row[-1], picture)
         except OSError as error:
             raise UserError(
                 f"{folder / 'images' / row[-1]} cannot be written: {error.strerror}"

@@ -13,6 +13,7 @@ from p2p_graph.errors import UserError
 Colour = tuple[int, int, int]
 _Item = TypeVar("_Item")
 
+NONE = 255  # the id of what has no class, by custom
 _NEAR = 12  # a colour's distance to what it is after JPEG, within an area
 _PIXELS_AT_ONCE = 2**18
 _LOOKED_AT = 10
