@@ -7,11 +7,14 @@ sees the updated one; built without, the old one (and then every update must wai
 gradients). `model.py` says what this is for.
 """
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
+
+from p2p_graph import products
 
 _THIN = 4  # channels
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -142,7 +145,7 @@ def conv(
         variable = _filter("filter", [kernel, kernel, inputs.shape[-1], out_channels], style)
         inputs = _rounded(inputs, style)
         if (kernel, stride, padding, late) == (4, 2, "one", False) and _is_small(inputs, 2, style):
-            outputs = _small_conv(inputs, _weights(variable, style))
+            outputs = products.conv(inputs, _weights(variable, style))
             return _add_bias(outputs) if bias else outputs
         if padding == "one":
             # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
@@ -200,7 +203,8 @@ def deconv(
         # In training, the gradients would take the time that this saves.
         is_thin = style.fixed and out_channels <= _THIN and style.matmul_places > 0
         if kernel == 4 and (is_thin or _is_small(inputs, 1, style)):
-            outputs = _small_deconv(inputs, _rounded(variable, style), style)
+            once = functools.partial(_made_once, style=style) if style.fixed else None
+            outputs = products.deconv(inputs, _rounded(variable, style), once)
         else:
             size = [batch, 2 * height, 2 * width, out_channels]
             weights = _weights(variable, style)
@@ -219,78 +223,6 @@ def _is_small(inputs: tf.Tensor, stride: int, style: Style) -> bool:
         return False
     places: int = (batch or 1) * (height // stride) * (width // stride)
     return places <= style.matmul_places
-
-
-def _small_conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """A 4x4 convolution of stride 2, of even heights and widths, as a matrix product."""
-    height, width, channels = inputs.shape.as_list()[1:]
-    out_channels = weights.shape[-1]
-    patches = tf.reshape(_patches(inputs), [-1, 16 * channels])
-    outputs = _product(patches, tf.reshape(weights, [16 * channels, out_channels]))
-    return tf.reshape(outputs, [-1, height // 2, width // 2, out_channels])
-
-
-def _small_deconv(inputs: tf.Tensor, weights: tf.Tensor, style: Style) -> tf.Tensor:
-    """A 4x4 transposed convolution of stride 2 as a matrix product."""
-    height, width, channels = inputs.shape.as_list()[1:]
-    weights = tf.reshape(weights, [-1, channels])
-    rows = tf.reshape(inputs, [-1, channels])
-    if style.fixed:
-        patches = tf.matmul(rows, _made_once(tf.transpose(weights), style))
-    else:
-        patches = _product_transposed(rows, weights)
-    return _sum_of_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
-
-
-# A product with a transposed filter is made as the transpose of the filter's product, which takes
-# half or a quarter of the time: few rows on the right are packed instead of the filter.
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _product(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """X W, and its gradients."""
-
-    def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        d_x = tf.transpose(tf.matmul(weights, dy, transpose_b=True))
-        return d_x, tf.matmul(x, dy, transpose_a=True)
-
-    return tf.matmul(x, weights), grad
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _product_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """X W^T, and its gradients."""
-
-    def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.matmul(dy, weights), tf.matmul(dy, x, transpose_a=True)
-
-    return tf.transpose(tf.matmul(weights, x, transpose_b=True)), grad
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """The 4x4 patches around every second pixel: [N, H, W, C] => [N, H/2, W/2, 16C]."""
-    four, two, one = ([1, n, n, 1] for n in (4, 2, 1))
-    return tf.image.extract_patches(inputs, four, two, one, "SAME"), _sum_of_patches
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _sum_of_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Adds patches up where `_patches` takes them: [N, h, w, 16C] => [N, 2h, 2w, C]."""
-    height, width, channels = patches.shape.as_list()[1:]
-    channels //= 16
-    # Row 2u + p of a patch falls on row p of the 2x2 pixels that lie u further down; so do columns.
-    parts = tf.reshape(patches, [-1, height, width, 2, 2, 2, 2, channels])
-    parts = tf.transpose(parts, [3, 5, 0, 1, 4, 2, 6, 7])  # => [u, v, N, h, p, w, q, C]
-    total = tf.add_n(
-        [
-            tf.pad(parts[u, v], [[0, 0], [u, 1 - u], [0, 0], [v, 1 - v], [0, 0], [0, 0]])
-            for u in (0, 1)
-            for v in (0, 1)
-        ]
-    )
-    image = tf.reshape(total, [-1, 2 * height + 2, 2 * width + 2, channels])
-    return image[:, 1:-1, 1:-1], _patches
 
 
 def separable_conv(

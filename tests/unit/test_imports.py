@@ -15,10 +15,10 @@ ORDER = [
     "files", "names", "download", "datasets", "archives", "edges", "pixels", "processing",
     "splitting", "lab", "metrics", "label_files", "opencv", "fcn", "segnet_file", "tables", "plots",
     "report", "grids", "evaluation", "results", "color", "devices", "inception", "saved_segmenter",
-    "mapping", "records", "listing", "checking", "readers", "pairs", "packing", "inputs", "ops",
-    "generators", "discriminators", "losses", "networks", "updates", "model", "stepping",
-    "checkpoints", "segnet", "segnet_training", "segmenters", "measures", "scoring", "pict",
-    "conversion", "images", "hooks", "displays", "validation", "training", "budget", "rows",
+    "mapping", "records", "listing", "checking", "readers", "pairs", "packing", "inputs",
+    "products", "ops", "generators", "discriminators", "losses", "networks", "updates", "model",
+    "stepping", "checkpoints", "segnet", "segnet_training", "segmenters", "measures", "scoring",
+    "pict", "conversion", "images", "hooks", "displays", "validation", "training", "budget", "rows",
     "judging", "reproduction", "translation", "export",
 ]  # fmt: skip
 WITHOUT_TENSORFLOW = (
