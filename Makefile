@@ -11,7 +11,7 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# Makes a small data set, trains on it, translates and evaluates its test pictures, and says which page to open.
+# Makes a small data set, trains on it, translates and evaluates its test images, and says which page to open.
 demo: $(VENV)/.installed
 	$(BIN)/python data/make_facades.py --output_dir demo/facades --train 200 --test 12 --size 128
 	$(BIN)/python tools/train.py --input_dir demo/facades/train --output_dir demo/run --crop_size 128 \

@@ -5,7 +5,7 @@
 #     benchmarks/gpu.sh --dry FACADES OUT    the same, as small as a CPU can do, to see that it runs
 #
 # FACADES has folders train and test of pairs. OUT gets log.txt, a JSON file for each table,
-# summary.json, and the training run with its test pictures and a grid of them. PYTHON names the
+# summary.json, and the training run with its test images and a grid of them. PYTHON names the
 # interpreter.
 set -uo pipefail
 

@@ -1,8 +1,8 @@
-"""Times the input graph alone: pictures a second, and how long it takes until the first.
+"""Times the input graph alone: images a second, and how long it takes until the first.
 
     python benchmarks/inputs.py --data facades/train [--counts 100 1000 10000 100000] [--json FILE]
 
-With `--counts`, that many pictures are made of those in the folder, as links to their files.
+With `--counts`, that many images are made of those in the folder, as links to their files.
 """
 
 import argparse
@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph import devices
-from p2p_graph.config import Config
-from p2p_graph.inputs import TrainingInputs
-from p2p_graph.listing import list_pictures
+from p2p_graph.config.options import Config
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.input_graph import TrainingInputs
+from p2p_graph.runtime import devices
 
 WAYS = {
     "kept, scaled": {"cache_as": "values"},
@@ -33,31 +33,31 @@ SECONDS = 5
 
 
 def measure(folder, **options):
-    """Returns seconds to check the pictures, to start, and pictures a second."""
+    """Returns seconds to check the images, to start, and images a second."""
     config = Config(input_dir=str(folder), **options)
     _, session_config = devices.choose("cpu")
     start = time.perf_counter()
-    pictures = list_pictures(config)
+    images = list_images(config)
     listed = time.perf_counter()
     with tf.Graph().as_default(), tf.Session(config=session_config) as session:
-        inputs = TrainingInputs(pictures, config)
-        following = session.make_callable(inputs.following().inputs.op)
+        inputs = TrainingInputs(images, config)
+        next_batch = session.make_callable(inputs.next_batch().inputs.op)
         inputs.start(session, 0)
-        following()
+        next_batch()
         started = time.perf_counter()
         for _ in range(20):
-            following()
+            next_batch()
         count, since = 0, time.perf_counter()
         while time.perf_counter() - since < SECONDS:
-            following()
+            next_batch()
             count += config.batch_size
         rate = count / (time.perf_counter() - since)
         inputs.close()
-    return {"check_s": listed - start, "start_s": started - listed, "pictures_a_second": rate}
+    return {"check_s": listed - start, "start_s": started - listed, "images_a_second": rate}
 
 
 def linked(source, folder, count):
-    """Makes a folder of so many pictures."""
+    """Makes a folder of so many images."""
     files = sorted(source.iterdir())
     folder.mkdir()
     for i in range(count):
@@ -66,7 +66,7 @@ def linked(source, folder, count):
 
 
 def counted(source, counts):
-    """Yields what `measure` finds, by the number of pictures."""
+    """Yields what `measure` finds, by the number of images."""
     with tempfile.TemporaryDirectory(dir=source.parent) as name:
         for count in counts:
             folder = Path(name) / str(count)
@@ -88,12 +88,12 @@ def main():
         print(f"| {name} | {check:.1f} | {start:.1f} | {rate:.0f} |", flush=True)
 
     print(f"{os.cpu_count()} cores")
-    print("| | to check all, s | to start, s | pictures/s |")
+    print("| | to check all, s | to start, s | images/s |")
     print("| --- | --- | --- | --- |")
     for name, settings in WAYS.items():
         report(name, measure(options.data, **settings))
     for count, found in counted(options.data, options.counts):
-        report(f"{count} pictures", found)
+        report(f"{count} images", found)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=4) + "\n")
 

@@ -1,7 +1,7 @@
 """The reference's training step in its own operations, to time ours against.
 
 Ref variables, a pad operation before every convolution, leaky ReLU in four operations, batch
-normalisation from moments: what the first generation of the reference builds, with random pictures
+normalisation from moments: what the first generation of the reference builds, with random images
 in place of its queues.
 """
 

@@ -2,8 +2,8 @@
 
     python benchmarks/literal_test.py --input_dir DIR --checkpoint DIR --output_dir DIR
 
-Queues read the pictures one by one, the whole training graph is built and restored, Adam's moments
-included, PNGs are encoded in the graph, and each picture is a run of the session whose files are
+Queues read the images one by one, the whole training graph is built and restored, Adam's moments
+included, PNGs are encoded in the graph, and each image is a run of the session whose files are
 then written. With `--make` it writes a checkpoint of untrained networks instead.
 """
 
@@ -44,15 +44,15 @@ def encoded(images):
 
 
 def build(input_dir, options):
-    """Inputs, the whole training step, and what is fetched for a picture."""
+    """Inputs, the whole training step, and what is fetched for an image."""
     tf.disable_v2_behavior()  # as old programs are run today
     count, (path, b, a) = read(input_dir)
     train = literal.build_step(a, b, options)  # BtoA
     outputs = tf.get_default_graph().get_tensor_by_name("generator/decoder_1/Tanh:0")
     for variable in tf.trainable_variables():
         tf.summary.histogram(f"{variable.op.name}/values", variable)
-    pictures = {"inputs": a, "outputs": outputs, "targets": b}
-    return count, train, {"path": path, **{kind: encoded(p) for kind, p in pictures.items()}}
+    images = {"inputs": a, "outputs": outputs, "targets": b}
+    return count, train, {"path": path, **{kind: encoded(p) for kind, p in images.items()}}
 
 
 def main():

@@ -96,24 +96,24 @@ def main():
                     shutil.rmtree(run)
                 taken.setdefault(program, []).append(timed(command, mark))
     count = len(list((options.data / "test").iterdir()))
-    print(f"{os.cpu_count()} cores, {platform.machine()}; {options.turns} turns; {count} pictures")
-    print("| | first result, s | whole, s | of cores, s | pictures/s | speed against reference |")
+    print(f"{os.cpu_count()} cores, {platform.machine()}; {options.turns} turns; {count} images")
+    print("| | first result, s | whole, s | of cores, s | images/s | speed against reference |")
     print("| --- | --- | --- | --- | --- | --- |")
     for program in commands:
         seconds = taken[program]
-        first, whole, used = (statistics.median(column) for column in zip(*seconds, strict=True))
-        cells = [program, f"{first:.1f}", f"{whole:.1f}", f"{used:.1f}"]
+        first, total, used = (statistics.median(column) for column in zip(*seconds, strict=True))
+        cells = [program, f"{first:.1f}", f"{total:.1f}", f"{used:.1f}"]
         if program.startswith("test"):
             ratios = [
                 theirs[1] / ours[1] for theirs, ours in zip(taken[REFERENCE], seconds, strict=True)
             ]
             ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-            cells += [f"{count / whole:.1f}", ratio]
+            cells += [f"{count / total:.1f}", ratio]
         else:
             cells += ["", ""]
         print(f"| {' | '.join(cells)} |")
     if options.json:
-        options.json.write_text(json.dumps({"pictures": count, "seconds": taken}, indent=4) + "\n")
+        options.json.write_text(json.dumps({"images": count, "seconds": taken}, indent=4) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ SERIES = {
 }
 QUICK = {"batch_size": (1, 2), "crop_size": (32, 64), "ngf": (4, 8)}
 COUNTS = (100, 1000, 10_000, 100_000)
-LABELS = {"batch_size": "pictures in a batch", "crop_size": "pixels", "ngf": "ngf and ndf"}
+LABELS = {"batch_size": "images in a batch", "crop_size": "pixels", "ngf": "ngf and ndf"}
 
 
 def steps(quick):
@@ -53,11 +53,11 @@ def draw(found, of_counts, path):
         axis.set_xlabel(LABELS[name])
         axis.set_ylabel("s a step")
         axis.legend()
-    rates = [values["pictures_a_second"] for values in of_counts.values()]
+    rates = [values["images_a_second"] for values in of_counts.values()]
     axes[3].semilogx(list(of_counts), rates, "o-", label="input graph alone")
     axes[3].set_ylim(0)
-    axes[3].set_xlabel("pictures in the data set")
-    axes[3].set_ylabel("pictures/s")
+    axes[3].set_xlabel("images in the data set")
+    axes[3].set_ylabel("images/s")
     axes[3].legend()
     figure.suptitle(f"{os.cpu_count()} cores, {platform.machine()}; else 256 pixels, batch 1")
     figure.tight_layout()
@@ -75,7 +75,7 @@ def main():
     of_counts = {}
     for count, measured in inputs.counted(options.data, COUNTS[:2] if options.quick else COUNTS):
         of_counts[count] = measured
-        print(f"{count} pictures: {measured}", flush=True)
+        print(f"{count} images: {measured}", flush=True)
     draw(found, of_counts, options.output)
     if options.json:
         options.json.write_text(json.dumps({"steps": found, "inputs": of_counts}, indent=4) + "\n")

@@ -48,9 +48,9 @@ WARM_UP = 3  # steps that choose algorithms and take memory
 def ours(inputs, targets, config):
     import tensorflow.compat.v1 as tf
 
-    from p2p_graph.inputs import Batch
-    from p2p_graph.model import make_optimizers
-    from p2p_graph.stepping import Plan, build_run
+    from p2p_graph.data.input_graph import Batch
+    from p2p_graph.training.session_calls import Plan, build_run
+    from p2p_graph.training.step import make_optimizers
 
     batch = Batch(tf.constant([""] * config.batch_size), inputs, targets)
     plan = Plan(2**30, config.steps_per_run)
@@ -59,17 +59,17 @@ def ours(inputs, targets, config):
 
 
 def step_of(build, config):
-    """Builds a step on random pictures in a session of its own; returns a function that runs it."""
+    """Builds a step on random images in a session of its own; returns a function that runs it."""
     import tensorflow.compat.v1 as tf
 
-    from p2p_graph import devices
+    from p2p_graph.runtime import devices
 
     _, session_config = devices.choose("auto", mixed=config.precision == "mixed")
     graph = tf.Graph()
     with graph.as_default():
         size = [config.batch_size, config.crop_size, config.crop_size, 3]
-        pictures = [tf.random_uniform(size, -1, 1, seed=seed) for seed in (1, 2)]
-        fetches = build(*pictures, config)
+        images = [tf.random_uniform(size, -1, 1, seed=seed) for seed in (1, 2)]
+        fetches = build(*images, config)
         session = tf.Session(graph=graph, config=session_config)
         session.run(tf.global_variables_initializer())
     return session.make_callable(fetches)
@@ -88,7 +88,7 @@ def make(variant, sizes):
         return torch_step.make_step(*picked, device=device, **settings), 1
     import literal
 
-    from p2p_graph.config import Config
+    from p2p_graph.config.options import Config
 
     if variant == REFERENCE:
         return step_of(literal.build_step, Config(**sizes)), 1
@@ -152,7 +152,7 @@ def main():
     variants = [REFERENCE, *(name for name in named if name != REFERENCE)]
     seconds = measure(variants, sizes, options.pairs)
     print(f"{os.cpu_count()} cores, {platform.machine()}; {options.pairs} turns; {sizes}")
-    print("| | s a step, median | pictures/s | speed against the reference's, median (quartiles) |")
+    print("| | s a step, median | images/s | speed against the reference's, median (quartiles) |")
     print("| --- | --- | --- | --- |")
     figures = {}
     for name, taken in seconds.items():

@@ -36,7 +36,7 @@ class Part(NamedTuple):
     y1: float
 
     def pixels(self, size: int) -> tuple[int, int, int, int]:
-        """Returns x0, y0, x1, y1 in a size x size picture; no part is less than a pixel."""
+        """Returns x0, y0, x1, y1 in a size x size image; no part is less than a pixel."""
         x0, y0, x1, y1 = (min(max(round(edge * size), 0), size) for edge in self[1:])
         x0, y0 = min(x0, size - 1), min(y0, size - 1)
         return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from PIL import Image
 
 # The label classes of CMP Facades in colours like theirs, and how far each class stands out of the
-# wall, as a part of the picture's height: that decides the shadows.
+# wall, as a part of the image's height: that decides the shadows.
 CLASSES = {
     "background": ((0, 0, 170), -1.0),
     "facade": ((0, 0, 255), 0.0),
@@ -51,7 +51,7 @@ def paint_surface(parts: list[Part], style: Style, size: int, rng: Generator) ->
 
 
 # Each painter fills `patch`, a float32 (3, h, w) view of the canvas; `unit` is how many of its
-# pixels make a 256th of the picture's side.
+# pixels make a 256th of the image's side.
 
 
 def grid(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -279,7 +279,7 @@ def light_on(labels: np.ndarray, style: Style) -> np.ndarray:
 
 
 def take_photo(scene: np.ndarray, rng: Generator) -> np.ndarray:
-    """Returns the camera's picture, uint8 (h, w, 3), of a lit scene, float32 (3, h, w)."""
+    """Returns the camera's image, uint8 (h, w, 3), of a lit scene, float32 (3, h, w)."""
     blur, exposure, grain = rng.uniform((0.1, 0.9, 0.008), (0.5, 1.08, 0.022)).astype(np.float32)
     noise = rng.standard_normal(scene.shape, np.float32) * grain
     photo = np.clip(soften(scene, blur) * exposure + noise, 0, 1)

@@ -29,13 +29,13 @@ SIZES = range(32, 16385)
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SAVE_OPTIONS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
 PALETTE = "palette.csv"
-LINE_EVERY = 100  # pictures between two lines of progress where there is no terminal
+LINE_EVERY = 100  # images between two lines of progress where there is no terminal
 
 
-def make_picture(seed: int, split: str, number: int, size: int) -> np.ndarray:
+def make_image(seed: int, split: str, number: int, size: int) -> np.ndarray:
     """Returns uint8 (size, 2 * size, 3), photo left and labels right, the same for the same call.
 
-    The building does not depend on the size: a smaller picture shows it smaller.
+    The building does not depend on the size: a smaller image shows it smaller.
     """
     keys = [(SPLITS.index(split), number, stage) for stage in range(3)]
     design, paint, camera = (default_rng(SeedSequence(seed, spawn_key=key)) for key in keys)
@@ -59,9 +59,9 @@ def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace
     """Declares the flags, reads them and checks their ranges."""
     add = parser.add_argument
     add("--output_dir", type=Path, default=Path("data/facades_made"), help="folder to write to")
-    add("--train", type=int, default=400, metavar="N", help="pictures for training")
-    add("--val", type=int, default=0, metavar="N", help="pictures for validation")
-    add("--test", type=int, default=106, metavar="N", help="pictures for testing")
+    add("--train", type=int, default=400, metavar="N", help="images for training")
+    add("--val", type=int, default=0, metavar="N", help="images for validation")
+    add("--test", type=int, default=106, metavar="N", help="images for testing")
     add("--size", type=int, default=256, metavar="PIXELS", help="side of the photo")
     add("--seed", type=int, default=0, help="another seed makes other buildings")
     add("--format", choices=list(SAVE_OPTIONS), default="png", help="png keeps labels exact")
@@ -77,21 +77,21 @@ def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace
 
 
 def find_stranger(folder: Path, names: set[str]) -> Path | None:
-    """Returns a picture in the folder that has none of the names, or None."""
+    """Returns an image in the folder that has none of the names, or None."""
     paths = sorted(folder.iterdir()) if folder.exists() else []
-    pictures = (path for path in paths if path.suffix.lower() in SUFFIXES)
-    return next((path for path in pictures if path.name not in names), None)
+    images = (path for path in paths if path.suffix.lower() in SUFFIXES)
+    return next((path for path in images if path.name not in names), None)
 
 
 def with_progress(jobs: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     """Passes the jobs on; tells stderr how many are done, with a bar if it is a terminal."""
     if tqdm and sys.stderr.isatty():
-        yield from tqdm(jobs, unit="picture")
+        yield from tqdm(jobs, unit="image")
         return
     for done, job in enumerate(jobs, 1):
         yield job
         if done % LINE_EVERY == 0:
-            print(f"{done} of {len(jobs)} pictures", file=sys.stderr, flush=True)
+            print(f"{done} of {len(jobs)} images", file=sys.stderr, flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     args = read_arguments(parser, argv)
     files = {s: [f"{n}.{args.format}" for n in range(1, getattr(args, s) + 1)] for s in SPLITS}
     try:
-        # Before anything is made: the pictures of another run would mix with these in training.
+        # Before anything is made: the images of another run would mix with these in training.
         for split, names in files.items():
             if stranger := find_stranger(args.output_dir / split, set(names)):
                 parser.error(f"{stranger} is not of this set: remove it or name another folder")
@@ -108,9 +108,9 @@ def main(argv: list[str] | None = None) -> None:
             (args.output_dir / split).mkdir(parents=True, exist_ok=True)
         jobs = [(split, n) for split in SPLITS for n in range(1, len(files[split]) + 1)]
         for split, number in with_progress(jobs):
-            picture = Image.fromarray(make_picture(args.seed, split, number, args.size))
+            image = Image.fromarray(make_image(args.seed, split, number, args.size))
             path = args.output_dir / split / files[split][number - 1]
-            picture.save(path, **SAVE_OPTIONS[args.format])
+            image.save(path, **SAVE_OPTIONS[args.format])
         colours = (f"{name},{r},{g},{b}\n" for name, ((r, g, b), _) in CLASSES.items())
         (args.output_dir / PALETTE).write_text("class,red,green,blue\n" + "".join(colours))
     except OSError as error:
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     except MemoryError:
         parser.error(f"--size {args.size} needs more memory than there is")
     made = ", ".join(f"{len(names)} {split}" for split, names in files.items() if names)
-    print(f"Wrote {made} pictures of {2 * args.size}x{args.size} pixels to {args.output_dir}")
+    print(f"Wrote {made} images of {2 * args.size}x{args.size} pixels to {args.output_dir}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains every system on pictures that this project draws, and writes docs/SYSTEMS.md's figures.
+"""Trains every system on images that this project draws, and writes docs/SYSTEMS.md's figures.
 
     python docs/make_systems.py --work_dir /tmp/systems
 
@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 128
 WIDTH = ("--crop_size", SIZE, "--ngf", 32, "--ndf", 32)
-COLUMNS = 6  # pictures in a strip
+COLUMNS = 6  # images in a strip
 
 # What each system is trained on here, by flags; its steps; and flags that fit it to the size.
 SYSTEMS = {
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _data(work: Path) -> dict[str, tuple[tuple[object, ...], tuple[object, ...], tuple[str, ...]]]:
-    """Draws the pictures; returns the flags that name those to train on and those to test."""
+    """Draws the images; returns the flags that name those to train on and those to test."""
     drawn = work / "facades"
     if not drawn.exists():
         flags = ("--train", 200, "--test", 12, "--size", SIZE, "--output_dir", drawn)

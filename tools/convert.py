@@ -1,43 +1,12 @@
 #!/usr/bin/env python3
-"""Converts a checkpoint between the reference's generations, or to or from a .pict file.
+"""Runs p2p_graph.cli.convert from a clone of the project; --help describes it."""
 
-    python tools/convert.py --checkpoint facades_train --to current --output facades_current
-    python tools/convert.py --checkpoint facades_train --to pict --output facades_BtoA.pict
-    python tools/convert.py --checkpoint facades_BtoA.pict --to native --output facades_model
-
-`native` is what this package writes, with the names of the reference's first generation; `current`
-is what the reference program has had since December 2017, biases and moving moments included.
-train.py and test.py read both without conversion.
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph import flags
-
-
-def main(argv: Sequence[str]) -> None:
-    """Parses the flags and converts."""
-    parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, type=Path, help="folder, or .pict file")
-    parser.add_argument("--to", required=True, choices=("native", "current", "pict"))
-    parser.add_argument("--output", required=True, type=Path, help="folder or .pict file to write")
-    parser.add_argument(
-        "--which_direction",
-        choices=("AtoB", "BtoA"),
-        default="AtoB",
-        help="of a .pict that is read, which does not say it (AtoB)",
-    )
-    options = parser.parse_args(argv)
-    with flags.tensorflow_import():
-        from p2p_graph import conversion
-    conversion.convert(options.checkpoint, options.output, options.to, options.which_direction)
-    print("wrote", options.output)
-
+from p2p_graph.cli.convert import run
 
 if __name__ == "__main__":
-    flags.run(main)
+    run()

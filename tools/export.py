@@ -1,25 +1,12 @@
 #!/usr/bin/env python3
-"""Exports a trained generator: the reference's meta graph, and a SavedModel.
-
-python tools/export.py --checkpoint runs/facades_BtoA --output_dir facades_export
-"""
+"""Runs p2p_graph.cli.export from a clone of the project; --help describes it."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph import flags
-
-
-def main(argv: Sequence[str]) -> None:
-    """Parses the flags and exports."""
-    given = flags.given("export", __doc__, argv)
-    with flags.tensorflow_import():
-        from p2p_graph import export
-    export.export(given)
-
+from p2p_graph.cli.export import run
 
 if __name__ == "__main__":
-    flags.run(main)
+    run()

@@ -1,52 +1,12 @@
 #!/usr/bin/env python3
-"""Packs pictures into one .npz archive, as 8-bit RGB of one size.
-
-python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --size 256
-"""
+"""Runs p2p_graph.cli.pack_npz from a clone of the project; --help describes it."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph import flags
-from p2p_graph.config import RESIZES
-from p2p_graph.errors import UserError
-
-
-def main(argv: Sequence[str]) -> None:
-    """Parses the flags and packs."""
-    parser = flags.sources_parser(__doc__)
-    parser.add_argument("--skip_bad", action="store_true", help="leave bad pictures out")
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="the archive")
-    parser.add_argument(
-        "--size", metavar="N", type=int, default=None, help="side to scale to, pixels (as they are)"
-    )
-    parser.add_argument("--resize", choices=RESIZES, help="how (area)")
-    parser.add_argument(
-        "--compress",
-        action="store_true",
-        default=False,
-        help="a smaller file, which training has to read into memory whole",
-    )
-    given = vars(parser.parse_args(argv))
-    path, size, compress = (
-        Path(given.pop("output_file")),
-        given.pop("size"),
-        given.pop("compress"),
-    )
-    config = flags.sources_config(given)
-    if size is None and "resize" in given:
-        raise UserError("resize says how to scale: give a --size, too")
-    if size is not None and size < 1:
-        raise UserError(f"size must be at least 1, not {size}")
-    with flags.tensorflow_import():
-        from p2p_graph import packing
-    count = packing.pack_archive(config, path, size, compress=compress)
-    print(f"{count} pictures are packed in {path}")
-    print(flags.training_hint(path, given))
-
+from p2p_graph.cli.pack_npz import run
 
 if __name__ == "__main__":
-    flags.run(main)
+    run()

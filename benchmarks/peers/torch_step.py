@@ -78,9 +78,9 @@ def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False
     def cast():
         return torch.autocast(device, torch.bfloat16) if bf16 else contextlib.nullcontext()
 
-    def scores(pictures):
+    def scores(images):
         with cast():
-            return d(torch.cat([inputs, pictures], 1)).float()
+            return d(torch.cat([inputs, images], 1)).float()
 
     def step():
         with cast():

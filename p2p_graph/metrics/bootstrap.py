@@ -1,4 +1,4 @@
-"""How sure a figure over a set of pictures is (Efron 1979, percentiles)."""
+"""How sure a figure over a set of images is (Efron 1979, percentiles)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,10 +15,10 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Draws as many pictures as there are, with replacement, again and again.
+    """Draws as many images as there are, with replacement, again and again.
 
     Args:
-      records: float64 [n, k], what is known of each picture.
+      records: float64 [n, k], what is known of each image.
       figures: from the mean of records [k] to figures by name.
       repetitions: how often to draw.
       seed: of the draws.

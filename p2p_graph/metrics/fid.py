@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of pictures, by their features: FID.
+"""The Frechet distance between two sets of images, by their features: FID.
 
 Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter 2017, "GANs Trained by a Two Time-Scale Update
 Rule Converge to a Local Nash Equilibrium", and its authors' program, TTUR's fid.py.
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from p2p_graph.errors import UserError
-from p2p_graph.whole import whole
+from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
 
@@ -33,12 +33,12 @@ class Moments:
     1983, equation 2.1): no squares of large numbers are subtracted, as from a sum of squares.
 
     Args:
-      dims: how many features a picture has, D.
+      dims: how many features an image has, D.
 
     Attributes:
-      count: how many pictures.
-      mean: float64 [D]; zeros before the first picture.
-      scatter: float64 [D, D], the sum of (x - mean)(x - mean)' over all pictures.
+      count: how many images.
+      mean: float64 [D]; zeros before the first image.
+      scatter: float64 [D, D], the sum of (x - mean)(x - mean)' over all images.
     """
 
     def __init__(self, dims: int):
@@ -48,7 +48,7 @@ class Moments:
 
     @property
     def dims(self) -> int:
-        """How many features a picture has."""
+        """How many features an image has."""
         return len(self.mean)
 
     @property
@@ -56,14 +56,14 @@ class Moments:
         """Float64 [D, D], divided by count - 1, as TTUR's.
 
         Raises:
-          UserError: there are fewer than two pictures.
+          UserError: there are fewer than two images.
         """
         if self.count < 2:
-            raise UserError(f"FID needs 2 pictures at least in each set, not {self.count}")
+            raise UserError(f"FID needs 2 images at least in each set, not {self.count}")
         return self.scatter / (self.count - 1)
 
     def add(self, features: Array) -> None:
-        """Takes in more pictures.
+        """Takes in more images.
 
         Args:
           features: numbers [n, D]; n may be 0.
@@ -113,7 +113,7 @@ class Moments:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole(path) as unfinished, unfinished.open("wb") as file:
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter, **others)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}") from None
@@ -131,7 +131,7 @@ class Moments:
         if shapes != ((), (mean.size,), (mean.size, mean.size)) or count.dtype.kind != "i":
             raise ValueError(f"count, mean and scatter have the shapes {shapes}")
         if {mean.dtype, scatter.dtype} != {np.dtype(np.float64)} or count < 0:
-            raise ValueError(f"they are {count} pictures' {mean.dtype} and {scatter.dtype}")
+            raise ValueError(f"they are {count} images' {mean.dtype} and {scatter.dtype}")
         if not (np.isfinite(mean).all() and np.isfinite(scatter).all()):
             raise ValueError("its values are not finite")
         moments = cls(0)
@@ -176,16 +176,14 @@ def check_finite(features: Array, first: int = 0) -> None:
 
     Args:
       features: numbers [n, D].
-      first: the number of the first picture, from 0 on, for the message.
+      first: the number of the first image, from 0 on, for the message.
 
     Raises:
-      UserError: some are not; the message counts pictures from 1.
+      UserError: some are not; the message counts images from 1.
     """
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
-        raise UserError(
-            f"the features of picture {first + bad[0] + 1} are not finite: leave it out"
-        )
+        raise UserError(f"the features of image {first + bad[0] + 1} are not finite: leave it out")
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -201,12 +199,12 @@ def frechet_distance(a: Moments, b: Moments) -> float:
       At least 0, in squared units of the features; what rounding brings below is 0.
 
     Raises:
-      UserError: a set has fewer than two pictures, the numbers of features differ, or a covariance
+      UserError: a set has fewer than two images, the numbers of features differ, or a covariance
         is none.
     """
     if a.dims != b.dims:
         raise UserError(
-            f"the sets have {a.dims} and {b.dims} features a picture: use one network for both"
+            f"the sets have {a.dims} and {b.dims} features an image: use one network for both"
         )
     first, second = a.covariance, b.covariance
     apart = a.mean - b.mean
@@ -215,27 +213,27 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def bias_note(count: int, dims: int) -> str | None:
-    """A line of warning, where there are fewer pictures than features.
+    """A line of warning, where there are fewer images than features.
 
     FID's estimate is too high for any finite set, and the more the smaller it is (Binkowski et al.
-    2018, section 4); below D pictures the covariance has not even full rank.
+    2018, section 4); below D images the covariance has not even full rank.
 
     Args:
-      count: how many pictures the smaller set has.
-      dims: how many features a picture has.
+      count: how many images the smaller set has.
+      dims: how many features an image has.
     """
     if count >= dims:
         return None
     return (
-        f"FID of {count} pictures, fewer than the {dims} features, is biased upwards: "
-        f"compare it only with FID of as many pictures, or use KID"
+        f"FID of {count} images, fewer than the {dims} features, is biased upwards: "
+        f"compare it only with FID of as many images, or use KID"
     )
 
 
 def _trace_of_root(a: Array, b: Array) -> float:
     """The trace of (A B)^(1/2) of two covariances, float64 [D, D].
 
-    As TTUR's, with SciPy's root of the product. With fewer pictures than features the product is
+    As TTUR's, with SciPy's root of the product. With fewer images than features the product is
     singular, and the root may come out as not finite, or as huge numbers whose square is far from
     the product. For the first, TTUR adds 1e-6 to both diagonals, and so does this. The second it
     does not notice; here the trace is then that of (A^(1/2) B A^(1/2))^(1/2), which is the same

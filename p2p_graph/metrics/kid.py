@@ -1,4 +1,4 @@
-"""The squared maximum mean discrepancy of two sets of pictures, by their features: KID.
+"""The squared maximum mean discrepancy of two sets of images, by their features: KID.
 
 Binkowski, Sutherland, Arbel and Gretton 2018, "Demystifying MMD GANs".
 """
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.errors import UserError
 from p2p_graph.metrics.fid import check_finite
+from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
 
@@ -20,7 +20,7 @@ class Kid(NamedTuple):
       mean: over subsets; unbiased, so that it may be below 0.
       deviation: the standard deviation over subsets. They overlap where the sets are not much
         larger, and are one and the same where both sets are no larger: then it says nothing.
-      size: pictures of each set in a subset.
+      size: images of each set in a subset.
     """
 
     mean: float
@@ -35,20 +35,20 @@ def kid(a: Array, b: Array, *, subsets: int = 100, size: int = 1000, seed: int =
       a: one set's features, numbers [n, D].
       b: the other's, [m, D].
       subsets: how many.
-      size: pictures of each set in a subset, drawn without replacement; no more than there are.
+      size: images of each set in a subset, drawn without replacement; no more than there are.
       seed: of the draws.
 
     Raises:
-      UserError: a set has fewer than two pictures, a feature is not finite, the numbers of
+      UserError: a set has fewer than two images, a feature is not finite, the numbers of
         features differ, or there would be no subset or one without a pair.
     """
     for features in (a, b):
         if len(features) < 2:
-            raise UserError(f"KID needs 2 pictures at least in each set, not {len(features)}")
+            raise UserError(f"KID needs 2 images at least in each set, not {len(features)}")
         check_finite(features)
     if a.shape[1] != b.shape[1]:
         raise UserError(
-            f"the sets have {a.shape[1]} and {b.shape[1]} features a picture: "
+            f"the sets have {a.shape[1]} and {b.shape[1]} features an image: "
             f"use one network for both"
         )
     if subsets < 1 or size < 2:
@@ -65,7 +65,7 @@ def kid(a: Array, b: Array, *, subsets: int = 100, size: int = 1000, seed: int =
 def discrepancy(a: Array, b: Array) -> float:
     """The unbiased estimate of the squared MMD (Binkowski et al. 2018, equation 4).
 
-    The kernel is (x.y / D + 1)^3. A picture is not compared with itself.
+    The kernel is (x.y / D + 1)^3. An image is not compared with itself.
 
     Args:
       a: numbers [n, D], n at least 2.
@@ -76,7 +76,7 @@ def discrepancy(a: Array, b: Array) -> float:
 
 
 def _within(x: Array) -> float:
-    """The kernel's mean over all pairs of two different pictures."""
+    """The kernel's mean over all pairs of two different images."""
     values = _kernel(x, x)
     return float((values.sum() - np.trace(values)) / (len(x) * (len(x) - 1)))
 

@@ -13,6 +13,6 @@ def l1(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> float:
       target: the same.
 
     Returns:
-      In [0, 2], as the networks' pictures are in [-1, 1].
+      In [0, 2], as the networks' images are in [-1, 1].
     """
     return float(np.abs(output.astype(np.float64) - target).mean() / 127.5)

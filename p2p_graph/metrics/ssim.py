@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from p2p_graph.errors import UserError
+from p2p_graph.utils.errors import UserError
 
 _SIGMA = 1.5  # pixels; section III-B
 _RADIUS = 5  # an 11x11 window
@@ -13,7 +13,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # equation 7, K1 = 0.01; equati
 
 
 def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> float:
-    """The mean of the index (equation 13) over all windows within the picture, and over channels.
+    """The mean of the index (equation 13) over all windows within the image, and over channels.
 
     Args:
       output: uint8 [H, W, C], 11 pixels at least on each side.
@@ -23,12 +23,12 @@ def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
       In [-1, 1]; 1 where both are equal.
 
     Raises:
-      UserError: the pictures are smaller than a window.
+      UserError: the images are smaller than a window.
     """
     if min(output.shape[:2]) <= 2 * _RADIUS:
         height, width = output.shape[:2]
         raise UserError(
-            f"SSIM needs pictures of 11 pixels at least, not {width}x{height}: leave it out "
+            f"SSIM needs images of 11 pixels at least, not {width}x{height}: leave it out "
             "(--metrics)"
         )
 

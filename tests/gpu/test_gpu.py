@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph import devices
-from p2p_graph.config import Config
-from p2p_graph.inputs import Batch
-from p2p_graph.model import make_optimizers
-from p2p_graph.networks import translate
-from p2p_graph.stepping import Plan, build_run
+from p2p_graph.config.options import Config
+from p2p_graph.data.input_graph import Batch
+from p2p_graph.models.networks import translate
+from p2p_graph.runtime import devices
+from p2p_graph.training.session_calls import Plan, build_run
+from p2p_graph.training.step import make_optimizers
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("P2P_GRAPH_TEST_GPU") or not tf.config.list_physical_devices("GPU"),
@@ -23,7 +23,7 @@ REPORTS = {"summary_freq": 0, "progress_freq": 0, "save_freq": 0}
 SMALL = Config(crop_size=64, levels=3, ngf=8, ndf=8, dropout=0.5, lr=0.002, seed=5)
 
 
-def pictures():
+def images():
     return np.float32(np.random.default_rng(1).uniform(-1, 1, size=(2, 1, 64, 64, 3)))
 
 
@@ -33,7 +33,7 @@ def trained(device, **options):
     _, session_config = devices.choose(device, mixed=config.precision == "mixed")
     with tf.Graph().as_default(), tf.Session(config=session_config) as session:
         tf.set_random_seed(config.seed)
-        inputs, targets = map(tf.constant, pictures())
+        inputs, targets = map(tf.constant, images())
         batch = Batch(tf.constant(["a"]), inputs, targets)
         run = build_run(
             lambda: batch, config, make_optimizers(config), Plan(STEPS, config.steps_per_run)

@@ -1,0 +1,1 @@
+"""Checkpoints: finding, restoring, saving, variable names, conversion."""

@@ -1,0 +1,24 @@
+"""Exports a trained generator: the reference's meta graph, and a SavedModel.
+
+python tools/export.py --checkpoint runs/facades_BtoA --output_dir facades_export
+"""
+
+from collections.abc import Sequence
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.runtime.quiet_import import tensorflow_import
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and exports."""
+    given = flags.given("export", __doc__, argv)
+    with tensorflow_import():
+        from p2p_graph.inference import export
+    export.export(given)
+
+
+run = program(main)
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,52 @@
+"""Packs images into one .npz archive, as 8-bit RGB of one size.
+
+python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --size 256
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.config.options import RESIZES
+from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.errors import UserError
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and packs."""
+    parser = flags.sources_parser(__doc__)
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad images out")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="the archive")
+    parser.add_argument(
+        "--size", metavar="N", type=int, default=None, help="side to scale to, pixels (as they are)"
+    )
+    parser.add_argument("--resize", choices=RESIZES, help="how (area)")
+    parser.add_argument(
+        "--compress",
+        action="store_true",
+        default=False,
+        help="a smaller file, which training has to read into memory whole",
+    )
+    given = vars(parser.parse_args(argv))
+    path, size, compress = (
+        Path(given.pop("output_file")),
+        given.pop("size"),
+        given.pop("compress"),
+    )
+    config = flags.sources_config(given)
+    if size is None and "resize" in given:
+        raise UserError("resize says how to scale: give a --size, too")
+    if size is not None and size < 1:
+        raise UserError(f"size must be at least 1, not {size}")
+    with tensorflow_import():
+        from p2p_graph.preparation import pack_images
+    count = pack_images.pack_archive(config, path, size, compress=compress)
+    print(f"{count} images are packed in {path}")
+    print(flags.training_hint(path, given))
+
+
+run = program(main)
+
+if __name__ == "__main__":
+    run()

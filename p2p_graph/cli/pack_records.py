@@ -1,0 +1,38 @@
+"""Packs images into TFRecord shards for training; run again, it goes on where it was.
+
+python tools/pack_records.py --input_dir shoes/train --output_dir shoes_packed/train
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.errors import UserError
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and packs."""
+    parser = flags.sources_parser(__doc__)
+    parser.add_argument("--skip_bad", action="store_true", help="leave bad images out")
+    parser.add_argument("--output_dir", metavar="DIR", required=True, help="where the shards go")
+    parser.add_argument(
+        "--pairs_per_shard", metavar="N", type=int, default=1000, help="(%(default)s)"
+    )
+    given = vars(parser.parse_args(argv))
+    folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")
+    config = flags.sources_config(given)
+    if per_shard < 1:
+        raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
+    with tensorflow_import():
+        from p2p_graph.preparation import pack_images
+    count = pack_images.pack(config, folder, per_shard)
+    print(f"{count} images are packed in {folder}")
+    print(flags.training_hint(folder, given))
+
+
+run = program(main)
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,27 @@
+"""Translates a folder of images with a trained model, and makes a page of the results.
+
+    python tools/test.py --input_dir facades/test --checkpoint runs/facades_BtoA
+
+What the model is comes from the options.json beside the checkpoint.
+"""
+
+from collections.abc import Sequence
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.runtime.quiet_import import tensorflow_import
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and translates."""
+    given = flags.given("test", __doc__, argv)
+
+    with tensorflow_import():
+        from p2p_graph.inference import translate_folder
+    translate_folder.test(given)
+
+
+run = program(main)
+
+if __name__ == "__main__":
+    run()

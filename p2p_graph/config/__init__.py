@@ -1,0 +1,1 @@
+"""Options, their checks, flags, presets, recipes and options.json. No TensorFlow."""

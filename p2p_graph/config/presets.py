@@ -1,0 +1,108 @@
+"""The published systems: whose networks, update rule and data handling a model has.
+
+Each is the fields of `Config` in which a system differs from affinelayer's program, the default.
+What the system's article or program leaves to its libraries (epsilons, slopes, first values) stands
+here as well. A flag overrides any of them.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+# Isola et al. 2017 and its Torch program (phillipi/pix2pix).
+_PAPER = {
+    "bottleneck_norm": False,  # since March 2017: at batch 1 it would make the bottleneck constant
+    "norm_form": "fused",  # Torch's backward pass of it reads the updated scale throughout
+    "d_scale": 0.5,  # section 3.3: "we divide the objective by 2 while optimizing D"
+    "resize": "bilinear",  # image.scale's default
+    "crop_from": 1,  # math.ceil(torch.uniform(...)): never the topmost row, nor the first column
+    "sampling": "replacement",  # donkey_folder draws every image anew
+}
+
+# What Keras' layers and optimizers do unless they are told otherwise.
+_KERAS = {
+    "norm_epsilon": 1e-3,
+    "norm_stddev": 0.0,
+    "norm_form": "fused",
+    "adam_epsilon": 1e-7,
+}
+
+# TensorFlow's tutorial "pix2pix: Image-to-image translation with a conditional GAN", as of TF 2.3.
+_TF2_TUTORIAL = {
+    **_KERAS,
+    "bias": "last",  # use_bias=False but in the last layer of each network
+    "lrelu_slope": 0.3,  # LeakyReLU()
+    "skip_activation": "lrelu",  # encoder blocks end in it
+    "gan_loss": "logits",  # BinaryCrossentropy(from_logits=True)
+    "updates": "simultaneous",  # two tapes over one forward pass
+    "resize": "nearest",
+    "max_epochs": 150,
+}
+
+# PyImageSearch, "Image Translation with Pix2Pix" (July 2022): labels to street scenes.
+_PYIMAGESEARCH = {
+    **_KERAS,
+    "generator": "pooled",
+    "discriminator": "same62",
+    "ngf": 32,
+    "bias": "all",
+    "lrelu_slope": 0.3,
+    "initializer": "glorot",  # Conv2D's default
+    "dropout": 0.3,  # in the bottleneck; a third of it in the outermost level
+    "dropout_in_use": False,  # inference calls predict
+    "gan_loss": "logits",
+    "l1_weight": 10.0,
+    "updates": "simultaneous",
+    "beta1": 0.9,  # Adam's default
+    "batch_size": 32,
+    "max_epochs": 150,
+    "steps_per_epoch": 100,
+    "jitter": "shrink",  # random_jitter only scales up; ReadTrainExample scales back
+    "resize": "bilinear",  # tf.image.resize's default
+    "flip": False,
+}
+
+# "Pix2Pix" in Keras on maps, after Brownlee's tutorial: satellite photo to map.
+_KERAS_MAPS = {
+    **_KERAS,
+    "discriminator": "same142",  # its text says 70x70; the program has a fourth strided layer
+    "bias": "all",
+    "bottleneck_norm": False,
+    "gan_loss": "clip",  # binary cross-entropy on probabilities
+    "d_scale": 0.5,  # loss_weights=[0.5]
+    # D on the real batch, D on the generated one, then the composite model. Its text says that D is
+    # not updated there; the program, taken literally, would move the scales of D's normalisation.
+    "updates": "alternate",
+    "max_epochs": 100,
+    "sampling": "replacement",  # randint
+    "jitter": "none",
+    "flip": False,
+}
+
+# "Pix2Pix" on blurred flowers (in Spanish): a blurred photo to a sharp one, at any size.
+_DEBLUR = {
+    **_KERAS,
+    "discriminator": "same94",
+    "target_first": True,  # discriminator([output, input])
+    "bias": "unnormed",  # use_bias=not apply_batchnorm
+    "lrelu_slope": 0.3,
+    "skip_activation": "lrelu",
+    "gan_loss": "logits",
+    "updates": "simultaneous",
+    "resize": "bilinear",
+    "resize_first": True,  # load_image scales to 256, then random_jitter to 286
+    "split": 0.8,  # train_n = round(n * 0.8); of folders of their own, see training.configure
+    "split_seed": 23,
+    "max_epochs": 100,
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "affinelayer": {},
+        "paper": _PAPER,
+        "tf2-tutorial": _TF2_TUTORIAL,
+        "pyimagesearch": _PYIMAGESEARCH,
+        "keras-maps": _KERAS_MAPS,
+        "deblur": _DEBLUR,
+    }
+)

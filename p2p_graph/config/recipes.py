@@ -1,0 +1,83 @@
+"""The paper's tasks: how each of its data sets was trained (Isola et al. 2017, section 6.2)."""
+
+import dataclasses
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from p2p_graph.utils.errors import UserError
+
+_SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One task: its direction, how long it was trained, and how its images were varied."""
+
+    which_direction: str
+    max_epochs: int
+    batch_size: int
+    jitter: bool  # scaled to 286/256 of the crop, then cropped at random
+    mirror: bool
+    plain: str | None = None  # the side, A or B, of few colours: labels, a map, edges
+
+    def options(self, crop_size: int) -> dict[str, Any]:
+        """The defaults that it sets, by the names of `Config`'s fields."""
+        return {
+            "which_direction": self.which_direction,
+            "max_epochs": self.max_epochs,
+            "batch_size": self.batch_size,
+            "scale_size": None if self.jitter else crop_size,
+            "flip": self.mirror,
+        }
+
+
+RECIPES = MappingProxyType(
+    {
+        # labels -> photo, 400 pairs
+        "facades": Recipe("BtoA", 200, 1, jitter=True, mirror=True, plain="B"),
+        # labels -> photo, 2,975 pairs
+        "cityscapes": Recipe("BtoA", 200, 1, jitter=True, mirror=True, plain="B"),
+        # aerial photo -> map, 1,096 pairs
+        "maps": Recipe("AtoB", 200, 1, jitter=True, mirror=True, plain="B"),
+        # edges -> photo, 50,000 pairs
+        "edges2shoes": Recipe("AtoB", 15, 4, jitter=False, mirror=False, plain="A"),
+        # edges -> photo, 137,000 pairs
+        "edges2handbags": Recipe("AtoB", 15, 4, jitter=False, mirror=False, plain="A"),
+        # day -> night, 17,823 pairs
+        "night2day": Recipe("BtoA", 17, 4, jitter=True, mirror=True),
+    }
+)
+
+
+def dataset_name(data: Path) -> str:
+    """The name of the folder that holds train, val or test; of the folder itself if it is none.
+
+    A file, be it a list or an archive, is called by its stem.
+    """
+    folder = data.resolve()
+    if folder.is_file():
+        return folder.stem
+    return folder.parent.name if folder.name.lower() in _SPLITS else folder.name
+
+
+def choose(name: str | None, input_dir: Path) -> str:
+    """Finds the name of the recipe for a data set.
+
+    Args:
+      name: a recipe's name, "none", or None for the one named like the data set's folder.
+      input_dir: the folder of images.
+
+    Returns:
+      One of `RECIPES`, or "none".
+
+    Raises:
+      UserError: no recipe has that name.
+    """
+    if name is None:
+        folder = input_dir.resolve()
+        held = folder.name.lower() in _SPLITS and folder.parent.name in RECIPES
+        return folder.parent.name if held else "none"
+    if name != "none" and name not in RECIPES:
+        raise UserError(f"recipe must be one of {', '.join(RECIPES)} or none, not {name!r}")
+    return name

@@ -1,0 +1,1 @@
+"""From image files, archives, shards and manifests to the input graph."""

@@ -1,0 +1,62 @@
+"""sRGB and CIE Lab under D65, with the constants of the reference (Torch's image package)."""
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.imaging.lab import DELTA, RGB_TO_XYZ, WHITE
+
+_XYZ_TO_RGB = [
+    # R, G, B
+    [3.2404542, -0.9692660, 0.0556434],  # X
+    [-1.5371385, 1.8760108, -0.2040259],  # Y
+    [-0.4985314, 0.0415560, 1.0572252],  # Z
+]
+
+
+def rgb_to_lab(srgb: tf.Tensor) -> tf.Tensor:
+    """Converts sRGB to Lab.
+
+    Args:
+      srgb: float32 [..., 3] in [0, 1].
+
+    Returns:
+      float32 [..., 3]: L in [0, 100], a and b within about [-110, 110].
+    """
+    with tf.name_scope("rgb_to_lab"):
+        # pow sees no value of the branch that is not taken, so that neither branch makes a NaN.
+        curved = ((tf.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4
+        linear = tf.where(srgb <= 0.04045, srgb / 12.92, curved)
+        xyz = tf.tensordot(linear, tf.constant(RGB_TO_XYZ), 1) / tf.constant(WHITE)
+        straight = xyz / (3 * DELTA**2) + 4 / 29
+        root = tf.maximum(xyz, DELTA**3) ** (1 / 3)
+        fx, fy, fz = tf.unstack(tf.where(xyz <= DELTA**3, straight, root), axis=-1)
+        return tf.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
+
+
+def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
+    """Converts Lab to sRGB; colours outside of sRGB are clipped.
+
+    Args:
+      lab: float32 [..., 3]: L in [0, 100], a and b within about [-110, 110].
+
+    Returns:
+      float32 [..., 3] in [0, 1].
+    """
+    with tf.name_scope("lab_to_rgb"):
+        lightness, a, b = tf.unstack(lab, axis=-1)
+        fy = (lightness + 16) / 116
+        f = tf.stack([fy + a / 500, fy, fy - b / 200], axis=-1)
+        xyz = tf.where(f <= DELTA, 3 * DELTA**2 * (f - 4 / 29), f**3) * tf.constant(WHITE)
+        linear = tf.clip_by_value(tf.tensordot(xyz, tf.constant(_XYZ_TO_RGB), 1), 0.0, 1.0)
+        curved = 1.055 * tf.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
+        return tf.where(linear <= 0.0031308, 12.92 * linear, curved)
+
+
+def split_lab(srgb: tf.Tensor) -> tf.Tensor:
+    """Converts sRGB [..., 3] in [0, 1] to Lab [..., 3] scaled to about [-1, 1] each."""
+    lightness, a, b = tf.unstack(rgb_to_lab(srgb), axis=-1)
+    return tf.stack([lightness / 50 - 1, a / 110, b / 110], axis=-1)
+
+
+def join_lab(brightness: tf.Tensor, colors: tf.Tensor) -> tf.Tensor:
+    """Undoes `split_lab`: [..., 1] and [..., 2], scaled, become sRGB [..., 3] in [0, 1]."""
+    return lab_to_rgb(tf.concat([(brightness + 1) / 2 * 100, colors * 110], axis=-1))

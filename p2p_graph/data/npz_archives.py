@@ -1,0 +1,210 @@
+"""Images in an .npz archive, as NumPy's savez and savez_compressed write it."""
+
+import functools
+import math
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.utils.errors import UserError
+
+SUFFIX = ".npz"
+# What the two arrays, A and B, may be called without being asked for by name.
+_USUAL_NAMES = (
+    ("arr_0", "arr_1"),
+    ("inputs", "targets"),
+    ("input", "target"),
+    ("A", "B"),
+    ("a", "b"),
+)
+_CHUNK = 2**24  # bytes that are looked at in one piece
+_LOCAL_HEADER = 30  # bytes before a zip member's name; APPNOTE.TXT, section 4.3.7
+
+Array = np.ndarray[Any, Any]
+
+
+def archive_images(path: Path, names: str | None, *, single: bool) -> list[SourceImage]:
+    """Lists the images of an archive, every value of which has been looked at.
+
+    Args:
+      path: the archive.
+      names: of its arrays, A's and B's with a comma between; None for the usual ones.
+      single: whether there is one array, without B.
+
+    Raises:
+      UserError: as `open_archive`.
+    """
+    arrays = open_archive(path, names, single)
+    count, height, width = arrays[0].shape[:3]
+    deep = any(array.dtype != np.uint8 for array in arrays)
+    rows = [path / f"{row:05d}" for row in range(count)]
+    return [
+        SourceImage(row, width, height, deep, target=None if single else row, place=place)
+        for place, row in enumerate(rows)
+    ]
+
+
+@functools.lru_cache(maxsize=2)  # a run's and its validation's
+def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ...]:
+    """Opens one array of an archive, or two of one shape.
+
+    An array of bytes that is not compressed stays on disk and is mapped into memory. Others are
+    read, as bytes if that is exact.
+
+    Returns:
+      uint8 [N, H, W, 3 or 1], or float32 with the same range.
+
+    Raises:
+      UserError: the archive cannot be read, lacks an array, or holds other things than images.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"input_dir {path} {'is not a file' if path.exists() else 'does not exist'}"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            chosen = _choose(path, [_stem(name) for name in archive.namelist()], names, single)
+            arrays = tuple(_read(path, archive, name) for name in chosen)
+    except UserError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+    ) as error:
+        raise UserError(f"{path} cannot be read as an .npz archive: {error}") from None
+    if len({array.shape[:3] for array in arrays}) > 1:
+        shapes = " and ".join(
+            f"{name} {list(array.shape)}" for name, array in zip(chosen, arrays, strict=True)
+        )
+        raise UserError(f"{path}: both arrays must hold as many images, of one size, not {shapes}")
+    return arrays
+
+
+def _stem(member: str) -> str:
+    return member.removesuffix(".npy")
+
+
+def _choose(path: Path, held: list[str], names: str | None, single: bool) -> list[str]:
+    """Finds which arrays are A and B."""
+    wanted = 1 if single else 2
+    shown = ", ".join(held) or "nothing"
+    if names is not None:
+        chosen = [name.strip() for name in names.split(",")]
+        if missing := [name for name in chosen if name not in held]:
+            raise UserError(f"{path} has no array {missing[0]!r}: it holds {shown}")
+        if len(chosen) != wanted:
+            raise UserError(f"arrays must name {wanted} of {path}'s arrays, not {names!r}")
+        return chosen
+    if single:
+        if len(held) == 1:
+            return held
+        raise UserError(
+            f"{path} holds {shown}, but this task takes single images: say which (--arrays A)"
+        )
+    if len(held) < wanted:
+        raise UserError(f"{path} must hold two arrays, inputs and targets: it holds {shown}")
+    usual = [list(pair) for pair in _USUAL_NAMES if set(pair) <= set(held)]
+    if len(usual) != 1:
+        raise UserError(f"{path} holds {shown}: say which are A and B (--arrays A,B)")
+    return usual[0]
+
+
+def _read(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
+    """Reads or maps one array and checks its shape and values."""
+    member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
+    with archive.open(member) as file:
+        shape, fortran, kind = _header(file)
+        header_size = file.tell()
+        if len(shape) == 3:  # grey
+            shape = (*shape, 1)
+        if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape or kind.kind not in "uif":
+            raise UserError(
+                f"{path}: {name} must hold images, numbers of the shape [N, H, W, 3], "
+                f"not {kind} {list(shape)}"
+            )
+        if fortran:
+            raise UserError(f"{path}: {name} is in Fortran's order: save it in C's")
+        if kind == np.uint8 and member.compress_type == zipfile.ZIP_STORED:
+            start = _data_start(path, member) + header_size
+            mapped = np.memmap(path, kind, "r", start, shape)
+            _check_largest(f"{path}: {name}", _chunks(mapped))
+            return mapped
+        return _converted(f"{path}: {name}", _rows(file, shape, kind), shape)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
+
+
+def _data_start(path: Path, member: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin: its local header is not as long as the central one."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(_LOCAL_HEADER)
+    lengths = header[26:28], header[28:30]
+    return member.header_offset + _LOCAL_HEADER + sum(int.from_bytes(n, "little") for n in lengths)
+
+
+def _rows(file: IO[bytes], shape: tuple[int, ...], kind: "np.dtype[Any]") -> Iterator[Array]:
+    """Reads some images at a time."""
+    size = math.prod(shape[1:]) * kind.itemsize
+    at_once = max(1, _CHUNK // size)
+    with tqdm(total=shape[0], unit="image", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for first in range(0, shape[0], at_once):
+            count = min(at_once, shape[0] - first)
+            contents = file.read(count * size)
+            if len(contents) < count * size:
+                raise EOFError(f"it ends after {first} of {shape[0]} images")
+            yield np.frombuffer(contents, kind).reshape(count, *shape[1:])
+            bar.update(count)
+    # The checksum is compared where the end is met.
+    if file.read(1):
+        raise ValueError("an array is longer than it says")
+
+
+def _converted(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Array:
+    """Takes images over as bytes, for as long as all values are whole numbers."""
+    taken: Array = np.empty(shape, np.uint8)
+    first, largest = 0, 0.0
+    for chunk in chunks:
+        low, high = chunk.min(), chunk.max()
+        if not (low >= 0 and high <= 255):
+            raise UserError(f"{what} must have values in 0..255, not {low}..{high}")
+        largest = max(largest, float(high))
+        if taken.dtype == np.uint8 and chunk.dtype.kind == "f" and (chunk != np.rint(chunk)).any():
+            taken = taken.astype(np.float32)
+        taken[first : first + len(chunk)] = chunk
+        first += len(chunk)
+    _check_largest(what, [np.float64(largest)])
+    return taken
+
+
+def _chunks(array: Array) -> Iterator[Array]:
+    """Some images of an array at a time."""
+    at_once = max(1, _CHUNK // array[0].nbytes)
+    return (array[first : first + at_once] for first in range(0, len(array), at_once))
+
+
+def _check_largest(what: str, chunks: Iterable[Any]) -> None:
+    """Refuses images in 0..1, which would be nearly black; it looks until it finds others."""
+    largest = 0.0
+    for chunk in chunks:
+        largest = max(largest, float(chunk.max()))
+        if largest > 1:
+            return
+    if largest > 0:
+        raise UserError(f"{what} must have values in 0..255, not 0..1: multiply by 255")

@@ -1,0 +1,1 @@
+"""Metrics over folders of images, and their reports."""

@@ -1,0 +1,1 @@
+"""Palettes, Lab, image grids, HTML pages. Nothing here imports TensorFlow."""

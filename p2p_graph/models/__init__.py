@@ -1,0 +1,1 @@
+"""Layers, generators, discriminators, losses: plain functions from tensors to tensors."""

@@ -1,0 +1,1 @@
+"""Making data sets ready: download, image processing, splits, packing, checks."""

@@ -1,0 +1,1 @@
+"""The device a graph runs on, and how TensorFlow is imported."""

@@ -1,0 +1,1 @@
+"""Errors, atomic writes, file locks, signals. No TensorFlow."""

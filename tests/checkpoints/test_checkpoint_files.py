@@ -1,0 +1,539 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.checkpoints import checkpoint_files, variable_names
+from p2p_graph.utils.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+RUNS = ["mini_seed_BtoA", "mini_lab_BtoA", "mini_current_AtoB", "mini_separable_AtoB"]
+FIRST, CURRENT = RUNS[:2], RUNS[2:]  # generations
+INDEX, DATA = "model-3.index", "model-3.data-00000-of-00001"
+
+
+def stored_names(run):
+    found = tf.train.list_variables(str(GOLDEN / run / "start" / "model-3"))
+    return [name for name, _ in found]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("native", "current"),
+    [
+        ("generator/encoder_2/conv/filter", "generator/encoder_2/conv2d/kernel"),
+        ("discriminator/layer_5/conv/bias", "discriminator/layer_5/conv2d/bias"),
+        ("generator/decoder_8/deconv/filter", "generator/decoder_8/conv2d_transpose/kernel"),
+        ("generator/decoder_1/deconv/bias", "generator/decoder_1/conv2d_transpose/bias"),
+        (
+            "generator/encoder_2/batchnorm/scale",
+            "generator/encoder_2/batch_normalization/gamma",
+        ),
+        (
+            "discriminator/layer_2/batchnorm/offset",
+            "discriminator/layer_2/batch_normalization/beta",
+        ),
+        (
+            "generator/encoder_1/separable_conv/depthwise_filter",
+            "generator/encoder_1/separable_conv2d/depthwise_kernel",
+        ),
+        (
+            "generator/decoder_1/separable_conv/pointwise_filter",
+            "generator/decoder_1/separable_conv2d/pointwise_kernel",
+        ),
+        (
+            "generator/decoder_1/separable_conv/bias",
+            "generator/decoder_1/separable_conv2d/bias",
+        ),
+    ],
+)
+@pytest.mark.parametrize("slot", ["", "/Adam", "/Adam_1"])
+def test_names_of_both_generations(native, current, slot):
+    assert variable_names.to_current(native + slot) == current + slot
+    assert variable_names.to_native(current + slot) == native + slot
+    assert variable_names.to_current(current + slot) == current + slot
+    assert variable_names.to_native(native + slot) == native + slot
+    assert variable_names.is_weight(native) is True
+    assert variable_names.is_weight(native + "/Adam") is False
+    assert variable_names.is_weight(current) is False
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "global_step",
+        "discriminator_train/beta1_power",
+        "generator_train/beta2_power",
+        "generator_loss/Mean_1/ExponentialMovingAverage",
+        "elsewhere/encoder_1/conv/filter",
+        "generator/encoder_1/conv/filter/Momentum",
+        "generator/encoder_1/conv/filter/Adam_2",
+        "generator/encoder_1/dense/kernel",
+    ],
+)
+def test_other_names_are_left_alone(name):
+    assert variable_names.to_current(name) == variable_names.to_native(name) == name
+    assert not variable_names.is_weight(name)
+    assert not variable_names.is_moving(name)
+
+
+@pytest.mark.parametrize("run", FIRST)
+def test_names_of_the_first_generation(run):
+    stored = stored_names(run)
+    for name in stored:
+        assert variable_names.to_native(name) == name
+        assert variable_names.to_native(variable_names.to_current(name)) == name
+    renamed = [name for name in stored if variable_names.to_current(name) != name]
+    assert len(renamed) == len(set(map(variable_names.to_current, renamed))) > 100
+    assert sum(name.endswith("/Adam") for name in renamed) == len(renamed) / 3
+
+
+@pytest.mark.parametrize("run", CURRENT)
+def test_names_of_the_current_generation(run):
+    stored = [name for name in stored_names(run) if not variable_names.is_moving(name)]
+    assert len(stored) < len(stored_names(run))
+    native = list(map(variable_names.to_native, stored))
+    assert len(set(native)) == len(native)
+    assert list(map(variable_names.to_current, native)) == stored
+    renamed = [name for name in stored if variable_names.to_native(name) != name]
+    assert sum(name.endswith("/Adam_1") for name in renamed) == len(renamed) / 3
+    words = {word for name in native for word in name.split("/")}
+    assert not words & {"conv2d", "conv2d_transpose", "separable_conv2d", "batch_normalization"}
+    assert not words & {"kernel", "gamma", "beta"}
+
+
+def test_both_generations_have_the_same_weights_but_for_biases():
+    first, current = (
+        {
+            name
+            for name in map(variable_names.to_native, stored_names(run))
+            if variable_names.is_weight(name)
+        }
+        for run in ("mini_seed_BtoA", "mini_current_AtoB")
+    )
+    assert {name for name in current - first if not name.endswith("/bias")} == set()
+    assert first < current
+    assert variable_names.bias(first) == "none"
+    assert variable_names.bias(current) == "all"
+    assert variable_names.bias(current - {"generator/decoder_1/deconv/bias"}) is None
+    assert variable_names.bias(first | {"generator/decoder_1/deconv/bias"}) is None
+
+
+# Finding
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a recorded run's folder."""
+    return Path(shutil.copytree(GOLDEN / RUNS[0] / "start", tmp_path / "run"))
+
+
+def add(folder, step, index=True, data=True):
+    """Another checkpoint of the same variables."""
+    for name, wanted in ((INDEX, index), (DATA, data)):
+        if wanted:
+            shutil.copy(folder / name, folder / name.replace("-3", f"-{step}", 1))
+
+
+def point_at(folder, path):
+    (folder / "checkpoint").write_text(
+        f'model_checkpoint_path: "{path}"\nall_model_checkpoint_paths: "elsewhere/model-1"\n'
+    )
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_finds_a_run_of_the_reference(run):
+    found = checkpoint_files.find(GOLDEN / run / "start")
+    assert found == checkpoint_files.need(GOLDEN / run / "start")
+    assert found.prefix == GOLDEN / run / "start" / "model-3"
+    assert found.folder == GOLDEN / run / "start"
+    assert found.step() == 3
+    assert found.bias == ("all" if run in CURRENT else "none")
+    assert found.separable == ("separable" in run)
+    assert sorted(found.stored.values()) == sorted(
+        name for name in stored_names(run) if not variable_names.is_moving(name)
+    )
+    assert found.shapes.keys() == found.stored.keys()
+    assert all(variable_names.to_native(old) == name for name, old in found.stored.items())
+    if "separable" not in run:
+        assert found.shapes["generator/decoder_8/deconv/filter"] == [4, 4, 8, 8]
+
+
+def test_the_checkpoint_file_names_it(folder):
+    add(folder, 7)
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    point_at(folder, "model-7")
+    assert checkpoint_files.find(folder).prefix == folder / "model-7"
+
+
+@pytest.mark.parametrize("path", ["/gone/run/model-3", "gone/model-3"])
+def test_moved_folder(folder, path):
+    add(folder, 7)
+    point_at(folder, path)
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+
+
+def test_path_of_another_folder(folder):
+    inner = Path(shutil.copytree(folder, folder / "inner"))
+    for path in ("inner/model-3", inner / "model-3"):
+        point_at(folder, path)
+        assert checkpoint_files.find(folder).prefix == inner / "model-3"
+
+
+def test_absolute_path(folder):
+    add(folder, 7)
+    point_at(folder, folder / "model-3")
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+
+
+@pytest.mark.parametrize("path", ["model-5", "/gone/model-5", r"C:\\runs\\model-5", ""])
+def test_checkpoint_file_that_names_none_that_is_there(folder, path):
+    add(folder, 2)
+    point_at(folder, path)
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+
+
+def test_newest_without_checkpoint_file(folder):
+    (folder / "checkpoint").unlink()
+    for step in (9, 10, 8):
+        add(folder, step)
+    add(folder, 11, data=False)
+    add(folder, 12, index=False)
+    (folder / "model-best.index").write_bytes(b"")
+    assert checkpoint_files.find(folder).prefix == folder / "model-10"
+
+
+def test_damaged_checkpoint_file(folder):
+    (folder / "checkpoint").write_bytes(b"\xff\x00 nonsense")
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+
+
+def test_prefix_itself(folder):
+    add(folder, 7)
+    assert checkpoint_files.find(folder / "model-7").prefix == folder / "model-7"
+    assert checkpoint_files.find(folder / "model-3").step() == 3
+    assert checkpoint_files.find(folder / "model-5") is None
+    assert checkpoint_files.find(folder / "model") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("run", "holds no checkpoint"), ("gone", "does not exist")]
+)
+def test_none(tmp_path, name, said):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "options.json").write_text("{}")
+    path = tmp_path / name
+    assert checkpoint_files.find(path) is None
+    with pytest.raises(UserError) as caught:
+        checkpoint_files.need(path)
+    assert str(caught.value).startswith(f"checkpoint {path} {said}: ")
+
+
+@pytest.mark.parametrize(("index", "data"), [(True, False), (False, True)])
+def test_half_of_a_checkpoint_is_none(folder, index, data):
+    (folder / "checkpoint").unlink()
+    add(folder, 7, index, data)
+    for name in (INDEX, DATA):
+        (folder / name).unlink()
+    assert checkpoint_files.find(folder) is None
+    assert checkpoint_files.find(folder / "model-7") is None
+
+
+def test_without_global_step():
+    assert checkpoint_files.Checkpoint(Path("model-3"), {}, {}).step() == 0
+
+
+# Restoring
+
+
+def make_variables(shapes):
+    return [
+        tf.get_variable(name, shape, initializer=tf.zeros_initializer())
+        for name, shape in shapes.items()
+    ]
+
+
+def restore(found):
+    """Restores all weights; returns them by native name."""
+    shapes = {name: shape for name, shape in found.shapes.items() if variable_names.is_weight(name)}
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = make_variables(shapes)
+        found.restorer(variables)(session)
+        values = session.run(variables)
+    return dict(zip(shapes, values, strict=True))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_restores_both_generations(run):
+    found = checkpoint_files.find(GOLDEN / run / "start")
+    reader = tf.train.load_checkpoint(str(found.prefix))
+    for name, value in restore(found).items():
+        np.testing.assert_array_equal(value, reader.get_tensor(found.stored[name]))
+
+
+def refusal(run, shapes):
+    """What is said to a model of these variables; the same by `check` and `restorer`."""
+    found = checkpoint_files.find(GOLDEN / run / "start")
+    with tf.Graph().as_default():
+        variables = make_variables(shapes)
+        with pytest.raises(UserError) as caught:
+            found.check(variables)
+        with pytest.raises(UserError) as again:
+            found.restorer(variables)
+    assert str(caught.value) == str(again.value)
+    assert str(found.prefix) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_missing_variables_are_named():
+    present = {"generator/encoder_1/conv/filter": [4, 4, 3, 1]}
+    assert refusal(RUNS[0], present | {"b": [1]}).endswith("lacks b")
+    many = {name: [1] for name in "edcba"}
+    assert refusal(RUNS[0], present | many).endswith("lacks a, b, c and 2 more")
+
+
+@pytest.mark.parametrize("run", ["mini_seed_BtoA", "mini_current_AtoB"])
+def test_wrong_shapes_are_named(run):
+    name = "generator/encoder_1/conv/filter"
+    assert refusal(run, {name: [4, 4, 3, 64]}).endswith(
+        f"is of another size: {name} (wanted [4, 4, 3, 64], found [4, 4, 3, 1])"
+    )
+    many = {f"generator/encoder_{i}/conv/filter": [4, 4, 5, 64] for i in range(1, 8)}
+    said = refusal(run, many)
+    assert said.count("wanted") == 3
+    assert said.endswith(" and 4 more")
+
+
+def test_check_accepts_what_fits():
+    found = checkpoint_files.find(GOLDEN / RUNS[2] / "start")
+    shapes = dict(list(found.shapes.items())[:20])
+    with tf.Graph().as_default():
+        found.check(make_variables(shapes))
+
+
+DAMAGE = {
+    "empty": lambda data: b"",
+    "cut off": lambda data: data[: len(data) // 2],
+    "its last byte lost": lambda data: data[:-1],
+    "other bytes": lambda data: bytes(byte ^ 255 for byte in data),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", [INDEX, DATA])
+def test_damaged_checkpoint(folder, name, damage):
+    (folder / name).write_bytes(DAMAGE[damage]((folder / name).read_bytes()))
+
+    def use():
+        found = checkpoint_files.find(folder)
+        found.step()
+        restore(found)
+
+    with pytest.raises(UserError) as caught:
+        use()
+    assert f"checkpoint {folder / 'model-3'} cannot be read: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "other bytes"])
+def test_damage_that_only_restoring_sees_has_a_reason(folder, damage):
+    found = checkpoint_files.find(folder)
+    (folder / DATA).write_bytes(DAMAGE[damage]((folder / DATA).read_bytes()))
+    with pytest.raises(UserError) as caught:
+        restore(found)
+    reason = str(caught.value).partition(" cannot be read: ")[2]
+    assert reason
+    assert not reason.startswith("Graph execution error")
+
+
+# Saving
+
+
+class Run:
+    """A model of one variable whose value is the step."""
+
+    def __init__(self, folder, size=100):
+        self.folder = folder
+        self._value = tf.get_variable("generator/encoder_1/conv/filter", [size])
+        self._step = tf.train.get_or_create_global_step()
+        self._saver = tf.train.Saver()
+        self.session = tf.Session()
+
+    def save(self, step):
+        self._value.load(np.full(self._value.shape, step, np.float32), self.session)
+        self._step.load(step, self.session)
+        return checkpoint_files.save(self._saver, self.session, self.folder, step)
+
+    def files(self):
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def saved(self):
+        """The step whose checkpoint is found; checks that it can be read."""
+        found = checkpoint_files.find(self.folder)
+        [value] = set(restore(found)["generator/encoder_1/conv/filter"])
+        assert found.prefix == self.folder / f"model-{value:.0f}"
+        assert found.step() == value
+        return int(value)
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with tf.Graph().as_default():
+        run = Run(folder)
+        with run.session:
+            yield run
+
+
+def files_of(step):
+    return ["checkpoint", f"model-{step}.data-00000-of-00001", f"model-{step}.index"]
+
+
+def test_save(run):
+    assert run.save(3) == run.folder / "model-3"
+    assert run.files() == files_of(3)
+    assert run.saved() == 3
+    assert tf.train.latest_checkpoint(str(run.folder)) == str(run.folder / "model-3")
+
+
+def test_save_removes_the_one_before(run):
+    for step in (9, 10, 100):
+        run.save(step)
+        assert run.files() == files_of(step)
+        assert run.saved() == step
+
+
+def test_save_again(run):
+    run.save(3)
+    run.save(3)
+    assert run.files() == files_of(3)
+    assert run.saved() == 3
+
+
+def test_save_leaves_other_files_alone(run):
+    others = ["options.json", "model-notes.txt", "model-3", "mymodel-3.index", "model-x.index"]
+    for name in others:
+        (run.folder / name).write_text("mine")
+    (run.folder / "images").mkdir()
+    run.save(3)
+    run.save(4)
+    assert run.files() == sorted([*others, "images", *files_of(4)])
+    assert run.saved() == 4
+
+
+def test_the_checkpoint_file_has_no_absolute_path(run):
+    run.save(3)
+    assert (run.folder / "checkpoint").read_text() == (
+        'model_checkpoint_path: "model-3"\nall_model_checkpoint_paths: "model-3"\n'
+    )
+    moved = run.folder.rename(run.folder.with_name("moved"))
+    assert checkpoint_files.find(moved).prefix == moved / "model-3"
+
+
+def failure(run, step):
+    with pytest.raises(UserError) as caught:
+        run.save(step)
+    message = str(caught.value)
+    assert message.startswith(f"checkpoint {run.folder / f'model-{step}'} cannot be written (")
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def limit():
+    """Sets how large a file may grow; writing on then fails as on a full disk."""
+    resource = pytest.importorskip("resource", reason="a limit for files needs Unix")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def set_limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+
+    yield set_limit
+    set_limit(None)
+
+
+def test_full_disk(run, limit):
+    run.save(3)
+    limit(200)  # the data alone are 400 bytes
+    message = failure(run, 7)
+    limit(None)
+    assert "(model-3 there is whole)" in message
+    assert run.files() == files_of(3)
+    assert run.saved() == 3
+    run.save(8)
+    assert run.files() == files_of(8)
+
+
+def test_full_disk_at_the_first(run, limit):
+    limit(200)
+    assert "(there is none before it)" in failure(run, 7)
+    assert run.files() == []
+
+
+def test_folder_that_is_gone(run):
+    run.folder.rmdir()
+    message = failure(run, 7)
+    assert "there is none before it" in message
+
+
+@pytest.mark.parametrize("name", ["model-7.index", "model-7.data-00000-of-00001", "checkpoint"])
+def test_failure_while_renaming(run, name):
+    run.save(3)
+    (run.folder / name).unlink(missing_ok=True)
+    (run.folder / name).mkdir()  # no file can take its place
+    message = failure(run, 7)
+    assert " there is whole)" in message
+    assert not (run.folder / ".unfinished").exists()
+    intact = run.saved()
+    assert intact == (7 if name == "checkpoint" else 3)
+    assert f"(model-{intact} there" in message
+    (run.folder / name).rmdir()
+    run.save(8)
+    assert run.files() == files_of(8)
+    assert run.saved() == 8
+
+
+def test_unfinished_is_in_the_way(run):
+    run.save(3)
+    (run.folder / ".unfinished").write_text("")
+    assert "(model-3 there is whole)" in failure(run, 7)
+    assert run.saved() == 3
+
+
+def cut_off(run, step, done):
+    """Leaves a folder as if the program were killed while it saved, after some renames.
+
+    Args:
+      run: whose checkpoint before it is there.
+      step: of the checkpoint that is cut off.
+      done: how many of data, index and `checkpoint` got their name.
+    """
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    run.save(step)
+    after = {name: (run.folder / name).read_bytes() for name in files_of(step)}
+    temporary = run.folder / ".unfinished"
+    temporary.mkdir()
+    for name, data in before.items():
+        (run.folder / name).write_bytes(data)
+    state, data, index = files_of(step)
+    for i, name in enumerate((data, index, state)):
+        if name != state:
+            (run.folder / name).unlink()
+        ((run.folder if i < done else temporary) / name).write_bytes(after[name])
+
+
+@pytest.mark.parametrize(("done", "found"), [(0, 3), (1, 3), (2, 3), (3, 7)])
+def test_killed_while_saving(run, done, found):
+    run.save(3)
+    cut_off(run, 7, done)
+    assert (run.folder / INDEX).exists()
+    assert run.saved() == found
+    run.save(8)
+    assert run.files() == files_of(8)
+    assert run.saved() == 8

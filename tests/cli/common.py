@@ -1,0 +1,171 @@
+"""What the end-to-end tests share: running the tools, and reading what they leave."""
+
+import contextlib
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+KINDS = ("inputs", "outputs", "targets")
+# The reference's current layers and weights, and its first generation's, which this project writes.
+LAYERS = {
+    "conv2d": "conv",
+    "conv2d_transpose": "deconv",
+    "separable_conv2d": "separable_conv",
+    "batch_normalization": "batchnorm",
+}
+WEIGHTS = {
+    "kernel": "filter",
+    "depthwise_kernel": "depthwise_filter",
+    "pointwise_kernel": "pointwise_filter",
+    "gamma": "scale",
+    "beta": "offset",
+}
+# A run that takes milliseconds a step.
+SMALL = ("--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
+
+
+def script(tool):
+    return str(ROOT / "tools" / f"{tool}.py")
+
+
+def environment():
+    """This process's, but for TensorFlow's log level: the tools are to be quiet by themselves."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def run(tool, *args, timeout=120, **options):
+    """Runs a tool as a person does; returns its CompletedProcess."""
+    command = [sys.executable, script(tool), *map(str, args)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        env=environment(),
+        **options,
+    )
+
+
+def start(tool, *args, **options):
+    """Starts a tool and goes on; its stdout is to be read line by line, stderr comes with it."""
+    command = [sys.executable, script(tool), *map(str, args)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        **options,
+    )
+
+
+def call(tool, *args, cwd=None):
+    """As `run`, but in this process: without the seconds that TensorFlow's import takes."""
+    argv, before = [script(tool), *map(str, args)], Path.cwd()
+    code, given, path = 0, sys.argv, list(sys.path)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        stderr = os.dup(2)
+        os.dup2(err.fileno(), 2)  # what TensorFlow's C++ writes, too
+        try:
+            os.chdir(cwd or before)
+            sys.argv = argv
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                runpy.run_path(argv[0], run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            sys.argv, sys.path[:] = given, path
+            os.chdir(before)
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(argv, code, out.read(), err.read())
+
+
+def succeeded(done):
+    """The same, once it is certain that the tool ended well and had nothing to warn of."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done
+
+
+def assert_refused(done, *words):
+    """The tool said in one line on stderr what is wrong, and ended with code 2."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Graph execution" not in done.stderr, done.stderr
+    assert done.stderr.endswith("\n"), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"{Path(done.args[done.args[0] == sys.executable]).name}: ")
+    for word in words:
+        assert str(word) in done.stderr, f"{word!r} is not in: {done.stderr}"
+
+
+def tensors(folder):
+    """A folder's newest checkpoint, as TensorFlow finds and reads it: arrays by name."""
+    prefix = tf.train.latest_checkpoint(str(folder))
+    assert prefix, f"TensorFlow finds no checkpoint in {folder}"
+    reader = tf.train.load_checkpoint(prefix)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def write_tensors(folder, arrays, step):
+    """Writes a checkpoint model-STEP with arrays under any names, without this package."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(arrays)
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / f"model-{step}"),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.constant(arrays[name]) for name in names],
+    )
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "model-{step}"\n')
+
+
+def assert_equal_bits(found, wanted):
+    """Both hold the same names, and under each the same bytes."""
+    assert sorted(found) == sorted(wanted)
+    apart = [name for name in wanted if not same_bits(found[name], wanted[name])]
+    assert not apart, f"{len(apart)} of {len(wanted)} differ: {apart[:5]}"
+
+
+def assert_same_images(found, wanted):
+    """Both hold the same names, and the same images but for rounding in a pixel or two."""
+    assert sorted(found) == sorted(wanted)
+    for name, image in wanted.items():
+        assert found[name].shape == image.shape, name
+        apart = np.abs(found[name].astype(int) - image)
+        assert apart.max() <= 1, name
+        assert apart.mean() < 2e-3, name
+
+
+def same_bits(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def images(folder, kind="outputs"):
+    """The images of one kind that test.py wrote, as arrays by name."""
+    ending = f"-{kind}.png"
+    found = sorted((folder / "images").glob(f"*{ending}"))
+    return {path.name.removesuffix(ending): pixels(path) for path in found}
+
+
+def file_bytes(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}

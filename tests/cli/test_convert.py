@@ -1,0 +1,303 @@
+"""Checkpoints pass between the reference's generations and `.pict` without loss."""
+
+import json
+import re
+import shutil
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from .common import (
+    GOLDEN,
+    LAYERS,
+    WEIGHTS,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    file_bytes,
+    images,
+    run,
+    same_bits,
+    succeeded,
+    tensors,
+)
+
+FIRST, CURRENT, SEPARABLE = (
+    GOLDEN / case / "step1"
+    for case in ("mini_seed_BtoA", "mini_current_AtoB", "mini_separable_AtoB")
+)
+TEST_PAIRS = GOLDEN / "made_test_pairs"
+REFERENCE_OPTIONS = set(json.loads((CURRENT / "options.json").read_text()))
+
+
+def first_name(name):
+    """A current name as the first generation has it."""
+    parts = name.split("/")
+    if parts[0] in ("generator", "discriminator"):
+        parts[2:4] = [LAYERS[parts[2]], WEIGHTS.get(parts[3], parts[3])]
+    return "/".join(parts)
+
+
+def convert(source, form, target, *more, using=call):
+    flags = ("--checkpoint", source, "--to", form, "--output", target)
+    done = succeeded(using("convert", *flags, *more))
+    assert done.stdout == f"wrote {target}\n"
+    return target
+
+
+def translate(checkpoint, folder):
+    where = ("--input_dir", TEST_PAIRS, "--output_dir", folder)
+    succeeded(call("test", *where, "--checkpoint", checkpoint))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def current(tmp_path_factory):
+    """The first generation's checkpoint in the current form."""
+    target = tmp_path_factory.mktemp("converted") / "current"
+    return convert(FIRST, "current", target, using=run)
+
+
+def test_first_to_current_has_its_names_and_shapes(current):
+    found, recorded = tensors(current), tensors(CURRENT)
+    assert len(recorded) == 270
+    assert {name: (array.shape, array.dtype) for name, array in found.items()} == {
+        name: (array.shape, array.dtype) for name, array in recorded.items()
+    }
+    assert sorted(path.name for path in current.iterdir()) == [
+        *("checkpoint", "model-4.data-00000-of-00001", "model-4.index", "options.json")
+    ]
+
+
+def test_first_to_current_has_its_values(current):
+    first, added = tensors(FIRST), 0
+    for name, array in tensors(current).items():
+        if name.endswith(("moving_mean", "moving_variance")):
+            assert (array == name.endswith("variance")).all(), name
+        elif re.search(r"/bias(/Adam(_1)?)?$", name):
+            assert not array.any(), name
+        else:
+            assert same_bits(array, first[first_name(name)]), name
+            added += 1
+    assert added == len(first)
+
+
+def test_current_options_are_the_references(current):
+    options = json.loads((current / "options.json").read_text())
+    assert set(options) == REFERENCE_OPTIONS
+    recorded = json.loads((FIRST / "options.json").read_text())
+    assert {name: options[name] for name in recorded} == recorded
+
+
+def test_first_to_current_translates_the_same(current, tmp_path):
+    theirs = file_bytes(translate(FIRST, tmp_path / "first"))
+    assert len(theirs) == 6
+    assert file_bytes(translate(current, tmp_path / "current")) == theirs
+
+
+def test_first_to_current_and_back(current, tmp_path):
+    native = convert(current, "native", tmp_path / "native")
+    assert_equal_bits(tensors(native), tensors(FIRST))
+    assert json.loads((native / "options.json").read_text())["bias"] == "none"
+
+
+@pytest.mark.parametrize("source", [CURRENT, SEPARABLE], ids=["current", "separable"])
+def test_current_to_native_and_back(source, tmp_path):
+    recorded = tensors(source)
+    native = convert(source, "native", tmp_path / "native")
+    wanted = {
+        first_name(name): array
+        for name, array in recorded.items()
+        if not name.endswith(("moving_mean", "moving_variance"))
+    }
+    assert_equal_bits(tensors(native), wanted)
+    options = json.loads((native / "options.json").read_text())
+    assert (options["bias"], options["separable_conv"]) == ("all", source is SEPARABLE)
+
+    again = convert(native, "current", tmp_path / "again")
+    assert_equal_bits(tensors(again), recorded)
+    assert set(json.loads((again / "options.json").read_text())) == REFERENCE_OPTIONS
+
+
+def slow_codebook(values):
+    """mu-law: 256 bins, as wide as each other on a logarithmic scale; the middle of each."""
+    scale = max(abs(float(value)) for value in values)
+    logs = np.array([np.sign(x) * np.log(1 + 255 * abs(x / scale)) / np.log(256) for x in values])
+    _, edges = np.histogram(logs, bins=256)
+    middles = [(edges[i] + edges[i + 1]) / 2 for i in range(256)]
+    return np.array([np.sign(m) * (256 ** abs(m) - 1) / 255 * scale for m in middles], np.float32)
+
+
+def read_blocks(path):
+    data, blocks = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack(">L", data[:4])
+        assert len(data) >= 4 + length
+        blocks.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return blocks
+
+
+def slow_read(path):
+    """A `.pict` file as the reference's browser demo reads it: arrays by name, and the codebook."""
+    header, book, codes = read_blocks(path)
+    book = np.frombuffer(book, np.float32)
+    arrays, start = {}, 0
+    for entry in json.loads(header):
+        size = int(np.prod(entry["shape"]))
+        values = [book[code] for code in codes[start : start + size]]
+        arrays[entry["name"]] = np.array(values, np.float32).reshape(entry["shape"])
+        start += size
+    assert start == len(codes)
+    return arrays, book
+
+
+def slow_write(path, arrays):
+    names = sorted(arrays)
+    flat = np.concatenate([arrays[name].ravel() for name in names]).astype(np.float32)
+    book = slow_codebook(flat)
+    codes = bytes(int(np.argmin(np.abs(book - value))) for value in flat)
+    header = json.dumps([{"name": name, "shape": arrays[name].shape} for name in names])
+    blocks = (header.encode(), book.tobytes(), codes)
+    path.write_bytes(b"".join(struct.pack(">L", len(block)) + block for block in blocks))
+
+
+def generator_of(arrays):
+    """What a `.pict` holds: the generator's weights alone, without unused moving moments."""
+    return {
+        name: array
+        for name, array in arrays.items()
+        if name.startswith("generator/") and "/Adam" not in name and "/moving_" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    "source", [FIRST, CURRENT, SEPARABLE], ids=["first", "current", "separable"]
+)
+def test_to_pict(source, current, tmp_path):
+    """The first generation's has biases, too, as the reference's reader wants them: zero."""
+    path = convert(source, "pict", tmp_path / "made.pict")
+    weights = generator_of(tensors(current if source == FIRST else source))
+    header = json.loads(read_blocks(path)[0])
+    assert header == [
+        {"name": name, "shape": list(weights[name].shape)} for name in sorted(weights)
+    ]
+    found, book = slow_read(path)
+    flat = np.concatenate([weights[name].ravel() for name in sorted(weights)])
+    np.testing.assert_allclose(book, slow_codebook(flat), rtol=1e-5, atol=1e-9)
+    for name, array in weights.items():
+        nearest = np.array([np.abs(book - value).min() for value in array.ravel()])
+        assert (np.abs(found[name] - array).ravel() == nearest).all(), name
+
+
+def test_pict_to_native(tmp_path):
+    """It becomes a generator that test.py takes, and translates almost as the original does."""
+    slow_write(tmp_path / "given.pict", generator_of(tensors(CURRENT)))
+    wanted, _ = slow_read(tmp_path / "given.pict")
+    native = convert(
+        tmp_path / "given.pict", "native", tmp_path / "native", "--which_direction", "BtoA"
+    )
+    found = {name: array for name, array in tensors(native).items() if "/" in name}
+    assert_equal_bits(found, {first_name(name): array for name, array in wanted.items()})
+    options = json.loads((native / "options.json").read_text())
+    chosen = ("which_direction", "ngf", "crop_size", "levels", "bias", "separable_conv")
+    assert [options[name] for name in chosen] == ["BtoA", 1, 256, 8, "all", False]
+    assert len(images(translate(native, tmp_path / "result"))) == 2
+
+    # The other direction, so that the same images can be compared with the reference's.
+    native = convert(tmp_path / "given.pict", "native", tmp_path / "AtoB")
+    where = ("--input_dir", TEST_PAIRS, "--output_dir", tmp_path / "again", "--dropout", 0)
+    succeeded(call("test", *where, "--checkpoint", native))
+    recorded = images(GOLDEN / "mini_current_AtoB" / "test")
+    for name, image in images(tmp_path / "again").items():
+        assert np.abs(image.astype(int) - recorded[name]).mean() < 8
+
+
+def test_a_lab_pict_tells_its_direction(tmp_path):
+    made = convert(GOLDEN / "mini_lab_BtoA" / "step1", "pict", tmp_path / "a.pict")
+    native = convert(made, "native", tmp_path / "native")
+    options = json.loads((native / "options.json").read_text())
+    assert (options["lab_colorization"], options["which_direction"]) == (True, "BtoA")
+    where = ("--input_dir", GOLDEN / "made_test_photos", "--output_dir", tmp_path / "made")
+    succeeded(call("test", *where, "--checkpoint", native))
+    assert len(images(tmp_path / "made")) == 2
+
+
+def test_a_separable_pict_to_native(tmp_path):
+    made = convert(SEPARABLE, "pict", tmp_path / "a.pict")
+    native = convert(made, "native", tmp_path / "native")
+    assert json.loads((native / "options.json").read_text())["separable_conv"] is True
+    _, book = slow_read(made)
+    weights = generator_of(tensors(native))
+    assert all(np.isin(array, book).all() for array in weights.values())
+
+
+@pytest.mark.parametrize("form", ["native", "current"])
+def test_an_existing_folder_is_refused(form, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "kept").write_text("kept")
+    flags = ("--checkpoint", FIRST, "--to", form, "--output", tmp_path / "there")
+    assert_refused(call("convert", *flags), f"{tmp_path}/there is there already")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "kept"]
+
+
+def test_an_existing_pict_is_refused(tmp_path):
+    (tmp_path / "there.pict").write_text("kept")
+    flags = ("--checkpoint", FIRST, "--to", "pict", "--output", tmp_path / "there.pict")
+    assert_refused(call("convert", *flags), "there.pict is there already")
+    assert (tmp_path / "there.pict").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"not a pict",
+        b"\x00\x00\x00\x02[]",
+        b"\x00\x00\x00\x02[]\x00\x00\x00\x00\x00\x00\x00\x01\x00",
+        b"\x00\x00\x00\x02[]" + struct.pack(">L", 1024) + bytes(1024) + bytes(4),
+        b"\x00\x00\x00\x02{}" + struct.pack(">L", 1024) + bytes(1024) + bytes(4),
+    ],
+    ids=["empty", "text", "one block", "no codebook", "no weights", "no list"],
+)
+def test_what_is_no_pict_is_refused(contents, tmp_path):
+    (tmp_path / "bad.pict").write_bytes(contents)
+    flags = ("--checkpoint", tmp_path / "bad.pict", "--to", "native", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), f"{tmp_path}/bad.pict")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pict_that_is_cut_off_is_refused(tmp_path):
+    made = convert(CURRENT, "pict", tmp_path / "made.pict")
+    made.write_bytes(made.read_bytes()[:-10])
+    flags = ("--checkpoint", made, "--to", "native", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), f"{made} is not a .pict file")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_reference_does_not_know_is_not_made_current(model, tmp_path):
+    flags = ("--checkpoint", model, "--to", "current", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), "crop_size 32", "256")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["native", "pict"])
+def test_a_target_that_cannot_be_written(form, tmp_path):
+    (tmp_path / "file").write_text("")
+    flags = (
+        "--checkpoint",
+        FIRST,
+        "--to",
+        form,
+        "--output",
+        tmp_path / "file" / "below" / "x.pict",
+    )
+    assert_refused(call("convert", *flags), f"{tmp_path}/file")
+
+
+def test_a_converted_folder_is_found_by_tensorflow(current, tmp_path):
+    """Wherever it is moved to."""
+    moved = shutil.copytree(current, tmp_path / "moved")
+    assert tf.train.latest_checkpoint(str(moved)) == f"{moved}/model-4"

@@ -1,0 +1,732 @@
+"""tools/evaluate.py: figures of images on disk, what it writes, and what it refuses."""
+
+import csv
+import html
+import json
+import re
+import shutil
+import urllib.parse
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from p2p_graph.imaging.palettes import FACADES
+
+from .common import assert_refused, call, pixels, run, succeeded
+
+# From little noise to much; what a page must quote, too.
+NOISE = {"a": 6, "b_leftImg8bit": 12, "c #1 & 2%": 20, "d": 30, "e": 45, "f": 60, "ü": 80}
+EACH = ("l1", "psnr", "ssim", "histogram_l", "histogram_a", "histogram_b")
+LABELS = ("pixel_accuracy", "class_accuracy", "class_iou")
+TWO = np.uint8([[200, 30, 40], [20, 40, 210], [0, 0, 0]])  # two classes and what is ignored
+TWO_CSV = "class,red,green,blue\nred,200,30,40\nblue,20,40,210\n,0,0,0\n"
+# Says 1 where an image is bright.
+SEGMENTER = "def classes(image):\n    return (image.mean(2) > 127).astype('int32')\n"
+
+
+def tree(folder):
+    """Every file below a folder, with its contents; but for what an import leaves."""
+    found = (p for p in folder.rglob("*") if "__pycache__" not in p.parts)
+    return {p: p.read_bytes() if p.is_file() else None for p in found}
+
+
+def write(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values, np.uint8)).save(path)
+
+
+def write_results(folder, images):
+    """As tools/test.py does: images are by name and kind."""
+    for name, kinds in images.items():
+        for kind, values in kinds.items():
+            write(folder / "images" / f"{name}-{kind}.png", values)
+    return folder
+
+
+def draw():
+    """Images of 16x14 pixels by name and kind: outputs are noisy targets, inputs are noise."""
+    rng = np.random.default_rng(3)
+    made = {}
+    for name, spread in NOISE.items():
+        target = rng.integers(40, 216, 3) + rng.normal(0, 12, (14, 16, 3))
+        output = target + rng.normal(0, spread, target.shape)
+        values = (rng.integers(0, 256, target.shape), output, target)
+        kinds = zip(("inputs", "outputs", "targets"), values, strict=True)
+        made[name] = {kind: np.uint8(np.clip(v, 0, 255)) for kind, v in kinds}
+    return made
+
+
+def label_ids(count=5, size=(14, 16), classes=3):
+    """Ids in patches of 2x2 pixels, and the same with some mistakes; the last is no class."""
+    rng = np.random.default_rng(4)
+    half = (count, size[0] // 2, size[1] // 2)
+    truth = rng.integers(0, classes, half)
+    wrong = rng.random(half) < np.linspace(0.1, 0.6, count)[:, None, None]
+    made = np.where(wrong, rng.integers(0, classes, half), truth)
+    return [ids.repeat(2, 1).repeat(2, 2) for ids in (made, truth)]
+
+
+def scores(predicted, truth, classes):
+    """Cityscapes' definitions; classes are those that the truth has."""
+    counted = truth < classes
+    predicted, truth = predicted[counted], truth[counted]
+    present = [c for c in range(classes) if (truth == c).any()]
+    hits = {c: ((predicted == c) & (truth == c)).sum() for c in present}
+    either = {c: ((predicted == c) | (truth == c)).sum() for c in present}
+    return [
+        (predicted == truth).mean(),
+        np.mean([hits[c] / (truth == c).sum() for c in present]),
+        np.mean([hits[c] / either[c] for c in present]),
+    ]
+
+
+def record(folder):
+    """evaluation.json, which must be JSON and nothing else: no NaN, no Infinity."""
+    text = (folder / "evaluation.json").read_text(encoding="utf-8")
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def values(folder):
+    return {name: figure["value"] for name, figure in record(folder)["figures"].items()}
+
+
+def rows_of_csv(folder):
+    with (folder / "images.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(done):
+    """The printed table: value and interval by figure."""
+    lines = done.stdout.splitlines()
+    first = lines.index("| metric | value | 95% of samples |") + 2
+    found = (line.strip("|").split("|") for line in lines[first:] if line.startswith("|"))
+    return {name.strip(): (value.strip(), within.strip()) for name, value, within in found}
+
+
+def rows_of_page(folder):
+    """Of index.html: figure, rank, value, name, and three images' paths on disk, or none."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    found = []
+    for row in re.findall("<tr>(<td>.*?)</tr>", text):
+        cells = re.findall("<td>(.*?)</td>", row)
+        sources = [re.search('src="(.*?)"', cell) for cell in cells[4:]]
+        paths = [
+            folder / urllib.parse.unquote(html.unescape(source[1])) if source else None
+            for source in sources
+        ]
+        found.append([html.unescape(cell) for cell in cells[:4]] + paths)
+    return found
+
+
+def each(outputs, targets):
+    """What the figures of images are, by scikit-image."""
+    pairs = list(zip(outputs, targets, strict=True))
+    how = {"data_range": 255, "channel_axis": 2, "gaussian_weights": True, "sigma": 1.5}
+    shares = []
+    for images in (outputs, targets):
+        lab = rgb2lab(np.concatenate(images)).reshape(-1, 3)
+        bins = [np.arange(101), np.arange(-128, 129), np.arange(-128, 129)]
+        counts = [np.histogram(v, b)[0] / len(v) for v, b in zip(lab.T, bins, strict=True)]
+        shares.append(counts)
+    common = [np.minimum(*channel).sum() for channel in zip(*shares, strict=True)]
+    return {
+        "l1": np.mean([abs(a / 127.5 - b / 127.5).mean() for a, b in pairs]),
+        "psnr": np.mean([peak_signal_noise_ratio(b, a, data_range=255) for a, b in pairs]),
+        "ssim": np.mean(
+            [structural_similarity(a, b, use_sample_covariance=False, **how) for a, b in pairs]
+        ),
+        **dict(zip(EACH[3:], common, strict=True)),
+    }
+
+
+def assert_figures(found, wanted):
+    for name, value in wanted.items():
+        # Scikit-image's white differs a little, which moves pixels to the next bin.
+        wide = 0.03 if name.startswith("histogram") else 1e-9
+        assert found[name] == pytest.approx(value, rel=1e-9, abs=wide), name
+
+
+@pytest.fixture
+def results(tmp_path):
+    return write_results(tmp_path / "results", draw())
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two folders, and the flags that name them."""
+    for name, kinds in draw().items():
+        for kind in ("outputs", "targets"):
+            write(tmp_path / kind / f"{name}.png", kinds[kind])
+    return "--outputs_dir", tmp_path / "outputs", "--targets_dir", tmp_path / "targets"
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Images whose outputs and targets are labels in the colours of mine.csv; their ids."""
+    (tmp_path / "mine.csv").write_text(TWO_CSV)
+    made, truth = label_ids()
+    images = {
+        f"{n}": {"outputs": TWO[ids[0]], "targets": TWO[ids[1]]}
+        for n, ids in enumerate(zip(made, truth, strict=True))
+    }
+    write_results(tmp_path / "results", images)
+    return made, truth
+
+
+@pytest.fixture
+def segmented(tmp_path):
+    """Images that are bright where their class is 1, made from labels; their ids.
+
+    Outputs have mistakes, and so, other ones, have targets: no segmenter is perfect.
+    """
+    (tmp_path / "mine.csv").write_text(TWO_CSV)
+    made, truth = label_ids()
+    real = np.where(np.arange(14)[:, None] < 13, truth, 1 - truth)
+    images = {}
+    for n, ids in enumerate(zip(made, real, truth, strict=True)):
+        photos = [np.repeat((60 + 130 * (i == 1))[..., None], 3, 2) for i in ids[:2]]
+        images[f"{n}"] = {"outputs": photos[0], "targets": photos[1], "inputs": TWO[ids[2]]}
+    write_results(tmp_path / "results", images)
+    return np.int64(made == 1), np.int64(real == 1), truth
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """A function that runs the tool, and checks that it wrote nothing and said why in a line."""
+
+    def check(*flags, told, listed=()):
+        before = tree(tmp_path)
+        done = call("evaluate", *flags, cwd=tmp_path)
+        assert tree(tmp_path) == before
+        first, _, rest = done.stderr.partition("\n")
+        assert rest.splitlines() == [f"  {line}" for line in listed]
+        done.stderr = f"{first}\n"
+        assert_refused(done, *told)
+        return done
+
+    return check
+
+
+def test_what_the_translation_wrote(results, tmp_path):
+    """As a person runs it: the table, and all the files."""
+    done = succeeded(run("evaluate", "--results_dir", "results", cwd=tmp_path))
+    out = results / "evaluation"
+    images = list(draw().values())
+    wanted = each([p["outputs"] for p in images], [p["targets"] for p in images])
+    found = record(out)
+    assert found["images"] == len(NOISE)
+    assert found["outputs"] == "results"
+    assert found["bootstrap"] == {"repetitions": 1000, "seed": 0}
+    assert tuple(found["figures"]) == EACH
+    assert_figures(values(out), wanted)
+    shown = table(done)
+    assert tuple(shown) == EACH
+    for name, figure in found["figures"].items():
+        low, high = figure["interval_95"]
+        assert low < high
+        assert low <= figure["value"] <= high or name.startswith("histogram")
+        assert shown[name] == (f"{figure['value']:.4g}", f"{low:.4g} to {high:.4g}")
+    assert done.stdout.splitlines()[-1] == "wrote results/evaluation/index.html"
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("evaluation.json", "images", "index.html", "images.csv")
+    ]
+
+
+def test_figures_of_each_image(results):
+    succeeded(call("evaluate", "--results_dir", results))
+    rows = rows_of_csv(results / "evaluation")
+    assert [row["name"] for row in rows] == sorted(NOISE)
+    for row in rows:
+        made = draw()[row.pop("name")]
+        assert tuple(row) == EACH
+        wanted = each([made["outputs"]], [made["targets"]])
+        assert_figures({name: float(value) for name, value in row.items()}, wanted)
+
+
+def test_worst_and_best_images(results):
+    """Noise is what they differ by: the page shows the most and the least of it."""
+    succeeded(call("evaluate", "--results_dir", results))
+    out = results / "evaluation"
+    rows = [row for row in rows_of_page(out) if row[0] in ("l1", "psnr", "ssim")]
+    names = list(NOISE)
+    ranks = [f"{n}. {which}" for which in ("worst", "best") for n in (1, 2, 3)]
+    assert [row[:2] for row in rows] == [
+        [m, rank] for m in ("l1", "psnr", "ssim") for rank in ranks
+    ]
+    assert [row[3] for row in rows[:12]] == 2 * [*names[:-4:-1], *names[:3]]
+    figures = {row["name"]: row for row in rows_of_csv(out)}
+    for metric, _, value, name, *paths in rows:
+        assert value == f"{float(figures[name][metric]):.4g}"
+        for path, kind in zip(paths, ("inputs", "outputs", "targets"), strict=True):
+            assert path.parent == out / "images"
+            np.testing.assert_array_equal(pixels(path), draw()[name][kind])
+
+
+def test_few_images_are_shown_once(results):
+    for name in list(NOISE)[4:]:
+        for path in (results / "images").glob(f"{name}-*"):
+            path.unlink()
+    succeeded(call("evaluate", "--results_dir", results, "--metrics", "l1"))
+    rows = rows_of_page(results / "evaluation")
+    assert [row[3] for row in rows] == [*list(NOISE)[3:0:-1], "a"]
+    assert [row[1] for row in rows] == ["1. worst", "2. worst", "3. worst", "1. best"]
+
+
+def test_images_shown_before_are_removed(results, tmp_path):
+    """And nothing else that lies there."""
+    out = tmp_path / "out"
+    flags = ("--results_dir", results, "--output_dir", out, "--metrics")
+    succeeded(call("evaluate", *flags, "l1"))
+    (out / "images" / "mine.png").write_bytes(b"of another program")
+    (out / "images" / "gone-output.png").write_bytes(b"shown before")
+    succeeded(call("evaluate", *flags, "psnr"))
+    assert (out / "images" / "mine.png").read_bytes() == b"of another program"
+    assert not (out / "images" / "gone-output.png").exists()
+
+
+def test_two_folders(two, tmp_path):
+    done = succeeded(call("evaluate", *two))
+    images = list(draw().values())
+    wanted = each([p["outputs"] for p in images], [p["targets"] for p in images])
+    out = tmp_path / "outputs-evaluation"
+    assert_figures(values(out), wanted)
+    assert tuple(table(done)) == EACH
+    assert record(out)["outputs"] == str(tmp_path / "outputs")
+    for *_, source, output, target in rows_of_page(out):
+        assert source is None
+        assert output.is_file()
+        assert target.is_file()
+
+
+def test_three_folders_of_other_forms(two, tmp_path):
+    """JPEG, and grey: names decide what belongs together."""
+    for name, kinds in draw().items():
+        write(tmp_path / "mine" / f"{name}.JPG", kinds["inputs"])
+        write(tmp_path / "targets" / f"{name}.png", kinds["targets"][..., 0])
+    flags = ("--inputs_dir", tmp_path / "mine", "--metrics", "l1", "--output_dir", tmp_path / "out")
+    succeeded(call("evaluate", *two, *flags))
+    apart = [p["outputs"] / 127.5 - p["targets"][..., :1] / 127.5 for p in draw().values()]
+    assert values(tmp_path / "out") == {"l1": pytest.approx(np.abs(apart).mean())}
+    name, path = rows_of_page(tmp_path / "out")[0][3:5]
+    assert path.read_bytes() == (tmp_path / "mine" / f"{name}.JPG").read_bytes()
+    assert not (tmp_path / "outputs-evaluation").exists()
+
+
+def test_equal_images(results):
+    """Their PSNR is infinite, which JSON does not have."""
+    for name in NOISE:
+        shutil.copy(
+            results / "images" / f"{name}-targets.png", results / "images" / f"{name}-outputs.png"
+        )
+    done = succeeded(call("evaluate", "--results_dir", results))
+    out = results / "evaluation"
+    wanted = {"l1": 0, "psnr": None, **dict.fromkeys(EACH[2:], pytest.approx(1))}
+    assert values(out) == wanted
+    assert record(out)["figures"]["psnr"] == {"value": None, "interval_95": None}
+    assert record(out)["figures"]["l1"] == {"value": 0, "interval_95": [0, 0]}
+    assert table(done)["psnr"] == ("inf", "")
+    assert record(out)["notes"] == ["psnr is infinite: an image equals its target"]
+    assert {row["psnr"] for row in rows_of_csv(out)} == {"inf"}
+
+
+def test_one_equal_image(results):
+    images = results / "images"
+    shutil.copy(images / "d-targets.png", images / "d-outputs.png")
+    succeeded(call("evaluate", "--results_dir", results, "--metrics", "psnr,l1"))
+    out = results / "evaluation"
+    assert record(out)["figures"]["psnr"] == {"value": None, "interval_95": None}
+    assert record(out)["figures"]["l1"]["interval_95"] is not None
+    best = {row[0]: row[2:4] for row in rows_of_page(out) if row[1] == "1. best"}
+    assert best == {"psnr": ["inf", "d"], "l1": ["0", "d"]}
+
+
+def test_one_image(tmp_path):
+    write_results(tmp_path, {"a": draw()["a"]})
+    succeeded(call("evaluate", "--results_dir", tmp_path))
+    for figure in record(tmp_path / "evaluation")["figures"].values():
+        assert figure["interval_95"] is None
+
+
+@pytest.mark.parametrize("names", ["ssim", "psnr,l1", "histogram, l1,l1"])
+def test_some_metrics(results, names):
+    done = succeeded(call("evaluate", "--results_dir", results, "--metrics", names))
+    wanted = {
+        "ssim": ("ssim",),
+        "psnr,l1": ("psnr", "l1"),
+        "histogram, l1,l1": (*EACH[3:], "l1"),
+    }[names]
+    out = results / "evaluation"
+    assert tuple(values(out)) == wanted
+    assert tuple(table(done)) == wanted
+    assert tuple(rows_of_csv(out)[0]) == ("name", *wanted)
+    assert {row[0] for row in rows_of_page(out)} <= set(wanted)
+
+
+def test_intervals_are_drawn_by_seed(results, tmp_path):
+    def figures(name, *flags):
+        fixed = ("--results_dir", results, "--metrics", "l1,psnr", "--output_dir", tmp_path / name)
+        done = succeeded(call("evaluate", *fixed, *flags))
+        return done, record(tmp_path / name)["figures"]
+
+    first, again, other = (
+        figures(name, "--seed", seed)[1] for name, seed in (("1", 0), ("2", 0), ("3", 9))
+    )
+    assert first == again
+    for name in ("l1", "psnr"):
+        assert first[name]["value"] == other[name]["value"]
+        assert first[name]["interval_95"] != other[name]["interval_95"]
+    done, none = figures("4", "--bootstrap", 0)
+    assert none["l1"] == {"value": first["l1"]["value"], "interval_95": None}
+    assert [within for _, within in table(done).values()] == ["", ""]
+
+
+def test_labels(labelled, tmp_path):
+    made, truth = labelled
+    done = succeeded(
+        call("evaluate", "--results_dir", "results", "--palette", "mine.csv", cwd=tmp_path)
+    )
+    out = tmp_path / "results" / "evaluation"
+    assert tuple(table(done)) == (*EACH, *LABELS)
+    wanted = dict(zip(LABELS, scores(made, truth, 2), strict=True))
+    found = record(out)
+    assert found["palette"] == "mine.csv"
+    assert {name: values(out)[name] for name in LABELS} == pytest.approx(wanted)
+    for name, value in wanted.items():
+        low, high = found["figures"][name]["interval_95"]
+        assert low < value < high
+    matrix = [[int(((truth == t) & (made == p)).sum()) for p in range(3)] for t in range(2)]
+    assert found["labels_confusion"] == matrix
+    classes = found["labels_classes"]
+    assert list(classes) == ["red", "blue"]
+    mean = np.mean([[c["accuracy"], c["iou"]] for c in classes.values()], 0)
+    np.testing.assert_allclose(mean, [wanted["class_accuracy"], wanted["class_iou"]])
+    with Image.open(out / "labels-confusion.png") as image:
+        image.load()
+    for row in rows_of_csv(out):
+        n = int(row["name"])
+        found = [float(row[name]) for name in LABELS]
+        assert found == pytest.approx(scores(made[n], truth[n], 2))
+    assert [row[3] for row in rows_of_page(out) if row[0] == LABELS[0]] == ["4", "3", "2", "0", "1"]
+
+
+def test_labels_as_a_network_paints_them(tmp_path):
+    """Near the colours; classes that the truth lacks have no score."""
+    made, truth = label_ids(classes=5)
+    colours = np.array(list(FACADES.classes.values()))
+    rng = np.random.default_rng(5)
+    images = {}
+    for n, ids in enumerate(zip(made, truth, strict=True)):
+        output = np.clip(colours[ids[0]] + rng.integers(-15, 16, (14, 16, 3)), 0, 255)
+        images[f"{n}"] = {"outputs": output, "targets": colours[ids[1]]}
+    write_results(tmp_path, images)
+    flags = ("--palette", "facades", "--metrics", "labels")
+    succeeded(call("evaluate", "--results_dir", tmp_path, *flags))
+    out = tmp_path / "evaluation"
+    wanted = dict(zip(LABELS, scores(made, truth, 12), strict=True))
+    assert values(out) == pytest.approx(wanted)
+    classes = record(out)["labels_classes"]
+    assert list(classes) == list(FACADES.classes)
+    assert classes["shop"] == {"accuracy": None, "iou": None}
+    assert classes["facade"]["iou"] > 0.3
+
+
+def test_a_segmenter_with_inputs_as_the_truth(segmented, tmp_path):
+    """As a person runs it; it is tried on the photos before all else."""
+    made, real, truth = segmented
+    (tmp_path / "bright.py").write_text(SEGMENTER)
+    flags = ("--palette", "mine.csv", "--segmenter", "bright:classes", "--self_check")
+    done = succeeded(run("evaluate", "--results_dir", "results", *flags, cwd=tmp_path))
+    out = tmp_path / "results" / "evaluation"
+    fcn = dict(zip((f"fcn_{name}" for name in LABELS), scores(made, truth, 2), strict=True))
+    photos = dict(zip((f"photos_{name}" for name in LABELS), scores(real, truth, 2), strict=True))
+    assert tuple(values(out)) == tuple(table(done)) == (*EACH, *fcn, *photos)
+    found = {name: values(out)[name] for name in (*fcn, *photos)}
+    assert found == pytest.approx(fcn | photos)
+    assert found["fcn_class_iou"] < found["photos_class_iou"] < 1
+    told = ", ".join(f"{value:.2f}" for value in photos.values())
+    first, *lines = done.stdout.splitlines()
+    assert first == f"real photos, by bright:classes: {told} (pixels, classes, IoU)"
+    assert lines[0].startswith("| metric |")
+    [note] = record(out)["notes"]
+    assert "not FCN-8s' scores" in note
+    assert f"note: {note}" in lines
+    assert record(out)["segmenter"] == "bright:classes"
+    for kind, ids in (("fcn", made), ("photos", real)):
+        matrix = [[int(((truth == t) & (ids == p)).sum()) for p in range(3)] for t in range(2)]
+        assert record(out)[f"{kind}_confusion"] == matrix
+        assert pixels(out / f"{kind}-confusion.png").size
+
+
+def test_a_segmenter_with_labels_in_files(segmented, tmp_path):
+    """Twice as high and wide as the images, in a folder of folders; 255 is void."""
+    made, _, truth = segmented
+    (tmp_path / "bright_too.py").write_text(SEGMENTER)
+    large = np.where(truth < 2, truth, 255).repeat(2, 1).repeat(2, 2)
+    for n, ids in enumerate(large):
+        write(tmp_path / "labels" / f"city{n % 2}" / f"{n}_gtFine_labelTrainIds.png", ids)
+        (tmp_path / "results" / "images" / f"{n}-inputs.png").unlink()
+    flags = ("--segmenter", "bright_too:classes", "--labels_dir", "labels", "--metrics", "fcn")
+    done = call(
+        "evaluate", "--results_dir", "results", "--palette", "mine.csv", *flags, cwd=tmp_path
+    )
+    succeeded(done)
+    assert "real photos" not in done.stdout
+    wanted = dict(zip((f"fcn_{name}" for name in LABELS), scores(made, truth, 2), strict=True))
+    out = tmp_path / "results" / "evaluation"
+    assert values(out) == pytest.approx(wanted)
+    assert np.sum(record(out)["fcn_confusion"]) == (large < 2).sum()
+
+
+def test_labels_that_are_all_void(refused, segmented, tmp_path):
+    (tmp_path / "bright_void.py").write_text(SEGMENTER)
+    for n in range(5):
+        write(tmp_path / "labels" / f"{n}.png", np.full((14, 16), 255))
+    flags = ("--segmenter", "bright_void:classes", "--labels_dir", "labels")
+    refused(*FCN, *flags, told=["no pixel of labels/0.png, nor of the other labels, has a class"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ((), "results_dir is missing"),
+        (("--outputs_dir", "outputs"), "results_dir is missing"),
+        (("--targets_dir", "targets"), "results_dir is missing"),
+        (("--results_dir", "nowhere"), "results_dir nowhere does not exist: name what tools/test"),
+        (("--results_dir", "outputs"), "results_dir outputs has no folder images"),
+        (("--outputs_dir", "nowhere", "--targets_dir", "targets"), "outputs_dir nowhere does not"),
+        (("--outputs_dir", "outputs", "--targets_dir", "nowhere"), "targets_dir nowhere does not"),
+        (("--outputs_dir", "outputs", "--targets_dir", "a.txt"), "targets_dir a.txt is not a fol"),
+        (("--results_dir", "x", "--outputs_dir", "outputs"), "results_dir contradicts outputs_dir"),
+        (("--results_dir", "x", "--inputs_dir", "inputs"), "results_dir contradicts outputs_dir"),
+    ],
+)
+def test_images_that_are_not_there(refused, two, tmp_path, flags, told):
+    (tmp_path / "a.txt").write_text("")
+    refused(*flags, told=[told])
+
+
+IMAGES = ("--outputs_dir", "outputs", "--targets_dir", "targets")
+MINE = ("--palette", "mine.csv")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--bootstrap", -1), "bootstrap must be at least 0, not -1"),
+        (("--bootstrap", "many"), "invalid int value: 'many'"),
+        (("--seed", -3), "seed must be at least 0, not -3"),
+        (("--metrics", "lpips"), "metrics must be of l1, psnr, ssim, histogram, labels"),
+        (("--metrics", "l1,,ssim"), "not ''"),
+        (("--metrics", ""), "not ''"),
+        (("--metrics", "labels"), ("metrics labels needs the labels' colours", "--palette")),
+        (("--metrics", "fcn"), ("metrics fcn needs the labels' colours", "--palette")),
+        (("--metrics", "fcn", *MINE), ("metrics fcn needs what reads labels", "--segmenter")),
+        (("--metrics", "l1,fid"), ("metrics fid needs Inception's graph", "--inception")),
+        (("--metrics", "kid"), ("metrics kid needs Inception's graph", "--inception")),
+        (("--palette", "nowhere"), "palette must be one of cityscapes, facades or a CSV file"),
+        (("--palette", "cityscapes"), "palette cityscapes does not fit the targets"),
+        (MINE, "palette mine.csv does not fit the targets"),
+        (("--self_check",), ("self_check and labels_dir are for a segmenter", "--segmenter")),
+        (("--labels_dir", "labels"), "self_check and labels_dir are for a segmenter"),
+        (("--target_statistics", "x.npz"), ("target_statistics are Inception's", "--inception")),
+        (("--metrics", "fid", "--inception", "x.pb"), "inception x.pb cannot be read: No such"),
+        (("--inputs_dir", "nowhere"), "inputs_dir nowhere does not exist"),
+        (("--output_dir", "mine.csv"), "output_dir mine.csv cannot be written"),
+        (("--output_dir", "mine.csv/x"), "output_dir mine.csv/x cannot be written"),
+        (("--verbose",), "unrecognized arguments: --verbose"),
+    ],
+)
+def test_bad_flags(refused, two, tmp_path, flags, told):
+    (tmp_path / "mine.csv").write_text(TWO_CSV)
+    told = [told] if isinstance(told, str) else told
+    refused(*IMAGES, *flags, told=told)
+
+
+FCN = ("--results_dir", "results", "--metrics", "fcn", *MINE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--segmenter", "nowhere"), "segmenter nowhere does not exist"),
+        (("--segmenter", "nomodule:classes"), "module nomodule cannot be imported"),
+        (("--segmenter", "bright_bad:other"), "module bright_bad has no function other"),
+        (("--segmenter", "bright_bad:fails"), "bright_bad:fails failed: KeyError: 'sky'"),
+        (("--segmenter", "bright_bad:flat"), "segmenter bright_bad:flat gives int64 [7], not an"),
+        (("--segmenter", "bright_bad:ends"), "bright_bad:ends failed: SystemExit: 3"),
+        (("--segmenter", "bright_bad:many"), "gives class 40; palette mine.csv has 2 from 0 on"),
+        (("--segmenter", "bright_bad:classes", "--labels_dir", "x"), "labels_dir x does not exist"),
+        (
+            ("--segmenter", "bright_bad:classes", "--palette", "facades"),
+            "palette facades does not fit the inputs",
+        ),
+    ],
+)
+def test_bad_segmenters(refused, segmented, tmp_path, flags, told):
+    lines = ("import numpy", SEGMENTER, "def flat(p): return numpy.zeros(7, int)")
+    lines = (
+        *lines,
+        "def fails(p): raise KeyError('sky')",
+        "def ends(p): raise SystemExit(3)",
+        "def many(p): return numpy.full((7, 8), 40)",
+    )
+    (tmp_path / "bright_bad.py").write_text("\n".join(lines))
+    refused(*FCN, *flags, told=[told])
+
+
+def test_a_segmenter_needs_a_palette(refused, segmented, tmp_path):
+    """Whether its metric is named or not."""
+    (tmp_path / "bright_alone.py").write_text(SEGMENTER)
+    flags = ("--results_dir", "results", "--segmenter", "bright_alone:classes")
+    refused(*flags, told=["metrics fcn needs the labels' colours", "--palette"])
+    refused(*flags, "--metrics", "fcn", told=["metrics fcn needs the labels' colours"])
+
+
+@pytest.mark.parametrize("flags", [("--self_check",), ("--labels_dir", "labels")])
+def test_flags_that_would_do_nothing(refused, segmented, tmp_path, flags):
+    (tmp_path / "bright_idle.py").write_text(SEGMENTER)
+    with_segmenter = ("--results_dir", "results", *MINE, "--segmenter", "bright_idle:classes")
+    refused(*with_segmenter, "--metrics", "l1", *flags, told=["segmenter is for metrics fcn"])
+
+
+def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
+    (tmp_path / "bright_lost.py").write_text(SEGMENTER)
+    flags = (*FCN, "--segmenter", "bright_lost:classes")
+    (tmp_path / "results" / "images" / "3-inputs.png").unlink()
+    refused(*flags, told=["metrics fcn needs the true labels", "--inputs_dir", "--labels_dir"])
+    for n in (0, 2, 4):
+        write(tmp_path / "labels" / f"{n}.png", np.zeros((14, 16)))
+    told = "2 of 5 images have no labels NAME.png in labels_dir labels"
+    refused(*flags, "--labels_dir", "labels", told=[told], listed=["1", "3"])
+    for n in (1, 3):
+        (tmp_path / "labels" / f"{n}.png").write_bytes(b"no image")
+    done = call("evaluate", *flags, "--labels_dir", "labels", cwd=tmp_path)
+    assert done.returncode == 2
+    first, *lines = done.stderr.splitlines()
+    assert first.startswith("evaluate.py: 2 of 5 labels cannot be used")
+    assert [line.partition(" cannot be ")[0] for line in lines] == [
+        "  labels/1.png",
+        "  labels/3.png",
+    ]
+
+
+def test_different_counts(refused, two, tmp_path):
+    (tmp_path / "targets" / "a.png").unlink()
+    refused(*IMAGES, told=["outputs_dir outputs holds 7 images, targets_dir targets 6"])
+
+
+def test_a_partner_is_missing(refused, two, tmp_path):
+    (tmp_path / "targets" / "a.png").rename(tmp_path / "targets" / "other.png")
+    refused(*IMAGES, told=["outputs/a.png has no partner in targets"])
+
+
+def test_an_input_is_missing(refused, two, tmp_path):
+    write(tmp_path / "inputs" / "a.png", np.zeros((14, 16)))
+    told = "outputs/b_leftImg8bit.png has no partner in inputs"
+    refused(*IMAGES, "--inputs_dir", "inputs", told=[told])
+
+
+def test_names_that_stand_twice(refused, two, tmp_path):
+    shutil.copy(tmp_path / "targets" / "a.png", tmp_path / "targets" / "a.jpg")
+    (tmp_path / "targets" / "d.png").unlink()
+    refused(*IMAGES, told=["outputs/a.png has a name that stands more than once"])
+
+
+def test_images_that_cannot_be_evaluated(refused, two, tmp_path):
+    """All are named, whatever is wrong with each."""
+    write(tmp_path / "outputs" / "a.png", np.zeros((14, 15, 3)))
+    atomic_write = (tmp_path / "targets" / "d.png").read_bytes()
+    (tmp_path / "targets" / "d.png").write_bytes(atomic_write[:-40])
+    (tmp_path / "outputs" / "e.png").write_bytes(b"")
+    before = tree(tmp_path)
+    done = call("evaluate", *IMAGES, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    first, *lines = done.stderr.splitlines()
+    told = "3 images cannot be evaluated; mend or remove them:"
+    assert first == f"evaluate.py: {told}"
+    assert lines[0] == "  outputs/a.png: is 15x14 pixels, its partner targets/a.png 16x14"
+    assert lines[1].startswith("  outputs/d.png: has the partner targets/d.png, which cannot be de")
+    assert lines[2:] == ["  outputs/e.png: is empty"]
+    assert tree(tmp_path) == before
+
+
+def test_an_input_that_cannot_be_read(refused, results):
+    (results / "images" / "a-inputs.png").write_bytes(b"no image")
+    refused(
+        *("--results_dir", "results"),
+        told=["1 images cannot be evaluated"],
+        listed=["results/images/a-inputs.png: is not an image"],
+    )
+
+
+def test_results_without_targets(refused, results):
+    for name in ("a", "d"):
+        (results / "images" / f"{name}-targets.png").unlink()
+    told = "2 of 7 images in results have no target (a): translate pairs, not inputs alone"
+    refused("--results_dir", "results", told=[told])
+
+
+def test_results_without_outputs(refused, results):
+    for path in (results / "images").glob("*-outputs.png"):
+        path.unlink()
+    refused("--results_dir", "results", told=["results holds no images NAME-outputs.png in imag"])
+
+
+def test_images_smaller_than_a_window(refused, tmp_path):
+    small = {kind: np.zeros((10, 30, 3)) for kind in ("outputs", "targets")}
+    write_results(tmp_path / "results", {"a": small})
+    told = "image a: SSIM needs images of 11 pixels at least, not 30x10"
+    refused("--results_dir", "results", told=[told, "--metrics"])
+    succeeded(call("evaluate", "--results_dir", tmp_path / "results", "--metrics", "l1"))
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid"])
+def test_one_image_has_no_distance(refused, tmp_path, metric):
+    write_results(tmp_path / "results", {"a": draw()["a"]})
+    flags = ("--results_dir", "results", "--inception", "x.pb", "--metrics", metric)
+    refused(*flags, told=[f"metrics {metric} needs 2 images at least, not 1"])
+
+
+def test_images_are_never_written_over(refused, results, two, tmp_path):
+    """Where they are is no place for the page's."""
+    refused(
+        "--results_dir", "results", "--output_dir", "results", told=["output_dir results holds"]
+    )
+    for kind in ("outputs", "targets"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / kind).rename(tmp_path / "set" / "images")
+        flags = ["set/images" if flag == kind else flag for flag in IMAGES]
+        refused(*flags, "--output_dir", "set", told=["output_dir set holds"])
+        (tmp_path / "set" / "images").rename(tmp_path / kind)
+        (tmp_path / "set").rmdir()
+
+
+def test_other_pages_are_never_written_over(refused, results, tmp_path):
+    """Nor are images that are called like the page's; an evaluation is, and what it had more."""
+    write_results(tmp_path / "others", {"a": draw()["a"]})
+    flags = ("--results_dir", "results", "--output_dir", "others")
+    refused(*flags, told=["output_dir others holds images, which is not an evaluation's"])
+    shutil.rmtree(tmp_path / "others" / "images")
+    (tmp_path / "others" / "index.html").write_text("<p>")
+    refused(*flags, told=["output_dir others holds index.html"])
+    (tmp_path / "others" / "index.html").unlink()
+    succeeded(call("evaluate", *flags, cwd=tmp_path))
+    (tmp_path / "others" / "labels-confusion.png").write_bytes(b"of an earlier one")
+    succeeded(call("evaluate", *flags, cwd=tmp_path))
+    assert not (tmp_path / "others" / "labels-confusion.png").exists()
+
+
+def test_what_was_written_before_stays(results, tmp_path):
+    """Until all that is new is known."""
+    flags = ("--results_dir", results, "--output_dir", tmp_path / "out", "--metrics", "l1")
+    succeeded(call("evaluate", *flags))
+    (results / "images" / "a-inputs.png").write_bytes(b"no image")
+    before = tree(tmp_path)
+    done = call("evaluate", *flags)
+    assert done.returncode == 2
+    assert "a-inputs.png" in done.stderr
+    assert tree(tmp_path) == before

@@ -1,0 +1,186 @@
+"""An exported model is used without this project, and translates as tools/test.py does."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from .common import assert_same_images, call, environment, images, run, succeeded
+
+# Flags of the model, flags of using it, flags of its export.
+CASES = {
+    "rgb": ((), (), ()),
+    "jpeg": ((), ("--dropout", 0.25, "--seed", 3), ("--output_filetype", "jpeg")),
+    "lab_AtoB": (("--lab_colorization",), (), ()),
+    "lab_BtoA": (("--lab_colorization", "--which_direction", "BtoA"), (), ()),
+}
+
+# What clients of the reference do, in processes of their own that know nothing but TensorFlow: for
+# every model ROOT/CASE/exported, they translate the images in SOURCE.
+META_CLIENT = """
+import base64, json, pathlib, sys
+import tensorflow.compat.v1 as tf
+
+def translate(folder, source, target, padded):
+    target.mkdir()
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.import_meta_graph(str(folder / "export.meta"))
+        saver.restore(session, str(folder / "export"))
+        (inputs,) = map(json.loads, tf.get_collection("inputs"))
+        (outputs,) = map(json.loads, tf.get_collection("outputs"))
+        for path in source.iterdir():
+            encoded = base64.urlsafe_b64encode(path.read_bytes())
+            if not padded:
+                encoded = encoded.rstrip(b"=")
+            fed = {inputs["input"]: [encoded], inputs["key"]: [path.name]}
+            made = session.run({"output": outputs["output"], "key": outputs["key"]}, fed)
+            assert made["key"].tolist() == [path.name.encode()], made["key"]
+            assert made["output"].shape == (1,), made["output"]
+            text = made["output"][0] + b"=" * (-len(made["output"][0]) % 4)
+            (target / f"{path.stem}-outputs.png").write_bytes(base64.urlsafe_b64decode(text))
+
+root, source = map(pathlib.Path, sys.argv[1:])
+for case in root.iterdir():
+    for padded in (True, False):
+        (case / f"meta_{padded}").mkdir()
+        translate(case / "exported", source, case / f"meta_{padded}" / "images", padded)
+assert "p2p_graph" not in sys.modules
+"""
+SAVED_MODEL_CLIENT = """
+import pathlib, sys
+import numpy as np
+import tensorflow as tf
+
+root, source = map(pathlib.Path, sys.argv[1:])
+paths = sorted(source.iterdir())
+contents = [path.read_bytes() for path in paths]
+decoded = [tf.io.decode_image(c, channels=3, expand_animations=False) for c in contents]
+floats = [tf.image.convert_image_dtype(image, tf.float32) for image in decoded]
+batch = np.stack([tf.image.resize(image, [32, 32], "area") for image in floats])
+for case in root.iterdir():
+    model = tf.saved_model.load(str(case / "exported" / "saved_model"))
+    serve, encoded = model.signatures["serving_default"], model.signatures["encoded"]
+    together = serve(images=tf.constant(batch))["outputs"].numpy()
+    alone = [serve(images=tf.constant(batch[i : i + 1]))["outputs"].numpy() for i in range(4)]
+    np.savez(case / "served.npz", together=together, alone=np.concatenate(alone))
+    shown = encoded(encoded=tf.constant(contents))["outputs"].numpy()
+    images = case / "encoded" / "images"
+    images.mkdir(parents=True)
+    for path, content in zip(paths, shown):
+        (images / f"{path.stem}-outputs.png").write_bytes(content)
+assert "p2p_graph" not in sys.modules
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Single images: of the model's size and larger, PNG and JPEG, grey, with alpha."""
+    folder = tmp_path_factory.mktemp("source")
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((48, 40))
+    smooth.resize((32, 32)).save(folder / "1.png")
+    smooth.save(folder / "2.jpg", quality=90)
+    smooth.convert("L").save(folder / "3.png")
+    smooth.putalpha(Image.fromarray(rng.integers(0, 256, (40, 48), np.uint8)))
+    smooth.save(folder / "4.png")
+    # Else padding would not matter.
+    assert any(path.stat().st_size % 3 for path in folder.iterdir())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases(make_model, source, tmp_path_factory):
+    """A folder for each of `CASES`: `exported`, `wanted` (from tools/test.py), clients' results."""
+    root = tmp_path_factory.mktemp("cases")
+    for case, (model_flags, use, more) in CASES.items():
+        model = ("--checkpoint", make_model(*model_flags))
+        target = ("--output_dir", root / case / "exported")
+        done = succeeded((run if case == "rgb" else call)("export", *model, *target, *use, *more))
+        told = f"wrote {target[1]}/export.meta and {target[1]}/saved_model\n"
+        assert done.stdout.endswith(told)
+        single = () if "lab" in case else ("--inputs_only",)
+        where = ("--input_dir", source, "--output_dir", root / case / "wanted")
+        succeeded(call("test", *model, *where, *use, *single))
+    for program in (META_CLIENT, SAVED_MODEL_CLIENT):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(root), str(source)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=environment(),
+            cwd=root.parent,
+        )
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+def test_files(cases):
+    folder = cases / "rgb" / "exported"
+    assert {path.name for path in folder.iterdir()} == {
+        *("export.meta", "export.index", "export.data-00000-of-00001", "checkpoint"),
+        *("saved_model", "options.json"),
+    }
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "export")
+    assert json.loads((folder / "options.json").read_text())["mode"] == "export"
+
+
+@pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
+@pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
+def test_encoded_images(cases, name, made):
+    """By the reference's collections, base64 with and without padding; and by the SavedModel."""
+    wanted = images(cases / name / "wanted")
+    assert {image.ndim for image in wanted.values()} == {2 if name == "lab_BtoA" else 3}
+    for path in (cases / name / made / "images").iterdir():
+        with Image.open(path) as shown:
+            assert shown.format == "PNG"
+    assert len(wanted) == 4
+    assert_same_images(images(cases / name / made), wanted)
+
+
+@pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
+def test_jpeg(cases, made):
+    """Also the choice of dropout and seed."""
+    wanted = images(cases / "jpeg" / "wanted")
+    for stem, image in wanted.items():
+        path = cases / "jpeg" / made / "images" / f"{stem}-outputs.png"
+        with Image.open(path) as shown:
+            assert shown.format == "JPEG"
+            # The first entry of the standard luminance table is 16; quality 80 is 40 % of it.
+            assert shown.quantization[0][0] == 6
+        assert path.read_bytes() == tf.io.encode_jpeg(image, quality=80).numpy()
+
+
+@pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
+def test_served_values(cases, name):
+    """float32 in [0, 1], in a batch as alone."""
+    with np.load(cases / name / "served.npz") as served:
+        together, alone = served["together"], served["alone"]
+    assert together.dtype == np.float32
+    assert together.shape == (4, 32, 32, 1 if name == "lab_BtoA" else 3)
+    assert together.min() >= 0
+    assert together.max() <= 1
+    wanted = images(cases / name / "wanted")
+    for values in (together, alone):
+        # [0, 255] is cut into 256 parts, as wide as each other.
+        shown = np.clip(np.floor(values * np.float32(255.5)), 0, 255).astype(np.uint8)
+        for stem, image in zip("1234", shown, strict=True):
+            apart = np.abs(image.squeeze().astype(int) - wanted[stem])
+            # What the client scales, it scales as RGB; tools/test.py scales Lab as Lab.
+            scaled_otherwise = "lab" in name and stem != "1"
+            assert apart.max() <= (2 if scaled_otherwise else 1), stem
+            assert apart.mean() < 0.1, stem
+
+
+def test_exporting_again_replaces_it(model, cases):
+    """By default it goes beside the checkpoint."""
+    for _ in range(2):
+        succeeded(call("export", "--checkpoint", model))
+    folder, first = model / "export", cases / "rgb" / "exported"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in first.iterdir()}
+    ours, theirs = (path / "export.data-00000-of-00001" for path in (folder, first))
+    assert ours.read_bytes() == theirs.read_bytes()

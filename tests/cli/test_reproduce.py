@@ -1,0 +1,304 @@
+"""tools/reproduce.py: a table from nothing, what is not made again, and bad input."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+
+import pytest
+from PIL import Image
+
+from p2p_graph.utils import file_lock
+
+from .common import SMALL, assert_refused, call, run, start, succeeded, tensors
+
+SMALL = ("--", *SMALL)
+LINEAR = (*SMALL, "--lr_schedule", "linear")  # depends on how many steps there are in all
+# A segmenter that calls everything dark background, and the rest facade.
+SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def flags(data, work):
+    return ("facades", "--data", data, "--output_dir", work)
+
+
+@pytest.fixture(scope="module")
+def made(flags, work):
+    """What is printed for one row, then for both."""
+    one = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
+    return one.stdout, both.stdout
+
+
+def test_a_finished_row_is_not_made_again(made):
+    one, both = made
+    assert "done before" not in one
+    assert [both.count(f"{stage}: done before") for stage in ("train", "test")] == [1, 1]
+    assert both.count("evaluate facades: done before") == 1
+
+
+def test_the_table_is_the_evaluations(made, work):
+    text = (work / "facades" / "facades.md").read_text()
+    assert text in made[1]
+    assert "3 steps, batch 1, 32 pixels, ngf 2, ndf 2, fp32, preset paper" in text
+    for name in ("L1", "L1+cGAN"):
+        folder = work / "facades_BtoA" / name
+        found = json.loads((folder / "evaluation-facades" / "evaluation.json").read_text())
+        assert found["images"] == 7
+        row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        wanted = ("l1", "psnr", "ssim", "histogram_l", "histogram_a", "histogram_b")
+        values = [f"{found['figures'][figure]['value']:.3f}" for figure in wanted]
+        assert row == f"| {name} | {' | '.join(values)} |"
+        options = json.loads((folder / "options.json").read_text())
+        assert (options["preset"], options["which_direction"]) == ("paper", "BtoA")
+        assert options["gan_weight"] == (0 if name == "L1" else 1)
+    record = json.loads((work / "facades" / "facades.json").read_text())
+    assert [row["name"] for row in record["rows"]] == ["L1", "L1+cGAN"]
+
+
+def test_the_figure_has_a_column_a_method(made, work, data):
+    page = (work / "facades" / "index.html").read_text()
+    for heading in ("input", "L1", "L1+cGAN", "ground truth"):
+        assert f"<th>{heading}</th>" in page
+    assert page.count("<img") == 4 * 7
+    assert len(list((work / "facades" / "images").iterdir())) == 4 * 7
+    with Image.open(work / "facades" / "figure.png") as figure:
+        assert figure.width == 4 * 36 + 4
+
+
+def test_a_row_that_failed_goes_on(made, flags, work):
+    """The others are made without it; then, what was not done, and what is made of that."""
+    path = work / "facades_BtoA" / "L1" / "row.json"
+    record = json.loads(path.read_text())
+    record["test"]["done"] = False
+    record["evaluate another"] = record["evaluate facades"]  # another table's
+    path.write_text(json.dumps(record))
+    in_the_way = work / "facades_BtoA" / "L1" / "made"
+    shutil.rmtree(in_the_way)
+    in_the_way.write_text("not a folder")
+    failed = call("reproduce", *flags, "--budget", 3, *LINEAR)
+    assert failed.returncode == 2
+    assert "row L1 ended with 2; the same command goes on from there" in failed.stdout
+    assert "== row 2 of 2" in failed.stdout
+    table = json.loads((work / "facades" / "facades.json").read_text())
+    assert [row["name"] for row in table["rows"]] == ["L1+cGAN"]
+    in_the_way.unlink()
+    # As if it had been killed while it trained, and then trained on: how long, nobody knows.
+    record = json.loads(path.read_text())
+    record["train"]["seconds"] = None
+    path.write_text(json.dumps(record))
+    other = work / "facades_BtoA" / "L1+cGAN" / "row.json"
+    atomic_write = other.read_text()
+    other.write_text(atomic_write.replace('"reads": "', '"reads": "other'))
+    done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    assert "seconds of training: L1 unknown\n" in done.stdout.replace("  \n", "\n")
+    assert "left out: L1+cGAN, seed 0, which was made with other flags" in done.stdout
+    assert "train: done before" in done.stdout
+    assert "test: python tools/test.py" in done.stdout
+    assert "evaluate facades: python tools/evaluate.py" in done.stdout
+    record = json.loads(path.read_text())
+    assert record["test"]["done"]
+    assert sorted(record) == ["evaluate facades", "test", "train"]  # another's are of old images
+    other.write_text(atomic_write)
+    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
+    assert "left out" not in both.stdout
+    assert both.stdout.count("done before") == 6
+
+
+def test_an_interrupted_row_is_saved(data, tmp_path):
+    flags = ("facades", "--data", data, "--output_dir", tmp_path, "--rows", "L1")
+    program = start("reproduce", *flags, "--budget", 10**6, *SMALL, "--progress_freq", 10)
+    with program:
+        for line in program.stdout:
+            if line.startswith("progress"):
+                program.terminate()  # itself alone: it is to pass that on
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 143
+    assert "the same command goes on" in rest
+    folder = tmp_path / "facades_BtoA" / "L1"
+    train = json.loads((folder / "row.json").read_text())["train"]
+    assert not train["done"]
+    assert train["seconds"] > 0
+    steps = tensors(folder)["global_step"]
+    assert steps >= 10
+    told = f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
+    assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), told)
+
+
+def test_sigint_to_the_program_alone(data, tmp_path):
+    """Where no terminal tells the program that it has started."""
+    flags = ("facades", "--data", data, "--output_dir", tmp_path, "--budget", 10**6)
+    with start("reproduce", *flags, *SMALL, "--progress_freq", 10) as program:
+        for line in program.stdout:
+            if line.startswith("progress"):
+                os.kill(program.pid, signal.SIGINT)
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 130
+    assert "row L1 ended with 130" in rest
+    assert "row 2 of 2" not in rest
+
+
+def test_one_program_at_a_row(made, flags, work):
+    with file_lock.held(work / "facades_BtoA" / "L1" / "row.lock"):
+        done = call("reproduce", *flags, "--budget", 3, *LINEAR)
+    assert_refused(done, "another program is at work in", "L1: wait for it, or stop it")
+
+
+def test_measuring_ends_with_the_program(data, tmp_path):
+    """Nothing goes on where it is asked to stop."""
+    flags = ("facades", "--data", data, "--output_dir", tmp_path / "work", "--budget", "9m")
+    with start("reproduce", *flags, *SMALL, start_new_session=True) as program:
+        assert program.stdout.readline().startswith("measuring")
+        time.sleep(0.5)  # its child is there
+        program.terminate()
+        program.stdout.read()
+    assert program.returncode == 143
+    with pytest.raises(ProcessLookupError):
+        os.killpg(program.pid, 0)
+    assert not (tmp_path / "work").exists()
+
+
+def test_tables_share_runs(data, tmp_path):
+    """What is trained further under one table is evaluated anew under the other."""
+    (tmp_path / "streets").mkdir()
+    (tmp_path / "streets" / "train").symlink_to(data / "train")
+    (tmp_path / "streets" / "val").symlink_to(data / "test")
+    (tmp_path / "by_brightness.py").write_text(SEGMENTER)
+    shared = ("--data", "streets", "--output_dir", "work", "--rows", "cGAN", "--budget")
+    evaluator = ("--segmenter", "by_brightness:classes", "--palette", data / "palette.csv")
+
+    def made(table, steps, *flags):
+        done = succeeded(call("reproduce", table, *shared, steps, *flags, *SMALL, cwd=tmp_path))
+        record = json.loads((tmp_path / "work" / table / f"{table}.json").read_text())
+        return done.stdout, record
+
+    _, before = made("figure7", 2)
+    told, scores = made("table1", 4, *evaluator)
+    assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [True]
+    photos = scores["rows"][0]["figures"]["photos_pixel_accuracy"]
+    assert 0 < photos < 1
+    real, row = scores["real photos"], scores["rows"][0]
+    assert real["figures"]["fcn_pixel_accuracy"] == photos
+    assert real["difference"]["fcn_pixel_accuracy"] == photos - 0.8
+    assert row["difference"]["fcn_class_iou"] == row["figures"]["fcn_class_iou"] - 0.16
+    told, after = made("figure7", 4)
+    assert "train: done before" in told
+    assert "test: done before" in told
+    assert "evaluate figure7: done before" not in told
+    assert [one["rows"][0]["options"][0]["max_steps"] for one in (before, after)] == [2, 4]
+    assert before["rows"][0]["figures"] != after["rows"][0]["figures"]
+    told, seeds = made("table1", 4, *evaluator, "--seeds", 2)
+    assert told.count("train: done before") == 1
+    assert [one["seed"] for one in seeds["rows"][0]["options"]] == [0, 1]
+    assert seeds["rows"][0]["figures"]["photos_pixel_accuracy"] == photos
+    assert seeds["rows"][0]["figures"]["l1"] != scores["rows"][0]["figures"]["l1"]
+    assert " (± " in told
+    # Another judge: what the first one said does not stand beside what this one says.
+    (tmp_path / "by_brightness.py").write_text(SEGMENTER.replace("99", "150"))
+    told, other = made("table1", 4, *evaluator)
+    assert "evaluate table1: done before" not in told
+    assert other["real photos"]["figures"] != scores["real photos"]["figures"]
+    assert [len(row["options"]) for row in other["rows"]] == [1]
+    # A row that fails leaves the photos to the next one.
+    folder = tmp_path / "work" / "cityscapes_BtoA"
+    shutil.rmtree(folder / "cGAN" / "made")
+    (folder / "L1").mkdir()
+    (folder / "L1" / "made").write_text("in the way")
+    shared = (*shared[:-2], "cGAN,L1", "--budget")
+    both = call("reproduce", "table1", *shared, 4, *evaluator, *SMALL, cwd=tmp_path)
+    assert both.returncode == 2
+    assert "row L1 ended with 2" in both.stdout
+    assert "| real photos | " in both.stdout
+    (folder / "L1" / "made").unlink()
+    # And other images.
+    (tmp_path / "streets" / "val").unlink()
+    (tmp_path / "streets" / "val").symlink_to(data / "train")
+    told, _ = made("figure7", 4)
+    assert told.count("train: done before") == 2
+    assert "test: done before" not in told
+    assert "test images: 5" in told
+    # Of training there is no going on with others.
+    (tmp_path / "streets" / "train").unlink()
+    (tmp_path / "streets" / "train").symlink_to(data / "test")
+    done = call("reproduce", "figure7", *shared, 5, *SMALL, cwd=tmp_path)
+    assert_refused(done, "L1 was trained on other images: restore them, or name another")
+
+
+def test_dry_run_lists_commands_and_time(data, tmp_path):
+    """Where there is a minute for two seeds, a step is timed once, and each gets half of it."""
+    work = tmp_path / "work"
+    flags = ("--data", data, "--output_dir", work, "--budget", "1m", "--rows", "L1", "--seeds", 2)
+    done = succeeded(run("reproduce", "facades", *flags, "--dry_run", *SMALL))
+    assert done.stderr == ""
+    assert done.stdout.count("measuring") == 1
+    told = re.findall(r"^== L1, seed (\d): (\d+) steps, about (\d) minutes$", done.stdout, re.M)
+    assert [seed for seed, *_ in told] == ["0", "1"]
+    assert told[0][1] == told[1][1] != "0"
+    assert done.stdout.endswith("2 rows, about 0.0 hours of training\n")
+    for program in ("train.py", "test.py", "evaluate.py"):
+        assert done.stdout.count(f"python tools/{program} --") == 2
+    assert f"--max_steps {told[0][1]} " in done.stdout
+    assert not work.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--budget", "soon"), ("budget must be paper",)),
+        (("--budget", "0"), ("budget must be paper",)),
+        (("--budget", "3", "--rows", "L2"), ("rows must be of L1, L1+cGAN, not 'L2'",)),
+        (("--budget", "3", "--seeds", "0"), ("seeds must be at least 1",)),
+        (("--budget", "3", "--", "--max_steps", "9"), ("--max_steps is not for all rows",)),
+        (("--budget", "3", "--", "--gan_weight", "7"), ("--gan_weight is not for all rows",)),
+        (("--budget", "2", *LINEAR), ("made with other options: max_steps (was 3, now 2)",)),
+        (("--budget", "3"), ("was made with other options: crop_size (was 32, now 256)",)),
+        (("--budget", "3", "--segmenter", "a:b"), ("segmenter is for tables of FCN-scores",)),
+        (("--budget", "3", "--palette", "facades"), ("palette is for tables of labels",)),
+        (("--budget", "3", "--inception", "no.pb"), ("inception no.pb cannot be read",)),
+        (("--budget", "3", "--", "--no_such_flag"), ("--no_such_flag",)),
+        (("--budget", "3", "--", "--crop_size", "33"), ("row L1: crop_size must be a multiple",)),
+    ],
+)
+def test_refuses(made, flags, change, words):
+    assert_refused(call("reproduce", *flags, *change), *words)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"train": 5}', '{"train": {"seconds": "x"}}', "{", "x"])
+def test_refuses_damaged_records(made, flags, work, text):
+    """Before anything is made, also where another row is asked for."""
+    path = work / "facades_BtoA" / "L1+cGAN" / "row.json"
+    atomic_write = path.read_text()
+    path.write_text(text)
+    try:
+        assert_refused(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR), str(path))
+    finally:
+        path.write_text(atomic_write)
+
+
+def test_refuses_what_does_not_fit(data, tmp_path):
+    """Before anything is trained; but rows that nobody asks for may not fit."""
+    for name, part in (("train", "train"), ("val", "test")):
+        (tmp_path / name).symlink_to(data / part)
+    flags = ("--data", tmp_path, "--output_dir", tmp_path / "work", "--budget", 3)
+    done = call("reproduce", "table6", *flags, *SMALL)
+    assert_refused(done, "palette cityscapes does not fit the labels in", "val")
+    done = call("reproduce", "table3", *flags, "--rows", "1x1", *SMALL)
+    assert_refused(done, "table3 needs what reads labels off photos")
+    done = call("reproduce", "table3", *flags, *SMALL)
+    assert_refused(done, "row 286x286: crop_size must be at least 96")
+    assert not (tmp_path / "work").exists()
+
+
+def test_refuses_other_data(tmp_path):
+    done = call("reproduce", "facades", "--data", tmp_path, "--budget", 3)
+    assert_refused(done, "has no folder train")

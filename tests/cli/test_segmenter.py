@@ -1,0 +1,174 @@
+"""tools/train_segmenter.py: training, resuming, scores, use in tools/evaluate.py, bad input."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from .common import ROOT, assert_equal_bits, assert_refused, call, start, succeeded, tensors
+
+sys.path.insert(0, str(ROOT / "data"))
+from facade_paint import CLASSES
+
+FLAGS = ("--crop_size", 32, "--width", 4, "--batch_size", 2, "--lr", 0.01)
+
+
+@pytest.fixture(scope="module")
+def palette(tmp_path_factory):
+    """The drawn facades' colours in a file; blinds are not to be evaluated."""
+    path = tmp_path_factory.mktemp("palette") / "drawn.csv"
+    rows = ["class,red,green,blue"]
+    for name, (colour, _) in CLASSES.items():
+        rows.append(",".join(map(str, ("" if name == "blind" else name, *colour))))
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, palette, tmp_path_factory):
+    """A network after 12 steps, and what the program printed."""
+    folder = tmp_path_factory.mktemp("segmenter") / "run"
+    given = ("--input_dir", data / "train", "--val_dir", data / "test", "--palette", palette)
+    flags = (*given, "--output_dir", folder, "--max_steps", 12, *FLAGS)
+    return folder, succeeded(call("train_segmenter", *flags)), flags
+
+
+def test_no_graph_is_left_behind(trained):
+    assert tf.executing_eagerly()
+
+
+def test_scores_are_told_and_kept(trained, palette):
+    folder, done, _ = trained
+    facts = json.loads((folder / "segmenter.json").read_text())
+    assert list(facts["palette"]["classes"]) == [name for name in CLASSES if name != "blind"]
+    assert facts["palette"]["ignored"] == [list(CLASSES["blind"][0])]
+    assert (facts["steps"], facts["size"], facts["width"]) == (12, 32, 4)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in facts["scores"].items())
+    assert done.stdout.splitlines()[-1].endswith(shown)
+    assert facts["scores"]["pixel_accuracy"] > 1 / len(CLASSES)
+
+
+def test_resumes_exactly(trained, tmp_path):
+    folder, _, flags = trained
+    where = flags.index("--output_dir") + 1
+    flags = [tmp_path / "parts" if i == where else flag for i, flag in enumerate(flags)]
+    steps = flags.index("--max_steps") + 1
+    succeeded(call("train_segmenter", *flags[:steps], 5, *flags[steps + 1 :]))
+    done = succeeded(call("train_segmenter", *flags))
+    assert "going on from" in done.stdout
+    assert_equal_bits(tensors(tmp_path / "parts"), tensors(folder))
+
+
+def test_scores_stay_without_val_dir(trained, tmp_path):
+    """Where no step is added; they are of these weights."""
+    folder, _, flags = trained
+    shutil.copytree(folder, tmp_path / "again")
+    flags = changed(flags, "--output_dir", tmp_path / "again")
+    where = flags.index("--val_dir")
+    done = succeeded(call("train_segmenter", *flags[:where], *flags[where + 2 :]))
+    assert done.stdout.splitlines()[-1] == f"done: 12 steps, in {tmp_path / 'again'}"
+    for name in ("segmenter.json", "checkpoint"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_val_dir_must_be_labels(trained, data, tmp_path):
+    """Not photos, or images that are no pairs."""
+    (tmp_path / "photos").mkdir()
+    for path in (data / "test").glob("*.png"):
+        with Image.open(path) as pair:
+            pair.crop((0, 0, 32, 32)).save(tmp_path / "photos" / path.name)
+    flags = changed(trained[2], "--val_dir", tmp_path / "photos")
+    words = ("does not fit the labels in val_dir", "photos")
+    assert_refused(call("train_segmenter", *flags), *words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_training_goes_on(trained, tmp_path, number):
+    """What was done is saved, and the same command ends as if nothing had been."""
+    flags = changed(changed(trained[2], "--output_dir", tmp_path / "run"), "--max_steps", 10**6)
+    with start("train_segmenter", *flags) as program:
+        for line in program.stdout:
+            if line.startswith("step 100,"):
+                program.send_signal(number)
+                break
+        rest = program.stdout.read()
+    assert program.returncode == 128 + number
+    stopped = re.search(
+        rf"^stopped by {number.name} after step (\d+) of 1000000; it is sa", rest, re.M
+    )
+    assert stopped
+    facts = json.loads((tmp_path / "run" / "segmenter.json").read_text())
+    assert facts["steps"] == int(stopped[1]) >= 100
+    assert tensors(tmp_path / "run")["global_step"] == facts["steps"]
+
+
+def test_evaluates(trained, data, tmp_path):
+    """Its own scores again: photos as outputs, labels as inputs."""
+    folder, _, _ = trained
+    for name in ("photos", "labels"):
+        (tmp_path / name).mkdir()
+    for path in (data / "test").glob("*.png"):
+        with Image.open(path) as pair:
+            pair.crop((0, 0, 32, 32)).save(tmp_path / "photos" / path.name)
+            pair.crop((32, 0, 64, 32)).save(tmp_path / "labels" / path.name)
+    photos = ("--outputs_dir", tmp_path / "photos", "--targets_dir", tmp_path / "photos")
+    inputs = ("--inputs_dir", tmp_path / "labels", "--segmenter", folder, "--metrics", "fcn")
+    done = succeeded(call("evaluate", *photos, *inputs, "--output_dir", tmp_path / "out"))
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    scores = json.loads((folder / "segmenter.json").read_text())["scores"]
+    for name, value in scores.items():
+        assert found["figures"][f"fcn_{name}"]["value"] == pytest.approx(value)
+    assert "not FCN-8s" in done.stdout
+    assert (tmp_path / "out" / "fcn-confusion.png").exists()
+
+
+def changed(flags, name, value):
+    where = flags.index(name) + 1
+    return [value if i == where else flag for i, flag in enumerate(flags)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("--crop_size", 48, ("crop_size must be a multiple of 32", "48")),
+        ("--palette", "cityscapes", ("palette cityscapes does not fit the labels",)),
+        ("--palette", "nothing", ("palette must be one of", "nothing")),
+        ("--input_dir", "nowhere", ("input_dir nowhere does not exist",)),
+        ("--val_dir", "nowhere", ("val_dir nowhere does not exist",)),
+        ("--lr", 0, ("lr must be above 0, not 0.0",)),
+        ("--width", 8, ("holds a segmenter of another palette, width or crop_size",)),
+        ("--width", 0, ("width must be at least 1, not 0",)),
+        ("--max_steps", 0, ("max_steps must be at least 1, not 0",)),
+    ],
+)
+def test_refuses(trained, name, value, words):
+    folder, _, flags = trained
+    before = (folder / "segmenter.json").read_bytes()
+    assert_refused(call("train_segmenter", *changed(flags, name, value)), *words)
+    assert (folder / "segmenter.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "checkpoint").unlink(), ("holds no checkpoint",)),
+        (lambda folder: (folder / "segmenter.json").write_text("{}"), ("segmenter.json is not",)),
+        (
+            lambda folder: (folder / "segmenter.json").write_text(
+                (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
+            ),
+            ("is not of a segmenter as its segmenter.json tells",),
+        ),
+    ],
+)
+def test_evaluation_refuses_what_is_none(trained, data, tmp_path, spoil, words):
+    folder = tmp_path / "spoiled"
+    shutil.copytree(trained[0], folder)
+    spoil(folder)
+    images = ("--outputs_dir", data / "test", "--targets_dir", data / "test")
+    assert_refused(call("evaluate", *images, "--segmenter", folder), *words)

@@ -1,0 +1,307 @@
+"""The same images in every form that they may come in: trained on, resumed, split, translated."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2p_graph.data.image_listing import split_indices
+
+from .common import (
+    SMALL,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    file_bytes,
+    images,
+    pixels,
+    succeeded,
+    tensors,
+)
+
+
+@pytest.fixture(scope="module")
+def sources(data, tmp_path_factory):
+    """The flags that name the same five pairs in each form."""
+    root = tmp_path_factory.mktemp("sources")
+    paths = sorted((data / "train").iterdir(), key=lambda path: int(path.stem))
+    halves = []
+    for part, name in enumerate("ab"):
+        (root / name).mkdir()
+        halves.append([pixels(path)[:, 32 * part : 32 * part + 32] for path in paths])
+        for path, half in zip(paths, halves[-1], strict=True):
+            Image.fromarray(half).save(root / name / path.name)
+    lines = [f"a/{path.name},b/{path.name}" for path in paths]
+    (root / "pairs.csv").write_text("\n".join(["input,target", *lines]) + "\n")
+    np.savez(root / "plain.npz", inputs=halves[0], targets=halves[1])
+    np.savez_compressed(root / "floats.npz", *(np.float32(half) for half in halves))
+    folders = ("--input_dir", root / "a", "--target_dir", root / "b")
+    atomic_write = ("--input_dir", data / "train")
+    succeeded(call("pack_records", *folders, "--output_dir", root / "two", "--pairs_per_shard", 2))
+    succeeded(call("pack_records", *atomic_write, "--output_dir", root / "one"))
+    succeeded(call("pack_npz", *atomic_write, "--output_file", root / "packed.npz"))
+    return {
+        "pairs": atomic_write,
+        "folders": folders,
+        "manifest": ("--manifest", root / "pairs.csv"),
+        "archive": ("--input_dir", root / "plain.npz"),
+        "compressed": ("--input_dir", root / "floats.npz"),
+        "packed archive": ("--input_dir", root / "packed.npz"),
+        "shards": ("--input_dir", root / "one"),
+        "shards of two files": ("--input_dir", root / "two"),
+    }
+
+
+FORMS = (
+    "pairs",
+    "folders",
+    "manifest",
+    "archive",
+    "compressed",
+    "packed archive",
+    "shards",
+    "shards of two files",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(sources, tmp_path_factory):
+    """A run of 8 steps of pairs, for more than an epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    succeeded(call("train", *sources["pairs"], *SMALL, "--output_dir", folder, "--max_steps", 8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("form", "cache_mb"),
+    [*((form, 1024) for form in FORMS), ("folders", 0), ("shards of two files", 0)],
+)
+def test_every_form_trains_the_same_and_resumes_exactly(sources, trained, form, cache_mb, tmp_path):
+    flags = (*sources[form], *SMALL, "--output_dir", tmp_path, "--cache_mb", cache_mb)
+    for steps in (3, 8):
+        succeeded(call("train", *flags, "--max_steps", steps))
+    assert_equal_bits(tensors(tmp_path), tensors(trained))
+    assert (tmp_path / "losses.jsonl").read_text() == (trained / "losses.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("form", "direction"),
+    [*((form, "BtoA") for form in FORMS[1:]), ("folders", "AtoB"), ("archive", "AtoB")],
+)
+def test_every_form_translates_the_same(sources, make_model, form, direction, tmp_path):
+    model = make_model("--which_direction", direction)
+    made = []
+    for name, flags in (("wanted", sources["pairs"]), ("found", sources[form])):
+        out = ("--checkpoint", model, "--output_dir", tmp_path / name)
+        succeeded(call("test", *flags, *out))
+        made.append([images(tmp_path / name, kind) for kind in ("inputs", "outputs")])
+    for wanted, found in zip(*made, strict=True):
+        assert len(found) == 5
+        for a, b in zip(wanted.values(), found.values(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", ["folders", "manifest", "archive", "shards of two files"])
+def test_a_split_is_recorded_and_the_rest_is_tested(sources, form, tmp_path):
+    flags = (*sources[form], "--split", 0.6, "--split_seed", 4)
+    command = (*flags, *SMALL, "--output_dir", tmp_path / "run")
+    done = succeeded(call("train", *command, "--max_steps", 2))
+    assert "examples count = 3" in done.stdout
+    options = json.loads((tmp_path / "run" / "options.json").read_text())
+    assert (options["split"], options["split_seed"]) == (0.6, 4)
+
+    where = ("--checkpoint", tmp_path / "run")
+    done = succeeded(call("test", *sources[form], *where, "--output_dir", tmp_path / "rest"))
+    assert "split: 2 images that are not trained on" in done.stdout
+    wanted = [str(index + 1) for index in split_indices(5, 0.6, 4)[1]]
+    if form == "archive":
+        wanted = [f"{int(name) - 1:05d}" for name in wanted]
+    assert sorted(images(tmp_path / "rest")) == wanted
+
+    every = ("--output_dir", tmp_path / "every", "--split", 1)
+    succeeded(call("test", *sources[form], *where, *every))
+    assert len(images(tmp_path / "every")) == 5
+    done = call("train", *command, "--max_steps", 3, "--split", 0.8)
+    assert_refused(done, "split (was 0.6, now 0.8)")
+
+
+def test_other_images_are_tested_whole(sources, data, tmp_path):
+    run = ("--output_dir", tmp_path / "run", "--split", 0.6, "--max_steps", 1)
+    succeeded(call("train", *sources["pairs"], *SMALL, *run))
+    where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
+    done = succeeded(call("test", "--input_dir", data / "test", *where))
+    assert f"split: not applied, since training was on {data / 'train'}" in done.stdout
+    assert len(images(tmp_path / "made")) == 7
+
+
+def test_a_split_is_known_from_any_folder(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "pairs")
+    command = ("--input_dir", "pairs", *SMALL, "--split", 0.6, "--output_dir", "run")
+    succeeded(call("train", *command, "--max_steps", 1, cwd=tmp_path))
+    (tmp_path / "sub").mkdir()
+    where = ("--input_dir", "../pairs", "--checkpoint", "../run", "--output_dir", "made")
+    done = succeeded(call("test", *where, cwd=tmp_path / "sub"))
+    assert "split: 2 images that are not trained on" in done.stdout
+    assert len(images(tmp_path / "sub" / "made")) == 2
+    other = ("--input_dir", "../pairs", *SMALL, "--split", 0.6, "--output_dir", "../run")
+    succeeded(call("train", *other, "--max_steps", 2, cwd=tmp_path / "sub"))
+
+    # With more images the parts would be others.
+    shutil.copy(data / "test" / "7.png", tmp_path / "pairs" / "7.png")
+    done = call("test", *where, cwd=tmp_path / "sub")
+    assert_refused(done, "are others than in training (5 then)", "--split 1 takes all")
+    done = call("train", *command, "--max_steps", 3, cwd=tmp_path)
+    assert_refused(done, "are others than when run was begun (5 then)")
+
+
+def test_what_is_packed_is_said_how_to_train_on(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "facades" / "train")
+    where = ("--input_dir", tmp_path / "facades" / "train", "--output_dir", tmp_path / "packed")
+    done = succeeded(call("pack_records", *where))
+    assert f"--input_dir {tmp_path}/packed --recipe facades\n" in done.stdout
+    where = ("--input_dir", data / "train", "--output_file", tmp_path / "a.npz", "--single")
+    assert "--lab_colorization" in succeeded(call("pack_npz", *where)).stdout
+
+
+def test_an_archive_is_scaled_to_the_nearest_bytes(data, tmp_path):
+    where = ("--input_dir", data / "train", "--output_file", tmp_path / "set.npz", "--size", 16)
+    succeeded(call("pack_npz", *where))
+    source = pixels(data / "train" / "3.png")[:, :32].astype(np.float64)
+    wanted = source.reshape(16, 2, 16, 2, 3).mean(axis=(1, 3))
+    with np.load(tmp_path / "set.npz") as found:
+        assert abs(found["arr_0"][2] - wanted).max() <= 0.501
+
+
+def test_single_images_in_every_form(sources, data, tmp_path):
+    """Colour from brightness, trained on photographs alone."""
+    folder = ("--input_dir", sources["folders"][1])
+    (tmp_path / "list.csv").write_text(f"input\n{folder[1]}/1.png\n{folder[1]}/2.png\n")
+    for tool, flags in (
+        ("pack_records", ("--output_dir", tmp_path / "shards")),
+        ("pack_npz", ("--output_file", tmp_path / "photos.npz")),
+    ):
+        succeeded(call(tool, *folder, "--single", *flags))
+    ends = {}
+    for name, flags in (
+        ("folder", folder),
+        ("shards", ("--input_dir", tmp_path / "shards")),
+        ("archive", ("--input_dir", tmp_path / "photos.npz")),
+        ("list", ("--manifest", tmp_path / "list.csv")),
+    ):
+        out = ("--output_dir", tmp_path / name, "--max_steps", 2)
+        succeeded(call("train", *flags, *SMALL, "--lab_colorization", *out))
+        ends[name] = tensors(tmp_path / name)
+    assert_equal_bits(ends["shards"], ends["folder"])
+    assert_equal_bits(ends["archive"], ends["folder"])
+    where = ("--checkpoint", tmp_path / "list", "--output_dir", tmp_path / "made")
+    succeeded(call("test", "--manifest", tmp_path / "list.csv", *where))
+    assert sorted(images(tmp_path / "made")) == ["1", "2"]
+
+
+def test_each_side_is_scaled_its_own_way(data, tmp_path):
+    """Label colours are never mixed, photographs are."""
+    how = ("--resize", "bilinear", "--resize_targets", "nearest", "--scale_size", 40)
+    run = ("--output_dir", tmp_path / "run", "--max_steps", 1, *SMALL)
+    succeeded(call("train", "--input_dir", data / "train", *run, *how))
+    where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
+    succeeded(call("test", "--input_dir", data / "test", *where, "--crop_size", 96))
+
+    def colors(image):
+        return {tuple(color) for color in image.reshape(-1, 3)}
+
+    targets, inputs = (images(tmp_path / "made", kind) for kind in ("targets", "inputs"))
+    for name, target in targets.items():
+        source = pixels(data / "test" / f"{name}.png")
+        assert colors(target) <= colors(source[:, 32:])
+        assert not colors(inputs[name]) <= colors(source[:, :32])
+
+
+@pytest.mark.parametrize("size", [None, 24])
+def test_packing_an_archive(data, tmp_path, size):
+    flags = () if size is None else ("--size", size, "--resize", "nearest", "--compress")
+    where = ("--input_dir", data / "train", "--output_file", tmp_path / "made" / "set.npz")
+    done = succeeded(call("pack_npz", *where, *flags))
+    assert "5 images are packed" in done.stdout
+    with np.load(tmp_path / "made" / "set.npz") as found:
+        assert set(found) == {"arr_0", "arr_1"}
+        side = size or 32
+        assert all(array.shape == (5, side, side, 3) for array in found.values())
+        nearest = [int((place + 0.5) * 32 / side) for place in range(side)]
+        wanted = pixels(data / "train" / "2.png")[:, 32:][nearest][:, nearest]
+        np.testing.assert_array_equal(found["arr_1"][1], wanted)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["set.npz"]
+
+
+def test_packing_goes_on_after_an_interruption(data, tmp_path):
+    """A shard that was cut off in the middle is not there under its name."""
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, "--pairs_per_shard", 2)
+    succeeded(call("pack_records", *flags))
+    atomic_write = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    name = "pairs-00002-of-00003.tfrecord"
+    (tmp_path / name).rename(tmp_path / f"{name}.unfinished")
+    done = call("train", "--input_dir", tmp_path, *SMALL, "--output_dir", tmp_path / "run")
+    assert_refused(done, f"lacks 1 of 3 shards, {name}")
+    succeeded(call("pack_records", *flags))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == atomic_write
+
+
+# What cannot be used
+
+
+@pytest.fixture
+def refused(data, tmp_path):
+    """A function that runs a tool, and checks that it said so in one line and wrote nothing."""
+
+    def check(tool, *flags, told):
+        out = "--output_file" if tool == "pack_npz" else "--output_dir"
+        target = tmp_path / ("out.npz" if tool == "pack_npz" else "out")
+        done = call(tool, *flags, out, target)
+        assert_refused(done, *told)
+        assert not target.exists()
+
+    return check
+
+
+def test_bad_sources(refused, sources, data, tmp_path):
+    np.savez(tmp_path / "one.npz", np.zeros((2, 32, 32, 3), np.uint8))
+    (tmp_path / "bad.csv").write_text("input,output\na,b\n")
+    shutil.copytree(sources["shards"][1], tmp_path / "cut")
+    [shard] = (tmp_path / "cut").glob("*.tfrecord")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    for flags, *told in (
+        (("--input_dir", tmp_path / "one.npz"), "must hold two arrays"),
+        (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
+        (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
+        (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
+        (("--input_dir", tmp_path / "cut"), "is cut off: pack it again"),
+        ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
+        ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1"),
+        ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
+        ((*sources["shards"], "--target_dir", data), "holds A and B"),
+    ):
+        refused("train", *flags, *SMALL, told=told)
+
+
+def test_bad_packing(refused, sources, tmp_path):
+    for tool, flags, told in (
+        ("pack_records", (), "input_dir is missing"),
+        ("pack_records", (*sources["pairs"], "--pairs_per_shard", 0), "must be at least 1, not 0"),
+        ("pack_records", sources["archive"], "holds no image files"),
+        ("pack_npz", (), "input_dir is missing"),
+        ("pack_npz", (*sources["pairs"], "--size", 0), "size must be at least 1, not 0"),
+        ("pack_npz", (*sources["pairs"], "--resize", "nearest"), "give a --size, too"),
+    ):
+        refused(tool, *flags, told=[told])
+    done = call("pack_npz", *sources["pairs"], "--output_file", tmp_path / "out.zip")
+    assert_refused(done, "must end in .npz")
+
+
+def test_archives_of_images_of_different_sizes(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "mixed")
+    Image.new("RGB", (20, 10)).save(tmp_path / "mixed" / "9.png")
+    where = ("--input_dir", tmp_path / "mixed", "--output_file", tmp_path / "out.npz")
+    assert_refused(call("pack_npz", *where), "differ in size: give one (--size)")
+    succeeded(call("pack_npz", *where, "--size", 16))
+    assert file_bytes(tmp_path / "mixed")

@@ -1,0 +1,79 @@
+"""Several steps in a run of the session, and steps that XLA compiles."""
+
+import json
+
+import numpy as np
+import pytest
+
+from .common import SMALL, assert_equal_bits, assert_refused, call, file_bytes, succeeded, tensors
+
+
+@pytest.fixture(scope="module")
+def flags(data):
+    """Dropout, mirroring and jitter are on; 5 images, 3 steps an epoch; 14 steps."""
+    reports = ("--summary_freq", 4, "--display_freq", 4, "--progress_freq", 4, "--save_freq", 4)
+    sizes = (*SMALL[:-2], "--batch_size", 2, "--max_steps", 14)
+    return ("--input_dir", data / "train", *sizes, *reports)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(flags, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    succeeded(call("train", *flags, "--output_dir", folder))
+    return folder
+
+
+def assert_same(folder, atomic_write):
+    """Weights, moments, averages, the step; what was recorded; the images that were written."""
+    assert tensors(atomic_write)["global_step"] == 14
+    assert_equal_bits(tensors(folder), tensors(atomic_write))
+    assert (folder / "losses.jsonl").read_text() == (atomic_write / "losses.jsonl").read_text()
+    assert len(file_bytes(atomic_write)) == 4 * 2 * 3  # steps 4, 8, 12 and 14
+    assert file_bytes(folder) == file_bytes(atomic_write)
+
+
+@pytest.mark.parametrize("steps_per_run", [2, 4])
+def test_steps_in_one_run_are_as_one_by_one(flags, one_by_one, tmp_path, steps_per_run):
+    more = ("--steps_per_run", steps_per_run, "--output_dir", tmp_path)
+    done = succeeded(call("train", *flags, *more))
+    assert [line for line in done.stdout.splitlines() if line.startswith("progress")] != []
+    assert_same(tmp_path, one_by_one)
+
+
+def test_a_run_goes_on_with_other_steps_at_once(flags, one_by_one, tmp_path):
+    """From step 6, to 8, 12 and 14."""
+    command = ("train", *flags, "--output_dir", tmp_path)
+    succeeded(call(*command, "--max_steps", 6))
+    for path in (tmp_path / "images").glob("00000006*"):
+        path.unlink()
+    succeeded(call(*command, "--steps_per_run", 4))
+    assert_same(tmp_path, one_by_one)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--steps_per_run", 3), ("summary_freq", "multiple of steps_per_run (3)", "not 4")),
+        (("--steps_per_run", 0), ("steps_per_run", "at least 1")),
+        (
+            ("--steps_per_run", 2, "--sample_freq", "1e", "--split", "0.8", "--crop_size", 32),
+            ("sample_freq", "multiple of steps_per_run (2)", "1e is"),
+        ),
+    ],
+)
+def test_frequencies_that_do_not_fit(flags, tmp_path, more, words):
+    more = (*more, "--steps_per_epoch", 3, "--output_dir", tmp_path / "new")
+    assert_refused(call("train", *flags, *more), *words)
+    assert not (tmp_path / "new").exists()
+
+
+def test_compiled_steps_do_not_depend_on_how_many_run_at_once(flags, tmp_path):
+    common = ("train", *flags, "--max_steps", 4, "--xla", "--output_dir")
+    succeeded(call(*common, tmp_path / "one"))
+    succeeded(call(*common, tmp_path / "two", "--steps_per_run", 2))
+    assert_equal_bits(tensors(tmp_path / "two"), tensors(tmp_path / "one"))
+    one, two = ((tmp_path / name / "losses.jsonl").read_text() for name in ("one", "two"))
+    assert one == two
+    rows = [list(json.loads(line).values()) for line in one.splitlines()]
+    assert np.isfinite(rows).all()
+    assert np.shape(rows) == (4, 5)

@@ -1,0 +1,298 @@
+"""What a run shows of itself: grids of the same images, figures of them, the best checkpoint."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from tensorflow.python.summary.summary_iterator import summary_iterator
+
+from .common import (
+    SMALL,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    images,
+    pixels,
+    succeeded,
+    tensors,
+)
+
+FIGURES = ("val_l1", "val_psnr", "val_ssim")
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+def without_figures(folder):
+    return [{k: v for k, v in r.items() if k not in FIGURES} for r in records(folder)]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A run of 12 steps of 5 images that looks at `test` after every epoch and at the end."""
+    folder = tmp_path_factory.mktemp("validation")
+    flags = ("--input_dir", data / "train", *SMALL, "--max_steps", 12, "--lr", 0.01)
+    extra = ("--sample_freq", "1e", "--sample_count", 3, "--keep_best", "ssim")
+    shown = ("--summary_freq", 100, "--output_dir", folder)
+    succeeded(call("train", *flags, *extra, *shown))
+    return folder
+
+
+def test_grids_are_of_the_same_images(trained, data):
+    grids = sorted((trained / "samples").iterdir())
+    assert [path.name for path in grids] == ["00000005.png", "00000010.png", "00000012.png"]
+    first, *others = map(pixels, grids)
+    source = pixels(data / "test" / "1.png")
+    found = [
+        (top, left)
+        for top in range(first.shape[0] - 31)
+        for left in range(first.shape[1] - 31)
+        if (first[top : top + 32, left : left + 32] == source[:, :32]).all()
+    ]
+    [(top, left)] = found
+    for grid in others:
+        assert grid.shape == first.shape
+        same = slice(top, top + 32), slice(left, left + 32)
+        assert (grid[same] == first[same]).all()
+        output = slice(top, top + 32), slice(left + 36, left + 68)
+        assert (grid[output] != first[output]).any()
+
+
+def test_figures_are_those_of_the_images_that_are_translated(trained, data, tmp_path):
+    """Made again by tools/test.py from the last checkpoint, measured by scikit-image."""
+    where = ("--checkpoint", trained, "--output_dir", tmp_path, "--max_steps", 3)
+    succeeded(call("test", "--input_dir", data / "test", *where))
+    outputs, targets = (images(tmp_path, kind).values() for kind in ("outputs", "targets"))
+    pairs = list(zip(outputs, targets, strict=True))
+    how = {"data_range": 255, "channel_axis": 2, "gaussian_weights": True, "sigma": 1.5}
+    wanted = {
+        "val_l1": np.mean([abs(a / 127.5 - b / 127.5).mean() for a, b in pairs]),
+        "val_psnr": np.mean([peak_signal_noise_ratio(b, a, data_range=255) for a, b in pairs]),
+        "val_ssim": np.mean(
+            [structural_similarity(a, b, use_sample_covariance=False, **how) for a, b in pairs]
+        ),
+    }
+    lines = {record["step"]: record for record in records(trained)}
+    assert {step for step, line in lines.items() if "val_l1" in line} == {5, 10, 12}
+    assert {name: lines[12][name] for name in FIGURES} == pytest.approx(wanted, rel=1e-3)
+
+
+def test_figures_are_in_tensorboards_events(trained):
+    [events] = trained.glob("events.*")
+    found = {}
+    for event in summary_iterator(str(events)):
+        for value in event.summary.value:
+            if value.tag in FIGURES:
+                found[event.step, value.tag] = value.simple_value
+    wanted = {
+        (record["step"], name): record[name]
+        for record in records(trained)
+        for name in FIGURES
+        if name in record
+    }
+    assert found == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_best_checkpoint_is_kept(trained, data, tmp_path):
+    best = max((r for r in records(trained) if "val_ssim" in r), key=lambda r: r["val_ssim"])
+    kept = json.loads((trained / "best" / "best.json").read_text())
+    assert kept.pop("images")
+    assert kept == {"metric": "ssim", "value": best["val_ssim"], "step": best["step"]}
+    assert tensors(trained / "best")["global_step"] == best["step"]
+    where = ("--checkpoint", trained / "best", "--output_dir", tmp_path)
+    succeeded(call("test", "--input_dir", data / "test", *where))
+
+
+def test_looking_changes_nothing(trained, data, tmp_path):
+    """Nor does resuming: neither what is trained, nor what is shown."""
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", tmp_path)
+    extra = ("--sample_freq", "1e", "--sample_count", 3, "--keep_best", "ssim")
+    succeeded(call("train", *flags, "--max_steps", 6))
+    succeeded(call("train", *flags, "--max_steps", 12, *extra))
+    assert_equal_bits(tensors(tmp_path), tensors(trained))
+    assert without_figures(tmp_path) == without_figures(trained)
+    for step in (10, 12):
+        name = f"{step:08d}.png"
+        found, wanted = (pixels(folder / "samples" / name) for folder in (tmp_path, trained))
+        assert (found == wanted).all()
+        assert records(tmp_path)[step - 1] == records(trained)[step - 1]
+
+
+def test_a_resumed_run_knows_the_best_so_far(trained, data, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
+    extra = ("--sample_freq", 1, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 13)
+    kept = folder / "best" / "best.json"
+    unbeaten = json.loads(kept.read_text()) | {"value": 0.999, "step": 5}
+    kept.write_text(json.dumps(unbeaten))
+    (folder / "samples" / "00000099.png").write_bytes(b"of a step that is to come")
+    succeeded(call("train", *flags, *extra))
+    assert json.loads(kept.read_text()) == unbeaten
+    assert [p.name for p in (folder / "samples").iterdir() if "99" in p.name] == []
+
+
+@pytest.mark.parametrize("change", ["metric", "images", "step", "cut off", "other"])
+def test_another_best_is_forgotten(trained, data, tmp_path, change):
+    """Of another metric or other images, of a step that is to come, or not readable."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    kept = folder / "best" / "best.json"
+    found = json.loads(kept.read_text()) | {"value": 0.999}
+    found |= {"metric": "psnr"} if change == "metric" else {}
+    found |= {"step": 40} if change == "step" else {}
+    text = json.dumps([] if change == "other" else found)
+    kept.write_text(text[:-9] if change == "cut off" else text)
+    count = 2 if change == "images" else 3
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
+    extra = ("--sample_freq", 1, "--sample_count", count, "--keep_best", "ssim")
+    succeeded(call("train", *flags, *extra, "--max_steps", 13))
+    found = json.loads(kept.read_text())
+    assert (found["step"], found["metric"]) == (13, "ssim")
+    assert found["value"] == records(folder)[-1]["val_ssim"]
+    assert tensors(folder / "best")["global_step"] == 13
+
+
+def test_the_best_of_a_run_that_left_no_checkpoint_is_forgotten(trained, data, tmp_path):
+    shutil.copytree(trained / "best", tmp_path / "best")
+    flags = ("--input_dir", data / "train", *SMALL, "--ngf", 3, "--output_dir", tmp_path)
+    extra = ("--sample_freq", 2, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 2)
+    succeeded(call("train", *flags, *extra))
+    assert tensors(tmp_path / "best")["global_step"] == 2
+    assert json.loads((tmp_path / "best" / "options.json").read_text())["ngf"] == 3
+
+
+def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 1e38, "--output_dir", tmp_path)
+    done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")
+    assert_refused(done, "weights are not finite after step 1")
+    assert list((tmp_path / "best").iterdir()) == []
+
+
+def test_figures_are_of_images_that_are_not_stretched(data, tmp_path):
+    found = {}
+    for aspect in (1, 2):
+        out = tmp_path / str(aspect)
+        flags = ("--input_dir", data / "train", *SMALL, "--output_dir", out, "--max_steps", 1)
+        succeeded(call("train", *flags, "--sample_freq", 1, "--aspect_ratio", aspect))
+        found[aspect] = records(out), pixels(out / "samples" / "00000001.png").shape
+    assert found[1][0] == found[2][0]
+    assert found[2][1][1] - found[1][1][1] == 3 * 32
+
+
+@pytest.mark.parametrize("metric", ["l1", "psnr"])
+def test_best_is_least_or_most(data, tmp_path, metric):
+    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", tmp_path)
+    succeeded(call("train", *flags, "--max_steps", 8, "--sample_freq", 1, "--keep_best", metric))
+    figures = {record[f"val_{metric}"]: record["step"] for record in records(tmp_path)}
+    best = (min if metric == "l1" else max)(figures)
+    assert json.loads((tmp_path / "best" / "best.json").read_text())["step"] == figures[best]
+
+
+def test_where_validation_images_come_from(data, tmp_path):
+    """`val` before `test`; what a split leaves; a list; folders beside two folders."""
+    mine = tmp_path / "mine"
+    shutil.copytree(data / "train", mine / "train")
+    shutil.copytree(data / "test", mine / "test")
+
+    def names(*flags):
+        folder = tmp_path / "run"
+        fixed = (*SMALL, "--max_steps", 1, "--sample_freq", 1, "--output_dir", folder)
+        done = call("train", *flags, *fixed)
+        if done.returncode:
+            return done
+        grid = pixels(folder / "samples" / "00000001.png")
+        shutil.rmtree(folder)
+        return (grid.shape[0] - 36) // 52
+
+    train = ("--input_dir", mine / "train")
+    assert names(*train, "--sample_count", 100) == 7
+    (mine / "val").mkdir()
+    shutil.copy(data / "test" / "1.png", mine / "val")
+    assert names(*train) == 1
+    assert names(*train, "--split", 0.4) == 3
+    assert names(*train, "--split", 0.4, "--val_dir", mine / "test", "--sample_count", 6) == 6
+    assert_refused(names("--input_dir", mine), "holds folders")
+
+    for half, part in ((0, "a"), (32, "b")):
+        for name in ("train", "val"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for path in (mine / name).iterdir():
+                Image.fromarray(pixels(path)[:, half : half + 32]).save(
+                    tmp_path / part / name / path.name
+                )
+    two = ("--input_dir", tmp_path / "a" / "train", "--target_dir", tmp_path / "b" / "train")
+    assert names(*two) == 1
+    other = ("--val_dir", tmp_path / "a" / "train", "--val_target_dir", tmp_path / "b" / "train")
+    assert names(*two, *other) == 5
+    (tmp_path / "list.csv").write_text("input,target\na/val/1.png,b/val/1.png\n")
+    assert names(*two, "--val_dir", tmp_path / "list.csv") == 1
+    shutil.rmtree(tmp_path / "a" / "val")
+    assert_refused(names(*two), "sample_freq needs validation images", "--val_dir")
+
+
+def test_validation_images_in_another_form(data, tmp_path):
+    """Than those that are trained on, and messages that say which images are meant."""
+    np.savez(tmp_path / "set.npz", *np.zeros((2, 3, 32, 32, 3), np.uint8))
+    np.savez(tmp_path / "named.npz", x=np.zeros((3, 32, 32, 3)), y=np.zeros((3, 32, 32, 3)))
+    for part in ("a", "b", "val"):
+        shutil.copytree(data / "train", tmp_path / part)
+    two = ("--input_dir", tmp_path / "a", "--target_dir", tmp_path / "b")
+    named = ("--input_dir", tmp_path / "named.npz", "--arrays", "x,y")
+    out = ("--output_dir", tmp_path / "run", *SMALL, "--max_steps", 1, "--sample_freq", 1)
+    for flags in (
+        (*two, "--val_dir", tmp_path / "set.npz"),
+        (*two, "--val_dir", data / "test"),
+        (*named, "--val_dir", data / "test"),
+    ):
+        succeeded(call("train", *flags, *out))
+        shutil.rmtree(tmp_path / "run")
+    more = ("--val_dir", tmp_path / "set.npz", "--val_target_dir", tmp_path / "b")
+    for flags, told in (
+        ((*two,), f"the targets of {tmp_path / 'val'} are not known"),
+        ((*named, "--val_dir", "nowhere"), "validation images: input_dir nowhere does not exist"),
+        ((*two, *more), "val_target_dir is for folders of images"),
+        ((*two, "--val_target_dir", "x"), "val_target_dir needs --val_dir"),
+    ):
+        assert_refused(call("train", *flags, *out), told)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--sample_freq", "often"), "sample_freq must be a number of steps, or of epochs"),
+        (("--sample_freq", "-1"), "sample_freq"),
+        (("--keep_best", "l1"), "keep_best needs --sample_freq"),
+        (("--sample_count", 3), "sample_count needs --sample_freq"),
+        (("--val_dir", "x"), "val_dir needs --sample_freq"),
+        (("--sample_freq", 1, "--val_dir", "nowhere"), "nowhere does not exist"),
+        (("--sample_freq", 1, "--crop_size", 8), "images of 11 pixels at least"),
+        (("--sample_freq", 1, "--aspect_ratio", 0.3), "images of 11 pixels at least"),
+        (("--sample_freq", 1, "--sample_count", 0), "sample_count must be at least 1"),
+    ],
+)
+def test_bad_flags(data, tmp_path, flags, told):
+    out = tmp_path / "run"
+    done = call("train", "--input_dir", data / "train", *SMALL, "--output_dir", out, *flags)
+    assert_refused(done, told)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("preset", ["pyimagesearch", "tf2-tutorial"])
+@pytest.mark.parametrize("flags", [(), ("--lab_colorization",)])
+def test_other_systems_are_shown_as_they_translate(data, tmp_path, preset, flags):
+    run = ("--output_dir", tmp_path / "run", "--max_steps", 2, "--batch_size", 2)
+    extra = ("--sample_freq", 2, "--sample_count", 2, "--preset", preset, "--lr", 0.01)
+    succeeded(call("train", "--input_dir", data / "train", *SMALL, *run, *extra, *flags))
+    where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made", "--grid")
+    more = ("--sample_count", 2)
+    succeeded(call("test", "--input_dir", data / "test", *where, *more))
+    grids = [tmp_path / "run" / "samples" / "00000002.png", tmp_path / "made" / "grid.png"]
+    found, wanted = (pixels(path).astype(int) for path in grids)
+    assert found.shape == wanted.shape
+    assert abs(found - wanted).max() <= 1

@@ -1,0 +1,339 @@
+import dataclasses
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.config.options import TOOLS, Config, field_kinds
+from p2p_graph.runtime.quiet_import import quiet_import
+from p2p_graph.utils.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+GROUPS = ["files", "data", "model", "networks", "training", "reports"]
+# Flags that turn an option off, and which.
+OFF = {
+    "no_flip": "flip",
+    "unconditional": "conditional",
+    "no_target_first": "target_first",
+    "no_bottleneck_norm": "bottleneck_norm",
+    "no_dropout_in_use": "dropout_in_use",
+    "no_resize_first": "resize_first",
+}
+# Every flag of the reference program for training, with a value.
+REFERENCE = {
+    "input_dir": "pairs",
+    "output_dir": "run",
+    "seed": 3,
+    "checkpoint": "before",
+    "max_steps": 7,
+    "max_epochs": 2,
+    "summary_freq": 10,
+    "progress_freq": 11,
+    "trace_freq": 12,
+    "display_freq": 13,
+    "save_freq": 14,
+    "separable_conv": True,
+    "aspect_ratio": 1.5,
+    "lab_colorization": True,
+    "batch_size": 4,
+    "which_direction": "BtoA",
+    "ngf": 8,
+    "ndf": 9,
+    "scale_size": 300,
+    "flip": True,
+    "no_flip": True,
+    "lr": 0.01,
+    "beta1": 0.9,
+    "l1_weight": 10.0,
+    "gan_weight": 2.0,
+}
+TEST_FLAGS = {
+    "mode", "input_dir", "target_dir", "output_dir", "checkpoint", "skip_bad", "inputs_only",
+    "which_direction",
+    "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
+    "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
+    "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
+    "precision",
+}  # fmt: skip
+EXPORT_FLAGS = {
+    "mode", "output_dir", "checkpoint", "crop_size", "dropout", "seed", "output_filetype",
+}  # fmt: skip
+
+
+def parse(tool, *arguments):
+    return vars(flags.config_parser(tool, "Does it.").parse_args(arguments))
+
+
+def known(tool):
+    """The names of a tool's flags, without dashes."""
+    parser = flags.config_parser(tool, "Does it.")
+    names = {name for action in parser._actions for name in action.option_strings}
+    return {name.removeprefix("--") for name in names} - {"-h", "help"}
+
+
+def refused(capsys, tool, *arguments):
+    """What is said to arguments that are refused: one line on stderr, and code 2."""
+    with pytest.raises(SystemExit) as caught:
+        parse(tool, *arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_flags_are_the_tools_fields(tool):
+    wanted = {name for name, field in FIELDS.items() if tool in field.metadata["tools"]}
+    wanted |= {off for off, name in OFF.items() if name in wanted}
+    assert known(tool) == wanted
+
+
+def test_flags_by_tool():
+    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype", "grid"} | set(OFF)
+    assert known("test") == TEST_FLAGS
+    assert known("export") == EXPORT_FLAGS
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_only_what_was_given_is_in_the_result(tool):
+    assert parse(tool) == {}
+    assert parse(tool, "--seed", "0") == {"seed": 0}
+
+
+@pytest.mark.parametrize(("name", "value"), REFERENCE.items())
+def test_flag_of_the_reference(name, value):
+    if name == "no_flip":
+        assert parse("train", "--no_flip") == {"flip": False}
+    elif value is True:
+        assert parse("train", f"--{name}") == {name: True}
+    else:
+        assert parse("train", f"--{name}", str(value)) == {name: value}
+        assert parse("train", f"--{name}={value}") == {name: value}
+
+
+def test_all_flags_of_the_reference_at_once():
+    arguments = []
+    for name, value in REFERENCE.items():
+        arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    given = parse("train", *arguments)
+    assert given == {name: value for name, value in REFERENCE.items() if name != "no_flip"} | {
+        "flip": False
+    }
+    assert Config(**given).batch_size == 4
+
+
+def test_values_have_their_fields_types():
+    for name in known("train") - {*OFF, "mode"}:
+        field = FIELDS[name]
+        if field_kinds(field) == (bool,):
+            given = parse("train", f"--{name}")
+        else:
+            value = field.metadata["choices"][0] if field.metadata["choices"] else "7"
+            given = parse("train", f"--{name}", value)
+        assert list(given) == [name]
+        assert isinstance(given[name], field_kinds(field)), name
+
+
+@pytest.mark.parametrize(("off", "name"), OFF.items())
+def test_on_and_off(off, name):
+    assert parse("train", f"--{name}") == {name: True}
+    assert parse("train", f"--{off}") == {name: False}
+    assert parse("train", f"--{off}", f"--{name}") == {name: True}
+
+
+@pytest.mark.parametrize("tool", ["test", "export"])
+def test_flags_of_the_reference_that_do_nothing_are_taken(tool, capsys):
+    without = {name for name in REFERENCE if name.removeprefix("no_") not in known(tool)}
+    assert {"lr", "no_flip", "scale_size", "save_freq"} <= without
+    arguments = ["--seed", "1"]
+    for name in sorted(without):
+        arguments += [f"--{name}"] if REFERENCE[name] is True else [f"--{name}", "3"]
+    arguments = [{"--which_direction": "--lr"}.get(argument, argument) for argument in arguments]
+    assert flags.given(tool, "Does it.", arguments) == {"seed": 1}
+    said = capsys.readouterr().out.splitlines()
+    assert f"--lr has no effect in {tool}" in said
+    assert flags.given("train", "Does it.", ["--lr", "3"]) == {"lr": 3.0}
+    with pytest.raises(SystemExit):
+        flags.given(tool, "Does it.", ["--help"])
+    assert "--lr" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_mode_must_name_the_tool(tool, capsys):
+    assert parse(tool, "--mode", tool) == {"mode": tool}
+    for other in {*TOOLS} - {tool}:
+        assert f"invalid choice: '{other}'" in refused(capsys, tool, "--mode", other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ngf", "many"], ["--ngf", "invalid int value: 'many'"]),
+        (["--ngf", "1.5"], ["--ngf", "invalid int value: '1.5'"]),
+        (["--lr", "fast"], ["--lr", "invalid float value: 'fast'"]),
+        (["--which_direction", "CtoD"], ["--which_direction", "'CtoD'", "AtoB", "BtoA"]),
+        (["--input_dir"], ["--input_dir", "expected one argument"]),
+        (["--zoom", "2"], ["unrecognized arguments: --zoom 2"]),
+        (["pairs"], ["unrecognized arguments: pairs"]),
+        (["--max_step", "2"], ["unrecognized arguments: --max_step 2"]),
+        (["--inputs_only"], ["unrecognized arguments: --inputs_only"]),
+        (["--no_skip_bad"], ["unrecognized arguments: --no_skip_bad"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_errors_are_one_line(arguments, said, capsys):
+    message = refused(capsys, "train", *arguments)
+    assert [part for part in said if part not in message] == []
+    assert "--help" in message
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_shows_groups_and_every_flag(tool, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(tool, "--help")
+    assert caught.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Does it." in lines
+    used = {field.metadata["group"] for field in FIELDS.values() if tool in field.metadata["tools"]}
+    titles = [line.removesuffix(":") for line in lines if line.removesuffix(":") in GROUPS]
+    assert titles == [group for group in GROUPS if group in used]
+    shown = {word for line in lines for word in line.replace(",", " ").split()}
+    assert {f"--{name}" for name in known(tool)} <= shown
+
+
+def test_help_shows_flags_in_their_group(capsys):
+    with pytest.raises(SystemExit):
+        parse("train", "--help")
+    sections = capsys.readouterr().out.split("\n\n")
+    for name in known("train") - set(OFF):
+        [section] = [text for text in sections if f"\n  --{name} " in text]
+        assert section.splitlines()[0] == f"{FIELDS[name].metadata['group']}:", name
+
+
+def test_help_tells_defaults(capsys):
+    with pytest.raises(SystemExit):
+        parse("train", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for shown in ("Adam (0.0002)", "at the end (0: never) (5000)", "at random (default)"):
+        assert shown in text
+
+
+def run(main, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tools/train.py", "--seed", "1"])
+    with pytest.raises(SystemExit) as caught:
+        program(main)()
+    return caught.value.code, *capsys.readouterr()
+
+
+def test_run_makes_user_errors_one_line(monkeypatch, capsys):
+    def main(argv):
+        raise UserError("lr must be at least 0, not -1")
+
+    assert run(main, monkeypatch, capsys) == (2, "", "train.py: lr must be at least 0, not -1\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "whatever"), os.strerror(errno.ENOSPC)),
+        (
+            PermissionError(errno.EACCES, "whatever", "run/x"),
+            f"run/x: {os.strerror(errno.EACCES)}",
+        ),
+    ],
+)
+def test_run_makes_the_systems_errors_one_line(error, said, monkeypatch, capsys):
+    def main(argv):
+        raise error
+
+    assert run(main, monkeypatch, capsys) == (2, "", f"train.py: {said}\n")
+
+
+def test_run_ends_quietly_when_interrupted(monkeypatch, capsys):
+    def main(argv):
+        raise KeyboardInterrupt
+
+    assert run(main, monkeypatch, capsys) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (143, 143)])
+def test_run_passes_arguments_and_code(result, code, monkeypatch, capsys):
+    seen = []
+
+    def main(argv):
+        seen.append(list(argv))
+        return result
+
+    assert run(main, monkeypatch, capsys) == (code, "", "")
+    assert seen == [["--seed", "1"]]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError("no number"), ValueError("x")])
+def test_run_does_not_hide_other_errors(error, monkeypatch):
+    def main(argv):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(type(error)) as caught:
+        program(main)()
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(("level", "shown"), [(None, ""), ("3", ""), ("0", "noise\n")])
+def test_quiet_import_hides_messages(level, shown, monkeypatch, capfd):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level or "")
+    if level is None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    with quiet_import():
+        os.write(2, b"noise\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == f"{shown}after\n"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == (level or "3")
+
+
+def test_quiet_import_shows_why_it_failed(monkeypatch, capfd):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    def fail():
+        os.write(2, b"library is missing\n")
+        raise ImportError
+
+    with pytest.raises(ImportError), quiet_import():
+        fail()
+    assert capfd.readouterr().err == "library is missing\n"
+
+
+def test_quick_import_leaves_keras_out_and_things_as_they_were():
+    program = """
+import gc, sys
+from p2p_graph.runtime.quiet_import import quick_import, tensorflow_import
+with tensorflow_import():
+    import tensorflow
+assert "tensorflow" in sys.modules
+assert not [name for name in sys.modules if name.partition(".")[0] == "keras"]
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+with quick_import():
+    assert gc.isenabled()  # there is nothing left to make quicker
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_quiet_import_leaves_no_file_open(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("needs /proc")
+    before = len(list(folder.iterdir()))
+    with quiet_import():
+        pass
+    assert len(list(folder.iterdir())) == before

@@ -1,0 +1,465 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from p2p_graph.config.options import Config
+from p2p_graph.config.options_file import (
+    FREE_FIELDS,
+    MODEL_FIELDS,
+    changed_options,
+    model_options,
+    read_options,
+)
+from p2p_graph.config.presets import PRESETS
+from p2p_graph.utils.errors import UserError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+REFERENCE_RUNS = sorted(path.parent for path in GOLDEN.glob("*/start/options.json"))
+
+# The reference program's defaults; its --seed is drawn at random.
+REFERENCE_DEFAULTS = {
+    "input_dir": None,
+    "output_dir": None,
+    "checkpoint": None,
+    "max_steps": None,
+    "max_epochs": None,
+    "summary_freq": 100,
+    "progress_freq": 50,
+    "trace_freq": 0,
+    "display_freq": 0,
+    "save_freq": 5000,
+    "separable_conv": False,
+    "aspect_ratio": 1.0,
+    "lab_colorization": False,
+    "batch_size": 1,
+    "which_direction": "AtoB",
+    "ngf": 64,
+    "ndf": 64,
+    "scale_size": 286,
+    "flip": True,
+    "lr": 0.0002,
+    "beta1": 0.5,
+    "l1_weight": 100.0,
+    "gan_weight": 1.0,
+    "output_filetype": "png",
+}
+# What the reference has no option for, and what it does without one.
+OWN_DEFAULTS = {
+    "mode": "train",
+    "target_dir": None,
+    "skip_bad": False,
+    "inputs_only": False,
+    "recipe": None,
+    "crop_size": 256,
+    "cache_mb": 1024,
+    "cache_as": "auto",
+    "steps_per_run": 1,
+    "xla": False,
+    "levels": 8,
+    "dropout": 0.5,
+    "seed": 0,
+    "device": "auto",
+    "preset": "affinelayer",
+    "generator": "unet",
+    "discriminator": "patch70",
+    "conditional": True,
+    "target_first": False,
+    "bias": "none",
+    "bottleneck_norm": True,
+    "norm_epsilon": 1e-5,
+    "norm_stddev": 0.02,
+    "norm_form": "auto",
+    "lrelu_slope": 0.2,
+    "skip_activation": "relu",
+    "initializer": "normal",
+    "dropout_in_use": True,
+    "inpaint": "none",
+    "resize": "area",
+    "jitter": "crop",
+    "crop_from": 0,
+    "sampling": "epochs",
+    "steps_per_epoch": None,
+    "updates": "stored",
+    "gan_loss": "eps",
+    "d_scale": 1.0,
+    "adam_epsilon": 1e-8,
+    "lr_schedule": "constant",
+    "precision": "fp32",
+    "manifest": None,
+    "arrays": None,
+    "split": 1.0,
+    "split_seed": 0,
+    "resize_targets": None,
+    "resize_first": False,
+    "sample_freq": "0",
+    "sample_count": 5,
+    "val_dir": None,
+    "val_target_dir": None,
+    "keep_best": "none",
+    "grid": False,
+}
+
+
+@pytest.fixture
+def config():
+    return Config(input_dir="pairs", output_dir="run", seed=5, batch_size=2)
+
+
+@pytest.fixture
+def saved(config, tmp_path):
+    config.save(tmp_path)
+    return tmp_path
+
+
+def edit(folder, remove=(), **changes):
+    path = folder / "options.json"
+    options = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: options[key] for key in options if key not in remove}))
+
+
+@pytest.mark.parametrize(("name", "default"), (REFERENCE_DEFAULTS | OWN_DEFAULTS).items())
+def test_default(name, default):
+    value = getattr(Config(), name)
+    assert value == default
+    assert type(value) is type(default)
+
+
+def test_every_field_has_a_default_here():
+    fields = {field.name for field in dataclasses.fields(Config)}
+    assert fields == set(REFERENCE_DEFAULTS) | set(OWN_DEFAULTS)
+
+
+def test_every_field_is_documented():
+    for field in dataclasses.fields(Config):
+        assert field.metadata["help"], field.name
+        assert set(field.metadata["tools"]) <= {"train", "test", "export"}, field.name
+
+
+def test_lists_of_fields_name_fields():
+    fields = {field.name for field in dataclasses.fields(Config)}
+    assert set(MODEL_FIELDS) <= fields
+    assert set(FREE_FIELDS) <= fields
+    assert not set(MODEL_FIELDS) & set(FREE_FIELDS)
+
+
+def test_is_frozen(config):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("size", "levels"), [(256, 8), (128, 7), (384, 7), (512, 9), (64, 6), (4, 2), (12, 2)]
+)
+def test_levels_are_derived(size, levels):
+    assert Config(crop_size=size).levels == levels
+
+
+@pytest.mark.parametrize(("size", "scale"), [(256, 286), (128, 143), (512, 572), (64, 72)])
+def test_scale_size_is_derived(size, scale):
+    assert Config(crop_size=size).scale_size == scale
+
+
+def test_what_is_given_is_not_derived():
+    config = Config(crop_size=256, scale_size=300, levels=5)
+    assert (config.scale_size, config.levels) == (300, 5)
+
+
+# Options, and what the message must say: the option, the rule and the value.
+WRONG = [
+    ({"scale_size": 255}, ["scale_size", "at least crop_size (256)", "not 255"]),
+    ({"crop_size": 128, "scale_size": 100}, ["scale_size", "at least crop_size (128)", "not 100"]),
+    ({"crop_size": 250}, ["crop_size", "multiple of 4", "250", "try 248"]),
+    ({"crop_size": 255}, ["crop_size", "multiple of 4", "255", "try 256"]),
+    ({"crop_size": 2}, ["crop_size", "multiple of 4", "2", "try 4"]),
+    ({"crop_size": 100, "levels": 7}, ["crop_size", "multiple of 128", "7 levels", "100"]),
+    ({"crop_size": 256, "levels": 9}, ["crop_size", "multiple of 512", "9 levels", "256"]),
+    ({"levels": 1}, ["levels", "at least 2", "1"]),
+    ({"crop_size": 0}, ["crop_size", "at least 1", "not 0"]),
+    ({"crop_size": -256}, ["crop_size", "at least 1", "not -256"]),
+    ({"batch_size": 0}, ["batch_size", "at least 1", "not 0"]),
+    ({"batch_size": -3}, ["batch_size", "at least 1", "not -3"]),
+    ({"ngf": 0}, ["ngf", "at least 1", "not 0"]),
+    ({"ndf": 0}, ["ndf", "at least 1", "not 0"]),
+    ({"max_steps": -1}, ["max_steps", "at least 0", "not -1"]),
+    ({"max_epochs": -1}, ["max_epochs", "at least 0", "not -1"]),
+    ({"cache_mb": -1}, ["cache_mb", "at least 0", "not -1"]),
+    ({"summary_freq": -1}, ["summary_freq", "at least 0", "not -1"]),
+    ({"progress_freq": -1}, ["progress_freq", "at least 0", "not -1"]),
+    ({"trace_freq": -1}, ["trace_freq", "at least 0", "not -1"]),
+    ({"display_freq": -1}, ["display_freq", "at least 0", "not -1"]),
+    ({"save_freq": -1}, ["save_freq", "at least 0", "not -1"]),
+    ({"l1_weight": -1.0}, ["l1_weight", "at least 0", "not -1.0"]),
+    ({"gan_weight": -0.5}, ["gan_weight", "at least 0", "not -0.5"]),
+    ({"lr": -0.1}, ["lr", "at least 0", "not -0.1"]),
+    ({"lr": float("nan")}, ["lr", "finite", "not nan"]),
+    ({"l1_weight": float("inf")}, ["l1_weight", "finite", "not inf"]),
+    ({"gan_weight": float("nan")}, ["gan_weight", "finite", "not nan"]),
+    ({"dropout": 1}, ["dropout", "under 1", "not 1"]),
+    ({"dropout": 1.0}, ["dropout", "under 1", "not 1.0"]),
+    ({"dropout": -0.1}, ["dropout", "at least 0", "not -0.1"]),
+    ({"dropout": float("nan")}, ["dropout", "finite", "not nan"]),
+    ({"beta1": 1.0}, ["beta1", "under 1", "not 1.0"]),
+    ({"beta1": -0.5}, ["beta1", "at least 0", "not -0.5"]),
+    ({"aspect_ratio": 0.0}, ["aspect_ratio", "must leave a pixel of 256", "0.0 does not"]),
+    ({"aspect_ratio": -1.5}, ["aspect_ratio", "at least 0", "not -1.5"]),
+    ({"seed": -1}, ["seed", "at least 0", "not -1"]),
+    ({"seed": 2**31}, ["seed", "under 2^31", str(2**31)]),
+    ({"which_direction": "AtoC"}, ["which_direction", "AtoB, BtoA", "not 'AtoC'"]),
+    ({"device": "tpu"}, ["device", "auto, cpu, gpu", "not 'tpu'"]),
+    ({"output_filetype": "gif"}, ["output_filetype", "png, jpeg", "not 'gif'"]),
+    ({"ngf": 1.5}, ["ngf", "type int", "not 1.5"]),
+    ({"ngf": "64"}, ["ngf", "type int", 'not "64"']),
+    ({"ngf": True}, ["ngf", "type int", "not true"]),
+    ({"ngf": None}, ["ngf", "type int", "not null"]),
+    ({"scale_size": 286.0}, ["scale_size", "type int", "not 286.0"]),
+    ({"lr": "0.1"}, ["lr", "type float", 'not "0.1"']),
+    ({"lr": True}, ["lr", "type float", "not true"]),
+    ({"flip": 1}, ["flip", "type bool", "not 1"]),
+    ({"flip": "no"}, ["flip", "type bool", 'not "no"']),
+    ({"which_direction": None}, ["which_direction", "type str", "not null"]),
+    ({"input_dir": 3}, ["input_dir", "type str", "not 3"]),
+    ({"input_dir": Path("pairs")}, ["input_dir", "type str", "pairs"]),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), WRONG, ids=lambda value: str(value)[:40])
+def test_error_names_option_rule_and_value(options, said):
+    with pytest.raises(UserError) as caught:
+        Config(**options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert [part for part in said if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale_size": 256},
+        {"crop_size": 4, "scale_size": 4},
+        {"dropout": 0.0},
+        {"dropout": 0},
+        {"lr": 0.0},
+        {"l1_weight": 100},  # a whole number is a float as well
+        {"gan_weight": 0.0},
+        {"beta1": 0.0},
+        {"max_steps": 0},
+        {"cache_mb": 0},
+        {"seed": 2**31 - 1},
+        {"levels": 2},
+        {"which_direction": "BtoA"},
+    ],
+    ids=str,
+)
+def test_values_at_their_bounds_are_accepted(options):
+    config = Config(**options)
+    assert {name: getattr(config, name) for name in options} == options
+
+
+def test_replace_checks_anew(config):
+    assert config.replace(seed=6) == Config(
+        input_dir="pairs", output_dir="run", seed=6, batch_size=2
+    )
+    with pytest.raises(UserError, match="batch_size"):
+        config.replace(batch_size=0)
+
+
+def test_options_file_round_trip(config, saved):
+    assert Config(**read_options(saved)) == config
+    assert [path.name for path in saved.iterdir()] == ["options.json"]
+
+
+def test_options_file_is_sorted_and_has_the_version(saved):
+    options = json.loads((saved / "options.json").read_text())
+    assert list(options) == sorted(options)
+    assert options["version"]
+    assert "version" not in read_options(saved)
+
+
+def test_options_file_keeps_what_is_not_ascii(tmp_path):
+    config = Config(input_dir="bücher/日本")
+    config.save(tmp_path)
+    assert read_options(tmp_path)["input_dir"] == "bücher/日本"
+
+
+def test_options_file_is_written_anew(config, saved):
+    config.replace(seed=77).save(saved)
+    assert read_options(saved)["seed"] == 77
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "is missing"),
+        ("", "cannot be read as JSON"),
+        ("{", "cannot be read as JSON"),
+        (b"\xff\xfe", "cannot be read as JSON"),
+        ("[1]", "one JSON object"),
+        ('{"ngf": 1, "zoo": 2, "ape": 3}', "not known: ape, zoo"),
+    ],
+)
+def test_unreadable_options_file(tmp_path, text, said):
+    path = tmp_path / "options.json"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for read in (read_options, model_options):
+        with pytest.raises(UserError) as caught:
+            read(tmp_path)
+        assert said in str(caught.value)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ngf", "ndf", "which_direction"])
+def test_model_needs_an_option(saved, name):
+    edit(saved, remove=[name])
+    with pytest.raises(UserError, match=f"lacks {name}:"):
+        model_options(saved)
+
+
+def test_wrong_model_option_names_the_file(saved):
+    edit(saved, ngf=0)
+    with pytest.raises(UserError, match=r"options\.json: ngf must be at least 1, not 0"):
+        model_options(saved)
+
+
+def test_model_options_are_the_models_alone(saved):
+    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=-1)
+    assert model_options(saved) == {
+        "which_direction": "AtoB",
+        "lab_colorization": False,
+        "ngf": 3,
+        "ndf": 64,
+        "separable_conv": False,
+        "crop_size": 128,
+        "levels": 7,
+        "bias": "none",
+        "dropout": 0.5,
+        "dropout_in_use": True,
+        "generator": "unet",
+        "bottleneck_norm": True,
+        "norm_epsilon": 1e-5,
+        "lrelu_slope": 0.2,
+        "skip_activation": "relu",
+        "inpaint": "none",
+        "resize": "area",
+        "resize_targets": None,
+        "preset": "affinelayer",
+    }
+
+
+def test_a_preset_supplies_what_the_file_leaves_out(tmp_path):
+    options = {"preset": "tf2-tutorial", "ngf": 2, "ndf": 2, "which_direction": "BtoA"}
+    (tmp_path / "options.json").write_text(json.dumps(options))
+    assert read_options(tmp_path) == {**PRESETS["tf2-tutorial"], **options}
+    model = model_options(tmp_path)
+    assert (model["norm_epsilon"], model["skip_activation"], model["ngf"]) == (1e-3, "lrelu", 2)
+    (tmp_path / "options.json").write_text(json.dumps({**options, "lrelu_slope": 0.1}))
+    assert model_options(tmp_path)["lrelu_slope"] == 0.1
+
+
+@pytest.mark.parametrize("preset", ["mine", 3, None])
+def test_unknown_preset_in_the_file(tmp_path, preset):
+    (tmp_path / "options.json").write_text(json.dumps({"preset": preset}))
+    with pytest.raises(UserError, match=r"options\.json: preset must be one of affinelayer, "):
+        read_options(tmp_path)
+
+
+def test_steps_in_all_matter_to_a_linear_schedule(tmp_path):
+    config = Config(lr_schedule="linear", max_steps=10)
+    config.save(tmp_path)
+    assert changed_options(config, tmp_path, {}) == []
+    longer = config.replace(max_steps=20)
+    assert changed_options(longer, tmp_path, {}) == ["max_steps (was 10, now 20)"]
+    constant = longer.replace(lr_schedule="constant")
+    assert [text.split()[0] for text in changed_options(constant, tmp_path, {})] == ["lr_schedule"]
+
+
+def test_there_are_reference_runs():
+    assert len(REFERENCE_RUNS) == 4
+
+
+@pytest.mark.parametrize("folder", REFERENCE_RUNS, ids=lambda folder: folder.parent.name)
+def test_reference_options_file(folder):
+    options = read_options(folder)
+    config = Config(**options)
+    assert {name: getattr(config, name) for name in options} == options
+    model = model_options(folder)
+    name = folder.parent.name
+    assert model["which_direction"] == name[-4:]
+    assert model["lab_colorization"] == ("lab" in name)
+    assert (model["ngf"], model["ndf"]) == (options["ngf"], options["ndf"])
+    assert (model["crop_size"], model["levels"], model["dropout"]) == (256, 8, 0.5)
+
+
+def test_nothing_changed(config, saved):
+    assert changed_options(config, saved, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"lr": 0.5}, ["lr (was 0.0002, now 0.5)"]),
+        ({"batch_size": 4}, ["batch_size (was 2, now 4)"]),
+        ({"flip": False}, ["flip (was true, now false)"]),
+        ({"which_direction": "BtoA"}, ['which_direction (was "AtoB", now "BtoA")']),
+        ({"scale_size": 300}, ["scale_size (was 286, now 300)"]),
+        ({"skip_bad": True}, ["skip_bad (was false, now true)"]),
+        ({"ngf": 8, "ndf": 9}, ["ndf (was 64, now 9)", "ngf (was 64, now 8)"]),
+    ],
+    ids=str,
+)
+def test_changes_are_named(config, saved, changes, named):
+    assert changed_options(config.replace(**changes), saved, changes) == named
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_steps": 9},
+        {"max_epochs": 9},
+        {"summary_freq": 9},
+        {"progress_freq": 9},
+        {"trace_freq": 9},
+        {"display_freq": 9},
+        {"save_freq": 9},
+        {"cache_mb": 9},
+        {"cache_as": "values"},
+        {"steps_per_run": 5},
+        {"device": "cpu"},
+        {"output_dir": "moved"},
+        {"checkpoint": "other"},
+        {"recipe": "none"},
+        {"aspect_ratio": 2.0},
+    ],
+    ids=str,
+)
+def test_what_does_not_change_the_result_is_free(config, saved, change):
+    assert changed_options(config.replace(**change), saved, change) == []
+
+
+def test_seed_counts_only_if_it_was_asked_for(config, saved):
+    other = config.replace(seed=6)
+    assert changed_options(other, saved, {}) == []
+    assert changed_options(other, saved, {"seed": 6}) == ["seed (was 5, now 6)"]
+
+
+def test_input_dir_may_be_named_otherwise(config, tmp_path, monkeypatch):
+    """From the folder that a run was begun in, or from another."""
+    (tmp_path / "pairs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config.save(tmp_path)
+    saved = tmp_path
+    monkeypatch.chdir(tmp_path / "pairs")
+    for same in (str(tmp_path / "pairs"), "../pairs", "."):
+        assert changed_options(config.replace(input_dir=same), saved, {}) == []
+    monkeypatch.chdir(tmp_path)
+    for same in (str(tmp_path / "pairs"), "./pairs", "pairs/", "pairs/../pairs"):
+        assert changed_options(config.replace(input_dir=same), saved, {}) == []
+    [other] = changed_options(config.replace(input_dir="others"), saved, {})
+    assert other == 'input_dir (was "pairs", now "others")'
+
+
+def test_options_that_the_file_does_not_have_are_not_compared(config, saved):
+    edit(saved, remove=["dropout", "levels"])
+    assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []

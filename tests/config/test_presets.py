@@ -1,0 +1,178 @@
+"""The published systems: their options, and their networks against tables worked out by hand."""
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.config.options import Config
+from p2p_graph.config.presets import PRESETS
+from p2p_graph.data.input_graph import Batch
+from p2p_graph.training.run import configure
+from p2p_graph.training.step import build_step, make_optimizers
+from p2p_graph.utils.errors import UserError
+
+
+def convs(*layers, kernel=4):
+    """Weights of convolutions: of each the channels seen and made, and "b" with biases, "n" with
+    normalisation."""
+    count = 0
+    for seen, made, *extras in layers:
+        count += kernel**2 * seen * made
+        count += made * extras.count("b") + 2 * made * extras.count("n")
+    return count
+
+
+# Down 3-64-...-512 to one pixel, and up with skips, at 256 pixels; D up to its last layer.
+DOWN = [(3, 64), (64, 128), (128, 256), (256, 512), *[(512, 512)] * 4]
+UP = [(512, 512), *[(1024, 512)] * 3, (1024, 256), (512, 128), (256, 64), (128, 3)]
+D_DOWN = [(6, 64), (64, 128), (128, 256), (256, 512)]
+
+
+def normed(layers, *extras):
+    return [(*layer, "n", *extras) for layer in layers]
+
+
+PARAMETERS = {
+    # scale and offset wherever there is normalisation, no bias anywhere
+    "affinelayer": (
+        convs(DOWN[0], *normed(DOWN[1:]), *normed(UP[:-1]), UP[-1]),
+        convs(D_DOWN[0], *normed(D_DOWN[1:]), (512, 1)),
+    ),
+    "paper": (
+        convs(DOWN[0], *normed(DOWN[1:-1]), DOWN[-1], *normed(UP[:-1]), UP[-1]),
+        convs(D_DOWN[0], *normed(D_DOWN[1:]), (512, 1)),
+    ),
+    "tf2-tutorial": (
+        convs(DOWN[0], *normed(DOWN[1:]), *normed(UP[:-1]), (128, 3, "b")),
+        convs(D_DOWN[0], *normed(D_DOWN[1:]), (512, 1, "b")),
+    ),
+    "deblur": (
+        convs((3, 64, "b"), *normed(DOWN[1:]), *normed(UP[:-1]), (128, 3, "b")),
+        convs((6, 64, "b"), *normed(D_DOWN[1:]), (512, 1, "b")),
+    ),
+    "keras-maps": (
+        convs(
+            (3, 64, "b"), *normed(DOWN[1:-1], "b"), (512, 512, "b"), *normed(UP[:-1], "b"),
+            (128, 3, "b"),
+        ),
+        convs((6, 64, "b"), *normed(D_DOWN[1:], "b"), (512, 512, "n", "b"), (512, 1, "b")),
+    ),
+    "pyimagesearch": (
+        convs((3, 32, "b"), (32, 64, "b"), (64, 96, "b"), (96, 96, "b"), kernel=3)
+        + convs((96, 96, "b"), (96, 256, "b"), kernel=3)
+        + convs((256, 128, "b"), (128, 96, "b"), (128, 64, "b"), (128, 32, "b"), kernel=2)
+        + convs((224, 128, "b"), (192, 128, "b"), (128, 128, "b"), (64, 128, "b"), kernel=3)
+        + convs((128, 3, "b"), kernel=1),
+        convs((6, 64, "b"), (64, 128, "b"), (128, 256, "b"), (256, 512, "b", "n"))
+        + convs((512, 1, "b"), kernel=3),
+    ),
+}  # fmt: skip
+# The side of D's map of patches at 256 pixels.
+PATCHES = {
+    "affinelayer": 30,
+    "paper": 30,
+    "tf2-tutorial": 30,
+    "pyimagesearch": 30,
+    "keras-maps": 16,
+    "deblur": 16,
+}
+
+
+def config_of(preset, **given):
+    return configure({"input_dir": "pairs", "preset": preset, "batch_size": 1, **given})
+
+
+def test_every_preset_is_looked_at():
+    assert set(PRESETS) == set(PARAMETERS) == set(PATCHES)
+
+
+def test_what_keras_counts():
+    """Keras' summaries of the tutorial's networks, "trainable params"."""
+    assert PARAMETERS["tf2-tutorial"] == (54_414_979, 2_768_641)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_networks(preset):
+    with tf.Graph().as_default():
+        images = [tf.zeros([1, 256, 256, 3])] * 2
+        config = config_of(preset)
+        model = build_step(Batch(tf.constant(["a"]), *images), config, make_optimizers(config))
+        counts = tuple(
+            sum(v.shape.num_elements() for v in tf.trainable_variables(f"{network}/"))
+            for network in ("generator", "discriminator")
+        )
+    assert counts == PARAMETERS[preset]
+    assert model.outputs.shape.as_list() == [1, 256, 256, 3]
+    side = PATCHES[preset]
+    for scores in (model.predict_real, model.predict_fake):
+        assert scores.shape.as_list() == [1, side, side, 1]
+
+
+def test_affinelayer_is_the_default():
+    assert PRESETS["affinelayer"] == {}
+    assert config_of("affinelayer") == configure({"input_dir": "pairs", "batch_size": 1})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_hold_options_of_training(preset):
+    config = config_of(preset, batch_size=3, target_dir="b")
+    assert config.preset == preset
+    assert config.batch_size == 3
+    for name, value in PRESETS[preset].items():
+        assert value != getattr(Config, name), name
+        assert getattr(config, name) == (3 if name == "batch_size" else value)
+
+
+def test_a_presets_split_is_of_folders_of_their_own():
+    """Pairs side by side come as train and test."""
+    assert config_of("deblur").split == 1
+    assert config_of("deblur", target_dir="b").split == 0.8
+    assert config_of("deblur", split=0.5).split == 0.5
+
+
+def test_what_counts_most_is_nearest():
+    """A flag overrides a preset, a preset a data set's recipe, a recipe the defaults."""
+    given = {"input_dir": "cityscapes/train"}
+    recipe = configure(given)
+    assert (recipe.which_direction, recipe.max_epochs, recipe.batch_size) == ("BtoA", 200, 1)
+    preset = configure({**given, "preset": "pyimagesearch"})
+    assert (preset.which_direction, preset.max_epochs, preset.batch_size) == ("BtoA", 150, 32)
+    flag = configure({**given, "preset": "pyimagesearch", "max_epochs": 7})
+    assert (flag.which_direction, flag.max_epochs, flag.batch_size) == ("BtoA", 7, 32)
+
+
+def test_sizes_of_the_systems():
+    sizes = {name: (config_of(name).scale_size, config_of(name).levels) for name in PRESETS}
+    assert sizes == {
+        "affinelayer": (286, 8),
+        "paper": (286, 8),
+        "tf2-tutorial": (286, 8),
+        "pyimagesearch": (286, 4),
+        "keras-maps": (256, 8),
+        "deblur": (286, 8),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"preset": "mine"}, "preset must be one of affinelayer, paper, .*, not 'mine'"),
+        ({"discriminator": "patch"}, "discriminator must be one of pixel, patch16, "),
+        ({"discriminator": "image286", "crop_size": 64}, "crop_size must be at least "),
+        ({"preset": "keras-maps", "scale_size": 300}, "scale_size must be crop_size "),
+        ({"preset": "paper", "crop_from": 31}, "crop_from must be at most scale_size - crop_size "),
+        ({"preset": "pyimagesearch", "separable_conv": True}, "generator pooled has 4 levels "),
+        ({"preset": "pyimagesearch", "levels": 8}, "generator pooled has 4 levels "),
+        ({"preset": "pyimagesearch", "crop_size": 40}, "crop_size must be a multiple of 16"),
+        ({"inpaint": "center", "lab_colorization": True}, "inpaint and lab_colorization are two "),
+        ({"target_dir": "b", "lab_colorization": True}, "target_dir and lab_colorization contra"),
+        ({"target_dir": "b", "inpaint": "center"}, "target_dir and inpaint contradict each other"),
+        ({"batch_size": 2**40}, "batch_size must be at most 65536"),
+        ({"aspect_ratio": 0.001}, "aspect_ratio must leave a pixel of 256"),
+        ({"crop_size": 528}, "try 512"),
+        ({"gan_weight": 0.0, "l1_weight": 0.0}, "gan_weight and l1_weight are both 0"),
+    ],
+    ids=str,
+)
+def test_contradictions(given, said):
+    with pytest.raises(UserError, match=said):
+        configure({"input_dir": "pairs", **given})

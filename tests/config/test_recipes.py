@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from p2p_graph.config.options import Config
+from p2p_graph.config.recipes import RECIPES, choose, dataset_name
+from p2p_graph.utils.errors import UserError
+
+# name: direction, epochs, batch, scale at a crop of 256, mirrored
+TABLE = {
+    "facades": ("BtoA", 200, 1, 286, True),
+    "cityscapes": ("BtoA", 200, 1, 286, True),
+    "maps": ("AtoB", 200, 1, 286, True),
+    "edges2shoes": ("AtoB", 15, 4, 256, False),
+    "edges2handbags": ("AtoB", 15, 4, 256, False),
+    "night2day": ("BtoA", 17, 4, 286, True),
+}
+
+
+def test_there_are_no_others():
+    assert set(RECIPES) == set(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_options(name):
+    direction, epochs, batch, scale, mirror = TABLE[name]
+    config = Config(**RECIPES[name].options(256))
+    assert config.which_direction == direction
+    assert config.max_epochs == epochs
+    assert config.batch_size == batch
+    assert config.scale_size == scale
+    assert config.flip is mirror
+
+
+@pytest.mark.parametrize(("name", "scale"), [("maps", 143), ("edges2shoes", 128)])
+def test_scale_follows_the_crop(name, scale):
+    config = Config(crop_size=128, **RECIPES[name].options(128))
+    assert config.scale_size == scale
+
+
+def test_table_cannot_be_changed():
+    with pytest.raises(TypeError):
+        RECIPES["facades"] = RECIPES["maps"]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "Train"])
+@pytest.mark.parametrize("name", TABLE)
+def test_chosen_by_the_data_sets_folder(name, split):
+    assert choose(None, Path("data") / name / split) == name
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "data/facades",  # no split
+        "data/facades/pairs",
+        "data/facades/train/more",
+        "data/Facades/train",
+        "data/my_facades/train",
+        "data/train",
+        "train",
+        "/",
+        "",
+    ],
+)
+def test_other_folders_have_none(folder):
+    assert choose(None, Path(folder)) == "none"
+
+
+def test_folder_is_resolved(tmp_path, monkeypatch):
+    folder = tmp_path / "maps" / "train"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert choose(None, Path()) == "maps"
+    assert choose(None, Path("../train")) == "maps"
+
+
+@pytest.mark.parametrize("name", ["none", *TABLE])
+def test_name_goes_before_the_folder(name):
+    assert choose(name, Path("data/facades/train")) == name
+
+
+@pytest.mark.parametrize("name", ["Facades", "", "edges"])
+def test_unknown_name(name):
+    with pytest.raises(UserError) as caught:
+        choose(name, Path("data/facades/train"))
+    assert str(caught.value).startswith("recipe must be one of ")
+    assert repr(name) in str(caught.value)
+    assert [known for known in [*TABLE, "none"] if known not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("data/facades/train", "facades"),
+        ("data/facades/Val", "facades"),
+        ("data/facades", "facades"),
+        ("data/mine/test", "mine"),
+        ("data/mine/images", "images"),
+    ],
+)
+def test_dataset_name(folder, name):
+    assert dataset_name(Path(folder)) == name

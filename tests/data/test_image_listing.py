@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2p_graph.config.options import Config
+from p2p_graph.data.image_listing import list_images, names_digest, read_manifest, split_indices
+from p2p_graph.utils.errors import UserError
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Three pairs in folders `a` and `b`, listed in another order than by name."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("1", "2", "3"):
+            Image.new("RGB", (8, 6)).save(tmp_path / folder / f"{name}.png")
+    path = tmp_path / "pairs.csv"
+    path.write_text("input,target\na/3.png,b/1.png\na/1.png,b/2.png\na/2.png,b/3.png\n")
+    return path
+
+
+def refusal(**options):
+    with pytest.raises(UserError) as caught:
+        list_images(Config(**options))
+    return str(caught.value)
+
+
+def listed(manifest, **options):
+    found = list_images(Config(manifest=str(manifest), **options))
+    return [(p.path.name, p.target and p.target.name) for p in found]
+
+
+# Lists of files
+
+
+def test_manifest(manifest, tmp_path, monkeypatch):
+    wanted = [("3.png", "1.png"), ("1.png", "2.png"), ("2.png", "3.png")]
+    assert listed(manifest) == wanted
+    monkeypatch.chdir("/")  # its names are relative to its own folder
+    assert listed(manifest) == wanted
+    manifest.write_text(f"input,target\n{tmp_path}/a/1.png,b/2.png\n")
+    assert listed(manifest) == [("1.png", "2.png")]
+
+
+def test_manifest_of_other_programs(manifest):
+    """A byte order mark, carriage returns, quotes, more columns, spaces, an empty line."""
+    manifest.write_bytes(
+        b'\xef\xbb\xbftarget, note, input\r\n"b/1.png", "x, y", a/2.png\r\n\r\nb/2.png,,a/1.png\r\n'
+    )
+    assert listed(manifest) == [("2.png", "1.png"), ("1.png", "2.png")]
+
+
+def test_manifest_of_single_images(manifest):
+    manifest.write_text("input\na/3.png\n")
+    assert listed(manifest, lab_colorization=True) == [("3.png", None)]
+    manifest.write_text("input,target\na/3.png,b/3.png\n")
+    message = refusal(manifest=str(manifest), inputs_only=True)
+    assert "lists pairs, but this task takes single images" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "has no column 'input': its first line must name input,target"),
+        ("a/1.png,b/1.png\n", "has no column 'input'"),
+        ("input,output\na/1.png,b/1.png\n", "has no column 'target'"),
+        ("input,target\n", "lists no images"),
+        ("input,target\na/1.png,b/1.png\na/2.png\n", "line 3: no target"),
+        ("input,target\n,b/1.png\n", "line 2: no input"),
+    ],
+)
+def test_bad_manifests(manifest, text, told):
+    manifest.write_text(text)
+    message = refusal(manifest=str(manifest))
+    assert message.startswith(f"manifest {manifest}")
+    assert told in message
+    assert "\n" not in message
+
+
+def test_manifests_that_cannot_be_read(manifest, tmp_path):
+    assert "does not exist" in refusal(manifest=str(tmp_path / "none.csv"))
+    assert "cannot be read" in refusal(manifest=str(tmp_path))
+    manifest.write_bytes(b"input,target\n\xff\xfe,b\n")
+    assert "cannot be read" in refusal(manifest=str(manifest))
+
+
+def test_a_manifests_files_are_looked_at(manifest, tmp_path):
+    Image.new("RGB", (8, 5)).save(tmp_path / "b" / "2.png")
+    (tmp_path / "a" / "2.png").unlink()
+    first, *rest = refusal(manifest=str(manifest)).splitlines()
+    assert first.startswith(f"2 of 3 images in {manifest} cannot be used")
+    assert rest == [
+        f"  {tmp_path / 'a' / '1.png'}: is 8x6 pixels, its partner {tmp_path / 'b' / '2.png'} 8x5",
+        f"  {tmp_path / 'a' / '2.png'}: does not exist",
+    ]
+    assert listed(manifest, skip_bad=True) == [("3.png", "1.png")]
+
+
+def test_entries_of_a_manifest(manifest, tmp_path):
+    assert read_manifest(manifest, single=False)[0] == (
+        tmp_path / "a" / "3.png",
+        tmp_path / "b" / "1.png",
+    )
+
+
+def test_names_tell_images_apart(manifest, tmp_path):
+    def digest(**options):
+        return names_digest(Config(**options))
+
+    atomic_write = digest(manifest=str(manifest))
+    assert atomic_write == digest(manifest=str(manifest), split=0.5)
+    assert atomic_write.startswith("3 ")
+    folder = {"input_dir": str(tmp_path / "a"), "target_dir": str(tmp_path / "b")}
+    before = digest(**folder)
+    assert before != atomic_write, "the order counts"
+    (tmp_path / "a" / "3.png").rename(tmp_path / "a" / "4.png")
+    assert digest(**folder) != before
+
+
+# Splits
+
+
+@pytest.mark.parametrize(("count", "share", "seed"), [(500, 0.8, 23), (7, 0.5, 0), (10, 0.25, 5)])
+def test_split_is_numpys_shuffle_of_the_names(count, share, seed):
+    """As the deblurring article writes it."""
+    names = np.array([f"{number}.jpg" for number in range(count)])
+    shuffled = np.copy(names)
+    np.random.seed(seed)
+    np.random.shuffle(shuffled)
+    trained, rest = split_indices(count, share, seed)
+    assert sorted(names[trained]) == sorted(shuffled[: round(count * share)])
+    assert sorted(names[rest]) == sorted(shuffled[round(count * share) :])
+    assert trained == sorted(trained)
+    assert rest == sorted(rest)
+
+
+def test_parts_of_a_split(manifest):
+    both = [
+        [p.path.name for p in list_images(config, held_out=held_out)]
+        for config in [Config(manifest=str(manifest), split=0.6, split_seed=1)]
+        for held_out in (False, True)
+    ]
+    assert [len(part) for part in both] == [2, 1]
+    assert sorted(both[0] + both[1]) == ["1.png", "2.png", "3.png"]
+
+
+def test_only_the_part_that_is_used_is_looked_at(manifest, tmp_path):
+    config = Config(manifest=str(manifest), split=0.6, split_seed=1)
+    [held_out] = list_images(config, held_out=True)
+    held_out.path.write_bytes(b"bad")
+    assert len(list_images(config)) == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "held_out", "told"),
+    [(0.1, False, "leaves none to train on"), (0.9, True, "leaves none to test")],
+)
+def test_a_split_that_leaves_nothing(manifest, share, held_out, told):
+    with pytest.raises(UserError, match=told):
+        list_images(Config(manifest=str(manifest), split=share), held_out=held_out)
+
+
+def test_at_most_of_those_that_are_good(manifest, tmp_path, capsys):
+    (tmp_path / "a" / "3.png").unlink()
+    with pytest.raises(UserError, match="1 of 1"):
+        list_images(Config(manifest=str(manifest)), at_most=1)
+    [found] = list_images(Config(manifest=str(manifest), skip_bad=True), at_most=1)
+    assert found.path.name == "1.png"
+    assert "1 of 3" in capsys.readouterr().err
+
+
+def test_at_most(manifest):
+    found = list_images(Config(manifest=str(manifest)), at_most=2)
+    assert [image.path.name for image in found] == ["3.png", "1.png"]
+
+
+# What contradicts
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"input_dir": "a", "manifest": "b.csv"}, "input_dir and manifest contradict"),
+        ({"target_dir": "a", "manifest": "b.csv"}, "target_dir and manifest contradict"),
+        ({"arrays": "a,b", "manifest": "b.csv"}, "arrays and manifest contradict"),
+        ({"input_dir": "a.npz", "target_dir": "b"}, "a.npz holds A and B"),
+        ({"input_dir": "a", "target_dir": "./a"}, "input_dir and target_dir are both a"),
+        ({"input_dir": "a\udcff"}, "is not UTF-8"),
+        ({"input_dir": "a", "split": 0.0}, "split must be over 0 and at most 1, not 0.0"),
+        ({"input_dir": "a", "split": 1.5}, "split must be over 0 and at most 1, not 1.5"),
+        ({"input_dir": "a", "arrays": "x,y"}, "arrays names those of an .npz archive"),
+    ],
+)
+def test_contradictions(options, told):
+    assert told in refusal(**options)

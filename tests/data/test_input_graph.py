@@ -1,0 +1,788 @@
+"""Decoding, scaling and jitter against NumPy; and that a position alone decides what is seen."""
+
+import threading
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+from p2p_graph.config.options import Config
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_pairs import channels
+from p2p_graph.data.input_graph import TrainingInputs, translation_batches
+
+LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return folder
+
+
+def write(folder, name, values, **options):
+    Image.fromarray(np.uint8(values)).save(folder / name, **options)
+
+
+def write_deep(folder, name, values):
+    """A PNG of 16 bits a channel."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        data = session.run(tf.image.encode_png(tf.constant(values, tf.uint16)))
+    (folder / name).write_bytes(data)
+
+
+def noise(rng, *shape):
+    return rng.integers(0, 256, shape, np.uint8)
+
+
+def listed(folder, config):
+    return list_images(config.replace(input_dir=str(folder)))
+
+
+def translated(folder, config):
+    """All batches of `translation_batches`."""
+    images = listed(folder, config)
+    batches = []
+    with tf.Graph().as_default(), tf.Session() as session:
+        next_batch = tf.data.make_one_shot_iterator(translation_batches(images, config)).get_next()
+        while True:
+            try:
+                batches.append(session.run(next_batch))
+            except tf.errors.OutOfRangeError:
+                return batches
+
+
+def single(folder, **options):
+    """The inputs of the one image in a folder, which is 16 pixels wide and not scaled."""
+    config = Config(crop_size=16, inputs_only=True, **options)
+    [(_, inputs)] = translated(folder, config)
+    return inputs[0]
+
+
+def streams(folder, config, *parts):
+    """Training batches: for each (first step, count), as `Batch` of all images in a row."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = TrainingInputs(listed(folder, config), config)
+        next_batch = inputs.next_batch()
+        for step, count in parts:
+            inputs.start(session, step)
+            batches = [session.run(next_batch) for _ in range(count)]
+            yield type(batches[0])(*map(np.concatenate, zip(*batches, strict=True)))
+
+
+def stream(folder, config, count, step=0):
+    [batch] = streams(folder, config, (step, count))
+    return batch
+
+
+def as_values(image):
+    """An 8-bit image in [-1, 1]."""
+    return np.asarray(image, np.float64) / 255 * 2 - 1
+
+
+def area(image, size):
+    """Scales by the average over each new pixel's area, written from that definition."""
+
+    def weights(old):
+        edges = np.arange(size + 1) * old / size
+        starts = np.maximum(edges[:-1, None], np.arange(old))
+        ends = np.minimum(edges[1:, None], np.arange(old) + 1)
+        return np.maximum(ends - starts, 0) * size / old
+
+    height, width = image.shape[:2]
+    rows = np.tensordot(weights(height), image, 1)
+    return np.tensordot(weights(width), rows, (1, 1)).swapaxes(0, 1)
+
+
+def lab(rgb):
+    """Sets sRGB in [0, 1] to the Lab channels in about [-1, 1], by CIE's formulas for D65."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [
+            [0.412453, 0.357580, 0.180423],
+            [0.212671, 0.715160, 0.072169],
+            [0.019334, 0.119193, 0.950227],
+        ]
+    )
+    xyz = linear @ to_xyz.T
+    ratio = xyz / to_xyz.sum(axis=1)
+    f = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    lightness, a, b = (
+        116 * f[..., 1] - 16,
+        500 * (f[..., 0] - f[..., 1]),
+        200 * (f[..., 1] - f[..., 2]),
+    )
+    return np.stack([lightness / 50 - 1, a / 110, b / 110], axis=-1)
+
+
+# Decoding
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1"])
+def test_png_is_decoded_as_pillow_does(folder, rng, mode):
+    image = Image.fromarray(noise(rng, 16, 16, 3)).convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.fromarray(noise(rng, 16, 16)))
+    image.save(folder / "1.png")
+    np.testing.assert_allclose(single(folder), as_values(image.convert("RGB")), atol=1e-6)
+
+
+def test_palette_with_transparency(folder, rng):
+    image = Image.fromarray(noise(rng, 16, 16, 3)).convert("P")
+    image.save(folder / "1.png", transparency=3)
+    np.testing.assert_allclose(single(folder), as_values(image.convert("RGB")), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_is_decoded_as_pillow_does(folder, mode, progressive):
+    left, right = (30, 160, 220), (200, 90, 10)
+    values = np.repeat([[left] * 8 + [right] * 8], 16, axis=0)
+    image = Image.fromarray(np.uint8(values)).convert(mode)
+    image.save(folder / "1.jpg", quality=98, subsampling=0, progressive=progressive)
+    with Image.open(folder / "1.jpg") as image:
+        expected = as_values(image.convert("RGB"))
+    np.testing.assert_allclose(single(folder), expected, atol=4 * LEVEL)
+
+
+def test_jpeg_named_png(folder):
+    write(folder, "1.png", np.full((16, 16, 3), (30, 160, 220)), format="JPEG", quality=98)
+    expected = np.broadcast_to(as_values((30, 160, 220)), (16, 16, 3))
+    np.testing.assert_allclose(single(folder), expected, atol=4 * LEVEL)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_16_bits_keep_their_precision(folder, rng, depth):
+    values = rng.integers(0, 2**16, (16, 16, depth), np.uint16)
+    values[0, :4, 0] = [0x8000, 0x8001, 0x80FF, 0x8100]  # the first and the last are 8-bit levels
+    write_deep(folder, "1.png", values)
+    inputs = single(folder)
+    expected = np.broadcast_to(values / 65535 * 2 - 1, (16, 16, 3))
+    np.testing.assert_allclose(inputs, expected, atol=2e-7)
+    assert (np.diff(inputs[0, :4, 0]) > 0).all()
+
+
+def test_16_bits_leave_other_images_alone(folder, rng):
+    write(folder, "1.png", noise(rng, 16, 16, 3))
+    alone = single(folder)
+    write_deep(folder, "2.png", rng.integers(0, 2**16, (16, 16, 3)))
+    config = Config(crop_size=16, inputs_only=True, batch_size=2)
+    [(_, both)] = translated(folder, config)
+    np.testing.assert_allclose(both[0], alone, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("top", [255, 65535])
+def test_range(folder, top):
+    values = np.zeros((16, 16, 3), np.uint16)
+    values[:8] = top
+    if top > 255:
+        write_deep(folder, "1.png", values)
+    else:
+        write(folder, "1.png", values)
+    inputs = single(folder)
+    assert inputs.dtype == np.float32
+    np.testing.assert_array_equal(inputs[:8], 1)
+    np.testing.assert_array_equal(inputs[8:], -1)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_halves(folder, rng, direction, deep):
+    values = noise(rng, 16, 32, 3)
+    if deep:
+        write_deep(folder, "1.png", np.uint16(values) * 257)
+    else:
+        write(folder, "1.png", values)
+    [(_, inputs, targets)] = translated(folder, Config(crop_size=16, which_direction=direction))
+    halves = [as_values(values[:, :16]), as_values(values[:, 16:])]
+    if direction == "BtoA":
+        halves.reverse()
+    np.testing.assert_allclose(inputs[0], halves[0], atol=1e-6)
+    np.testing.assert_allclose(targets[0], halves[1], atol=1e-6)
+
+
+# Scaling
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (64, 64, 16),  # boxes of 4x4
+        (32, 80, 16),  # boxes of 2x5
+        (16, 16, 16),
+        (8, 8, 16),  # every pixel four times
+        (256, 256, 284),
+        (37, 51, 16),
+        (19, 7, 32),
+    ],
+)
+def test_scaling_averages_areas(folder, rng, height, width, size):
+    values = noise(rng, height, width, 3)
+    write(folder, "1.png", values)
+    [(_, inputs)] = translated(folder, Config(crop_size=size, levels=2, inputs_only=True))
+    assert inputs.shape == (1, size, size, 3)
+    np.testing.assert_allclose(inputs[0], area(as_values(values), size), atol=4e-5)
+
+
+def test_scaling_down_is_the_mean_of_boxes(folder, rng):
+    values = noise(rng, 64, 128, 3)
+    write(folder, "1.png", values)
+    [(_, inputs, targets)] = translated(folder, Config(crop_size=16))
+    boxes = as_values(values).reshape(16, 4, 32, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(inputs[0], boxes[:, :16], atol=4e-5)
+    np.testing.assert_allclose(targets[0], boxes[:, 16:], atol=4e-5)
+
+
+def nearest(image, size):
+    """The pixel in which each new pixel's centre lies."""
+    rows, columns = (np.int64((np.arange(size) + 0.5) * n / size) for n in image.shape[:2])
+    return image[rows][:, columns]
+
+
+def bilinear(image, size):
+    """Each new pixel's centre, between the four centres around it; without a wider filter."""
+    for axis in (0, 1):
+        count = image.shape[axis]
+        places = (np.arange(size) + 0.5) * count / size - 0.5
+        low = np.floor(places)
+        share = np.reshape(places - low, (-1, 1, 1) if axis == 0 else (1, -1, 1))
+        ends = [np.clip(np.int64(low + i), 0, count - 1) for i in (0, 1)]
+        first, second = (image.take(end, axis=axis) for end in ends)
+        image = first * (1 - share) + second * share
+    return image
+
+
+@pytest.mark.parametrize(("resize", "oracle"), [("nearest", nearest), ("bilinear", bilinear)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (10, 12), (37, 51)])
+def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
+    values = noise(rng, height, width, 3)
+    write(folder, "1.png", values)
+    config = Config(crop_size=32, levels=2, inputs_only=True, resize=resize)
+    [(_, inputs)] = translated(folder, config)
+    np.testing.assert_allclose(inputs[0], oracle(as_values(values), 32), atol=4e-5)
+    if resize == "nearest":
+        made = np.rint((inputs[0] + 1) * 127.5).astype(int)
+        found, known = ({tuple(c) for c in p.reshape(-1, 3)} for p in (made, values))
+        assert found <= known
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_targets_are_scaled_their_own_way(folder, rng, direction, cache_mb):
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, jitter="none", flip=False, resize="nearest", resize_targets="bilinear",
+        which_direction=direction, cache_mb=cache_mb,
+    )  # fmt: skip
+    halves = np.split(as_values(values), 2, axis=1)
+    inputs, targets = halves if direction == "AtoB" else halves[::-1]
+    for batch in (stream(folder, config, 1), translated(folder, config)[0]):
+        np.testing.assert_allclose(batch[1], [nearest(inputs, 32)], atol=4e-5)
+        np.testing.assert_allclose(batch[2], [bilinear(targets, 32)], atol=4e-5)
+
+
+def test_targets_of_lab_are_scaled_their_own_way(folder, rng):
+    """Their colour, two channels of three."""
+    values = noise(rng, 20, 20, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, lab_colorization=True, resize="nearest", resize_targets="bilinear"
+    )
+    [(_, inputs, targets)] = translated(folder, config)
+    expected = lab(values / 255)
+    np.testing.assert_allclose(inputs[0], nearest(expected[..., :1], 32), atol=1e-4)
+    np.testing.assert_allclose(targets[0], bilinear(expected[..., 1:], 32), atol=1e-4)
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_scaling_twice(folder, rng, cache_mb):
+    """To 32 and then to 36, as the deblurring article does it, and cropped in the corner."""
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=36, crop_from=4, resize="bilinear", resize_first=True, flip=False,
+        cache_mb=cache_mb,
+    )  # fmt: skip
+    batch = stream(folder, config, 1)
+    for half, found in zip(np.split(values, 2, axis=1), batch[1:], strict=True):
+        expected = bilinear(bilinear(as_values(half), 32), 36)[4:, 4:]
+        np.testing.assert_allclose(found, [expected], atol=4e-5)
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_shrinking_enlarges_by_repeating_and_scales_back(folder, rng, cache_mb):
+    values = noise(rng, 20, 40, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=36, jitter="shrink", resize="bilinear", flip=False,
+        cache_mb=cache_mb,
+    )  # fmt: skip
+    batch = stream(folder, config, 2)
+    for half, found in zip(np.split(values, 2, axis=1), batch[1:], strict=True):
+        expected = bilinear(nearest(as_values(half), 36), 32)
+        np.testing.assert_allclose(found, [expected] * 2, atol=4e-5)
+    [(_, inputs, _)] = translated(folder, config)
+    expected = bilinear(as_values(values[:, :20]), 32)
+    np.testing.assert_allclose(inputs[0], expected, atol=4e-5)
+
+
+def test_training_scales_256_to_286_as_the_reference(folder, rng):
+    values = noise(rng, 256, 512, 3)
+    write(folder, "1.png", values)
+    batch = stream(folder, Config(flip=False), 1)
+    scaled = [area(as_values(half), 286) for half in np.split(values, 2, axis=1)]
+    windows = np.lib.stride_tricks.sliding_window_view(scaled[0][..., 0], (4, 4))
+    [[top, left]] = np.argwhere(
+        np.isclose(windows, batch.inputs[0, :4, :4, 0], atol=4e-5).all((2, 3))
+    )
+    for values, half in zip((batch.inputs, batch.targets), scaled, strict=True):
+        crop = half[top : top + 256, left : left + 256]
+        np.testing.assert_allclose(values[0], crop, atol=4e-5)
+
+
+# Jitter
+
+SCALE, CROP = 16, 12  # offsets 0..4
+PLACES = SCALE - CROP + 1
+
+
+def read_coordinates(batch):
+    """Of images whose values are their coordinates: where each crop lay, and if it is mirrored.
+
+    Checks that inputs and targets are the same rectangle.
+    """
+    inputs, targets = (np.round((x + 1) / 2 * 255).astype(int) for x in batch[1:])
+    np.testing.assert_array_equal(targets[..., :2], 255 - inputs[..., :2])
+    rows, columns = inputs[..., 0] // 16, inputs[..., 1] // 16
+    tops, lefts, mirrored = rows[:, 0, 0], columns.min((1, 2)), columns[:, 0, 0] > columns[:, 0, 1]
+    grid = np.arange(CROP)
+    np.testing.assert_array_equal(rows, (tops[:, None] + grid)[:, :, None] + 0 * rows)
+    across = lefts[:, None] + np.where(mirrored[:, None], grid[::-1], grid)
+    np.testing.assert_array_equal(columns, across[:, None] + 0 * columns)
+    return tops, lefts, mirrored
+
+
+@pytest.fixture
+def coordinates(folder):
+    """Three images: red is the row, green is the column, the other half is their negative."""
+    rows, columns = np.indices((SCALE, SCALE)) * 16
+    for i in range(3):
+        half = np.stack([rows, columns, np.full_like(rows, i)], axis=2)
+        other = np.stack([255 - rows, 255 - columns, np.full_like(rows, i)], axis=2)
+        write(folder, f"{i}.png", np.concatenate([half, other], axis=1))
+    return folder
+
+
+def test_jitter_is_the_same_for_both_halves_and_uniform(coordinates):
+    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50)
+    batch = stream(coordinates, config, 60)
+    tops, lefts, mirrored = read_coordinates(batch)
+    count = len(tops)
+    assert count == 3000
+    # Four standard deviations of the binomial distribution.
+    places = np.bincount(PLACES * tops + lefts, minlength=PLACES**2)
+    assert len(places) == PLACES**2
+    share = 1 / PLACES**2
+    assert np.abs(places - count * share).max() < 4 * np.sqrt(count * share * (1 - share))
+    assert abs(mirrored.sum() - count / 2) < 4 * np.sqrt(count / 4)
+    # Neither depends on the other.
+    for offsets in (tops, lefts):
+        assert abs(np.corrcoef(offsets, mirrored)[0, 1]) < 4 / np.sqrt(count)
+
+
+def test_jitter_differs_between_positions_and_seeds(coordinates):
+    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=30)
+    drawn = [
+        np.stack(read_coordinates(stream(coordinates, config.replace(seed=seed), 2)))
+        for seed in (0, 1)
+    ]
+    first, second = np.split(drawn[0], 2, axis=1)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(*drawn)
+    # Images of one batch are cut each for itself.
+    assert len({tuple(cut) for cut in first.T}) > 10
+
+
+def test_no_flip_never_mirrors_and_crops_the_same(coordinates):
+    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50)
+    tops, lefts, mirrored = read_coordinates(stream(coordinates, config, 4))
+    plain = read_coordinates(stream(coordinates, config.replace(flip=False), 4))
+    assert not plain[2].any()
+    np.testing.assert_array_equal(plain[0], tops)
+    # The crop is taken after mirroring: on a mirrored image it lies the other way round.
+    expected = np.where(mirrored, SCALE - CROP - lefts, lefts)
+    np.testing.assert_array_equal(plain[1], expected)
+
+
+def test_crops_from_the_second_row_on(coordinates):
+    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50, crop_from=1, flip=False)
+    tops, lefts, _ = read_coordinates(stream(coordinates, config, 8))
+    for offsets in (tops, lefts):
+        assert set(offsets) == set(range(1, SCALE - CROP + 1))
+
+
+def test_crop_from_where_there_is_nothing_to_crop(coordinates):
+    config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, crop_from=1)
+    assert stream(coordinates, config, 1).inputs.shape == (1, SCALE, SCALE, 3)
+
+
+def test_nothing_to_crop(coordinates):
+    config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
+    inputs = stream(coordinates, config, 1).inputs
+    np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
+
+
+# Folders of their own
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb):
+    values = [noise(rng, 20, 40, 3) for _ in range(5)]
+    folders = {name: tmp_path / name for name in ("together", "a", "b")}
+    for path in folders.values():
+        path.mkdir()
+    for i, image in enumerate(values):
+        write(folders["together"], f"{i}.png", image)
+        write(folders["a"], f"{i}.png", image[:, :20])
+        if deep:
+            write_deep(folders["b"], f"{i}.png", np.uint16(image[:, 20:]) * 257)
+        else:
+            write(folders["b"], f"{i}.png", image[:, 20:])
+    config = Config(crop_size=16, scale_size=18, which_direction=direction, cache_mb=cache_mb)
+    apart = config.replace(target_dir=str(folders["b"]))
+    wanted, found = stream(folders["together"], config, 7), stream(folders["a"], apart, 7)
+    for name in ("inputs", "targets"):
+        # 16 bits and 8 of one value differ in rounding.
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=2e-6)
+    [(*_, first), *_] = translated(folders["a"], apart)
+    [(*_, second), *_] = translated(folders["together"], config)
+    np.testing.assert_allclose(first, second, atol=2e-6)
+
+
+# Holes
+
+
+def holed(values, kind):
+    """White where the Torch program, or affinelayer's tool for square images, makes it so."""
+    values = values.copy()
+    size = len(values)
+    hole = size // 2 if kind == "center" else int(size * 0.3)
+    first = size // 4 if kind == "center" else int(size / 2 - hole / 2)
+    values[first : first + hole, first : first + hole] = 1
+    return values
+
+
+@pytest.mark.parametrize("kind", ["center", "white30"])
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("size", [16, 17, 18, 22, 36])
+def test_holes(folder, rng, kind, deep, size):
+    values = noise(rng, size, size, 3)
+    if deep:
+        write_deep(folder, "1.png", np.uint16(values) * 257)
+    else:
+        write(folder, "1.png", values)
+    config = Config(crop_size=16, inpaint=kind)
+    [(_, inputs, targets)] = translated(folder, config)
+    atomic_write = as_values(values)
+    np.testing.assert_allclose(targets[0], area(atomic_write, 16), atol=4e-5)
+    made = (
+        area(holed(atomic_write, kind), 16)
+        if kind == "white30"
+        else holed(area(atomic_write, 16), kind)
+    )
+    np.testing.assert_allclose(inputs[0], made, atol=4e-5)
+    [(_, inputs)] = translated(folder, config.replace(inputs_only=True))
+    np.testing.assert_allclose(inputs[0], area(atomic_write, 16), atol=4e-5)
+
+
+@pytest.mark.parametrize("kind", ["center", "white30"])
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_holes_in_training(folder, rng, kind, cache_mb):
+    """The middle of what is seen; or that of the image, which is cropped with it."""
+    values = noise(rng, 40, 40, 3) // 2
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=32, scale_size=40, inpaint=kind, flip=False, batch_size=20, cache_mb=cache_mb
+    )
+    batch = stream(folder, config, 1)
+    atomic_write, places = as_values(values), set()
+    for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
+        [(top, left)] = [
+            (i, j)
+            for i in range(9)
+            for j in range(9)
+            if np.allclose(targets, atomic_write[i : i + 32, j : j + 32], atol=4e-5)
+        ]
+        cut = holed(atomic_write, kind)[top : top + 32, left : left + 32]
+        expected = cut if kind == "white30" else holed(targets, kind)
+        np.testing.assert_allclose(inputs, expected, atol=4e-5)
+        places.add((top, left))
+    assert len(places) > 5
+
+
+# Order
+
+
+@pytest.fixture
+def numbered(folder):
+    """Seven images of 4x4, each of a shade of its own."""
+    for i in range(7):
+        write(folder, f"{i}.png", np.full((4, 8, 3), i * 30))
+    return folder
+
+
+TINY = Config(crop_size=4, scale_size=4, flip=False)
+
+
+def order(folder, config, count, step=0):
+    """The numbers of the images, from the paths; checks that the shades agree."""
+    batch = stream(folder, config, count, step)
+    shades = np.round((batch.inputs[:, 0, 0, 0] + 1) / 2 * 255).astype(int)
+    numbers = [int(path.decode().rpartition("/")[2].removesuffix(".png")) for path in batch.paths]
+    assert shades.tolist() == [30 * number for number in numbers]
+    return numbers
+
+
+def test_every_epoch_has_every_image_once(numbered):
+    numbers = order(numbered, TINY, 7 * 30)
+    epochs = [tuple(numbers[i : i + 7]) for i in range(0, len(numbers), 7)]
+    assert {tuple(sorted(epoch)) for epoch in epochs} == {tuple(range(7))}
+    assert len(set(epochs)) > 25  # of 5040 orders
+    assert {epoch[0] for epoch in epochs} == set(range(7))
+
+
+def test_another_seed_is_another_order(numbered):
+    orders = {tuple(order(numbered, TINY.replace(seed=seed), 14)) for seed in range(4)}
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 7, 10, 25])
+def test_last_batch_is_filled_from_the_next_epoch(numbered, batch_size):
+    steps = -(-70 // batch_size)
+    numbers = order(numbered, TINY.replace(batch_size=batch_size), steps)
+    assert len(numbers) == steps * batch_size
+    assert numbers == order(numbered, TINY, len(numbers))
+
+
+def test_images_drawn_from_all(numbered):
+    config = TINY.replace(sampling="replacement")
+    numbers = order(numbered, config, 7 * 60)
+    counts = np.bincount(numbers, minlength=7)
+    assert counts.min() > 35  # of 60 expected; under 4 deviations of 7.2
+    assert counts.max() < 85
+    epochs = [sorted(numbers[i : i + 7]) for i in range(0, len(numbers), 7)]
+    assert [*range(7)] not in epochs[:20]  # each has a chance of 0.6 %
+    assert numbers[100:120] == order(numbered, config, 20, step=100)
+    assert numbers != order(numbered, config.replace(seed=1), 7 * 60)
+
+
+def test_one_image(folder):
+    write(folder, "0.png", np.zeros((4, 8, 3)))
+    assert order(folder, TINY.replace(batch_size=3), 2) == [0] * 6
+
+
+def test_paths_are_the_files(numbered):
+    paths = stream(numbered, TINY, 7).paths
+    assert sorted(path.decode() for path in paths) == [str(numbered / f"{i}.png") for i in range(7)]
+
+
+# That nothing but the seed and the position decides
+
+COUNT = 10
+CONFIGS = {
+    # Six of the ten fit into 1 MB as bytes: they are smaller than scaled to 92 in floats.
+    "bytes": Config(crop_size=80, scale_size=92),
+    # Of these, five fit in.
+    "several sizes": Config(crop_size=80, scale_size=92),
+    "16 bits": Config(crop_size=80, scale_size=92),
+    "Lab": Config(crop_size=96, scale_size=112, lab_colorization=True),  # six as well
+}
+KEPT = {"bytes": 6, "several sizes": 5, "16 bits": 5, "Lab": 6}
+
+
+@pytest.fixture(params=CONFIGS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def config(kind):
+    return CONFIGS[kind]
+
+
+@pytest.fixture
+def images(folder, rng, kind):
+    """Ten images; none of 0 alone."""
+    for i in range(COUNT):
+        height = 150 + i if kind == "several sizes" else 160
+        values = noise(rng, height, 160 if kind == "Lab" else 320, 3)
+        if kind == "16 bits" and i == 4:
+            write_deep(folder, f"{i}.png", np.uint16(values) * 256 + 7)
+        else:
+            write(folder, f"{i}.png", values, compress_level=1)
+    return folder
+
+
+def assert_same(batch, expected):
+    for values, other in zip(batch, expected, strict=True):
+        np.testing.assert_array_equal(values, other)
+
+
+def test_batch_size_memory_and_start_do_not_matter(images, config):
+    expected = stream(images, config.replace(cache_mb=0), 24)
+    assert expected.inputs.shape == (24, config.crop_size, config.crop_size, channels(config)[0])
+    for cache_mb, cache_as, batch_size in [
+        (0, "auto", 8),
+        (1, "auto", 1),
+        (1, "values", 12),
+        (64, "bytes", 3),
+        (64, "values", 4),
+    ]:
+        chosen = config.replace(cache_mb=cache_mb, cache_as=cache_as, batch_size=batch_size)
+        steps = 24 // batch_size
+        starts = [0, steps - 1, steps // 2]  # started anew, it goes on from there
+        parts = [(start, steps - start) for start in starts]
+        for start, batch in zip(starts, streams(images, chosen, *parts), strict=True):
+            assert_same(batch, [values[start * batch_size :] for values in expected])
+
+
+@pytest.mark.parametrize(("cache_mb", "kept"), [(0, 0), (1, None), (64, COUNT)])
+def test_memory_for_kept_images(images, kind, config, cache_mb, kept):
+    chosen = config.replace(cache_mb=cache_mb, batch_size=COUNT)
+    originals = stream(images, chosen, 1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = TrainingInputs(listed(images, chosen), chosen)
+        next_batch = inputs.next_batch()
+        inputs.start(session, 0)
+        # What is kept is not seen to change; what is not kept is, after what was read ahead.
+        for path in images.iterdir():
+            with Image.open(path) as image:
+                size = image.size
+            Image.new("RGB", size).save(path)
+        for _ in range(20):
+            batch = session.run(next_batch)
+    assert set(batch.paths) == set(originals.paths)
+    noisy = sum(np.ptp(values) > 0.5 for values in batch.inputs)
+    assert noisy == (KEPT[kind] if kept is None else kept)
+
+
+def test_a_image_that_is_gone_before_it_is_kept(images, config):
+    listing = listed(images, config)
+    for path in images.iterdir():
+        path.unlink()
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = TrainingInputs(listing, config)
+        with pytest.raises(tf.errors.NotFoundError):
+            inputs.start(session, 0)
+        inputs.close()
+
+
+def test_closing_ends_what_decodes(images, config):
+    before = threading.active_count()
+    with tf.Graph().as_default():
+        TrainingInputs(listed(images, config), config).close()
+    assert threading.active_count() == before
+
+
+def test_position_far_on(numbered):
+    """A long run's positions do not fit into 32 bits."""
+    step = 2**33
+    assert order(numbered, TINY, 7, step) == order(numbered, TINY, 8, step - 1)[1:]
+    start = step + -step % 7
+    assert sorted(order(numbered, TINY, 7, start)) == list(range(7))
+
+
+# Lab
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("size", [16, 32])
+def test_lab_is_split_before_scaling(folder, rng, direction, size):
+    values = noise(rng, size, size, 3)
+    write(folder, "1.png", values)
+    config = Config(crop_size=16, lab_colorization=True, which_direction=direction)
+    [(_, inputs, targets)] = translated(folder, config)
+    expected = area(lab(values / 255), 16)
+    parts = [expected[..., :1], expected[..., 1:]]
+    if direction == "BtoA":
+        parts.reverse()
+    assert channels(config) == tuple(part.shape[-1] for part in parts)
+    np.testing.assert_allclose(inputs[0], parts[0], atol=2e-4)
+    np.testing.assert_allclose(targets[0], parts[1], atol=2e-4)
+
+
+def test_lab_of_16_bits(folder, rng):
+    values = rng.integers(0, 2**16, (16, 16, 3), np.uint16)
+    write_deep(folder, "1.png", values)
+    config = Config(crop_size=16, lab_colorization=True)
+    [(_, inputs, targets)] = translated(folder, config)
+    expected = lab(values / 65535)
+    np.testing.assert_allclose(np.concatenate([inputs, targets], 3)[0], expected, atol=2e-4)
+
+
+def test_lab_of_grey_has_no_color(folder):
+    write(folder, "1.png", np.tile(np.arange(16) * 17, (16, 1)))
+    config = Config(crop_size=16, lab_colorization=True)
+    [(_, inputs, targets)] = translated(folder, config)
+    np.testing.assert_allclose(targets, 0, atol=1e-3)
+    np.testing.assert_allclose(inputs[0, 0, [0, -1], 0], [-1, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_lab_in_training(folder, rng, direction):
+    values = noise(rng, 16, 16, 3)
+    write(folder, "1.png", values)
+    config = Config(
+        crop_size=16, scale_size=16, flip=False, lab_colorization=True, which_direction=direction
+    )
+    batch = stream(folder, config, 1)
+    expected = lab(values / 255)
+    parts = [batch.inputs, batch.targets] if direction == "AtoB" else [batch.targets, batch.inputs]
+    np.testing.assert_allclose(np.concatenate(parts, 3)[0], expected, atol=2e-4)
+
+
+# Translation
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 9])
+def test_translation_sees_each_image_once_in_order(numbered, batch_size):
+    batches = translated(numbered, TINY.replace(batch_size=batch_size))
+    assert [len(batch[0]) for batch in batches] == [
+        min(batch_size, 7 - first) for first in range(0, 7, batch_size)
+    ]
+    indices, inputs, targets = map(np.concatenate, zip(*batches, strict=True))
+    assert indices.tolist() == list(range(7))
+    assert inputs.shape == targets.shape == (7, 4, 4, 3)
+    np.testing.assert_allclose(inputs[:, 0, 0, 0], as_values(np.arange(7) * 30), atol=1e-6)
+
+
+def test_translation_does_not_jitter(coordinates):
+    """Whatever the options of training were."""
+    config = Config(crop_size=SCALE, scale_size=40, flip=True, batch_size=3)
+    for seed in (0, 1):
+        [(_, inputs, _)] = translated(coordinates, config.replace(seed=seed))
+        expected = np.indices((SCALE, SCALE)).transpose(1, 2, 0) * 16 / 255 * 2 - 1
+        np.testing.assert_allclose(inputs[..., :2], np.stack([expected] * 3), atol=1e-6)
+
+
+def test_translation_of_inputs_only(folder, rng):
+    values = [noise(rng, 16, 17, 3), noise(rng, 20, 16, 3), noise(rng, 9, 9, 3)]
+    for i, image in enumerate(values):
+        write(folder, f"{i}.png", image)
+    batches = translated(folder, Config(crop_size=16, inputs_only=True, batch_size=2))
+    assert [len(batch) for batch in batches] == [2, 2]
+    assert np.concatenate([batch[0] for batch in batches]).tolist() == [0, 1, 2]
+    for inputs, image in zip(np.concatenate([b[1] for b in batches]), values, strict=True):
+        np.testing.assert_allclose(inputs, area(as_values(image), 16), atol=4e-5)
+
+
+def test_lab_has_targets_even_with_inputs_only(folder, rng):
+    write(folder, "1.png", noise(rng, 16, 16, 3))
+    config = Config(crop_size=16, lab_colorization=True, inputs_only=True)
+    [batch] = translated(folder, config)
+    assert len(batch) == 3

@@ -1,0 +1,217 @@
+"""Shards: written, listed, and read at any place; and every way in which they can be wrong."""
+
+import struct
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+from p2p_graph.config.options import Config
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.tfrecord_shards import packed_images, read_record, shard_name
+from p2p_graph.preparation import pack_images
+from p2p_graph.utils.errors import UserError
+
+COUNT = 7
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(1, COUNT + 1):
+        values = rng.integers(0, 256, (number + 4, 8, 3), np.uint8)
+        Image.fromarray(values).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def shards(folder, tmp_path):
+    pack_images.pack(Config(input_dir=str(folder)), tmp_path / "packed", 3)
+    return tmp_path / "packed"
+
+
+def contents(images):
+    """What the graph reads of each."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        shard, place = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+        # It is read where the input graph does, in the function of a data set.
+        next_batch = tf.data.make_initializable_iterator(
+            tf.data.Dataset.from_tensors((shard, place)).map(read_record)
+        )
+        both, found = next_batch.get_next(), []
+        for image in images:
+            fed = {shard: str(image.path.parent), place: image.place}
+            session.run(next_batch.initializer, fed)
+            found.append(session.run(both))
+        return found
+
+
+def refusal(folder):
+    with pytest.raises(UserError) as caught:
+        packed_images(folder)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_images_are_as_in_their_folder(folder, shards):
+    wanted = list_images(Config(input_dir=str(folder)))
+    found = list_images(Config(input_dir=str(shards)))
+    assert sorted(path.name for path in shards.glob("*.tfrecord")) == [
+        "pairs-00000-of-00003.tfrecord",
+        "pairs-00001-of-00003.tfrecord",
+        "pairs-00002-of-00003.tfrecord",
+    ]
+    assert [p.path.name for p in found] == [p.path.name for p in wanted]
+    assert [p[1:5] for p in found] == [p[1:5] for p in wanted]
+    backwards = found[::-1]
+    for image, (a, b) in zip(backwards, contents(backwards), strict=True):
+        assert a == (folder / image.path.name).read_bytes()
+        assert b == b""
+
+
+def test_two_files_a_pair(folder, tmp_path):
+    targets = tmp_path / "targets"
+    targets.mkdir()
+    for path in folder.iterdir():
+        with Image.open(path) as pil_image:
+            pil_image.convert("L").save(targets / path.name)
+    config = Config(input_dir=str(folder), target_dir=str(targets))
+    pack_images.pack(config, tmp_path / "packed", 100)
+    found = packed_images(tmp_path / "packed")
+    assert len(found) == COUNT
+    for image, (a, b) in zip(found, contents(found), strict=True):
+        assert image.target == image.path
+        assert a == (folder / image.path.name).read_bytes()
+        assert b == (targets / image.path.name).read_bytes()
+    with pytest.raises(UserError, match="this task takes single images"):
+        list_images(Config(input_dir=str(tmp_path / "packed"), lab_colorization=True))
+
+
+def test_single_images(folder, tmp_path):
+    Image.new("RGB", (7, 5)).save(folder / "9.png")
+    pack_images.pack(Config(input_dir=str(folder), inputs_only=True), tmp_path / "packed", 100)
+    single = Config(input_dir=str(tmp_path / "packed"), inputs_only=True)
+    assert len(list_images(single)) == COUNT + 1
+    with pytest.raises(UserError, match="7 pixels wide"):
+        list_images(Config(input_dir=str(tmp_path / "packed")))
+
+
+def test_packing_goes_on(folder, shards, capsys):
+    atomic_write = {path.name: path.read_bytes() for path in shards.iterdir()}
+    (shards / shard_name("pairs", 1, 3)).unlink()
+    assert "lacks 1 of 3 shards, pairs-00001-of-00003.tfrecord" in refusal(shards)
+    capsys.readouterr()
+    pack_images.pack(Config(input_dir=str(folder)), shards, 3)
+    assert capsys.readouterr().out.splitlines() == [
+        "pairs-00000-of-00003.tfrecord: 3 images, as before",
+        "pairs-00001-of-00003.tfrecord: 3 images",
+        "pairs-00002-of-00003.tfrecord: 1 images, as before",
+    ]
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == atomic_write
+
+
+def test_damaged_shards_are_packed_again(folder, shards):
+    name = shard_name("pairs", 1, 3)
+    atomic_write = (shards / name).read_bytes()
+    damage(shards / name, flipped(60))
+    pack_images.pack(Config(input_dir=str(folder)), shards, 3)
+    assert (shards / name).read_bytes() == atomic_write
+
+
+def test_a_folder_is_not_packed_into_itself(folder):
+    with pytest.raises(UserError, match="holds images that are packed"):
+        pack_images.pack(Config(input_dir=str(folder)), folder, 3)
+
+
+@pytest.mark.parametrize("change", ["image", "size", "plan"])
+def test_other_images_are_not_mixed_in(folder, shards, change):
+    if change == "image":
+        Image.new("RGB", (8, 8)).save(folder / "3.png")
+    if change == "plan":
+        (shards / pack_images.PLAN_FILE).unlink()
+    with pytest.raises(UserError, match="holds shards of other images"):
+        pack_images.pack(Config(input_dir=str(folder)), shards, 4 if change == "size" else 3)
+
+
+def test_packing_shards_is_refused(shards, tmp_path):
+    with pytest.raises(UserError, match="holds no image files"):
+        pack_images.pack(Config(input_dir=str(shards)), tmp_path / "again", 3)
+
+
+def damage(shard, change):
+    shard.write_bytes(change(bytearray(shard.read_bytes())))
+
+
+def flipped(place):
+    def change(contents):
+        contents[place] ^= 1
+        return contents
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda contents: contents[:-5], "is cut off: pack it again"),
+        (lambda contents: contents[:5], "is cut off: pack it again"),
+        (lambda contents: b"", "is empty: pack it again"),
+        (lambda contents: contents + b"more", "is cut off"),
+        (flipped(40), "is damaged at one of the records from 0"),
+        (flipped(-6), "is damaged at one of the records from 0"),
+        (flipped(9), "is damaged"),
+        (lambda contents: b"no shard, but long enough to be one" * 9, "is cut off"),
+    ],
+)
+def test_damaged_shards(shards, change, told):
+    shard = shards / shard_name("pairs", 0, 3)
+    damage(shard, change)
+    message = refusal(shards)
+    assert told in message
+    assert shard.name in message
+
+
+def write(path, *records):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@pytest.mark.parametrize("other", ["no example", "another example"])
+def test_records_of_other_programs(tmp_path, other):
+    path = tmp_path / shard_name("train", 0, 1)
+    if other == "no example":
+        write(path, b"\xff\xff\xff")
+    else:
+        value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"?"]))
+        features = tf.train.Features(feature={"image/encoded": value})
+        write(path, tf.train.Example(features=features).SerializeToString())
+    message = refusal(tmp_path)
+    assert "holds records of another program" in message
+    assert "tools/pack_records.py" in message
+
+
+def test_other_names_and_sets(shards, folder):
+    for name, told in (
+        ("mine.tfrecord", "is not named like a shard"),
+        (shard_name("pairs", 0, 4), "more than one set: pairs (of 3), pairs (of 4)"),
+        (shard_name("other", 0, 3), "more than one set: other (of 3), pairs (of 3)"),
+        ("1.png", "holds shards and images, 1.png for one"),
+    ):
+        (shards / name).write_bytes((folder / "1.png").read_bytes())
+        assert told in refusal(shards)
+        (shards / name).unlink()
+
+
+def test_places_are_those_of_the_format(shards):
+    """Length, its checksum, data, its checksum: tensorflow/core/lib/io/record_writer.h."""
+    for shard in shards.glob("*.tfrecord"):
+        data, place, places = shard.read_bytes(), 0, []
+        while place < len(data):
+            places.append(place)
+            place += 8 + 4 + struct.unpack_from("<Q", data, place)[0] + 4
+        found = [p.place for p in packed_images(shards) if p.path.parent == shard]
+        assert found == places

@@ -1,0 +1,75 @@
+"""What import-linter cannot say: programs answer at once, and only they read command lines."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import p2p_graph
+
+FOLDER = Path(p2p_graph.__file__).parent
+ROOT = FOLDER.parent
+PROGRAMS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
+# A flag that each program refuses, and one that it must have.
+_PROBE = """
+import runpy, sys
+sys.argv = {argv!r}
+try:
+    runpy.run_module("p2p_graph.cli.{program}", run_name="__main__")
+except SystemExit as stop:
+    loaded = [name for name in sys.modules if name.partition(".")[0] in ("tensorflow", "keras")]
+    print("exit", stop.code, "loaded", loaded)
+"""
+
+
+def answer(program, *flags):
+    """What a program prints to some flags, and what it has imported by then."""
+    source = _PROBE.format(argv=[f"{program}.py", *flags], program=program)
+    return subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+
+def test_every_program_has_a_module_and_every_module_a_program():
+    modules = {path.stem for path in (FOLDER / "cli").glob("*.py")}
+    assert set(PROGRAMS) == modules - {"__init__", "program"}
+    assert PROGRAMS
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_without_tensorflow(program):
+    said = answer(program, "--help")
+    assert said.stdout.startswith("usage: ")
+    assert said.stdout.endswith("exit 0 loaded []\n")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_wrong_flag_without_tensorflow(program):
+    said = answer(program, "--no_such_flag")
+    assert said.stdout == "exit 2 loaded []\n"
+    assert said.stderr.startswith(f"{program}.py: ")
+    assert said.stderr.count("\n") == 1
+
+
+def imports(path):
+    """The top names of what a module imports, wherever the statement stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def test_only_cli_and_config_parse_command_lines():
+    users = {
+        path.relative_to(FOLDER).parts[0]
+        for path in FOLDER.rglob("*.py")
+        if "argparse" in imports(path)
+    }
+    assert users == {"cli", "config"}
+
+
+def test_package_itself_imports_nothing():
+    assert list(imports(FOLDER / "__init__.py")) == []

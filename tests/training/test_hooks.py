@@ -1,0 +1,73 @@
+"""What a run records, above all when it is cut off."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.training.hooks import LOSSES_FILE, CheckLosses, RecordLosses
+from p2p_graph.training.session_calls import Plan, Run
+from p2p_graph.utils.errors import UserError, reason_of
+
+
+def lines(folder):
+    return (folder / LOSSES_FILE).read_text().splitlines()
+
+
+def record(step):
+    return json.dumps({"step": step, "epoch": 1, "discrim_loss": 0.5})
+
+
+def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
+    """Nothing is closed or flushed here, as when the process is killed."""
+    (tmp_path / LOSSES_FILE).write_text("".join(record(step) + "\n" for step in (1, 2, 3, 4)))
+    hooks = []
+    for _ in range(2):
+        with tf.Graph().as_default():
+            hooks.append(RecordLosses(run_of(1, 1), tmp_path, {}, 5, Plan(10)))
+        hooks[-1].begin_at(3)
+        assert lines(tmp_path) == [record(step) for step in (1, 2, 3)]
+    for hook in hooks:
+        hook.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOSSES_FILE]
+
+
+def run_of(count, batch_size):
+    """What a run of the session gives that does so many steps; nothing of it is computed."""
+    return Run(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
+
+
+def test_losses_that_are_not_finite_within_a_run():
+    """The step among several, and its images, are named."""
+    with tf.Graph().as_default():
+        checking = CheckLosses(run_of(3, 2), Plan(12, 3))
+        losses = np.ones([3, 3])
+        results = {"losses": losses, "paths": np.array([[b"a", b"b"], [b"c", b"d"], [b"e", b"f"]])}
+        checking.report(9, SimpleNamespace(results=results), None)
+        losses[1, 2] = np.nan
+        with pytest.raises(UserError, match=r"losses of step 8 .*gen_loss_L1 nan\) on c, d;"):
+            checking.report(9, SimpleNamespace(results=results), None)
+
+
+def test_reasons_of_tensorflows_errors(tmp_path):
+    missing = tmp_path / "a.png"
+    with tf.Graph().as_default(), tf.Session() as session:
+        cases = {
+            tf.io.read_file(str(missing)): f"{missing}; No such file or directory",
+            tf.io.decode_png(b"no"): "Unknown image file format. ",
+            tf.ensure_shape(tf.placeholder_with_default([1], None), [2]): "Shape of tensor ",
+        }
+        data = tf.data.Dataset.range(1).map(lambda _: tf.io.read_file(str(missing)))
+        cases[tf.data.make_one_shot_iterator(data).get_next()] = f"{missing}; No such file"
+        for fetch, said in cases.items():
+            with pytest.raises(tf.errors.OpError) as caught:
+                session.run(fetch)
+            assert reason_of(caught.value).startswith(said)
+            assert "\n" not in reason_of(caught.value)
+
+
+def test_reasons_of_other_errors():
+    assert reason_of(ValueError("no\nmore")) == "no"
+    assert reason_of(RuntimeError()) == "RuntimeError"
