@@ -4,14 +4,20 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files, pict_files, variable_names
-from p2p_graph.config.options import OPTIONS_FILE, Config
-from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS, read_options
+from p2p_graph.config.options import DEFAULTS, Options
+from p2p_graph.config.options_file import (
+    MODEL_FIELDS,
+    OPTIONS_FILE,
+    REFERENCE_FIELDS,
+    read_options,
+    save_options,
+)
 from p2p_graph.utils.errors import UserError, reason_of
 
 FORMS = ("native", "current", "pict")
@@ -31,76 +37,101 @@ _REFERENCE_NETWORKS = (
 )
 
 
+class _Model(NamedTuple):
+    """A model to convert.
+
+    Attributes:
+      source: the folder or file that it is from, for messages.
+      arrays: by native name: weights, and the optimizers' state where the source holds it.
+      options: of its training.
+      step: how many steps it was trained; 0 where the source does not say.
+    """
+
+    source: Path
+    arrays: Arrays
+    options: Options
+    step: int
+
+
 def convert(source: Path, target: Path, form: str, which_direction: str) -> None:
-    """Converts a checkpoint, its optimizers' state and step included where the form holds them.
+    """Converts a checkpoint, with its optimizers' state and step where the form holds them.
 
     Args:
       source: a folder with a checkpoint of either generation and its options.json, or a `.pict`.
       target: the folder to write, or the `.pict` file.
       form: one of `FORMS`.
-      which_direction: what a `.pict` was trained for, which it does not say itself.
+      which_direction: the direction of a `.pict`, which does not say it.
 
     Raises:
-      UserError: the source cannot be read, the form cannot hold it, or the target is there.
+      UserError: the source cannot be read, the form cannot hold it, or the target exists.
     """
     if target.exists():
         raise UserError(f"{target} is there already: remove it, or name another --output")
-    if source.suffix == ".pict":
-        native = {variable_names.to_native(n): a for n, a in pict_files.read(source).items()}
-        native = {name: array for name, array in native.items() if variable_names.is_weight(name)}
-        options = _pict_options(native, source, which_direction)
-        step = 0
-    else:
-        checkpoint = checkpoint_files.need(source)
-        native, step = _read(checkpoint), checkpoint.step()
-        options = read_options(checkpoint.folder)
-    config = Config(**options)
-
-    if form != "native":
-        _check_reference_has(config, source)
+    model = _read_pict(source, which_direction) if source.suffix == ".pict" else _read(source)
+    if form == "native":
+        _write_native(model, target)
+        return
+    _check_reference_has(model)
     if form == "pict":
-        weights = {name: array for name, array in native.items() if variable_names.is_weight(name)}
-        generator = {name: a for name, a in to_current(weights).items() if name[0] == "g"}
-        kept = {
-            name: array for name, array in generator.items() if not variable_names.is_moving(name)
-        }
-        pict_files.write(target, kept)
-    elif form == "current":
-        if (config.crop_size, config.levels) != (256, 8):
-            raise UserError(
-                f"{source} was trained with crop_size {config.crop_size} and {config.levels} "
-                "levels: the reference program knows 256 and 8 alone"
-            )
-        chosen = {name: getattr(config, name) for name in REFERENCE_FIELDS}
-        _write(to_current(native), target, step, json.dumps(chosen, sort_keys=True, indent=4))
+        _write_pict(model, target)
     else:
-        if config.bias in ("none", "all"):
-            native = without_void_biases(native)
-            config = config.replace(bias=variable_names.bias(native))
-        _write(native, target, step, None)
-        config.save(target)
+        _write_current(model, target)
 
 
-def _check_reference_has(config: Config, source: Path) -> None:
-    """Checks that the reference program has such networks."""
-    for name in _REFERENCE_NETWORKS:
-        found, wanted = getattr(config, name), getattr(Config, name)
-        if found != wanted:
-            raise UserError(
-                f"{source} was trained with {name} {found}: the reference program knows {wanted} "
-                "alone"
-            )
-    if config.bias not in ("none", "all"):
+def _write_native(model: _Model, target: Path) -> None:
+    arrays, options = model.arrays, model.options
+    if options.model.layers.bias in ("none", "all"):
+        arrays = without_void_biases(arrays)
+        options = options.replace(bias=variable_names.bias(arrays))
+    _write(arrays, target, model.step, None)
+    save_options(options, target)
+
+
+def _write_current(model: _Model, target: Path) -> None:
+    crop_size, levels = model.options.data.scaling.crop_size, model.options.model.generator.levels
+    if (crop_size, levels) != (256, 8):
         raise UserError(
-            f"{source} has biases in some layers: the reference program has them in all or none"
+            f"{model.source} was trained with crop_size {crop_size} and {levels} levels: "
+            "the reference program knows 256 and 8 alone"
+        )
+    flat = model.options.flat()
+    options = {name: flat[name] for name in REFERENCE_FIELDS}
+    text = json.dumps(options, sort_keys=True, indent=4)
+    _write(to_current(model.arrays), target, model.step, text)
+
+
+def _write_pict(model: _Model, target: Path) -> None:
+    weights = {n: array for n, array in model.arrays.items() if variable_names.is_weight(n)}
+    current = to_current(weights)
+    generator = {
+        name: array
+        for name, array in current.items()
+        if name.startswith("generator/") and not variable_names.is_moving(name)
+    }
+    pict_files.write(target, generator)
+
+
+def _check_reference_has(model: _Model) -> None:
+    """Checks that the reference program has such networks."""
+    flat = model.options.flat()
+    for name in _REFERENCE_NETWORKS:
+        if flat[name] != DEFAULTS[name]:
+            raise UserError(
+                f"{model.source} was trained with {name} {flat[name]}: the reference program knows "
+                f"{DEFAULTS[name]} alone"
+            )
+    if flat["bias"] not in ("none", "all"):
+        raise UserError(
+            f"{model.source} has biases in some layers: the reference program has them in all or "
+            "none"
         )
 
 
 def to_current(native: Mapping[str, Any]) -> Arrays:
-    """Renames native arrays to the current generation's names, and adds what it has besides.
+    """Renames native arrays to the current generation's names, and adds its further variables.
 
-    Biases that are not there are zero, so that the network computes the same; so is their
-    optimizer's state. The unused moving moments are as they are made: 0 and 1.
+    Missing biases are zero, so that the network computes the same; so is their optimizer's state.
+    The unused moving averages have their initial values, 0 and 1.
     """
     current = {variable_names.to_current(name): array for name, array in native.items()}
     for name, array in native.items():
@@ -114,17 +145,15 @@ def to_current(native: Mapping[str, Any]) -> Arrays:
                 if f"{name}{slot}" in native and bias not in native:
                     current[variable_names.to_current(bias)] = np.zeros(channels, np.float32)
         if weight == "offset":
-            mean, variance = (
-                variable_names.to_current(name).replace("/beta", f"/{moment}")
-                for moment in variable_names.MOVING
-            )
+            beta = variable_names.to_current(name)
+            mean, variance = (beta.replace("/beta", f"/{m}") for m in variable_names.MOVING)
             current[mean] = np.zeros_like(array)
             current[variance] = np.ones_like(array)
     return current
 
 
 def without_void_biases(native: Mapping[str, Any]) -> Arrays:
-    """Leaves out biases if all are zero and never moved: the model then never had any."""
+    """Leaves out biases if all are zero and were never updated: the model never had any."""
     biases = {
         name
         for name in native
@@ -135,9 +164,19 @@ def without_void_biases(native: Mapping[str, Any]) -> Arrays:
     return {name: array for name, array in native.items() if name not in biases}
 
 
-def _read(checkpoint: checkpoint_files.Checkpoint) -> Arrays:
+def _read(folder: Path) -> _Model:
+    checkpoint = checkpoint_files.need(folder)
     reader = tf.train.load_checkpoint(str(checkpoint.prefix))
-    return {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
+    arrays = {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
+    options = Options.of(**read_options(checkpoint.folder))
+    return _Model(folder, arrays, options, checkpoint.step())
+
+
+def _read_pict(path: Path, which_direction: str) -> _Model:
+    named = {variable_names.to_native(n): array for n, array in pict_files.read(path).items()}
+    arrays = {name: array for name, array in named.items() if variable_names.is_weight(name)}
+    options = Options.of(**_pict_options(arrays, path, which_direction))
+    return _Model(path, arrays, options, 0)
 
 
 def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[str, Any]:

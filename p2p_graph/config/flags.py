@@ -1,18 +1,18 @@
-"""Command lines: flags from the fields of `Config`, and errors that end in one line."""
+"""Command lines: flags made from the options, and errors that end in one line."""
 
 import argparse
-import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from p2p_graph.config import recipes
-from p2p_graph.config.options import Config, field_kinds
+from p2p_graph.config.fields import Field, help_text, kinds_of
+from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import REFERENCE_FIELDS
 from p2p_graph.utils.errors import UserError
 
-_GROUPS = ("files", "data", "model", "networks", "training", "reports")
+_GROUPS = ("files", "data", "model", "training", "reports")
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,27 +23,31 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
-def given(tool: str, description: str, argv: Sequence[str]) -> dict[str, Any]:
-    """Reads the command line of `train`, `test` or `export`; what was not given is left out.
+def given(program: str, description: str, argv: Sequence[str]) -> dict[str, Any]:
+    """Reads the command line of `train`, `test` or `export`.
 
-    The reference program takes all of its flags in every mode. Those that do nothing in this one
-    are taken too, so that old scripts work, and named.
+    The reference program takes all of its flags in every mode. Flags without effect in this
+    program are accepted and reported, so that old scripts work.
+
+    Returns:
+      The values that were given, by flat name.
     """
-    parser = config_parser(tool, description)
-    fields = {field.name: field for field in dataclasses.fields(Config)}
-    without = [name for name in REFERENCE_FIELDS if tool not in fields[name].metadata["tools"]]
+    parser = options_parser(program, description)
+    without = [
+        name for name in REFERENCE_FIELDS if program not in FIELDS[name].metadata["programs"]
+    ]
     for name in without:
-        _add_flag(parser, fields[name], tool, hidden=True)
+        _add_flag(parser, FIELDS[name], program, hidden=True)
     found = vars(parser.parse_args(argv))
     for name in without:
         if name in found:
             del found[name]
-            print(f"--{name} has no effect in {tool}")
+            print(f"--{name} has no effect in {program}")
     return found
 
 
-def config_parser(tool: str, description: str) -> Parser:
-    """Makes the parser of `train`, `test` or `export`; what was not given is not in its result."""
+def options_parser(program: str, description: str) -> Parser:
+    """Makes the parser of `train`, `test` or `export`; its result holds given values only."""
     parser = Parser(
         description=description,
         argument_default=argparse.SUPPRESS,
@@ -51,16 +55,16 @@ def config_parser(tool: str, description: str) -> Parser:
         allow_abbrev=False,
     )
     groups = {name: parser.add_argument_group(name) for name in _GROUPS}
-    for field in dataclasses.fields(Config):
-        if tool in field.metadata["tools"]:
-            _add_flag(groups[field.metadata["group"]], field, tool)
+    for field in FIELDS.values():
+        if program in field.metadata["programs"]:
+            _add_flag(groups[field.metadata["group"]], field, program)
     return parser
 
 
-def sources_parser(description: str) -> Parser:
-    """Makes a parser of what names images, for programs that look at them or pack them.
+def source_parser(description: str) -> Parser:
+    """Makes a parser of flags that name images, for programs that inspect or pack them.
 
-    What was not given is not in its result, which `Config` takes.
+    Its result holds given values only, by flat name.
     """
     parser = Parser(
         description=description,
@@ -69,73 +73,73 @@ def sources_parser(description: str) -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--input_dir", metavar="DIR", help="folder of images, A|B side by side")
-    parser.add_argument("--target_dir", metavar="DIR", help="folder of B, if input_dir is A alone")
-    parser.add_argument("--manifest", metavar="CSV", help="list of files, instead of folders")
+    parser.add_argument(
+        "--target_dir",
+        metavar="DIR",
+        help="folder of the B images, if input_dir holds the A images",
+    )
+    parser.add_argument(
+        "--manifest", metavar="CSV", help="CSV file of image paths, instead of input_dir"
+    )
     parser.add_argument(
         "--single",
         dest="inputs_only",
         action="store_true",
-        help="the images are no pairs: for Lab, inpainting or translation",
+        help="the images are not pairs: for Lab colourisation, inpainting or translation",
     )
     return parser
 
 
-def sources_config(given: Mapping[str, Any]) -> Config:
-    """Makes the configuration that names the images which `sources_parser` was given.
+def source_options(given: Mapping[str, Any]) -> Options:
+    """Makes the options that name the images which `source_parser` was given.
 
     Raises:
-      UserError: none are named, or the flags contradict each other.
+      UserError: no images are named, or the flags contradict each other.
     """
     if not {"input_dir", "manifest"} & set(given):
         raise UserError("input_dir is missing: name the folder of images (--input_dir)")
-    return Config(**given)
+    return Options.of(**given)
 
 
 def training_hint(packed: object, given: Mapping[str, Any]) -> str:
-    """The command that trains on what was packed from the images that were given."""
+    """The command that trains on images packed from those that were given."""
     flags = ["--input_dir", shlex.quote(str(packed))]
     recipe = recipes.choose(None, Path(given["input_dir"])) if "input_dir" in given else "none"
     if given.get("inputs_only"):
         flags.append("--lab_colorization")
     elif recipe != "none":
-        flags += ["--recipe", recipe]  # packed, its folder's name does not tell any more
+        flags += ["--recipe", recipe]  # the packed folder's name does not tell
     return f"next: python tools/train.py {' '.join(flags)}"
 
 
 def _add_flag(
-    group: "argparse._ActionsContainer",
-    field: "dataclasses.Field[Any]",
-    tool: str,
-    *,
-    hidden: bool = False,
+    group: "argparse._ActionsContainer", field: Field, program: str, *, hidden: bool = False
 ) -> None:
-    name, text = field.name, field.metadata["help"]
-
-    def shown_with(addition: str) -> str:
-        return argparse.SUPPRESS if hidden else text + addition
-
+    name, kinds = field.name, kinds_of(RECORDS[field.name], field)
+    text = argparse.SUPPRESS if hidden else help_text(field, program)
     if name == "mode":
-        group.add_argument("--mode", choices=[tool], help=text)
-    elif field_kinds(field) == (bool,):
-        shown = " (default)" if field.default else ""
-        group.add_argument(f"--{name}", action="store_true", help=shown_with(shown))
+        group.add_argument("--mode", choices=[program], help=text)
+        return
+    if kinds == (bool,):
+        default = " (default)" if field.default and not hidden else ""
+        group.add_argument(f"--{name}", action="store_true", help=text + default)
         if field.metadata["off"]:
             group.add_argument(
                 f"--{field.metadata['off'].format(name)}",
                 dest=name,
                 action="store_false",
-                help=argparse.SUPPRESS if hidden else f"do not {text}",
+                help=text if hidden else f"do not {text}",
             )
-    else:
-        shown = "" if field.default is None else f" ({field.default})"
-        kind = next(kind for kind in field_kinds(field) if kind is not type(None))
-        group.add_argument(
-            f"--{name}",
-            type=kind,
-            choices=field.metadata["choices"] or None,
-            metavar=None if field.metadata["choices"] else _metavar(name, kind),
-            help=shown_with(shown),
-        )
+        return
+    default = "" if field.default is None or hidden else f" (default: {field.default})"
+    kind = next(kind for kind in kinds if kind is not type(None))
+    group.add_argument(
+        f"--{name}",
+        type=kind,
+        choices=field.metadata["choices"] or None,
+        metavar=None if field.metadata["choices"] else _metavar(name, kind),
+        help=text + default,
+    )
 
 
 def _metavar(name: str, kind: type) -> str:

@@ -1,14 +1,17 @@
 """options.json: what a folder's model and run are, read back and compared."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p2p_graph.config.options import OPTIONS_FILE, Config
+from p2p_graph import __version__
+from p2p_graph.config.options import DEFAULTS, FIELDS, Options
 from p2p_graph.config.presets import PRESETS
+from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+
+OPTIONS_FILE = "options.json"
 
 # What a checkpoint needs to be used: translation and export take these from its options.json.
 MODEL_FIELDS = (
@@ -96,6 +99,18 @@ REFERENCE_FIELDS = (
 RECORDED = ("version", "working_dir", "images")
 
 
+def save_options(options: Options, folder: Path, record: Mapping[str, str] | None = None) -> None:
+    """Writes options.json into a folder, atomically.
+
+    Args:
+      options: what it holds, by flat name.
+      folder: where it goes.
+      record: what else is known of the run, by names of `RECORDED`.
+    """
+    recorded = {"working_dir": str(Path.cwd()), **(record or {}), "version": __version__}
+    write_json(folder / OPTIONS_FILE, {**options.flat(), **recorded}, sort_keys=True)
+
+
 def read_options(folder: Path) -> dict[str, Any]:
     """Reads a folder's options.json, this package's or the reference program's.
 
@@ -118,16 +133,15 @@ def read_options(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} must hold one JSON object")
     for name in RECORDED:
         options.pop(name, None)
-    known = {field.name for field in dataclasses.fields(Config)}
-    if unknown := sorted(set(options) - known):
+    if unknown := sorted(set(options) - set(FIELDS)):
         raise UserError(f"{path} has keys that are not known: {', '.join(unknown)}")
-    preset = options.get("preset", Config.preset)
+    preset = options.get("preset", DEFAULTS["preset"])
     if preset not in PRESETS:
         raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     return {**PRESETS[preset], **options}
 
 
-def recorded(folder: Path) -> dict[str, str]:
+def read_record(folder: Path) -> dict[str, str]:
     """What options.json tells of a run besides its options, of `RECORDED`.
 
     Raises:
@@ -140,7 +154,7 @@ def recorded(folder: Path) -> dict[str, str]:
 
 def same_path(was: str, now: str, folder: Path) -> bool:
     """Whether a path in a folder's options.json, maybe relative, is the same as one given now."""
-    before = Path(recorded(folder).get("working_dir", "")) / was
+    before = Path(read_record(folder).get("working_dir", "")) / was
     return was == now or before.resolve() == Path(now).resolve()
 
 
@@ -159,38 +173,39 @@ def model_options(folder: Path) -> dict[str, Any]:
             f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: without it the model is not known"
         )
     try:
-        stored = Config(**{name: options[name] for name in MODEL_FIELDS if name in options})
+        stored = Options.of(**{name: options[name] for name in MODEL_FIELDS if name in options})
     except UserError as error:
         raise UserError(f"{folder / OPTIONS_FILE}: {error}") from None
-    return {name: getattr(stored, name) for name in MODEL_FIELDS}
+    flat = stored.flat()
+    return {name: flat[name] for name in MODEL_FIELDS}
 
 
-def check_unchanged(config: Config, folder: Path, given: Mapping[str, Any]) -> None:
+def check_unchanged(options: Options, folder: Path, given: Mapping[str, Any]) -> None:
     """Refuses to go on with a run folder that was made otherwise.
 
     Raises:
       UserError: as `read_options`, or an option that matters was another one.
     """
-    if changed := changed_options(config, folder, given):
+    if changed := changed_options(options, folder, given):
         raise UserError(
             f"{folder} was made with other options: {'; '.join(changed)}; "
             "give the same ones, or another --output_dir"
         )
 
 
-def changed_options(config: Config, folder: Path, given: Mapping[str, Any]) -> list[str]:
+def changed_options(options: Options, folder: Path, given: Mapping[str, Any]) -> list[str]:
     """Names the options in which a run folder was made otherwise, as "name (was X, now Y)".
 
     Options that do not change a run's result, or that the folder's file does not name, are left
     out; so is a seed that was not asked for.
     """
-    stored = read_options(folder)
+    stored, flat = read_options(folder), options.flat()
     free = set(FREE_FIELDS)
-    if config.lr_schedule == "linear":  # the last step is a part of the schedule
+    if options.optimizer.lr_schedule == "linear":  # the last step is a part of the schedule
         free -= {"max_steps", "max_epochs"}
     changed = []
     for name, was in stored.items():
-        now = getattr(config, name)
+        now = flat[name]
         if name in free or was == now or (name == "seed" and name not in given):
             continue
         paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)

@@ -1,6 +1,6 @@
 """The published systems: whose networks, update rule and data handling a model has.
 
-Each is the fields of `Config` in which a system differs from affinelayer's program, the default.
+Each is the options in which a system differs from affinelayer's program, the default.
 What the system's article or program leaves to its libraries (epsilons, slopes, first values) stands
 here as well. A flag overrides any of them.
 """

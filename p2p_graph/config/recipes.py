@@ -22,7 +22,7 @@ class Recipe:
     plain: str | None = None  # the side, A or B, of few colours: labels, a map, edges
 
     def options(self, crop_size: int) -> dict[str, Any]:
-        """The defaults that it sets, by the names of `Config`'s fields."""
+        """The defaults that it sets, by flat option name."""
         return {
             "which_direction": self.which_direction,
             "max_epochs": self.max_epochs,

@@ -1,4 +1,4 @@
-"""Maps of tf.data, as the input graphs here have them."""
+"""tf.data in the input graphs: maps, iterators and elements without rewriting or tuning."""
 
 import os
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 
-def mapped(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.Dataset":
+def parallel_map(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.Dataset":
     """Maps a function over a data set, on all cores and in order.
 
-    The function is traced as it is. To have AutoGraph rewrite its source, in which no tensor
-    decides on a branch, would take a second at every start.
+    AutoGraph does not rewrite the function's source: no tensor decides on a Python branch there,
+    and rewriting would take a second at every start.
     """
     traced = tf.autograph.experimental.do_not_convert(function)
     return dataset.map(traced, os.cpu_count() or 1)
 
 
-def iterator_of(dataset: "tf.data.Dataset") -> Any:
-    """Makes an initializable iterator of a data set that tf.data is to leave as it is.
+def plain_iterator(dataset: "tf.data.Dataset") -> Any:
+    """Makes an initializable iterator of a data set that tf.data neither rewrites nor tunes.
 
-    What it would rewrite is copied, here all kept images; and its tuner, which has nothing to
-    choose here, sleeps through the end: a session that is closed waits for it, up to a minute.
+    Rewriting copies constants, here all cached images. The tuner has nothing to choose here, and a
+    session that is closed waits for the tuner's sleep, up to a minute.
     """
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
@@ -29,8 +29,8 @@ def iterator_of(dataset: "tf.data.Dataset") -> Any:
     return tf.data.make_initializable_iterator(dataset.with_options(options))
 
 
-def elements_of(dataset: "tf.data.Dataset", session: tf.Session) -> Any:
-    """The next element of a data set, each time it runs in a session, from the first on."""
-    iterator = iterator_of(dataset)
+def next_element(dataset: "tf.data.Dataset", session: tf.Session) -> Any:
+    """Makes tensors of a data set's next element: each `Session.run` call takes one."""
+    iterator = plain_iterator(dataset)
     session.run(iterator.initializer)
     return iterator.get_next()

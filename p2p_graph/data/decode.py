@@ -1,4 +1,4 @@
-"""How the input graph gets at images: in files, in shards, in an archive."""
+"""Decoding in the graph: from an image's number to its pixels, in files, shards or archives."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -6,105 +6,108 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
-from p2p_graph.data import tfrecord_shards
+from p2p_graph.data import npz_archives, tfrecord_shards
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_listing import is_single
-from p2p_graph.data.npz_archives import open_archive
 
 
-class Reader(NamedTuple):
-    """Reads images in a graph.
+class Decoder(NamedTuple):
+    """Decodes images in a graph.
 
     Attributes:
-      read: from an index, int64 scalar, to one image [h, w, 3] or two, A and B; uint8 in
+      decode: from an image's number, int64 scalar, to one image [h, w, 3] or two, A and B; uint8 in
         [0, 255] or float32 in [0, 1].
-      in_memory: whether reading again is as cheap as keeping would be.
+      in_memory: whether decoding again is as cheap as a cache.
     """
 
-    read: Callable[[tf.Tensor], list[tf.Tensor]]
+    decode: Callable[[tf.Tensor], list[tf.Tensor]]
     in_memory: bool = False
 
 
-def reader_of(images: Sequence[SourceImage], kind: tf.DType, config: Config) -> Reader:
-    """Makes what reads these images, of one source, as values of one kind."""
+def decoder_of(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
+    """Makes the decoder of images from one source.
+
+    Args:
+      images: files, records of shards, or rows of an archive's arrays.
+      dtype: uint8 or float32, of the decoded images.
+    """
     first = images[0]
-    if first.place is None:
-        return _of_files(images, kind)
+    if first.position is None:
+        return _decoder_of_files(images, dtype)
     if first.path.parent.suffix == tfrecord_shards.SUFFIX:
-        return _of_shards(images, kind)
-    return _of_archive(images, kind, config)
+        return _decoder_of_shards(images, dtype)
+    return _decoder_of_archive(images, dtype)
 
 
-def _of_files(images: Sequence[SourceImage], kind: tf.DType) -> Reader:
+def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
     columns = [tf.constant([str(image.path) for image in images])]
     if images[0].target:
         columns.append(tf.constant([str(image.target) for image in images]))
-    return Reader(lambda index: [_decoded(tf.io.read_file(c[index]), kind) for c in columns])
+    return Decoder(
+        lambda index: [_decode_as(tf.io.read_file(paths[index]), dtype) for paths in columns]
+    )
 
 
-def _of_shards(images: Sequence[SourceImage], kind: tf.DType) -> Reader:
+def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
     paths = sorted({image.path.parent for image in images})
     numbers = {path: number for number, path in enumerate(paths)}
     shards = tf.constant([str(path) for path in paths])
-    numbered = tf.constant([numbers[image.path.parent] for image in images], tf.int32)
-    places = tf.constant([image.place for image in images], tf.int64)
+    shard_of = tf.constant([numbers[image.path.parent] for image in images], tf.int32)
+    positions = tf.constant([image.position for image in images], tf.int64)
     count = 2 if images[0].target else 1
 
-    def read(index: tf.Tensor) -> list[tf.Tensor]:
-        files = tfrecord_shards.read_record(shards[numbered[index]], places[index])
-        return [_decoded(contents, kind) for contents in files[:count]]
+    def decode(index: tf.Tensor) -> list[tf.Tensor]:
+        files = tfrecord_shards.read_record(shards[shard_of[index]], positions[index])
+        return [_decode_as(contents, dtype) for contents in files[:count]]
 
-    return Reader(read)
+    return Decoder(decode)
 
 
-def _of_archive(images: Sequence[SourceImage], kind: tf.DType, config: Config) -> Reader:
-    path = images[0].path.parent
-    arrays = open_archive(path, config.arrays, is_single(config))
-    places = tf.constant([image.place for image in images], tf.int64)
+def _decoder_of_archive(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
+    arrays = npz_archives.load_arrays(images[0].path.parent, images[0].arrays)
+    positions = tf.constant([image.position for image in images], tf.int64)
 
-    def rows(place: int) -> list["np.ndarray[Any, Any]"]:
-        return [array[place] for array in arrays]
+    def rows(position: int) -> list["np.ndarray[Any, Any]"]:
+        return [array[position] for array in arrays]
 
-    def read(index: tf.Tensor) -> list[tf.Tensor]:
-        kinds = [array.dtype for array in arrays]
-        found = tf.numpy_function(rows, [places[index]], kinds, stateful=False)
+    def decode(index: tf.Tensor) -> list[tf.Tensor]:
+        dtypes = [array.dtype for array in arrays]
+        found = tf.numpy_function(rows, [positions[index]], dtypes, stateful=False)
         return [
-            _as_kind(tf.ensure_shape(image, array.shape[1:]), kind)
+            _convert(tf.ensure_shape(image, array.shape[1:]), dtype)
             for image, array in zip(found, arrays, strict=True)
         ]
 
-    return Reader(read, in_memory=True)
+    return Decoder(decode, in_memory=True)
 
 
-def _as_kind(image: tf.Tensor, kind: tf.DType) -> tf.Tensor:
+def _convert(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Converts an archive's row, uint8 or float32 in [0, 255], to RGB of another type."""
     if image.shape[-1] == 1:
         image = tf.tile(image, [1, 1, 3])
-    if image.dtype == kind:
-        return image / 255 if kind == tf.float32 else image
-    return tf.image.convert_image_dtype(image, kind)
+    if image.dtype == dtype:
+        return image / 255 if dtype == tf.float32 else image
+    return tf.image.convert_image_dtype(image, dtype)
 
 
-def decode(contents: tf.Tensor) -> tf.Tensor:
+def decode_file(contents: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG or PNG file's contents (string scalar) to float32 RGB [h, w, 3] in [0, 1].
 
     Grey is repeated, palettes and CMYK are converted, alpha is dropped; 16 bits keep their
     precision.
     """
     is_png = tf.equal(tf.strings.substr(contents, 1, 3), "PNG")
-    deep = is_png & tf.equal(tf.strings.substr(contents, 24, 1), b"\x10")
-    kinds = (tf.uint16, tf.uint8)
-    wide, narrow = (
-        lambda kind=kind: tf.image.convert_image_dtype(_decoded_as(contents, kind), tf.float32)
-        for kind in kinds
+    is_16_bit = is_png & tf.equal(tf.strings.substr(contents, 24, 1), b"\x10")
+    from_16_bits, from_8_bits = (
+        lambda dtype=dtype: tf.image.convert_image_dtype(_decode_rgb(contents, dtype), tf.float32)
+        for dtype in (tf.uint16, tf.uint8)
     )
-    return tf.cond(deep, wide, narrow)
+    return tf.cond(is_16_bit, from_16_bits, from_8_bits)
 
 
-def _decoded(contents: tf.Tensor, kind: tf.DType) -> tf.Tensor:
-    return _decoded_as(contents, kind) if kind == tf.uint8 else decode(contents)
+def _decode_as(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    return _decode_rgb(contents, dtype) if dtype == tf.uint8 else decode_file(contents)
 
 
-def _decoded_as(contents: tf.Tensor, kind: tf.DType) -> tf.Tensor:
-    rgb = tf.io.decode_image(contents, channels=3, dtype=kind, expand_animations=False)
+def _decode_rgb(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    rgb = tf.io.decode_image(contents, channels=3, dtype=dtype, expand_animations=False)
     return tf.ensure_shape(rgb, [None, None, 3])

@@ -1,6 +1,7 @@
 """Which images a run has: from folders, a list of files, an archive or shards; all or a part."""
 
 import csv
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data import npz_archives, tfrecord_shards
-from p2p_graph.data.image_files import Entry, SourceImage, find_entries, usable_images
+from p2p_graph.data.image_checks import usable_images
+from p2p_graph.data.image_files import Entry, SourceImage, find_entries
 from p2p_graph.utils.errors import UserError
 
 _Item = TypeVar("_Item")
@@ -18,64 +20,60 @@ _COLUMNS = ("input", "target")
 
 
 def list_images(
-    config: Config, *, held_out: bool = False, at_most: int | None = None
+    source: ImageSource, *, single: bool, held_out: bool = False, at_most: int | None = None
 ) -> list[SourceImage]:
-    """Lists the images that `config` names; all of them can be used.
+    """Lists the images of a source; each of them can be used.
 
     Args:
-      config: input_dir and target_dir, or manifest; split, split_seed.
-      held_out: whether to take the part that training leaves, where there is a split.
+      source: where the images are, and which part of them to take.
+      single: whether they are single images, not pairs (`TaskOptions.is_single`).
+      held_out: whether to take the remainder of a split instead of its training part.
       at_most: how many of the first ones to take.
 
     Raises:
       UserError: there are none, or some cannot be used.
     """
-    data, single = Path(config.data), is_single(config)
-    in_archive, in_shards = is_archive(config), is_packed(config)
-    if config.target_dir is not None and (in_archive or in_shards):
+    data = Path(source.path)
+    in_archive, in_shards = is_archive(source), is_packed(source)
+    if source.target_dir is not None and (in_archive or in_shards):
         raise UserError(f"target_dir is for folders of images: {data} holds A and B")
     if in_archive:
-        rows = npz_archives.archive_images(data, config.arrays, single=single)
-        return _part(rows, config, held_out)[:at_most]
-    if config.arrays is not None:
+        rows = npz_archives.archive_images(data, source.arrays, single=single)
+        return _part(rows, source, held_out)[:at_most]
+    if source.arrays is not None:
         raise UserError(f"arrays names those of an .npz archive, which {data} is not")
     if in_shards:
         packed = tfrecord_shards.packed_images(data)
         _check_packed(packed, data, single)
-        return _part(packed, config, held_out)[:at_most]
-    entries = _part(list_entries(config), config, held_out)
-    if not config.skip_bad:
+        return _part(packed, source, held_out)[:at_most]
+    entries = _part(list_entries(source, single=single), source, held_out)
+    if not source.skip_bad:
         entries = entries[:at_most]
-    good = usable_images(entries, data, pairs=not single, skip_bad=config.skip_bad)
+    good = usable_images(entries, data, pairs=not single, skip_bad=source.skip_bad)
     return good[:at_most]
 
 
-def is_archive(config: Config) -> bool:
+def is_archive(source: ImageSource) -> bool:
     """Whether the images are in an .npz archive."""
-    return config.manifest is None and Path(config.data).suffix.lower() == npz_archives.SUFFIX
+    return source.manifest is None and Path(source.path).suffix.lower() == npz_archives.SUFFIX
 
 
-def is_packed(config: Config) -> bool:
+def is_packed(source: ImageSource) -> bool:
     """Whether the images are in shards."""
-    named = config.manifest is not None or is_archive(config)
-    return not named and bool(tfrecord_shards.find_shards(Path(config.data)))
+    named = source.manifest is not None or is_archive(source)
+    return not named and bool(tfrecord_shards.find_shards(Path(source.path)))
 
 
-def list_entries(config: Config) -> list[Entry]:
+def list_entries(source: ImageSource, *, single: bool) -> list[Entry]:
     """Lists the image files of folders or of a list, before they are looked at.
 
     Raises:
       UserError: there are none, or the list is wrong.
     """
-    if config.manifest is not None:
-        return read_manifest(Path(config.manifest), single=is_single(config))
-    targets = Path(config.target_dir) if config.target_dir else None
-    return find_entries(Path(config.data), targets)
-
-
-def is_single(config: Config) -> bool:
-    """Whether an image is input or both, rather than two halves or one of two."""
-    return config.lab_colorization or config.inpaint != "none" or config.inputs_only
+    if source.manifest is not None:
+        return read_manifest(Path(source.manifest), single=single)
+    targets = Path(source.target_dir) if source.target_dir else None
+    return find_entries(Path(source.path), targets)
 
 
 def read_manifest(path: Path, *, single: bool) -> list[Entry]:
@@ -130,23 +128,24 @@ def split_indices(count: int, share: float, seed: int) -> tuple[list[int], list[
     return sorted(order[:trained].tolist()), sorted(order[trained:].tolist())
 
 
-def names_digest(config: Config) -> str:
+def names_digest(source: ImageSource, *, single: bool) -> str:
     """Tells these images from others by what they are called, all parts of a split together."""
-    if is_archive(config) or is_packed(config):
-        paths = [image.path for image in list_images(config.replace(split=1.0))]
+    if is_archive(source) or is_packed(source):
+        unsplit = dataclasses.replace(source, split=1.0)
+        paths = [image.path for image in list_images(unsplit, single=single)]
     else:
-        paths = [path for path, _ in list_entries(config)]
+        paths = [path for path, _ in list_entries(source, single=single)]
     names = "\n".join(path.name for path in paths).encode(errors="surrogateescape")
     return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
 
 
-def _part(items: Sequence[_Item], config: Config, held_out: bool) -> list[_Item]:
-    if config.split == 1:
+def _part(items: Sequence[_Item], source: ImageSource, held_out: bool) -> list[_Item]:
+    if source.split == 1:
         return list(items)
-    parts = split_indices(len(items), config.split, config.split_seed)
+    parts = split_indices(len(items), source.split, source.split_seed)
     if not parts[held_out]:
         raise UserError(
-            f"split {config.split} of {len(items)} images in {config.data} leaves none "
+            f"split {source.split} of {len(items)} images in {source.path} leaves none "
             f"to {'test' if held_out else 'train on'}"
         )
     return [items[index] for index in parts[held_out]]

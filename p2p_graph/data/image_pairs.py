@@ -1,47 +1,112 @@
-"""From images to pairs: input and target, scaled."""
+"""From decoded images to pairs: an image is split into input and target, and both are scaled."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 import tensorflow.compat.v2 as tf2
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ScalingOptions, TaskOptions
 from p2p_graph.data import lab_color
-from p2p_graph.data.decode import reader_of
+from p2p_graph.data.decode import decoder_of
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_listing import is_single
 
 
-class Channels(NamedTuple):
-    """How many channels a model's images have."""
+class ImagePairs:
+    """The images of a data set as pairs, in the graph.
 
-    inputs: int
-    targets: int
+    A pair is a list of its parts: the input and the target. With `inpaint` center, and without
+    targets, the list holds one image.
 
-
-def channels(config: Config) -> Channels:
-    """The channels of inputs and targets: 3 and 3, but brightness (1) and colours (2) with Lab."""
-    if not config.lab_colorization:
-        return Channels(3, 3)
-    return Channels(1, 2) if config.which_direction == "AtoB" else Channels(2, 1)
-
-
-def has_targets(config: Config) -> bool:
-    """Whether an image file holds a target: with Lab always, its own other channels.
-
-    With `inpaint`, `inputs_only` says that the images have holes already.
+    Attributes:
+      size: height and width before scaling where all images have the same, else None.
+      side: height and width after scaling, pixels.
+      channels: of each part.
+      fit_bytes: whether uint8 holds the parts before scaling exactly.
+      in_memory: whether decoding again is as cheap as a cache.
     """
-    return config.lab_colorization or not config.inputs_only
+
+    def __init__(
+        self, images: Sequence[SourceImage], task: TaskOptions, scaling: ScalingOptions
+    ) -> None:
+        self._task, self._scaling = task, scaling
+        self._paths = tf.constant([str(image.path) for image in images])
+        self._are_halves = not task.is_single and images[0].target is None
+        halves = 2 if self._are_halves else 1
+        sizes = {(image.height, image.width // halves) for image in images}
+        self.size = sizes.pop() if len(sizes) == 1 else None
+        self.side = scaling.crop_size if scaling.jitter == "shrink" else scaling.scale_size
+        is_one = task.inpaint == "center" or not task.has_targets
+        self.channels = [3] if is_one else [task.input_channels, task.target_channels]
+        self.fit_bytes = not task.lab_colorization and not any(i.is_16_bit for i in images)
+        decoder = decoder_of(images, tf.uint8 if self.fit_bytes else tf.float32)
+        self._decode, self.in_memory = decoder
+
+    def path(self, index: tf.Tensor) -> tf.Tensor:
+        """The path of an image by its number, string scalar."""
+        return self._paths[index]
+
+    def decoded(self, index: tf.Tensor) -> list[tf.Tensor]:
+        """Decodes an image and splits it: its parts [h, w, C], before scaling.
+
+        Returns:
+          uint8, or float32 in [-1, 1] where uint8 would not hold the values: Lab, 16 bits.
+        """
+        height, width = self.size or (None, None)
+        return [
+            tf.ensure_shape(part, [height, width, channels])
+            for part, channels in zip(self._split(index), self.channels, strict=True)
+        ]
+
+    def scaled(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Scales the parts of a decoded image to float32 [side, side, C] in [-1, 1]."""
+        ways = [self._scaling.resize, self._scaling.resize_targets or self._scaling.resize]
+        return [self._scale(part, how) for part, how in zip(parts, ways, strict=False)]
+
+    def _split(self, index: tf.Tensor) -> list[tf.Tensor]:
+        task, images = self._task, self._decode(index)
+        if task.lab_colorization:
+            return self._input_first(tf.split(lab_color.split_lab(images[0]), [1, 2], axis=2))
+        if not self.fit_bytes:
+            images = [image * 2 - 1 for image in images]
+        if len(images) == 2:
+            return self._input_first(images)
+        [image] = images
+        if self._are_halves:
+            half = tf.shape(image)[1] // 2
+            return self._input_first([image[:, :half], image[:, half:]])
+        if task.inpaint == "white30" and task.has_targets:
+            return [with_hole(image, "white30"), image]
+        return [image]
+
+    def _input_first(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
+        """A and B in the order input, target."""
+        return parts if self._task.which_direction == "AtoB" else parts[::-1]
+
+    def _scale(self, image: tf.Tensor, how: str) -> tf.Tensor:
+        if image.dtype == tf.uint8:
+            image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
+        if self._scaling.jitter == "shrink":
+            image = scale(image, self._scaling.scale_size, "nearest")
+        if self._scaling.resize_first:
+            image = scale(image, self._scaling.crop_size, how)
+        return scale(image, self.side, how)
+
+
+def input_and_target(parts: Sequence[tf.Tensor], task: TaskOptions) -> tuple[tf.Tensor, ...]:
+    """The input and the target: with `inpaint` center, an image with and without its hole."""
+    if task.inpaint == "center":
+        [image] = parts
+        return with_hole(image, "center"), image
+    return tuple(parts)
 
 
 def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
-    """Makes a part of an image white.
+    """Makes a centred rectangle of an image white.
 
     Args:
       image: [h, w, C], uint8 or float32 in [-1, 1].
-      kind: "center", half of its height and width (Isola et al. 2017, its Torch program), or
-        "white30", 30 % of them (affinelayer's tool).
+      kind: "center", half of the height and width (Isola et al. 2017, the paper's Torch program),
+        or "white30", 30 % of them (affinelayer's tools/process.py).
     """
 
     def inside(size: tf.Tensor) -> tf.Tensor:
@@ -50,8 +115,8 @@ def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
         else:
             hole = tf.cast(tf.cast(size, tf.float64) * 0.3, tf.int32)
             first = (size - hole) // 2
-        places = tf.range(size)
-        return (places >= first) & (places < first + hole)
+        positions = tf.range(size)
+        return (positions >= first) & (positions < first + hole)
 
     height, width = tf.unstack(tf.shape(image)[:2])
     hole = inside(height)[:, None] & inside(width)
@@ -59,101 +124,15 @@ def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
     return tf.where(tf.broadcast_to(hole[..., None], tf.shape(image)), white + 0 * image, image)
 
 
-def inputs_and_targets(parts: Sequence[tf.Tensor], config: Config) -> tuple[tf.Tensor, ...]:
-    """The input and the target, from one image if `inpaint` is center: with a hole, and whole."""
-    if config.inpaint == "center":
-        [image] = parts
-        return with_hole(image, "center"), image
-    return tuple(parts)
-
-
-def scaled(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
+def scale(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
     """Scales an image [h, w, C] to [side, side, C].
 
     Args:
       image: float32.
       side: in pixels.
-      how: "area", "bilinear" or "nearest"; the latter two as TensorFlow 2 has them, with the
-        centres of both images' pixels at halves.
+      how: "area", "bilinear" or "nearest"; the latter two as TensorFlow 2 computes them, with
+        pixel centres at halves.
     """
     if how == "area":
         return tf.image.resize_images(image, [side, side], tf.image.ResizeMethod.AREA)
     return tf2.image.resize(image, [side, side], how)
-
-
-class Pairs:
-    """The images of a run, in the graph.
-
-    A pair is a list of its parts: the input and the target, or the one image that is both
-    (`inpaint` center) or stands alone.
-
-    Attributes:
-      size: height and width before scaling, where all have the same.
-      side: what they are scaled to, pixels.
-      channels: of each part.
-      in_bytes: whether bytes hold them before scaling.
-      in_memory: whether decoding again is as cheap as keeping would be.
-    """
-
-    def __init__(self, images: Sequence[SourceImage], config: Config) -> None:
-        self._config = config
-        self._paths = tf.constant([str(image.path) for image in images])
-        self._halves = not is_single(config) and images[0].target is None
-        part = 2 if self._halves else 1
-        sizes = {(image.height, image.width // part) for image in images}
-        self.size = sizes.pop() if len(sizes) == 1 else None
-        self.side = config.crop_size if config.jitter == "shrink" else config.scale_size
-        one = config.inpaint == "center" or not has_targets(config)
-        self.channels = [3] if one else list(channels(config))
-        self.in_bytes = not config.lab_colorization and not any(p.deep for p in images)
-        reader = reader_of(images, tf.uint8 if self.in_bytes else tf.float32, config)
-        self._read, self.in_memory = reader
-
-    def path(self, index: tf.Tensor) -> tf.Tensor:
-        """What the image is called, string."""
-        return self._paths[index]
-
-    def source(self, index: tf.Tensor) -> list[tf.Tensor]:
-        """Decodes an image: its parts [h, w, C].
-
-        The values are uint8, or float32 in [-1, 1] where bytes would not hold them: Lab, 16 bits.
-        """
-        height, width = self.size or (None, None)
-        return [
-            tf.ensure_shape(part, [height, width, size])
-            for part, size in zip(self._parts(index), self.channels, strict=True)
-        ]
-
-    def _parts(self, index: tf.Tensor) -> list[tf.Tensor]:
-        config, images = self._config, self._read(index)
-        if config.lab_colorization:
-            return self._turned(tf.split(lab_color.split_lab(images[0]), [1, 2], axis=2))
-        if not self.in_bytes:
-            images = [image * 2 - 1 for image in images]
-        if len(images) == 2:
-            return self._turned(images)
-        [image] = images
-        if self._halves:
-            half = tf.shape(image)[1] // 2
-            return self._turned([image[:, :half], image[:, half:]])
-        if config.inpaint == "white30" and has_targets(config):
-            return [with_hole(image, "white30"), image]
-        return [image]
-
-    def scaled(self, source: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Scales the parts of a decoded image to float32 [side, side, C] in [-1, 1]."""
-        ways = [self._config.resize, self._config.resize_targets or self._config.resize]
-        return [self._scaled(part, how) for part, how in zip(source, ways, strict=False)]
-
-    def _scaled(self, image: tf.Tensor, how: str) -> tf.Tensor:
-        if image.dtype == tf.uint8:
-            image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
-        if self._config.jitter == "shrink":
-            image = scaled(image, self._config.scale_size, "nearest")
-        if self._config.resize_first:
-            image = scaled(image, self._config.crop_size, how)
-        return scaled(image, self.side, how)
-
-    def _turned(self, parts: list[tf.Tensor]) -> list[tf.Tensor]:
-        """A and B, the input first."""
-        return parts if self._config.which_direction == "AtoB" else parts[::-1]

@@ -1,5 +1,6 @@
 """Images in an .npz archive, as NumPy's savez and savez_compressed write it."""
 
+import contextlib
 import functools
 import math
 import sys
@@ -39,20 +40,40 @@ def archive_images(path: Path, names: str | None, *, single: bool) -> list[Sourc
       single: whether there is one array, without B.
 
     Raises:
-      UserError: as `open_archive`.
+      UserError: as `choose_arrays` and `load_arrays`.
     """
-    arrays = open_archive(path, names, single)
+    chosen = choose_arrays(path, names, single=single)
+    arrays = load_arrays(path, chosen)
     count, height, width = arrays[0].shape[:3]
-    deep = any(array.dtype != np.uint8 for array in arrays)
+    is_16_bit = any(array.dtype != np.uint8 for array in arrays)
     rows = [path / f"{row:05d}" for row in range(count)]
     return [
-        SourceImage(row, width, height, deep, target=None if single else row, place=place)
-        for place, row in enumerate(rows)
+        SourceImage(row, width, height, is_16_bit, None if single else row, position, chosen)
+        for position, row in enumerate(rows)
     ]
 
 
-@functools.lru_cache(maxsize=2)  # a run's and its validation's
-def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ...]:
+def choose_arrays(path: Path, names: str | None, *, single: bool) -> tuple[str, ...]:
+    """Finds the names of an archive's arrays that hold A and B, or single images.
+
+    Args:
+      path: the archive.
+      names: of its arrays, A's and B's with a comma between; None for the usual ones.
+      single: whether there is one array, without B.
+
+    Raises:
+      UserError: the archive cannot be read, or lacks an array.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"input_dir {path} {'is not a file' if path.exists() else 'does not exist'}"
+        )
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return tuple(_choose(path, list(map(_stem, archive.namelist())), names, single))
+
+
+@functools.lru_cache(maxsize=2)  # those of training and of validation
+def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[Array, ...]:
     """Opens one array of an archive, or two of one shape.
 
     An array of bytes that is not compressed stays on disk and is mapped into memory. Others are
@@ -62,16 +83,23 @@ def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ..
       uint8 [N, H, W, 3 or 1], or float32 with the same range.
 
     Raises:
-      UserError: the archive cannot be read, lacks an array, or holds other things than images.
+      UserError: the archive cannot be read, or holds other things than images.
     """
-    if not path.is_file():
-        raise UserError(
-            f"input_dir {path} {'is not a file' if path.exists() else 'does not exist'}"
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        arrays = tuple(_read(path, archive, name) for name in names)
+    if len({array.shape[:3] for array in arrays}) > 1:
+        shapes = " and ".join(
+            f"{name} {list(array.shape)}" for name, array in zip(names, arrays, strict=True)
         )
+        raise UserError(f"{path}: both arrays must hold as many images, of one size, not {shapes}")
+    return arrays
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Makes what is wrong with an archive an error of one line."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            chosen = _choose(path, [_stem(name) for name in archive.namelist()], names, single)
-            arrays = tuple(_read(path, archive, name) for name in chosen)
+        yield
     except UserError:
         raise
     except (
@@ -83,12 +111,6 @@ def open_archive(path: Path, names: str | None, single: bool) -> tuple[Array, ..
         NotImplementedError,
     ) as error:
         raise UserError(f"{path} cannot be read as an .npz archive: {error}") from None
-    if len({array.shape[:3] for array in arrays}) > 1:
-        shapes = " and ".join(
-            f"{name} {list(array.shape)}" for name, array in zip(chosen, arrays, strict=True)
-        )
-        raise UserError(f"{path}: both arrays must hold as many images, of one size, not {shapes}")
-    return arrays
 
 
 def _stem(member: str) -> str:

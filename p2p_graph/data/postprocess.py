@@ -1,4 +1,4 @@
-"""From the networks' values to images that people look at."""
+"""From the networks' values back to RGB images: what the input graph does, undone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,33 +8,33 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
 
-_COMPRESSION = 2  # of PNGs: files as large as at Pillow's 6, but for 3 %, in a third of the time
-KINDS = ("inputs", "outputs", "targets")
+_COMPRESSION = 2  # of PNGs: files 3 % larger than at Pillow's 6, in a third of the time
 
 
-def to_rgb(batch: Batch, outputs: tf.Tensor, config: Config) -> dict[str, tf.Tensor]:
-    """Undoes what the input graph did: values become images.
+def to_rgb(batch: Batch, outputs: tf.Tensor, task: TaskOptions) -> dict[str, tf.Tensor]:
+    """Converts values to images.
 
-    With Lab, outputs are shown in colour with the true brightness, or as the brightness they are.
+    With Lab, ab channels are shown in colour with the true L channel, an L channel in grey.
 
     Args:
       batch: inputs and targets in [-1, 1].
       outputs: float32 [N, H, W, C_out] in [-1, 1].
-      config: lab_colorization and which_direction.
+      task: the direction, and whether it is Lab colourisation.
 
     Returns:
-      float32 [N, H, W, 3 or 1] in [0, 1] for each of `KINDS`; no targets where the batch has none.
+      float32 [N, H, W, 3 or 1] in [0, 1] for "inputs", "outputs" and "targets"; without targets
+      where the batch has none.
     """
     inputs, targets = batch.inputs, batch.targets
-    if not config.lab_colorization:
-        images = {"inputs": inputs, "outputs": outputs, "targets": targets}
-        return {kind: (p + 1) / 2 for kind, p in images.items() if p is not None}
+    if not task.lab_colorization:
+        values = {"inputs": inputs, "outputs": outputs, "targets": targets}
+        return {kind: (v + 1) / 2 for kind, v in values.items() if v is not None}
     assert targets is not None
-    if config.which_direction == "AtoB":
+    if task.which_direction == "AtoB":
         return {
             "inputs": (inputs + 1) / 2,
             "outputs": lab_color.join_lab(inputs, outputs),
@@ -47,13 +47,24 @@ def to_rgb(batch: Batch, outputs: tf.Tensor, config: Config) -> dict[str, tf.Ten
     }
 
 
-def to_bytes(images: Mapping[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:
-    """Stretches images to `aspect_ratio` and makes them uint8 [N, H, W', C] in [0, 255]."""
+def to_bytes(
+    images: Mapping[str, tf.Tensor], crop_size: int, aspect_ratio: float = 1.0
+) -> dict[str, tf.Tensor]:
+    """Converts images to bytes, stretched to an aspect ratio.
+
+    Args:
+      images: float32 [N, H, W, C] in [0, 1], by kind.
+      crop_size: the height of stretched images, pixels.
+      aspect_ratio: width / height; at 1 the size stays as it is.
+
+    Returns:
+      uint8 [N, H, W', C] in [0, 255], by kind.
+    """
     converted = {}
     for kind, image in images.items():
         with tf.name_scope(f"convert_{kind}"):
-            if config.aspect_ratio != 1.0:
-                size = [config.crop_size, round(config.crop_size * config.aspect_ratio)]
+            if aspect_ratio != 1.0:
+                size = [crop_size, round(crop_size * aspect_ratio)]
                 image = tf.image.resize_images(image, size, tf.image.ResizeMethod.BICUBIC)
             converted[kind] = tf.image.convert_image_dtype(image, tf.uint8, saturate=True)
     return converted

@@ -1,8 +1,8 @@
 """Images packed into TFRecord shards: few large files for large data sets.
 
-A record is a tf.train.Example with the image file's own bytes, so that what is trained on is the
-same as from a folder. A record's place in its shard lets the input graph read any of them at once:
-order and resuming are those of a folder.
+A record is a tf.train.Example with the image file's own bytes: training sees the same images as
+from a folder. The input graph reads any record by its position in its shard: image order and
+resuming are those of a folder.
 """
 
 import functools
@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.data.dataset_ops import elements_of, mapped
+from p2p_graph.data.dataset_ops import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage, find_images
 from p2p_graph.utils.errors import UserError, reason_of
 
@@ -86,7 +86,7 @@ def serialized(image: SourceImage) -> bytes:
         "name": image.path.name.encode(),
         "width": image.width,
         "height": image.height,
-        "deep": int(image.deep),
+        "deep": int(image.is_16_bit),
         "a": image.path.read_bytes(),
     }
     if image.target:
@@ -96,12 +96,12 @@ def serialized(image: SourceImage) -> bytes:
     return contents
 
 
-def read_record(shard: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Reads the files in one record.
 
     Args:
       shard: string scalar, its path.
-      place: int64 scalar, the record's first byte.
+      position: int64 scalar, the record's first byte.
 
     Returns:
       The contents of A's file and B's, strings; the latter empty where there is none.
@@ -110,7 +110,7 @@ def read_record(shard: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
         filenames=[shard],
         compression_type="",
         buffer_size=tf.constant(2**18, tf.int64),
-        byte_offsets=[place],
+        byte_offsets=[position],
     )
     records = tf.data.experimental.from_variant(opened, tf.TensorSpec([], tf.string))
     record = records.take(1).get_single_element()
@@ -121,9 +121,9 @@ def read_record(shard: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tenso
 
 def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
     """Reads the files in an image's record, as `read_record` does, without a graph."""
-    assert image.place is not None
+    assert image.position is not None
     with image.path.parent.open("rb") as file:
-        file.seek(image.place)
+        file.seek(image.position)
         length = _HEAD.unpack(file.read(_HEAD.size))[0]
         example = tf.train.Example.FromString(file.read(length))
     both = [example.features.feature[name].bytes_list.value for name in ("a", "b")]
@@ -162,23 +162,23 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
 def _checked(shard: Path, size: int, changed: int) -> list[SourceImage]:
     """Lists a shard's images; it is read again only where its size or time has changed."""
     del changed
-    places = list(_places(shard, size))
+    positions = list(_positions(shard, size))
     images: list[SourceImage] = []
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
         records = tf.data.TFRecordDataset(str(shard)).batch(_AT_ONCE)
         names = ("name", "width", "height", "deep", "b")
         # Not a or b: both may be large, and the records' checksums hold for them.
-        parsed = mapped(
+        parsed = parallel_map(
             records, lambda batch: _described(tf.io.parse_example(batch, _FEATURES), names)
         ).prefetch(1)
-        next_batch = elements_of(parsed, session)
+        next_batch = next_element(parsed, session)
         try:
-            while len(images) < len(places):
+            while len(images) < len(positions):
                 for name, width, height, deep, two in zip(*session.run(next_batch), strict=True):
                     path = shard / name.decode()
                     target = path if two else None
-                    place = places[len(images)]
-                    images.append(SourceImage(path, width, height, bool(deep), target, place))
+                    position = positions[len(images)]
+                    images.append(SourceImage(path, width, height, bool(deep), target, position))
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
             near = len(images)
             raise UserError(
@@ -197,16 +197,16 @@ def _described(found: dict[str, tf.Tensor], names: tuple[str, ...]) -> tuple[tf.
     return tuple(described[name] for name in names)
 
 
-def _places(shard: Path, size: int) -> Iterator[int]:
+def _positions(shard: Path, size: int) -> Iterator[int]:
     """The first bytes of a shard's records."""
-    place = 0
+    position = 0
     with shard.open("rb") as file:
-        while place < size:
-            file.seek(place)
+        while position < size:
+            file.seek(position)
             head = file.read(_HEAD.size)
             if len(head) < _HEAD.size:
                 break
-            yield place
-            place += _HEAD.unpack(head)[0] + _FRAME
-    if place != size or not size:
+            yield position
+            position += _HEAD.unpack(head)[0] + _FRAME
+    if position != size or not size:
         raise UserError(f"{shard} {'is cut off' if size else 'is empty'}: pack it again")

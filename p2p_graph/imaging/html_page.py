@@ -8,7 +8,8 @@ from pathlib import Path
 from p2p_graph.utils.atomic_write import atomic_write
 
 INDEX_FILE, IMAGE_FOLDER = "index.html", "images"
-KINDS = ("input", "output", "target")
+# The kinds of images: how file names end, and the column that shows them.
+KINDS = {"inputs": "input", "outputs": "output", "targets": "target"}
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
 table { border-collapse: collapse; }
@@ -26,7 +27,7 @@ def write_index(
     facts: Mapping[str, object],
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
-    images: Collection[str] = KINDS,
+    images: Collection[str] = tuple(KINDS.values()),
 ) -> Path:
     """Writes index.html anew, whole or not at all.
 

@@ -1,4 +1,4 @@
-"""Export: a trained generator for use without this package, in the reference's form and TF's."""
+"""Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
 import contextlib
 import json
@@ -11,123 +11,153 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
-from p2p_graph.config.options import Config
-from p2p_graph.data import lab_color, postprocess
-from p2p_graph.data.decode import decode
-from p2p_graph.data.image_pairs import scaled
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import save_options
+from p2p_graph.data import lab_color
+from p2p_graph.data.decode import decode_file
+from p2p_graph.data.image_pairs import scale
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.inference.translate_folder import configure
+from p2p_graph.data.postprocess import to_rgb
+from p2p_graph.inference.trained_model import configure
 from p2p_graph.models.networks import translate
+from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, reason_of
 
-_NAME = "export"
-_UNFINISHED = ".unfinished"
+_META_GRAPH, _SAVED_MODEL = "export", "saved_model"
+_TEMPORARY, _FORMER = ".unfinished", ".former"
 _JPEG_QUALITY = 80
 
 
 def export(given: Mapping[str, Any]) -> None:
     """Writes a checkpoint's generator as a meta graph and as a SavedModel.
 
-    The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: what its
-    clients feed and fetch is named in the collections `inputs` and `outputs`. The SavedModel is in
-    `saved_model/`.
+    The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: the
+    collections `inputs` and `outputs` name the tensors that its clients feed and fetch. The
+    SavedModel is in `saved_model/`.
+
+    Args:
+      given: the flags' values by flat name.
 
     Raises:
-      UserError: something that a person can mend; what was there before is as it was.
+      UserError: something that a person can mend; a former export is as it was.
     """
-    config, checkpoint = configure(given, "export")
-    folder = Path(config.output_dir or checkpoint.folder / "export")
-    temporary = folder / _UNFINISHED
+    options, checkpoint = configure(given, "export")
+    folder = Path(options.run.output_dir or checkpoint.folder / "export")
+    temporary = folder / _TEMPORARY
+    exported = _ExportedGraph(options)
     try:
         temporary.mkdir(parents=True, exist_ok=True)
-        _write_meta_graph(config, checkpoint, temporary)
-        _write_saved_model(config, checkpoint, temporary / "saved_model")
-        shutil.rmtree(folder / "saved_model", ignore_errors=True)
-        checkpoint_files.publish(temporary / _NAME, folder / _NAME)
+        exported.write_meta_graph(checkpoint, temporary)
+        exported.write_saved_model(checkpoint, temporary / _SAVED_MODEL)
+        _replace_folder(temporary / _SAVED_MODEL, folder / _SAVED_MODEL)
+        checkpoint_files.publish(temporary / _META_GRAPH, folder / _META_GRAPH)
         for path in temporary.iterdir():
             path.replace(folder / path.name)
-        config.replace(output_dir=str(folder)).save(folder)
+        save_options(options.replace(output_dir=str(folder)), folder)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"output_dir {folder} cannot be written: {reason_of(error)}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it goes if nothing came into it
+        with contextlib.suppress(OSError):  # it goes if it is empty
             folder.rmdir()
-    print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
-    print(f"wrote {folder}/export.meta and {folder}/saved_model")
+    print(f"checkpoint: {checkpoint.prefix}, {options.data.task.which_direction}")
+    print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
 
 
-def _write_meta_graph(config: Config, checkpoint: Checkpoint, folder: Path) -> None:
-    with tf.Graph().as_default(), tf.Session() as session:
-        encoded = tf.placeholder(tf.string, [1], "input")
-        key = tf.placeholder(tf.string, [1], "key")
-        images = _decoded(tf.decode_base64(encoded), config)
-        output = tf.encode_base64(_encoded(_translated(images, config), config))
-        names = {"key": key.name, "input": encoded.name}
-        tf.add_to_collection("inputs", json.dumps(names))
-        names = {"key": tf.identity(key).name, "output": output.name}
-        tf.add_to_collection("outputs", json.dumps(names))
-
-        checkpoint.restorer(tf.trainable_variables())(session)
-        saver = tf.train.Saver()
-        saver.export_meta_graph(str(folder / f"{_NAME}.meta"), clear_devices=True)
-        saver.save(session, str(folder / _NAME), write_meta_graph=False, write_state=False)
+def _replace_folder(new: Path, path: Path) -> None:
+    """Puts a folder in another's place, which is removed last; back again if that fails."""
+    former = path.with_name(f"{path.name}{_FORMER}")
+    if path.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        path.replace(former)
+    try:
+        new.replace(path)
+    except OSError:
+        if former.exists():
+            former.replace(path)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
-def _write_saved_model(config: Config, checkpoint: Checkpoint, folder: Path) -> None:
-    with tf.Graph().as_default(), tf.Session() as session:
-        images = tf.placeholder(tf.float32, [None, None, None, 3], "images")
-        translated = _translated(_values(images, config), config)
-        encoded = tf.placeholder(tf.string, [None], "encoded")
-        shown = _encoded(_translated(_decoded(encoded, config), config), config)
-        checkpoint.restorer(tf.trainable_variables())(session)
-        signature = tf.saved_model.predict_signature_def
-        builder = tf.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(
-            session,
-            [tf.saved_model.tag_constants.SERVING],
-            {
-                "serving_default": signature({"images": images}, {"outputs": translated}),
-                "encoded": signature({"encoded": encoded}, {"outputs": shown}),
-            },
-            clear_devices=True,
-        )
-        builder.save()
+class _ExportedGraph:
+    """The generator with decoding before it and encoding behind it."""
 
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._task, self._scaling = options.data.task, options.data.scaling
+        self._on_cpu = devices.choose("auto").is_cpu
 
-def _values(rgb: tf.Tensor, config: Config) -> tf.Tensor:
-    """From float32 RGB [..., 3] in [0, 1] to what is translated, RGB or Lab, in [-1, 1]."""
-    return lab_color.split_lab(rgb) if config.lab_colorization else rgb * 2 - 1
+    def write_meta_graph(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Writes the reference's form: string in, string out, in web-safe base64."""
+        with tf.Graph().as_default(), tf.Session() as session:
+            encoded = tf.placeholder(tf.string, [1], "input")
+            key = tf.placeholder(tf.string, [1], "key")
+            values = self._decode(tf.decode_base64(encoded))
+            output = tf.encode_base64(self._encode(self._translate(values)))
+            names = {"key": key.name, "input": encoded.name}
+            tf.add_to_collection("inputs", json.dumps(names))
+            names = {"key": tf.identity(key).name, "output": output.name}
+            tf.add_to_collection("outputs", json.dumps(names))
 
+            checkpoint.restorer(tf.trainable_variables())(session)
+            saver = tf.train.Saver()
+            saver.export_meta_graph(str(folder / f"{_META_GRAPH}.meta"), clear_devices=True)
+            prefix = str(folder / _META_GRAPH)
+            saver.save(session, prefix, write_meta_graph=False, write_state=False)
 
-def _decoded(encoded: tf.Tensor, config: Config) -> tf.Tensor:
-    """Decodes and scales files' contents, string [N], to [N, crop_size, crop_size, 3] values."""
+    def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Writes a SavedModel whose signatures take images, or the contents of image files."""
+        with tf.Graph().as_default(), tf.Session() as session:
+            images = tf.placeholder(tf.float32, [None, None, None, 3], "images")
+            outputs = self._translate(self._to_values(images))
+            encoded = tf.placeholder(tf.string, [None], "encoded")
+            encoded_outputs = self._encode(self._translate(self._decode(encoded)))
+            checkpoint.restorer(tf.trainable_variables())(session)
+            signature = tf.saved_model.predict_signature_def
+            builder = tf.saved_model.Builder(str(folder))
+            builder.add_meta_graph_and_variables(
+                session,
+                [tf.saved_model.tag_constants.SERVING],
+                {
+                    "serving_default": signature({"images": images}, {"outputs": outputs}),
+                    "encoded": signature({"encoded": encoded}, {"outputs": encoded_outputs}),
+                },
+                clear_devices=True,
+            )
+            builder.save()
 
-    def image(contents: tf.Tensor) -> tf.Tensor:
-        return scaled(_values(decode(contents), config), config.crop_size, config.resize)
+    def _to_values(self, rgb: tf.Tensor) -> tf.Tensor:
+        """From float32 RGB [..., 3] in [0, 1] to values in [-1, 1], RGB or Lab."""
+        return lab_color.split_lab(rgb) if self._task.lab_colorization else rgb * 2 - 1
 
-    size = [config.crop_size, config.crop_size, 3]
-    return tf.map_fn(image, encoded, fn_output_signature=tf.TensorSpec(size, tf.float32))
+    def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Decodes and scales files' contents, string [N], to values [N, crop, crop, 3]."""
+        crop_size = self._scaling.crop_size
 
+        def decode(contents: tf.Tensor) -> tf.Tensor:
+            return scale(self._to_values(decode_file(contents)), crop_size, self._scaling.resize)
 
-def _translated(images: tf.Tensor, config: Config) -> tf.Tensor:
-    """Translates values [N, H, W, 3], RGB or Lab in [-1, 1], to float32 [N, H, W, C] in [0, 1]."""
-    inputs, targets = images, None
-    if config.lab_colorization:
-        brightness, colors = tf.split(images, [1, 2], axis=3)
-        a_to_b = config.which_direction == "AtoB"
-        inputs, targets = (brightness, colors) if a_to_b else (colors, brightness)
-    batch = Batch(None, inputs, targets)
-    return postprocess.to_rgb(batch, translate(inputs, config), config)["outputs"]
+        spec = tf.TensorSpec([crop_size, crop_size, 3], tf.float32)
+        return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
+    def _translate(self, values: tf.Tensor) -> tf.Tensor:
+        """Translates values [N, H, W, 3] in [-1, 1] to images, float32 [N, H, W, C] in [0, 1]."""
+        inputs, targets, task = values, None, self._task
+        if task.lab_colorization:
+            lightness, colours = tf.split(values, [1, 2], axis=3)
+            a_to_b = task.which_direction == "AtoB"
+            inputs, targets = (lightness, colours) if a_to_b else (colours, lightness)
+        seed, model = self._options.run.seed, self._options.model
+        outputs = translate(inputs, model, task.target_channels, seed, on_cpu=self._on_cpu)
+        return to_rgb(Batch(None, inputs, targets), outputs, task)["outputs"]
 
-def _encoded(images: tf.Tensor, config: Config) -> tf.Tensor:
-    """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""
-    as_bytes = tf.image.convert_image_dtype(images, tf.uint8, saturate=True)
+    def _encode(self, images: tf.Tensor) -> tf.Tensor:
+        """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""
+        in_bytes = tf.image.convert_image_dtype(images, tf.uint8, saturate=True)
 
-    def encode(image: tf.Tensor) -> tf.Tensor:
-        if config.output_filetype == "png":
-            return tf.image.encode_png(image)
-        return tf.image.encode_jpeg(image, quality=_JPEG_QUALITY)
+        def encode(image: tf.Tensor) -> tf.Tensor:
+            if self._options.outputs.output_filetype == "png":
+                return tf.image.encode_png(image)
+            return tf.image.encode_jpeg(image, quality=_JPEG_QUALITY)
 
-    return tf.map_fn(encode, as_bytes, fn_output_signature=tf.string)
+        return tf.map_fn(encode, in_bytes, fn_output_signature=tf.string)

@@ -1,6 +1,7 @@
 """Translation: every image of a folder once, by the generator alone, as the reference's test."""
 
 import concurrent.futures
+import contextlib
 import os
 import sys
 import time
@@ -8,271 +9,240 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import recipes
-from p2p_graph.config.options import Config
-from p2p_graph.config.options_file import (
-    MODEL_FIELDS,
-    model_options,
-    read_options,
-    recorded,
-    same_path,
-)
-from p2p_graph.data import postprocess
-from p2p_graph.data.dataset_ops import iterator_of
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import save_options
+from p2p_graph.data.dataset_ops import plain_iterator
 from p2p_graph.data.image_files import SourceImage, output_names
-from p2p_graph.data.image_listing import list_images, names_digest
+from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
+from p2p_graph.data.postprocess import save_png, to_bytes, to_rgb
 from p2p_graph.imaging import html_page, image_grid
+from p2p_graph.inference.trained_model import configure, named_data, with_training_split
+from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import translate
-from p2p_graph.models.ops import FIXED
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, reason_of
 
-# What may be chosen anew for a trained model; the other model options are its checkpoint's.
-_OWN_CHOICE = ("crop_size", "dropout", "resize", "resize_targets")
-_MOST_AT_ONCE = 8  # runs of the session
+_MOST_PARALLEL_CALLS = 8  # of Session.run
+
+Images = Mapping[str, Any]  # one image's arrays by kind
 
 
-def configure(given: Mapping[str, Any], mode: str) -> tuple[Config, Checkpoint]:
-    """Makes the configuration for using a checkpoint: its own model options, and what was given.
+class Translation(NamedTuple):
+    """An image that is translated and written.
 
-    Args:
-      given: the options that were asked for by name.
-      mode: "test" or "export".
-
-    Raises:
-      UserError: there is no checkpoint, its options.json is wrong, or what was given contradicts
-        it.
+    Attributes:
+      name: of its files.
+      files: its input, output and target in `images/`.
+      images: the same as uint8 [H, W, C] by kind, where a grid shows them.
     """
-    folder = Path(given["checkpoint"]) if "checkpoint" in given else _default_run(given)
-    checkpoint = checkpoint_files.need(folder)
-    stored = {**model_options(checkpoint.folder)}
-    # The reference does not read this one back; its checkpoint's variables tell.
-    stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}
-    if not stored["dropout_in_use"]:
-        stored["dropout"] = 0.0
-    for name in MODEL_FIELDS:
-        if name in given and name not in _OWN_CHOICE and given[name] != stored[name]:
-            raise UserError(
-                f"{name} {given[name]} contradicts {folder}, which was trained with {stored[name]}"
-            )
-    config = Config(**{**stored, "scale_size": None, **given, "mode": mode})
-    if config.output_dir and Path(config.output_dir).resolve() == checkpoint.folder.resolve():
-        raise UserError(
-            f"output_dir {config.output_dir} is the checkpoint's folder, whose options.json would "
-            "be replaced: name another"
-        )
-    return config.replace(scale_size=config.crop_size, checkpoint=str(folder)), checkpoint
 
-
-def _default_run(given: Mapping[str, Any]) -> Path:
-    """The folder in which training on the same data set leaves its checkpoint by default."""
-    if data := _data(given):
-        name = recipes.dataset_name(Path(data))
-        runs = [Path("runs") / f"{name}_{direction}" for direction in ("AtoB", "BtoA")]
-        found = [run for run in runs if run.exists()]
-        if len(found) == 1:
-            return found[0]
-    raise UserError("checkpoint is missing: name the output_dir of a training run (--checkpoint)")
-
-
-def _data(options: Mapping[str, Any]) -> str | None:
-    """What names the images among options, if anything does."""
-    named: str | None = options.get("manifest") or options.get("input_dir")
-    return named
-
-
-def _with_split(config: Config, given: Mapping[str, Any], checkpoint: Checkpoint) -> Config:
-    """Has those images tested that the checkpoint's run left, if these are its images.
-
-    Raises:
-      UserError: images have come or gone since, so that the run's parts are not known any more.
-    """
-    stored = read_options(checkpoint.folder)
-    trained, tested = _data(stored), _data(given)
-    share = stored.get("split", 1.0)
-    if "split" in given or share == 1 or not (trained and tested):
-        return config
-    if not same_path(trained, tested, checkpoint.folder):
-        print(f"split: not applied, since training was on {trained} (--split {share} does)")
-        return config
-    config = config.replace(split=share, split_seed=stored.get("split_seed", 0))
-    was = recorded(checkpoint.folder).get("images")
-    if was is not None and was != names_digest(config):
-        raise UserError(
-            f"the images in {tested} are others than in training ({was.split()[0]} then): "
-            "those that were not trained on cannot be told; --split 1 takes all"
-        )
-    return config
+    name: str
+    files: Sequence[str]
+    images: Images
 
 
 def test(given: Mapping[str, Any]) -> None:
-    """Translates a folder of images and writes images and a page.
+    """Translates a folder of images; writes the images, a page and perhaps an image grid.
+
+    Args:
+      given: the flags' values by flat name.
 
     Raises:
       UserError: something that a person can mend.
     """
-    if _data(given) is None:
+    if named_data(given) is None:
         raise UserError("input_dir is missing: name the folder of images (--input_dir)")
-    config, checkpoint = configure(given, "test")
-    config = _with_split(config, given, checkpoint)
-    data = Path(config.data)
-    if config.output_dir is None:
-        name = f"{recipes.dataset_name(data)}_{data.resolve().stem}"
-        config = config.replace(output_dir=str(checkpoint.folder / name))
-    assert config.output_dir is not None
-    folder = Path(config.output_dir)
-    images = list_images(config, held_out=True)
-    if config.split < 1:
+    options, checkpoint = configure(given, "test")
+    options = with_training_split(options, given, checkpoint)
+    folder = _output_folder(options, checkpoint)
+    options = options.replace(output_dir=str(folder))
+    source, task = options.data.source, options.data.task
+    images = list_images(source, single=task.is_single, held_out=True)
+    if source.split < 1:
         print(
             f"split: {len(images)} images that are not trained on "
-            f"(--split {config.split} --split_seed {config.split_seed}; --split 1 takes all)"
+            f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
-    at_once = min(os.cpu_count() or 1, _MOST_AT_ONCE)
-    found, session_config = devices.choose(
-        config.device, at_once, mixed=config.precision == "mixed"
-    )
-    print(f"device: {found}")
-    print(f"checkpoint: {checkpoint.prefix}, {config.which_direction}")
-
-    names = output_names([image.path for image in images])
+    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
+    device = devices.choose(options.execution.device, parallel_calls)
+    devices.set_gpu_arithmetic(options.model.layers.precision)
+    print(f"device: {device.name}")
+    print(f"checkpoint: {checkpoint.prefix}, {task.which_direction}")
     start = time.monotonic()
-    done: dict[int, _Translated] = {}
-    told = 0
-    with tf.Graph().as_default(), tf.Session(config=session_config) as session:
-        fetches = _build(images, config, checkpoint, session)
-        _make_folder(config, folder)
-        batches = _batches(session, fetches, config, names, folder, at_once)
-        with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
-            for batch in batches:
-                done |= batch
-                while told in done:  # a later one may be done before
-                    if bar.disable:
-                        print("evaluated image", names[told])
-                    bar.update()
-                    told += 1
+    with tf.Graph().as_default(), tf.Session(config=device.config) as session:
+        fetches = _build(images, options, checkpoint, session, on_cpu=device.is_cpu)
+        _make_folder(options, folder)
+        names = output_names([image.path for image in images])
+        writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
+        translations = _translate_all(session, fetches, writer, options, parallel_calls)
     seconds = time.monotonic() - start
-    translated = [done[index] for index in sorted(done)]
-    rows = [image.row for image in translated]
-    if config.grid:
-        grid = folder / "grid.png"
-        shown = [image.shown for image in translated[: config.sample_count]]
-        columns = {
-            kind.removesuffix("s"): [images[kind] for images in shown] for kind in fetches[1]
-        }
-        image_grid.save_grid(grid, f"step {checkpoint.step()}", columns, [row[0] for row in rows])
-        print("wrote grid at", grid)
-    page = html_page.write_index(
-        folder,
-        f"Translated images of {data}",
-        {
-            "checkpoint": checkpoint.prefix,
-            "steps trained": checkpoint.step(),
-            "direction": config.which_direction,
-            "size": f"{config.crop_size} pixels",
-            "dropout": f"{config.dropout}, seed {config.seed}",
-        },
-        ("name", *(kind[:-1] for kind in fetches[1])),
-        rows,
-    )
-    print(f"{len(rows)} images in {seconds:.1f} s, {seconds / len(rows):.3f} s an image")
+    if options.outputs.grid:
+        _write_grid(folder, translations, options.validation.sample_count, checkpoint.step())
+    page = _write_page(folder, translations, options, checkpoint, list(fetches[1]))
+    count = len(translations)
+    print(f"{count} images in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
 
 
+def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
+    if options.run.output_dir is not None:
+        return Path(options.run.output_dir)
+    data = Path(options.data.source.path)
+    return checkpoint.folder / f"{recipes.dataset_name(data)}_{data.resolve().stem}"
+
+
 def _build(
-    images: Sequence[SourceImage], config: Config, checkpoint: Checkpoint, session: tf.Session
+    images: Sequence[SourceImage],
+    options: Options,
+    checkpoint: Checkpoint,
+    session: tf.Session,
+    *,
+    on_cpu: bool,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Builds decoding, the generator and conversion; returns the indices and what is shown."""
+    """Builds decoding, the generator and conversion; returns image numbers and bytes by kind."""
+    data = options.data
     with tf.name_scope("load_images"), tf.device("/cpu:0"):
-        iterator = iterator_of(translation_batches(images, config))
+        batches = translation_batches(images, data.task, data.scaling, data.batches.batch_size)
+        iterator = plain_iterator(batches)
         indices, inputs, *targets = iterator.get_next()
-    outputs = translate(inputs, config, fixed=True)
+    channels, seed = data.task.target_channels, options.run.seed
+    outputs = translate(inputs, options.model, channels, seed, on_cpu=on_cpu, frozen=True)
     batch = Batch(indices, inputs, targets[0] if targets else None)
-    shown = postprocess.to_bytes(postprocess.to_rgb(batch, outputs, config), config)
+    rgb = to_rgb(batch, outputs, data.task)
+    in_bytes = to_bytes(rgb, data.scaling.crop_size, options.outputs.aspect_ratio)
     checkpoint.restorer(tf.trainable_variables())(session)
-    session.run([iterator.initializer, *(v.initializer for v in tf.get_collection(FIXED))])
-    return indices, shown
+    session.run([iterator.initializer, *(v.initializer for v in tf.get_collection(FROZEN))])
+    return indices, in_bytes
 
 
-def _make_folder(config: Config, folder: Path) -> None:
+def _make_folder(options: Options, folder: Path) -> None:
     try:
         (folder / html_page.IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
-        config.save(folder)
+        save_options(options, folder)
     except OSError as error:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
 
 
-class _Translated(NamedTuple):
-    """An image that is written.
+class _Writer(NamedTuple):
+    """Writes translated images.
 
     Attributes:
-      row: its row of the page.
-      shown: its input, output and target, if a grid wants them.
+      names: of all images.
+      folder: that holds the folder of images.
+      grid_count: the number of first images that a grid shows.
     """
 
-    row: list[str]
-    shown: dict[str, "np.ndarray[Any, Any]"]
+    names: Sequence[str]
+    folder: Path
+    grid_count: int
+
+    def write(self, index: int, images: Images) -> Translation:
+        """Writes one image's input, output and target."""
+        name, files = self.names[index], []
+        for kind, image in images.items():
+            files.append(f"{name}-{kind}.png")
+            path = self.folder / html_page.IMAGE_FOLDER / files[-1]
+            try:
+                save_png(path, image)
+            except OSError as error:
+                raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        return Translation(name, files, images if index < self.grid_count else {})
+
+
+def _translate_all(
+    session: tf.Session, fetches: Any, writer: _Writer, options: Options, parallel_calls: int
+) -> list[Translation]:
+    """Translates and writes the images, and reports each in the images' order."""
+    count = -(-len(writer.names) // options.data.batches.batch_size)
+    if options.length.max_steps:
+        count = min(count, options.length.max_steps)
+    done: dict[int, Translation] = {}
+    reported = 0
+    with tqdm(total=len(writer.names), unit="image", disable=not sys.stderr.isatty()) as bar:
+        for batch in _batches(session, fetches, writer, count, parallel_calls):
+            done |= batch
+            while reported in done:  # a later batch may be done first
+                if bar.disable:
+                    print("evaluated image", writer.names[reported])
+                bar.update()
+                reported += 1
+    return [done[index] for index in sorted(done)]
 
 
 def _batches(
-    session: tf.Session,
-    fetches: Any,
-    config: Config,
-    names: Sequence[str],
-    folder: Path,
-    at_once: int,
-) -> Iterator[dict[int, _Translated]]:
-    """Translates and writes every image, or `max_steps` batches, in order or nearly so.
+    session: tf.Session, fetches: Any, writer: _Writer, count: int, parallel_calls: int
+) -> Iterator[dict[int, Translation]]:
+    """Translates and writes `count` batches, in order or nearly so; each by image number.
 
-    Several threads each run the graph and write what comes of it, so that a network always has
-    images to work on while others are encoded.
+    Several threads call `Session.run` and write the results: the network always has images to work
+    on while others are encoded.
     """
-    steps = -(-len(names) // config.batch_size)
-    if config.max_steps:
-        steps = min(steps, config.max_steps)
 
-    def translated(_: int) -> dict[int, _Translated]:
-        indices, shown = session.run(fetches)
-        done = {}
-        for i, index in enumerate(indices):
-            images = {kind: values[i] for kind, values in shown.items()}
-            row = _write(folder, names[index], images)
-            keep = config.grid and index < config.sample_count
-            done[int(index)] = _Translated(row, images if keep else {})
-        return done
+    def translate_batch(_: int) -> dict[int, Translation]:
+        indices, in_bytes = session.run(fetches)
+        return {
+            int(index): writer.write(index, {kind: v[i] for kind, v in in_bytes.items()})
+            for i, index in enumerate(indices)
+        }
 
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(translated, step) for step in range(steps)]
+    with concurrent.futures.ThreadPoolExecutor(parallel_calls) as pool, _readable_errors():
+        batches = [pool.submit(translate_batch, number) for number in range(count)]
         try:
-            for batch in running:
+            for batch in batches:
                 yield batch.result()
-        except tf.errors.ResourceExhaustedError as error:
-            reason = reason_of(error)
-            raise UserError(
-                f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
-            ) from None
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-            reason = reason_of(error)
-            raise UserError(f"an image can no longer be read: {reason}") from None
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _write(folder: Path, name: str, images: Mapping[str, Any]) -> list[str]:
-    """Writes one image's input, output and target; returns its row of the page."""
-    row = [name]
-    for kind, image in images.items():
-        row.append(f"{name}-{kind}.png")
-        try:
-            postprocess.save_png(folder / html_page.IMAGE_FOLDER / row[-1], image)
-        except OSError as error:
-            raise UserError(
-                f"{folder / 'images' / row[-1]} cannot be written: {error.strerror}"
-            ) from None
-    return row
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Makes an error of the graph one line."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        reason = reason_of(error)
+        raise UserError(
+            f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
+        ) from None
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        raise UserError(f"an image can no longer be read: {reason_of(error)}") from None
+
+
+def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:
+    path, shown = folder / "grid.png", translations[:count]
+    columns = {
+        title: [translation.images[kind] for translation in shown]
+        for kind, title in html_page.KINDS.items()
+        if kind in shown[0].images
+    }
+    names = [translation.name for translation in translations]
+    image_grid.save_grid(path, f"step {step}", columns, names)
+    print("wrote grid at", path)
+
+
+def _write_page(
+    folder: Path,
+    translations: Sequence[Translation],
+    options: Options,
+    checkpoint: Checkpoint,
+    kinds: Sequence[str],
+) -> Path:
+    return html_page.write_index(
+        folder,
+        f"Translated images of {options.data.source.path}",
+        {
+            "checkpoint": checkpoint.prefix,
+            "steps trained": checkpoint.step(),
+            "direction": options.data.task.which_direction,
+            "size": f"{options.data.scaling.crop_size} pixels",
+            "dropout": f"{options.model.generator.dropout}, seed {options.run.seed}",
+        },
+        ("name", *(html_page.KINDS[kind] for kind in kinds)),
+        [(translation.name, *translation.files) for translation in translations],
+    )

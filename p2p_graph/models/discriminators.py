@@ -1,12 +1,14 @@
 """Discriminators from specifications: PatchGANs (Isola et al. 2017, sections 3.2.2 and 6.1.2)."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.model_options import N_LAYERS
 from p2p_graph.models import ops
+from p2p_graph.models.batchnorm import batchnorm
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings, has_bias
 from p2p_graph.utils.errors import UserError
 
 
@@ -14,11 +16,11 @@ class Patch(NamedTuple):
     """One convolution: [N, H, W, C] => [N, h, w, channels].
 
     Attributes:
-      channels: how many it makes.
+      channels: output channels.
       stride: 1 or 2.
-      norm: whether they are normalised.
+      norm: whether batch normalisation follows.
       kernel: side of the filter.
-      padding: "one" zero on each side, "same" or "valid" (see `ops.conv`).
+      padding: "one" (a zero on each side), "same" or "valid" (see `ops.conv`).
     """
 
     channels: int
@@ -32,9 +34,10 @@ Layers = tuple[Patch, ...]
 
 
 def n_layers(count: int, ndf: int = 64) -> Layers:
-    """The Torch program's discriminator with so many layers between its first and its last.
+    """The Torch program's discriminator with `count` layers between the first and the last.
 
-    0: `pixel`, of 1x1 convolutions; 1: `patch16`; 2: 34x34; 3: `patch70`; 5: `image286`.
+    Receptive fields: 0, `pixel`, 1 pixel (1x1 convolutions); 1, `patch16`, 16; 2, 34; 3, `patch70`,
+    70; 4, 142; 5, `image286`, 286.
     """
     widths = [ndf * min(2**i, 8) for i in range(count + 1)]
     if count == 0:
@@ -48,12 +51,12 @@ def n_layers(count: int, ndf: int = 64) -> Layers:
 
 
 def patch70(ndf: int = 64) -> Layers:
-    """The 70x70 PatchGAN, 30x30 patches for 256x256 pixels."""
+    """The PatchGAN with a receptive field of 70 pixels: a grid of 30x30 scores at 256x256."""
     return n_layers(3, ndf)
 
 
 def _same62(ndf: int) -> Layers:
-    """PyImageSearch's (July 2022): 30x30 patches of 62x62 pixels, normalised in one layer alone."""
+    """PyImageSearch's (July 2022): receptive field 62, 30x30 scores, one layer normalised."""
     return (
         *(Patch(width * ndf, 2, norm=False, padding="same") for width in (1, 2, 4)),
         Patch(8 * ndf, 1, norm=True, padding="same"),
@@ -62,7 +65,7 @@ def _same62(ndf: int) -> Layers:
 
 
 def _same94(ndf: int) -> Layers:
-    """The deblurring article's: 16x16 patches of 94x94 pixels."""
+    """The deblurring article's: receptive field 94, a grid of 16x16 scores."""
     return (
         *(Patch(width * ndf, 2, norm=width > 1, padding="same") for width in (1, 2, 4, 8)),
         Patch(1, 1, norm=False, padding="same"),
@@ -70,7 +73,7 @@ def _same94(ndf: int) -> Layers:
 
 
 def _same142(ndf: int) -> Layers:
-    """That of Keras on maps: 16x16 patches of 142x142 pixels."""
+    """The one of Keras on maps: receptive field 142, a grid of 16x16 scores."""
     *strided, last = _same94(ndf)
     return (*strided, Patch(8 * ndf, 1, norm=True, padding="same"), last)
 
@@ -87,23 +90,14 @@ NAMED: Mapping[str, Callable[[int], Layers]] = {
 
 
 def layers_of(name: str, ndf: int) -> Layers:
-    """Finds a discriminator by its name: one of `NAMED`, or n_layers=K.
-
-    Raises:
-      UserError: none is called so.
-    """
-    if name in NAMED:
-        return NAMED[name](ndf)
-    if found := re.fullmatch(r"n_layers=(\d)", name):
+    """Finds a discriminator by its name: one of `NAMED`, or n_layers=K."""
+    if found := N_LAYERS.fullmatch(name):
         return n_layers(int(found[1]), ndf)
-    raise UserError(
-        f"discriminator must be one of {', '.join(NAMED)}, or n_layers=K with K from 0 to 9, "
-        f"not {name!r}"
-    )
+    return NAMED[name](ndf)
 
 
 def receptive_field(layers: Sequence[Patch]) -> int:
-    """The side of what one score sees, in pixels."""
+    """The side of the image region that one score depends on, in pixels."""
     size = 1
     for layer in reversed(layers):
         size = (size - 1) * layer.stride + layer.kernel
@@ -111,7 +105,7 @@ def receptive_field(layers: Sequence[Patch]) -> int:
 
 
 def output_size(size: int, layers: Sequence[Patch]) -> int:
-    """The side of the map of patches for images of some side, both in pixels; 0 if none fits."""
+    """The side of the grid of scores for images of a side, in pixels; 0 if no patch fits."""
     for layer in layers:
         if layer.padding == "same":
             size = -(-size // layer.stride)
@@ -123,7 +117,7 @@ def output_size(size: int, layers: Sequence[Patch]) -> int:
 
 
 def smallest_size(layers: Sequence[Patch]) -> int:
-    """The smallest side of an image, in pixels, for which there is a patch."""
+    """The smallest side of an image, in pixels, that holds a patch."""
     size = 1
     while output_size(size, layers) < 1:
         size += 1
@@ -131,10 +125,10 @@ def smallest_size(layers: Sequence[Patch]) -> int:
 
 
 def check_size(layers: Sequence[Patch], size: int) -> None:
-    """Checks that images of some side, in pixels, hold a patch.
+    """Checks that images of a side, in pixels, hold a patch.
 
     Raises:
-      UserError: they are too small.
+      UserError: the images are too small; the smallest side is named.
     """
     if output_size(size, layers) < 1:
         raise UserError(
@@ -148,21 +142,21 @@ def discriminator(
     *,
     bias: str = "none",
     sigmoid: bool = True,
-    settings: ops.LayerSettings = ops.DEFAULT_LAYERS,
+    settings: LayerSettings = DEFAULT_LAYERS,
 ) -> tf.Tensor:
-    """Scores every patch as real (section 3.2.2 of the paper).
+    """Scores every patch of a pair as real (Isola et al. 2017, section 3.2.2).
 
-    Its gradient to the images reads the weights late: see `ops` and `model`.
+    The gradient to the images rereads the weights (see `ops` and `training.updates`).
 
     Args:
-      images: what it sees, each float32 [N, H, W, C] in [-1, 1]: usually inputs and targets.
+      images: concatenated along channels, each float32 [N, H, W, C] in [-1, 1]: inputs and targets.
       layers: one entry a convolution, first to last.
-      bias: which convolutions have one: "none", "all", the "last", or "unnormed".
+      bias: the convolutions with a bias: "none", "all", "last" or "unnormed".
       sigmoid: whether scores are probabilities.
       settings: what all layers share.
 
     Returns:
-      float32 [N, h, w, 1]: the probability that the patch is real, in (0, 1); or its logit.
+      float32 [N, h, w, 1]: the probability that the patch is real, in (0, 1), or its logit.
 
     Raises:
       UserError: the image is smaller than one patch.
@@ -179,11 +173,11 @@ def discriminator(
                 layer.stride,
                 kernel=layer.kernel,
                 padding=layer.padding,
-                bias=ops.has_bias(bias, norm=layer.norm, last=last),
-                late=True,
+                bias=has_bias(bias, norm=layer.norm, last=last),
+                reread_weights=True,
                 settings=settings,
             )
-            x = ops.batchnorm(x, late=True, settings=settings) if layer.norm else x
+            x = batchnorm(x, reread_weights=True, settings=settings) if layer.norm else x
             x = x if last else ops.lrelu(x, settings.slope)
     x = tf.cast(x, tf.float32)
     return tf.sigmoid(x) if sigmoid else x

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import ops
+from p2p_graph.models.batchnorm import batchnorm
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings, has_bias
 
 
 class Encoder(NamedTuple):
@@ -26,14 +28,15 @@ class Decoder(NamedTuple):
 
 
 class UNet(NamedTuple):
-    """A U-Net, outermost level first; encoder i and decoder i see the same size.
+    """A U-Net, outermost level first; encoder i and decoder i work at the same size.
 
     Attributes:
       encoders: the levels down.
       decoders: the levels up.
       separable: depthwise separable convolutions instead of full ones.
-      skips: whether decoders see what the encoders at their size made (else: encoder-decoder).
-      leaky_skips: whether they see it through leaky ReLU instead of ReLU.
+      skips: whether decoders take the output of the encoder at their size (without: an
+        encoder-decoder).
+      leaky_skips: whether skip connections pass leaky ReLU instead of ReLU.
       settings: what all layers share.
     """
 
@@ -42,7 +45,7 @@ class UNet(NamedTuple):
     separable: bool = False
     skips: bool = True
     leaky_skips: bool = False
-    settings: ops.LayerSettings = ops.DEFAULT_LAYERS
+    settings: LayerSettings = DEFAULT_LAYERS
 
 
 class Pooled(NamedTuple):
@@ -53,10 +56,10 @@ class Pooled(NamedTuple):
       bottleneck: channels of its two convolutions.
       deconvs: channels of the transposed convolutions of the levels up, outermost first.
       convs: channels of the convolutions after them.
-      out_channels: of the image that it makes.
-      outer_dropout: share dropped after the outermost encoder, and before the outermost decoder's
+      out_channels: channels of the output image.
+      outer_dropout: dropout rate after the outermost encoder, and before the outermost decoder's
         convolution.
-      inner_dropout: share dropped within the bottleneck.
+      inner_dropout: dropout rate within the bottleneck.
       settings: what all layers share.
     """
 
@@ -67,7 +70,7 @@ class Pooled(NamedTuple):
     out_channels: int
     outer_dropout: float = 0.1
     inner_dropout: float = 0.3
-    settings: ops.LayerSettings = ops.DEFAULT_LAYERS
+    settings: LayerSettings = DEFAULT_LAYERS
 
 
 def unet(
@@ -81,17 +84,17 @@ def unet(
     bottleneck_norm: bool = True,
     skips: bool = True,
     leaky_skips: bool = False,
-    settings: ops.LayerSettings = ops.DEFAULT_LAYERS,
+    settings: LayerSettings = DEFAULT_LAYERS,
 ) -> UNet:
     """The paper's U-Net: 8 levels for 256 pixels, 7 (its `unet_128`) for 128, and so on.
 
     Args:
-      out_channels: of the image that it makes.
-      ngf: channels of the outermost level; the others have 2, 4, 8, 8, ... times as many.
+      out_channels: channels of the output image.
+      ngf: channels of the outermost level; the next levels have 2, 4, 8, 8, ... times as many.
       levels: how often the image is halved, at least 2.
-      dropout: share dropped after the three innermost decoders.
+      dropout: dropout rate after the three innermost decoders.
       separable: depthwise separable convolutions instead of full ones.
-      bias: which convolutions have one: "none", "all", the "last", or "unnormed".
+      bias: the convolutions with a bias: "none", "all", "last" or "unnormed".
       bottleneck_norm: whether the innermost encoder is normalised.
       skips: see `UNet`.
       leaky_skips: see `UNet`.
@@ -101,11 +104,11 @@ def unet(
     encoders = []
     for i, width in enumerate(widths):
         norm = i > 0 and (bottleneck_norm or i < levels - 1)
-        encoders.append(Encoder(width, norm, ops.has_bias(bias, norm=norm)))
-    decoders = [Decoder(out_channels, False, 0.0, bias=ops.has_bias(bias, norm=False, last=True))]
+        encoders.append(Encoder(width, norm, has_bias(bias, norm=norm)))
+    decoders = [Decoder(out_channels, False, 0.0, bias=has_bias(bias, norm=False, last=True))]
     for i, width in enumerate(widths[:-1], start=1):
         share = dropout if i >= levels - 3 else 0.0
-        decoders.append(Decoder(width, True, share, ops.has_bias(bias, norm=True)))
+        decoders.append(Decoder(width, True, share, has_bias(bias, norm=True)))
     return UNet(tuple(encoders), tuple(decoders), separable, skips, leaky_skips, settings)
 
 
@@ -114,14 +117,14 @@ def pooled(
     *,
     ngf: int = 32,
     dropout: float = 0.3,
-    settings: ops.LayerSettings = ops.DEFAULT_LAYERS,
+    settings: LayerSettings = DEFAULT_LAYERS,
 ) -> Pooled:
     """PyImageSearch's U-Net (July 2022): four levels, for sizes that are multiples of 16.
 
     Args:
-      out_channels: of the image that it makes.
-      ngf: channels of the outermost level; all others are multiples of it.
-      dropout: share dropped in the bottleneck; a third of it is dropped in the outermost level.
+      out_channels: channels of the output image.
+      ngf: channels of the outermost level; all other widths are multiples of it.
+      dropout: dropout rate in the bottleneck; the outermost level has a third of it.
       settings: see `Pooled`.
     """
     return Pooled(
@@ -137,7 +140,7 @@ def pooled(
 
 
 def generator(
-    inputs: tf.Tensor, spec: UNet | Pooled, seed: tf.Tensor, *, each: bool = False
+    inputs: tf.Tensor, spec: UNet | Pooled, seed: tf.Tensor, *, per_image: bool = False
 ) -> tf.Tensor:
     """Translates images.
 
@@ -145,18 +148,19 @@ def generator(
       inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
       spec: the layers.
       seed: int64 [2], of the dropout masks, the generator's only noise (section 3.1 of the paper).
-      each: whether every image is translated as if it were alone, with its own moments and the
-        same masks; otherwise moments and masks are the batch's.
+      per_image: whether normalisation uses per-image statistics and all images share their dropout
+        masks, so that an image's output does not depend on its batch; without, statistics are the
+        batch's and every image has its own masks.
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
     build = _unet if isinstance(spec, UNet) else _pooled
-    outputs = build(inputs, spec, seed, each)  # type: ignore[arg-type]
+    outputs = build(inputs, spec, seed, per_image)  # type: ignore[arg-type]
     return tf.tanh(tf.cast(outputs, tf.float32))
 
 
-def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, each: bool) -> tf.Tensor:
+def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, per_image: bool) -> tf.Tensor:
     skips = []
     x = inputs
     # encoder_1: [N, H, W, C_in] => [N, H/2, W/2, ngf], and on to [N, H/2^levels, W/2^levels, 8ngf]
@@ -164,23 +168,23 @@ def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, each: bool) -> tf.Tens
         with tf.variable_scope(f"encoder_{level}"):
             x = x if level == 1 else ops.lrelu(x, spec.settings.slope)
             x = _down(x, down, spec)
-            x = ops.batchnorm(x, each=each, settings=spec.settings) if down.norm else x
+            x = batchnorm(x, per_image=per_image, settings=spec.settings) if down.norm else x
             skips.append(x)
     # decoder_8: [N, 1, 1, 8ngf] => [N, 2, 2, 8ngf], and back to decoder_1: [N, H, W, C_out]
     for level in range(len(spec.decoders), 0, -1):
         up = spec.decoders[level - 1]
         with tf.variable_scope(f"decoder_{level}"):
-            # The innermost decoder has nothing but the encoder before it.
+            # The innermost decoder takes the innermost encoder's output alone.
             above = None if level == len(spec.decoders) else x
             x = _up(_joined(above, skips[level - 1], spec), up, spec)
-            x = ops.batchnorm(x, each=each, settings=spec.settings) if up.norm else x
+            x = batchnorm(x, per_image=per_image, settings=spec.settings) if up.norm else x
             layer_seed = tf.random.experimental.stateless_fold_in(seed, level)
-            x = ops.dropout(x, up.dropout, layer_seed, each=each)
+            x = ops.dropout(x, up.dropout, layer_seed, shared_mask=per_image)
     return x
 
 
 def _joined(above: tf.Tensor | None, skip: tf.Tensor, spec: UNet) -> tf.Tensor:
-    """What a decoder sees, activated: what is above it, and the encoder's at its size."""
+    """A decoder's input: the level above and the skip connection, activated and concatenated."""
     if above is not None and not spec.skips:
         return tf.nn.relu(above)
     if spec.leaky_skips:
@@ -203,7 +207,7 @@ def _up(inputs: tf.Tensor, layer: Decoder, spec: UNet) -> tf.Tensor:
     return ops.deconv(inputs, layer.channels, bias=layer.bias, settings=spec.settings)
 
 
-def _pooled(inputs: tf.Tensor, spec: Pooled, seed: tf.Tensor, each: bool) -> tf.Tensor:
+def _pooled(inputs: tf.Tensor, spec: Pooled, seed: tf.Tensor, per_image: bool) -> tf.Tensor:
     def conv(x: tf.Tensor, channels: int) -> tf.Tensor:
         return tf.nn.relu(
             ops.conv(x, channels, kernel=3, padding="same", bias=True, settings=spec.settings)
@@ -211,7 +215,7 @@ def _pooled(inputs: tf.Tensor, spec: Pooled, seed: tf.Tensor, each: bool) -> tf.
 
     def dropout(x: tf.Tensor, share: float, number: int) -> tf.Tensor:
         layer_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        return ops.dropout(x, share, layer_seed, each=each)
+        return ops.dropout(x, share, layer_seed, shared_mask=per_image)
 
     skips: list[tf.Tensor] = []
     x = inputs

@@ -10,15 +10,16 @@ KERAS_EPS = 1e-7
 
 
 class GanLoss(NamedTuple):
-    """How scores are judged. D's loss is as_real(real) + as_fake(fake), G's is as_real(fake).
+    """An adversarial loss, from D's scores.
 
-    G's is not the opposite of D's, which saturates (section 3.3 of the paper).
+    L_D = as_real(D(real)) + as_fake(D(fake)); L_G = as_real(D(fake)). G minimises -log D(fake)
+    instead of log(1 - D(fake)), which saturates (Isola et al. 2017, section 3.3).
 
     Attributes:
-      as_real: from scores, float32 [N, h, w, 1], to how far they are from "real": float32 scalar,
-        the mean over patches.
-      as_fake: the same from "fake".
-      sigmoid: whether the scores are to be probabilities in (0, 1), not logits.
+      as_real: from scores, float32 [N, h, w, 1], to their distance from "real": float32 scalar, the
+        mean over patches.
+      as_fake: the same for "fake".
+      sigmoid: whether scores are probabilities in (0, 1), instead of logits.
     """
 
     as_real: Callable[[tf.Tensor], tf.Tensor]
@@ -36,24 +37,25 @@ def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
 
 
 GAN_LOSSES: Mapping[str, GanLoss] = {
-    # affinelayer's and Torch's: logarithms that stay finite
+    # affinelayer's and the Torch program's: -log(s + EPS) and -log(1 - s + EPS)
     "eps": GanLoss(
         lambda scores: tf.reduce_mean(-tf.log(scores + EPS)),
         lambda scores: tf.reduce_mean(-tf.log(1 - scores + EPS)),
         sigmoid=True,
     ),
-    # Keras' binary cross-entropy on probabilities
+    # Keras' binary cross-entropy on probabilities clipped to [1e-7, 1 - 1e-7]
     "clip": GanLoss(
         lambda scores: tf.reduce_mean(-tf.log(_clipped(scores))),
         lambda scores: tf.reduce_mean(-tf.log(1 - _clipped(scores))),
         sigmoid=True,
     ),
+    # Cross-entropy of logits x: log(1 + exp(-x)) and log(1 + exp(x))
     "logits": GanLoss(
         lambda scores: _cross_entropy(scores, 1.0),
         lambda scores: _cross_entropy(scores, 0.0),
         sigmoid=False,
     ),
-    # Mao et al. 2017, equation 2 with a = 0, b = c = 1, without its factors of 1/2
+    # Mao et al. 2017, equation 2 with a = 0, b = c = 1, without its factors 1/2: (s - 1)^2, s^2
     "lsgan": GanLoss(
         lambda scores: tf.reduce_mean((scores - 1) ** 2),
         lambda scores: tf.reduce_mean(scores**2),
@@ -63,7 +65,7 @@ GAN_LOSSES: Mapping[str, GanLoss] = {
 
 
 def l1_loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """The mean absolute difference of pixels (equation 3).
+    """mean|targets - outputs| over all values (Isola et al. 2017, equation 3).
 
     Args:
       targets: float32 [N, H, W, C] in [-1, 1].

@@ -1,133 +1,189 @@
-"""G and D as a configuration asks for them, on a batch: what an update of them is made from."""
+"""G and D with their losses, as the options ask for them: what an update is built from."""
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
-from p2p_graph.data.image_pairs import channels
-from p2p_graph.data.input_graph import Batch
+from p2p_graph.config.model_options import GeneratorOptions, LayerOptions, ModelOptions
+from p2p_graph.config.training_options import LossOptions
 from p2p_graph.models.discriminators import discriminator, layers_of
 from p2p_graph.models.generators import Pooled, UNet, generator, pooled, unet
+from p2p_graph.models.layer_settings import LayerSettings
 from p2p_graph.models.losses import GAN_LOSSES, l1_loss
-from p2p_graph.models.ops import LayerSettings
-from p2p_graph.runtime import devices
 
 # Measured on two cores: see docs/PERFORMANCE.md.
-_MATMUL_PLACES = 1024
-_MATMUL_PLACES_FORWARD = 128  # without gradients, the convolutions' own are slow at fewer places
+_MATMUL_POSITIONS = 1024
+# Without gradients, matrix products are the faster form at fewer positions only.
+_MATMUL_POSITIONS_FORWARD = 128
 
 
 class Networks:
-    """G and D on one batch: each call is a forward pass, of the weights as they are there."""
+    """G and D: each call builds a forward pass of the weights as they are where it is built."""
 
-    def __init__(self, batch: Batch, config: Config, step: tf.Variable) -> None:
-        self._batch = batch
-        self._config = config
-        self._noise = tf.stack([tf.constant(config.seed, tf.int64), step.read_value()])
-        self._loss = GAN_LOSSES[config.gan_loss]
+    def __init__(
+        self, model: ModelOptions, losses: LossOptions, seed: int, *, on_cpu: bool
+    ) -> None:
+        """Chooses architectures and losses; variables are made by the first forward pass.
 
-    def generate(self, draw: int = 0) -> tf.Tensor:
-        """G's images; another `draw` has other dropout masks."""
-        noise = self._noise
+        Args:
+          model: generator, discriminator and their layers.
+          losses: the adversarial loss and the weights of all terms.
+          seed: of the dropout masks.
+          on_cpu: whether the graph runs on the CPU.
+        """
+        self.has_discriminator = losses.gan_weight > 0
+        self._model, self._losses, self._seed = model, losses, seed
+        self._gan_loss = GAN_LOSSES[losses.gan_loss]
+        self._settings = layer_settings(model.layers, on_cpu=on_cpu)
+
+    def generate(
+        self, inputs: tf.Tensor, target_channels: int, step: tf.Tensor, draw: int = 0
+    ) -> tf.Tensor:
+        """G's outputs.
+
+        Args:
+          inputs: float32 [N, H, W, C_in] in [-1, 1].
+          target_channels: C_out.
+          step: int64 scalar; dropout masks are a function of the seed, the step and the layer.
+          draw: a number other than 0 gives other masks in the same step.
+
+        Returns:
+          float32 [N, H, W, C_out] in [-1, 1].
+        """
+        noise = tf.stack([tf.constant(self._seed, tf.int64), step])
         if draw:
             noise = tf.random.experimental.stateless_fold_in(noise, -draw)
+        spec = generator_spec(
+            self._model.generator, self._model.layers, target_channels, self._settings
+        )
         with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
-            return generator(self._batch.inputs, generator_spec(self._config), noise)
+            return generator(inputs, spec, noise)
 
-    def discriminate(self, targets: tf.Tensor, name: str) -> tf.Tensor:
-        """D's scores of the batch's inputs with these targets."""
-        config = self._config
-        images = [self._batch.inputs, targets] if config.conditional else [targets]
+    def discriminate(self, inputs: tf.Tensor, targets: tf.Tensor, name: str) -> tf.Tensor:
+        """D's scores of pairs.
+
+        Args:
+          inputs: float32 [N, H, W, C_in] in [-1, 1].
+          targets: float32 [N, H, W, C_out] in [-1, 1], real or generated.
+          name: of the name scope.
+
+        Returns:
+          float32 [N, h, w, 1], as `models.discriminators.discriminator`.
+        """
+        options = self._model.discriminator
+        images = [inputs, targets] if options.conditional else [targets]
         with (
             tf.name_scope(f"{name}_discriminator"),
             tf.variable_scope("discriminator", reuse=tf.AUTO_REUSE),
         ):
             return discriminator(
-                images[::-1] if config.target_first else images,
-                layers_of(config.discriminator, config.ndf),
-                bias=config.bias,
-                sigmoid=self._loss.sigmoid,
-                settings=layer_settings(config),
+                images[::-1] if options.target_first else images,
+                layers_of(options.discriminator, options.ndf),
+                bias=self._model.layers.bias,
+                sigmoid=self._gan_loss.sigmoid,
+                settings=self._settings,
             )
 
-    def shown(self, scores: tf.Tensor | None) -> tf.Tensor | None:
-        """Scores as people look at them."""
-        is_logit = self._config.gan_loss == "logits" and scores is not None
+    def displayed(self, scores: tf.Tensor | None) -> tf.Tensor | None:
+        """Scores as TensorBoard displays them: logits as probabilities."""
+        is_logit = self._losses.gan_loss == "logits" and scores is not None
         return tf.sigmoid(scores) if is_logit else scores
 
     def d_loss(self, predict_real: tf.Tensor | None, predict_fake: tf.Tensor | None) -> tf.Tensor:
-        """D's objective, of both kinds of pairs or one (section 3.1 of the paper)."""
+        """D's loss: d_scale * (as_real(D(real)) + as_fake(D(fake))), or one of the two terms.
+
+        Isola et al. 2017, equation 1; `losses.GanLoss` has the terms.
+        """
         with tf.name_scope("discriminator_loss"):
-            parts = []
+            terms = []
             if predict_real is not None:
-                parts.append(self._loss.as_real(predict_real))
+                terms.append(self._gan_loss.as_real(predict_real))
             if predict_fake is not None:
-                parts.append(self._loss.as_fake(predict_fake))
-            return tf.add_n(parts) * self._config.d_scale
+                terms.append(self._gan_loss.as_fake(predict_fake))
+            return tf.add_n(terms) * self._losses.d_scale
 
     def g_loss(
-        self, outputs: tf.Tensor, predict_fake: tf.Tensor | None
+        self, targets: tf.Tensor, outputs: tf.Tensor, predict_fake: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """G's objective (equation 4), and its two terms without their weights."""
-        l1 = l1_loss(self._batch.targets, outputs)
+        """G's loss: gan_weight * as_real(D(fake)) + l1_weight * mean|targets - outputs|.
+
+        Isola et al. 2017, equation 4, without its adversarial term where there is no D.
+
+        Returns:
+          The loss, then its adversarial and L1 terms without their weights, float32 scalars.
+        """
+        l1 = l1_loss(targets, outputs)
         gan = tf.zeros([])
-        total = l1 * self._config.l1_weight
+        total = l1 * self._losses.l1_weight
         if predict_fake is not None:
             with tf.name_scope("generator_gan_loss"):
-                gan = self._loss.as_real(predict_fake)
-            total = gan * self._config.gan_weight + total
+                gan = self._gan_loss.as_real(predict_fake)
+            total = gan * self._losses.gan_weight + total
         return total, gan, l1
 
 
-def translate(inputs: tf.Tensor, config: Config, *, fixed: bool = False) -> tf.Tensor:
-    """Translates images, each as if it were alone, with the same dropout masks for all.
+def translate(
+    inputs: tf.Tensor,
+    model: ModelOptions,
+    target_channels: int,
+    seed: int,
+    *,
+    on_cpu: bool,
+    frozen: bool = False,
+) -> tf.Tensor:
+    """Translates images with per-image statistics and one dropout mask for all images.
+
+    An image's translation does not depend on its batch.
 
     Args:
       inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
-      config: the generator's size, and the seed of its noise.
-      fixed: whether weights will not change (see `ops.Style`).
+      model: the generator and its layers.
+      target_channels: C_out.
+      seed: of the dropout masks.
+      on_cpu: whether the graph runs on the CPU.
+      frozen: whether the weights do not change (see `LayerSettings`).
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
-    settings = layer_settings(config)
-    if fixed:
-        places = min(settings.matmul_positions, _MATMUL_PLACES_FORWARD)
-        settings = settings._replace(fixed=True, matmul_positions=places)
-    noise = tf.constant([config.seed, 0], tf.int64)
+    settings = layer_settings(model.layers, on_cpu=on_cpu)
+    if frozen:
+        positions = min(settings.matmul_positions, _MATMUL_POSITIONS_FORWARD)
+        settings = settings._replace(frozen=True, matmul_positions=positions)
+    spec = generator_spec(model.generator, model.layers, target_channels, settings)
+    noise = tf.constant([seed, 0], tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
-        return generator(inputs, generator_spec(config, settings), noise, each=True)
+        return generator(inputs, spec, noise, per_image=True)
 
 
-def generator_spec(config: Config, settings: LayerSettings | None = None) -> UNet | Pooled:
-    """The generator that a configuration asks for."""
-    assert config.levels is not None
-    settings = settings or layer_settings(config)
-    out_channels = channels(config).targets
-    if config.generator == "pooled":
-        return pooled(out_channels, ngf=config.ngf, dropout=config.dropout, settings=settings)
+def generator_spec(
+    options: GeneratorOptions, layers: LayerOptions, target_channels: int, settings: LayerSettings
+) -> UNet | Pooled:
+    """The generator's layers as data."""
+    assert options.levels is not None
+    if options.generator == "pooled":
+        return pooled(target_channels, ngf=options.ngf, dropout=options.dropout, settings=settings)
     return unet(
-        out_channels,
-        ngf=config.ngf,
-        levels=config.levels,
-        dropout=config.dropout,
-        separable=config.separable_conv,
-        bias=config.bias,
-        bottleneck_norm=config.bottleneck_norm,
-        skips=config.generator == "unet",
-        leaky_skips=config.skip_activation == "lrelu",
+        target_channels,
+        ngf=options.ngf,
+        levels=options.levels,
+        dropout=options.dropout,
+        separable=options.separable_conv,
+        bias=layers.bias,
+        bottleneck_norm=options.bottleneck_norm,
+        skips=options.generator == "unet",
+        leaky_skips=options.skip_activation == "lrelu",
         settings=settings,
     )
 
 
-def layer_settings(config: Config) -> LayerSettings:
-    """What all layers of both networks share, in a configuration."""
-    fused = config.norm_form == "fused" or (config.norm_form == "auto" and config.bias != "none")
+def layer_settings(layers: LayerOptions, *, on_cpu: bool) -> LayerSettings:
+    """What all layers of both networks share."""
+    fused = layers.norm_form == "fused" or (layers.norm_form == "auto" and layers.bias != "none")
     return LayerSettings(
-        slope=config.lrelu_slope,
-        epsilon=config.norm_epsilon,
-        norm_stddev=config.norm_stddev,
+        slope=layers.lrelu_slope,
+        epsilon=layers.norm_epsilon,
+        norm_stddev=layers.norm_stddev,
         fused=fused,
-        glorot=config.initializer == "glorot",
-        mixed=config.precision == "mixed",
-        matmul_positions=_MATMUL_PLACES if devices.is_cpu(config.device) else 0,
+        glorot=layers.initializer == "glorot",
+        mixed=layers.precision == "mixed",
+        matmul_positions=_MATMUL_POSITIONS if on_cpu else 0,
     )

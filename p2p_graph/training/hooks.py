@@ -1,59 +1,55 @@
-"""What watches a training run: hooks of the session that fetch and report, but never train."""
+"""Hooks of the training loop: checks, progress, checkpoints, signals. None of them trains."""
 
-import json
 import math
-import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.config.options import Config
-from p2p_graph.training.session_calls import Plan, Run
-from p2p_graph.training.step import EMA_DECAY, Model
+from p2p_graph.training.session_calls import Schedule, SessionCall
+from p2p_graph.training.step import EMA_DECAY
 from p2p_graph.training.updates import Losses
-from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.signals import StopSignals
 
-LOSSES_FILE = "losses.jsonl"
-
 
 def debiased(averages: Losses, step: int) -> Losses:
-    """Moving averages that start at 0, `step` steps ago, made the averages of what was seen."""
+    """Divides moving averages that started at 0, `step` steps ago, by 1 - 0.99^step."""
     return Losses(*(float(average) / (1 - EMA_DECAY**step) for average in averages))
 
 
 class StepHook(tf.train.SessionRunHook):
-    """Fetches something every `every` steps (0: never) and at the last, and reports it.
+    """Fetches and reports something every `every` steps (0: never) and at the last step.
 
-    Steps count from 1; `report` runs after the step that it names, the last one of a run.
+    Steps count from 1. `report` runs after the step that it names, the last one of a `Session.run`
+    call.
     """
 
-    def __init__(self, every: int, plan: Plan) -> None:
+    def __init__(self, every: int, schedule: Schedule) -> None:
         self._every = every
-        self._plan = plan
+        self._schedule = schedule
         self._step = 0
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
-        """Learns which step comes next; the variables are restored by now."""
+        """Reads the number of steps done; the variables are restored by now."""
         self._step = int(session.run(tf.train.get_global_step(session.graph)))
         self.begin_at(self._step)
 
     def before_run(self, run_context: tf.train.SessionRunContext) -> Any:
-        """Asks for what `report` wants."""
-        self._step = self._plan.after(self._step)
-        due = self._every and (self._step % self._every == 0 or self._step == self._plan.last)
+        """Requests the fetches of `report`, where the call's last step is one to report."""
+        self._step = self._schedule.after(self._step)
+        is_last = self._step == self._schedule.last_step
+        due = self._every and (self._step % self._every == 0 or is_last)
         return self.request() if due else None
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
-        """Reports, where this step was asked for."""
+        """Reports, where `before_run` requested fetches."""
         if run_values.results is not None:
             self.report(self._step, run_values, run_context.session)
 
@@ -61,33 +57,33 @@ class StepHook(tf.train.SessionRunHook):
         """Called once, before the first step, with the number of steps that were done before."""
 
     def close(self) -> None:
-        """Gives back what it holds; called once, however the run ended."""
+        """Releases what the hook holds; called once, however training ended."""
 
     def request(self) -> tf.train.SessionRunArgs:
-        """What to fetch."""
-        raise NotImplementedError
+        """What to fetch; by default nothing, for hooks that act after the step."""
+        return tf.train.SessionRunArgs([])
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """What to do with it."""
+        """Reports what was fetched."""
         raise NotImplementedError
 
 
 class CheckLosses(StepHook):
-    """Stops a run whose losses are no longer numbers, before anything is made of them."""
+    """Stops training whose losses are not finite, before anything is made of them."""
 
-    def __init__(self, run: Run, plan: Plan) -> None:
-        super().__init__(1, plan)
-        self._fetches = {"losses": run.losses, "paths": run.paths}
+    def __init__(self, call: SessionCall, schedule: Schedule) -> None:
+        super().__init__(1, schedule)
+        self._fetches = {"losses": call.losses, "paths": call.paths}
 
     def request(self) -> tf.train.SessionRunArgs:
-        """All losses, and the images they are of."""
+        """All losses, and the images that they are of."""
         return tf.train.SessionRunArgs(self._fetches)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """Looks for NaN and infinity.
+        """Searches for NaN and infinity.
 
         Raises:
-          UserError: there is one; the message names the step and the images.
+          UserError: a loss is not finite; the message names the step and the images.
         """
         rows = values.results["losses"]
         wrong = [i for i, row in enumerate(rows) if not np.isfinite(row).all()]
@@ -103,74 +99,22 @@ class CheckLosses(StepHook):
         )
 
 
-class RecordLosses(StepHook):
-    """Appends every step's losses to losses.jsonl; a resumed run goes on after its checkpoint."""
+class ShowProgress(StepHook):
+    """Shows a bar on a terminal; otherwise prints the reference's lines every `every` steps."""
 
     def __init__(
         self,
-        run: Run,
-        folder: Path,
-        figures: Mapping[str, float],
+        averages: Losses,
+        batch_size: int,
         steps_per_epoch: int,
-        plan: Plan,
+        every: int,
+        schedule: Schedule,
     ) -> None:
-        super().__init__(1, plan)
-        self._losses = run.losses
-        self._figures = figures  # what else is known of the step that is recorded
-        self._path = folder / LOSSES_FILE
-        self._file: TextIO | None = None
-        self._steps_per_epoch = steps_per_epoch
-
-    def begin_at(self, step: int) -> None:
-        """Drops what was recorded after the checkpoint, and maybe cut off in a line."""
-        kept = []
-        if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                found = re.match(r'\{"step": (\d+),', line)
-                if found and line.endswith("}") and int(found[1]) <= step:
-                    kept.append(line + "\n")
-        # Whole or not at all: a run may be killed here, too.
-        with atomic_write(self._path) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
-        self._file = self._path.open("a", encoding="utf-8")
-
-    def request(self) -> tf.train.SessionRunArgs:
-        """All losses."""
-        return tf.train.SessionRunArgs(self._losses)
-
-    def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """Writes a line for each step; floats keep all of float32's digits."""
-        assert self._file
-        rows = values.results
-        for number, row in enumerate(rows, step - len(rows) + 1):
-            epoch = math.ceil(number / self._steps_per_epoch)
-            record: dict[str, float | None] = {"step": number, "epoch": epoch}
-            record |= {name: float(loss) for name, loss in zip(Losses._fields, row, strict=True)}
-            if number == step:
-                for name, value in self._figures.items():
-                    record[name] = value if math.isfinite(value) else None  # JSON has no infinity
-            self._file.write(json.dumps(record) + "\n")
-
-    def flush(self) -> None:
-        """Makes sure that what was recorded so far is on disk."""
-        assert self._file
-        self._file.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        if self._file:
-            self._file.close()
-
-
-class ShowProgress(StepHook):
-    """A bar on a terminal; elsewhere the reference's lines every `progress_freq` steps."""
-
-    def __init__(self, model: Model, config: Config, steps_per_epoch: int, plan: Plan) -> None:
-        self._on_terminal = sys.stderr.isatty() and config.progress_freq > 0
-        super().__init__(1 if self._on_terminal else config.progress_freq, plan)
+        self._on_terminal = sys.stderr.isatty() and every > 0
+        super().__init__(1 if self._on_terminal else every, schedule)
         self._bar: tqdm[NoReturn] | None = None
-        self._averages = model.averages
-        self._batch_size = config.batch_size
+        self._averages = averages
+        self._batch_size = batch_size
         self._steps_per_epoch = steps_per_epoch
 
     def begin_at(self, step: int) -> None:
@@ -178,7 +122,8 @@ class ShowProgress(StepHook):
         self._first = step
         self._start = time.monotonic()
         if self._on_terminal:
-            self._bar = tqdm(initial=step, total=self._plan.last, unit="step", dynamic_ncols=True)
+            last = self._schedule.last_step
+            self._bar = tqdm(initial=step, total=last, unit="step", dynamic_ncols=True)
 
     def request(self) -> tf.train.SessionRunArgs:
         """The averaged losses."""
@@ -195,7 +140,7 @@ class ShowProgress(StepHook):
             self._bar.update(step - self._bar.n)
             return
         rate = (step - self._first) * self._batch_size / (time.monotonic() - self._start)
-        left = (self._plan.last - step) * self._batch_size / rate
+        left = (self._schedule.last_step - step) * self._batch_size / rate
         print(
             f"progress  epoch {epoch}  step {(step - 1) % self._steps_per_epoch + 1}  "
             f"image/sec {rate:.1f}  remaining {left / 60:.0f}m"
@@ -205,50 +150,50 @@ class ShowProgress(StepHook):
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Leaves the bar as it is."""
         if self._bar:
             self._bar.close()
 
 
 class SaveCheckpoints(StepHook):
-    """Saves every `save_freq` steps, at the last, and when a signal asks the run to stop."""
+    """Saves every `every` steps, at the last step, and when a signal asks training to stop."""
 
     def __init__(
         self,
         saver: tf.train.Saver,
         folder: Path,
-        before: Callable[[], None],
         every: int,
-        plan: Plan,
+        schedule: Schedule,
     ) -> None:
-        super().__init__(every, plan)
+        super().__init__(every, schedule)
         self._saver = saver
         self._folder = folder
-        self._before = before
+        self._before_saving: list[Callable[[], None]] = []
         variables = tf.trainable_variables()
         self._finite = tf.reduce_all(
             tf.stack([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
         )
         self._saved = 0
 
-    def request(self) -> tf.train.SessionRunArgs:
-        """Nothing; it saves after the step."""
-        return tf.train.SessionRunArgs([])
+    def before_saving(self, function: Callable[[], None]) -> None:
+        """Has a function called before each checkpoint is saved."""
+        self._before_saving.append(function)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Saves."""
         self.save(step, session)
 
     def save(self, step: int, session: tf.Session) -> None:
-        """Saves a checkpoint, unless this step's is there.
+        """Saves a checkpoint, unless that of this step is saved.
 
         Raises:
-          UserError: a weight is not finite, or the checkpoint cannot be written; the one before
-            it is kept.
+          UserError: a weight is not finite, or the checkpoint cannot be written; the checkpoint
+            before it is as it was.
         """
         if self._saved == step:
             return
-        self._before()
+        for function in self._before_saving:
+            function()
         self.save_to(self._folder, step, session)
         self._saved = step
 
@@ -267,32 +212,28 @@ class SaveCheckpoints(StepHook):
 
 
 class StopOnSignal(StepHook):
-    """SIGINT and SIGTERM end training after the run that is under way, with a checkpoint."""
+    """SIGINT and SIGTERM end training after the current `Session.run` call, with a checkpoint."""
 
-    def __init__(self, saving: SaveCheckpoints, plan: Plan) -> None:
-        super().__init__(1, plan)
+    def __init__(self, saving: SaveCheckpoints, schedule: Schedule) -> None:
+        super().__init__(1, schedule)
         self._saving = saving
-        self.interrupts = StopSignals()
+        self.signals = StopSignals()
 
     def begin(self) -> None:
         """Takes the signals over."""
-        self.interrupts.take()
-
-    def request(self) -> tf.train.SessionRunArgs:
-        """Nothing; it looks after every step."""
-        return tf.train.SessionRunArgs([])
+        self.signals.take()
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Saves where a signal has come."""
-        if self.interrupts.received:
+        if self.signals.received:
             self._saving.save(step, session)
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
-        """Ends the run where a signal has come."""
+        """Ends training where a signal has come."""
         super().after_run(run_context, run_values)
-        if self.interrupts.received:
+        if self.signals.received:
             run_context.request_stop()
 
     def close(self) -> None:
         """Gives the signals back."""
-        self.interrupts.give_back()
+        self.signals.give_back()

@@ -1,293 +1,315 @@
-"""Training: the loop over a session that changes the weights of G and D."""
+"""A training run: the graph, the hooks, and the loop over a session."""
 
 import contextlib
+import functools
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
-from p2p_graph.config import recipes
-from p2p_graph.config.options import OPTIONS_FILE, Config
-from p2p_graph.config.options_file import check_unchanged, read_options, recorded
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.data import postprocess
 from p2p_graph.data.image_files import SourceImage, output_names
-from p2p_graph.data.image_listing import list_images, names_digest
-from p2p_graph.data.input_graph import TrainingInputs
-from p2p_graph.models.discriminators import check_size, layers_of
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.input_graph import Batch, TrainingInputs
+from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
-from p2p_graph.training import hooks, summaries
-from p2p_graph.training.session_calls import Plan, Run, build_run
-from p2p_graph.training.step import make_optimizers
-from p2p_graph.training.validation import Validate, sample_steps, validation_images
+from p2p_graph.training import hooks
+from p2p_graph.training.configure import split_record, starting_point
+from p2p_graph.training.losses_log import LogLosses
+from p2p_graph.training.session_calls import Schedule, SessionCall, build_session_call, compiled
+from p2p_graph.training.step import Step, build_step, make_optimizers
+from p2p_graph.training.summaries import EventFile, WriteSummaries, WriteTraces
+from p2p_graph.training.training_images import WriteImages
+from p2p_graph.training.updates import ORDERS
+from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
+from p2p_graph.training.validation_images import steps_between, validation_images
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError, reason_of
 
 DEFAULT_EPOCHS = 200
 
 
-def configure(given: Mapping[str, Any]) -> Config:
-    """Makes a training run's configuration: what was given, the recipe, the defaults.
+class Run(NamedTuple):
+    """A training run, once everything that could refuse it has been checked.
 
-    Raises:
-      UserError: there is no input_dir, or a value is wrong.
+    Attributes:
+      options: of the run.
+      folder: where everything goes.
+      images: to train on.
+      validation_images: none if there is no validation.
+      checkpoint: to start from, if any.
+      device: that the graph runs on.
+      steps_per_epoch: for reports.
+      schedule: the last step, and the steps of a `Session.run` call.
     """
-    named = given.get("manifest", given.get("input_dir"))
-    if named is None:
-        raise UserError("input_dir is missing: name the folder of training images (--input_dir)")
-    data = Path(named)
-    recipe = recipes.choose(given.get("recipe"), data)
-    crop_size = given.get("crop_size", Config.crop_size)
-    task = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
-    preset = {**PRESETS.get(given.get("preset", Config.preset), {})}  # Config refuses other names
-    if "target_dir" not in given:
-        # An article's split is of its two folders; pairs side by side come as train and test.
-        preset.pop("split", None)
-    config = Config(**{**task, **preset, **given, "recipe": recipe})
-    check_size(layers_of(config.discriminator, config.ndf), config.crop_size)
-    if not config.output_dir:
-        name = f"{recipes.dataset_name(data)}_{config.which_direction}"
-        return config.replace(output_dir=str(Path("runs") / name))
-    return config
+
+    options: Options
+    folder: Path
+    images: Sequence[SourceImage]
+    validation_images: Sequence[SourceImage]
+    checkpoint: Checkpoint | None
+    device: devices.Device
+    steps_per_epoch: int
+    schedule: Schedule
+
+    @property
+    def done(self) -> int:
+        """How many steps the checkpoint has done."""
+        return self.checkpoint.step() if self.checkpoint else 0
 
 
-def train(config: Config, given: Mapping[str, Any]) -> int:
+def train(options: Options, given: Mapping[str, Any]) -> int:
     """Trains, or goes on training, and leaves everything in the run's folder.
 
     Args:
-      config: from `configure`.
-      given: the options that were asked for by name.
+      options: from `configure`.
+      given: the flags' values by flat name.
 
     Returns:
-      The program's exit code: 0, or 128 + the number of the signal that stopped it.
+      The program's exit code: 0, or 128 + the number of the signal that stopped training.
 
     Raises:
       UserError: something that a person can mend; checkpoints on disk are as they were.
     """
-    assert config.output_dir is not None
-    folder = Path(config.output_dir)
-    config, source = _source(config, folder, given)
-    images = list_images(config)
-    validation = validation_images(config)
-    steps_per_epoch = config.steps_per_epoch or math.ceil(len(images) / config.batch_size)
-    last = config.max_steps or (config.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
-    sample_steps(config, steps_per_epoch)  # refuses what does not fit
-    done = source.step() if source else 0
-    if done >= last:
-        if source and source.folder.resolve() != folder.resolve():
-            raise UserError(
-                f"checkpoint {source.prefix} has done {done} steps already: "
-                f"--max_steps and --max_epochs are totals, and ask for {last}"
-            )
-        print(f"{folder} is done: {done} steps of {last} (ask for more with --max_steps)")
-        return 0
-    found, session_config = devices.choose(config.device, mixed=config.precision == "mixed")
-    _announce(config, len(images), steps_per_epoch, source, found, last)
-    plan = Plan(last, config.steps_per_run)
-    return _run(config, images, validation, source, session_config, steps_per_epoch, plan)
-
-
-def _source(
-    config: Config, folder: Path, given: Mapping[str, Any]
-) -> tuple[Config, Checkpoint | None]:
-    """Finds what to start from: the run's own last checkpoint, the one asked for, or nothing."""
-    source = checkpoint_files.find(folder) if folder.exists() else None
-    if source:
-        config = _with_bias(config, source, given)
-        check_unchanged(config, folder, given)
-        _check_parts(config, folder)
-        stored = read_options(folder)
-        if "seed" not in given:
-            config = config.replace(seed=stored.get("seed", config.seed))
-    elif config.checkpoint:
-        source = checkpoint_files.need(Path(config.checkpoint))
-        config = _with_bias(config, source, given)
-    if source and config.separable_conv != source.separable:
+    assert options.run.output_dir is not None
+    folder = Path(options.run.output_dir)
+    # Before the checkpoint to go on from is chosen: no other program may write another one.
+    with _locked_folder(folder):
+        run = _plan(options, folder, given)
+        if run.done < run.schedule.last_step:
+            _announce(run)
+            return _train(run)
+    steps = run.schedule.last_step
+    if run.checkpoint and run.checkpoint.folder.resolve() != folder.resolve():
         raise UserError(
-            f"checkpoint {source.prefix} was made with"
-            f"{'' if source.separable else 'out'} --separable_conv"
+            f"checkpoint {run.checkpoint.prefix} has done {run.done} steps already: "
+            f"--max_steps and --max_epochs are totals, and ask for {steps}"
         )
-    return config, source
+    print(f"{folder} is done: {run.done} steps of {steps} (ask for more with --max_steps)")
+    return 0
 
 
-def _record(config: Config) -> dict[str, str]:
-    """What options.json is to tell besides options: which images a split parted."""
-    return {"images": names_digest(config)} if config.split < 1 else {}
-
-
-def _check_parts(config: Config, folder: Path) -> None:
-    """Refuses to go on with a split of other images, which would train on held-out ones."""
-    was, now = recorded(folder).get("images"), _record(config).get("images")
-    if was is not None and was != now:
-        raise UserError(
-            f"the images in {config.data} are others than when {folder} was begun "
-            f"({was.split()[0]} then), so that --split would part them otherwise: "
-            "restore them, or name another --output_dir"
-        )
-
-
-def _with_bias(config: Config, source: Checkpoint, given: Mapping[str, Any]) -> Config:
-    """Takes over whether there are biases, which the variables tell."""
-    if not source.bias or source.bias == config.bias:
-        return config
-    if "bias" in given:
-        raise UserError(f"checkpoint {source.prefix} was made with --bias {source.bias}")
-    return config.replace(bias=source.bias)
-
-
-def _announce(
-    config: Config,
-    count: int,
-    steps_per_epoch: int,
-    source: Checkpoint | None,
-    device: str,
-    last: int,
-) -> None:
-    if config.recipe != "none":
-        print(
-            f"recipe {config.recipe}: {config.which_direction}, batch {config.batch_size}, "
-            f"scaled to {config.scale_size} and cropped to {config.crop_size}, "
-            f"{'mirrored' if config.flip else 'not mirrored'} "
-            "(flags override it, --recipe none is off)"
-        )
-    print(f"device: {device}")
-    if config.xla and devices.is_cpu(config.device):
-        print("note: on a CPU --xla makes steps slower; it is for GPUs")
-    print(f"generator: {config.levels} levels for {config.crop_size} pixels")
-    print(f"examples count = {count}, {steps_per_epoch} steps an epoch, {last} steps in all")
-    if source:
-        print(f"going on from {source.prefix}")
-    sys.stdout.flush()
-
-
-def _begin(config: Config, folder: Path, cleanup: contextlib.ExitStack) -> None:
-    """Makes the folder, keeps other programs out of it, and writes options.json."""
-    try:
+@contextlib.contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Makes a run's folder and keeps other programs out of it; removes it if it stays empty."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    with _reported(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        cleanup.enter_context(file_lock.held(folder))
-        config.save(folder, _record(config))
+    try:
+        with file_lock.held(folder):
+            yield
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):  # it stays if there is something in it
+                path.rmdir()
+
+
+@contextlib.contextmanager
+def _reported(folder: Path) -> Iterator[None]:
+    """Reports that a run's folder cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written ({OPTIONS_FILE}): {error.strerror}"
         ) from None
 
 
-def _run(
-    config: Config,
-    images: Sequence[SourceImage],
-    validation: Sequence[SourceImage],
-    source: Checkpoint | None,
-    session_config: tf.ConfigProto,
-    steps_per_epoch: int,
-    plan: Plan,
-) -> int:
-    assert config.output_dir is not None
-    folder = Path(config.output_dir)
-    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
-        tf.set_random_seed(config.seed)
-        inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(images, config)))
-        run = build_run(inputs.next_batch, config, make_optimizers(config, plan.last), plan)
+def _plan(options: Options, folder: Path, given: Mapping[str, Any]) -> Run:
+    """Checks everything that could refuse the run, before the graph is built."""
+    options, checkpoint = starting_point(options, folder, given)
+    source, task = options.data.source, options.data.task
+    images = list_images(source, single=task.is_single)
+    validated = validation_images(source, options.validation, task)
+    length, batch_size = options.length, options.data.batches.batch_size
+    steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / batch_size)
+    last = length.max_steps or (length.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
+    schedule = Schedule(last, options.execution.steps_per_run)
+    # Refuses validation between Session.run calls.
+    steps_between(options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call)
+    device = devices.choose(options.execution.device)
+    return Run(options, folder, images, validated, checkpoint, device, steps_per_epoch, schedule)
 
+
+def _announce(run: Run) -> None:
+    options = run.options
+    scaling, recipe = options.data.scaling, options.run.recipe
+    if recipe != "none":
+        print(
+            f"recipe {recipe}: {options.data.task.which_direction}, batch "
+            f"{options.data.batches.batch_size}, scaled to {scaling.scale_size} and cropped to "
+            f"{scaling.crop_size}, {'mirrored' if scaling.flip else 'not mirrored'} "
+            "(flags override it, --recipe none is off)"
+        )
+    print(f"device: {run.device.name}")
+    if options.execution.xla and run.device.is_cpu:
+        print("note: on a CPU --xla makes steps slower; it is for GPUs")
+    print(f"generator: {options.model.generator.levels} levels for {scaling.crop_size} pixels")
+    print(
+        f"examples count = {len(run.images)}, {run.steps_per_epoch} steps an epoch, "
+        f"{run.schedule.last_step} steps in all"
+    )
+    if run.checkpoint:
+        print(f"going on from {run.checkpoint.prefix}")
+    sys.stdout.flush()
+
+
+def _train(run: Run) -> int:
+    """Builds the graph - decode, split, jitter, generate, discriminate, update - and runs it."""
+    options = run.options
+    devices.set_gpu_arithmetic(options.model.layers.precision)
+    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
+        tf.set_random_seed(options.run.seed)
+        inputs = TrainingInputs(
+            run.images, options.data, options.run.seed, on_cpu=run.device.is_cpu
+        )
+        cleanup.enter_context(contextlib.closing(inputs))
+        call = _build_call(inputs, run)
         variables = tf.global_variables()
-        restore = source.restorer(variables) if source else None
-        # All that could refuse this run has been looked at: from here on, its folder is written.
-        _begin(config, folder, cleanup)
+        restore = run.checkpoint.restorer(variables) if run.checkpoint else None
+        # All checks have passed: from here on, the folder is written.
+        with _reported(run.folder):
+            save_options(options, run.folder, split_record(options))
         saver = tf.train.Saver(variables)
-        done = source.step() if source else 0
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
             if restore:
                 restore(session)
-            inputs.start(session, done)
+            inputs.start(session, run.done)
 
-        watching, stopping = _watching(
-            config, images, validation, run, saver, steps_per_epoch, plan
-        )
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
         )
-        start, step = time.monotonic(), done
-        try:
-            with tf.train.MonitoredTrainingSession(
-                scaffold=scaffold,
-                hooks=watching,
-                config=session_config,
-                save_checkpoint_secs=None,
-                save_summaries_steps=None,
-                save_summaries_secs=None,
-                log_step_count_steps=None,
-            ) as session:
-                while step < plan.last and not session.should_stop():
-                    _, step = session.run([run.model.train, run.model.step])
-        except tf.errors.OpError as error:
-            raise _as_user_error(error, plan.after(step)) from error
-        finally:
-            for hook in watching:
-                hook.close()
-
+        step_hooks, stopping = _make_hooks(run, call, saver, cleanup)
+        start = time.monotonic()
+        step = _loop(run, call, scaffold, step_hooks)
     seconds = time.monotonic() - start
-    rate = (step - done) * config.batch_size / seconds
+    steps, last = step - run.done, run.schedule.last_step
+    rate = steps * options.data.batches.batch_size / seconds
     memory = devices.peak_memory()
-    print(f"{step - done} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
-    if stopping.interrupts.received and step < plan.last:
-        return stopping.interrupts.told(step, plan.last)
-    print(f"done: {step} steps, in {folder}")
+    print(f"{steps} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
+    if stopping.signals.received and step < last:
+        return stopping.signals.told(step, last)
+    print(f"done: {step} steps, in {run.folder}")
     return 0
 
 
-def _watching(
-    config: Config,
-    images: Sequence[SourceImage],
-    validation: Sequence[SourceImage],
-    run: Run,
-    saver: tf.train.Saver,
-    steps_per_epoch: int,
-    plan: Plan,
-) -> tuple[Sequence[hooks.StepHook], hooks.StopOnSignal]:
-    """Makes the hooks that this run asks for, in the order in which they report."""
-    assert config.output_dir is not None
-    folder = Path(config.output_dir)
-    with tf.name_scope("display"):
-        shown = postprocess.to_bytes(
-            postprocess.to_rgb(run.batch, run.model.outputs, config), config
-        )
-    paths = [image.path for image in images]
-    names = dict(zip(map(str, paths), output_names(paths), strict=True))
+def _build_call(inputs: TrainingInputs, run: Run) -> SessionCall:
+    """Builds a `Session.run` call: one training step or several."""
+    options = run.options
+    networks = Networks(options.model, options.losses, options.run.seed, on_cpu=run.device.is_cpu)
+    build: Callable[[Batch], Step] = functools.partial(
+        build_step,
+        networks=networks,
+        order=ORDERS[options.optimizer.updates],
+        optimizers=make_optimizers(options.optimizer, run.schedule.last_step),
+    )
+    if options.execution.xla:
+        with_gradients = options.reports.summary_freq > 0
+        build = compiled(inputs.next_batch, build, with_gradients=with_gradients)
+    return build_session_call(
+        inputs.next_batch, build, run.schedule, options.data.batches.batch_size
+    )
 
-    figures: dict[str, float] = {}
-    recording = hooks.RecordLosses(run, folder, figures, steps_per_epoch, plan)
-    saving = hooks.SaveCheckpoints(saver, folder, recording.flush, config.save_freq, plan)
-    writer = None
-    if config.summary_freq or config.trace_freq:
-        writer = summaries.event_writer(folder, tf.get_default_graph())
-    watching: list[hooks.StepHook] = [hooks.CheckLosses(run, plan)]
-    if validation:
-        every = sample_steps(config, steps_per_epoch)
-        watching.append(Validate(validation, config, writer, saving, figures, every, plan))
-    watching.append(recording)
-    if writer and config.trace_freq:
-        watching.append(summaries.WriteTraces(writer, config.trace_freq, plan))
-    if writer and config.summary_freq:
-        every = config.summary_freq
-        watching.append(summaries.WriteSummaries(run.model, shown, writer, every, plan))
-    stopping = hooks.StopOnSignal(saving, plan)
-    watching += [
-        hooks.ShowProgress(run.model, config, steps_per_epoch, plan),
-        summaries.WriteImages(run.batch.paths, shown, names, config, plan),
-        saving,
-        stopping,
-    ]
-    return watching, stopping
+
+def _make_hooks(
+    run: Run, call: SessionCall, saver: tf.train.Saver, cleanup: contextlib.ExitStack
+) -> tuple[list[hooks.StepHook], hooks.StopOnSignal]:
+    """Makes the hooks that the options ask for, in the order in which they report."""
+    options, folder, schedule = run.options, run.folder, run.schedule
+    reports, task, scaling = options.reports, options.data.task, options.data.scaling
+    with tf.name_scope("display"):
+        rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
+        aspect_ratio = options.outputs.aspect_ratio
+        displayed = postprocess.to_bytes(rgb, scaling.crop_size, aspect_ratio)
+    events = None
+    if reports.summary_freq or reports.trace_freq:
+        events = EventFile(folder, tf.get_default_graph())
+        cleanup.enter_context(contextlib.closing(events))
+    saving = hooks.SaveCheckpoints(saver, folder, reports.save_freq, schedule)
+    validator = _make_validator(run, saving, events) if run.validation_images else None
+    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator)
+    saving.before_saving(losses.flush)
+    made: list[hooks.StepHook] = [hooks.CheckLosses(call, schedule), losses]
+    if events and reports.trace_freq:
+        made.append(WriteTraces(events, reports.trace_freq, schedule))
+    if events and reports.summary_freq:
+        made.append(WriteSummaries(call.step, displayed, events, reports.summary_freq, schedule))
+    made.append(
+        hooks.ShowProgress(
+            call.step.averages,
+            options.data.batches.batch_size,
+            run.steps_per_epoch,
+            reports.progress_freq,
+            schedule,
+        )
+    )
+    paths = [image.path for image in run.images]
+    names = dict(zip(map(str, paths), output_names(paths), strict=True))
+    metadata = {"data": options.data.source.path, "direction": task.which_direction}
+    made.append(
+        WriteImages(
+            call.batch.paths, displayed, names, folder, metadata, reports.display_freq, schedule
+        )
+    )
+    stopping = hooks.StopOnSignal(saving, schedule)
+    made += [saving, stopping]
+    for hook in made:
+        cleanup.callback(hook.close)
+    return made, stopping
+
+
+def _make_validator(run: Run, saving: hooks.SaveCheckpoints, events: EventFile | None) -> Validator:
+    options, images = run.options, run.validation_images
+    metric = options.validation.keep_best
+    every = steps_between(
+        options.validation.sample_freq, run.steps_per_epoch, run.schedule.steps_per_call
+    )
+    return Validator(
+        ValidationGraph(images, options, on_cpu=run.device.is_cpu),
+        output_names([image.path for image in images]),
+        run.folder,
+        every,
+        run.schedule,
+        events,
+        BestCheckpoint(run.folder, metric, images, saving.save_to) if metric != "none" else None,
+    )
+
+
+def _loop(
+    run: Run,
+    call: SessionCall,
+    scaffold: tf.train.Scaffold,
+    step_hooks: Sequence[hooks.StepHook],
+) -> int:
+    """Calls `Session.run` until the last step or a signal; returns the step reached."""
+    step = run.done
+    try:
+        with tf.train.MonitoredTrainingSession(
+            scaffold=scaffold,
+            hooks=step_hooks,
+            config=run.device.config,
+            save_checkpoint_secs=None,
+            save_summaries_steps=None,
+            save_summaries_secs=None,
+            log_step_count_steps=None,
+        ) as session:
+            while step < run.schedule.last_step and not session.should_stop():
+                _, step = session.run([call.step.train, call.step.number])
+    except tf.errors.OpError as error:
+        raise _as_user_error(error, run.schedule.after(step)) from error
+    return step
 
 
 def _as_user_error(error: Exception, step: int) -> Exception:
-    """What a person can mend of a step's errors, in one line; the others as they are."""
+    """An error of a step as one line, where a person can mend it; other errors as they are."""
     reason = reason_of(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")

@@ -1,40 +1,33 @@
-"""One step of training: generate, judge, the discriminator's update, then the generator's.
-
-By default (`--updates stored`) the order of updates is the reference's and the Torch original's.
-One forward pass of G, D(real) and D(fake) serves both updates. D moves first. G's gradient then
-goes back through D with the activations that the forward pass stored, but with D's updated weights:
-the backward pass of G is built under a control dependency on D's update, and D's operations read
-their weights again there (`late=True` in `ops`). The other orders are in `updates`.
-"""
+"""One training step: generate, discriminate, update D, update G, average the losses."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.training_options import OptimizerOptions
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
-from p2p_graph.training.updates import ORDERS, Forward, Losses, Optimizers, l1_alone
+from p2p_graph.training.updates import Forward, Losses, Optimizers, Order, without_discriminator
 
 EMA_DECAY = 0.99
-# The names that the reference's averages have in a checkpoint, in the order of `Losses`.
+# The names of the reference's loss averages in a checkpoint, in the order of `Losses`.
 _EMA_NAMES = ("discriminator_loss/Mean", "generator_loss/Mean", "generator_loss/Mean_1")
 
 
-class Model(NamedTuple):
+class Step(NamedTuple):
     """What one step computes.
 
     Attributes:
-      outputs: float32 [N, H, W, C_out] in [-1, 1], G's images.
-      predict_real: float32 [N, h, w, 1], D's scores of real pairs: probabilities, or with
-        `gan_loss` lsgan about that. None where there is no D.
-      predict_fake: the same of G's pairs.
+      outputs: float32 [N, H, W, C_out] in [-1, 1], G's outputs.
+      predict_real: float32 [N, h, w, 1], D's scores of real pairs: probabilities, or unbounded
+        scores with `gan_loss` lsgan. None where there is no D.
+      predict_fake: the same for generated pairs.
       losses: of this step.
       averages: moving averages of the losses after this step, from 0, not debiased.
       gradients: pairs (gradient, variable), D's and then G's.
-      step: int64 scalar, how many steps have been done, this one included.
-      train: does all of the step.
+      number: int64 scalar, how many steps have been done, this one included.
+      train: runs all of the step.
     """
 
     outputs: tf.Tensor
@@ -43,58 +36,61 @@ class Model(NamedTuple):
     losses: Losses
     averages: Losses
     gradients: Sequence[tuple[tf.Tensor, tf.Variable]]
-    step: tf.Tensor
+    number: tf.Tensor
     train: tf.Operation
 
 
-def make_optimizers(config: Config, steps: int | None = None) -> Optimizers:
+def make_optimizers(options: OptimizerOptions, steps: int | None = None) -> Optimizers:
     """Makes the two Adams; a graph needs them once, however many steps are built in it.
 
     Args:
-      config: lr, lr_schedule, beta1, adam_epsilon.
-      steps: of the whole run; a linear schedule needs it.
+      options: learning rate, its schedule, beta1 and epsilon.
+      steps: of the complete training, for a linear schedule: the rate is
+        lr * min(1, 2 - 2 * done / steps).
     """
-    lr: Any = config.lr
-    if config.lr_schedule == "linear":
+    lr: Any = options.lr
+    if options.lr_schedule == "linear":
         assert steps is not None
         done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.float32)
-        lr = config.lr * tf.minimum(1.0, 2 - 2 * done / steps)
+        lr = options.lr * tf.minimum(1.0, 2 - 2 * done / steps)
     return Optimizers(
-        tf.train.AdamOptimizer(lr, config.beta1, epsilon=config.adam_epsilon),
-        tf.train.AdamOptimizer(lr, config.beta1, epsilon=config.adam_epsilon),
+        tf.train.AdamOptimizer(lr, options.beta1, epsilon=options.adam_epsilon),
+        tf.train.AdamOptimizer(lr, options.beta1, epsilon=options.adam_epsilon),
     )
 
 
-def build_step(batch: Batch, config: Config, optimizers: Optimizers) -> Model:
+def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optimizers) -> Step:
     """Builds one training step on a batch.
 
-    Called again in the same graph, it makes another step on the same variables.
+    Called again in the same graph, it builds another step on the same variables.
 
     Args:
       batch: the images.
-      config: the networks, the losses and their weights, the order of updates, the seed.
+      networks: G, D and their losses.
+      order: of the updates, one of `updates.ORDERS`.
       optimizers: from `make_optimizers`.
     """
+    assert batch.targets is not None
     global_step = tf.train.get_or_create_global_step()
-    networks = Networks(batch, config, global_step)
-    outputs = networks.generate()
-    predict_real = predict_fake = None
-    if config.gan_weight:
-        predict_real = networks.discriminate(batch.targets, "real")
-        predict_fake = networks.discriminate(outputs, "fake")
-        first = Forward(outputs, predict_real, predict_fake)
-        losses, gradients, train = ORDERS[config.updates](networks, first, optimizers)
+    number = global_step.read_value()
+    outputs = networks.generate(batch.inputs, batch.targets.shape[-1], number)
+    if networks.has_discriminator:
+        predict_real = networks.discriminate(batch.inputs, batch.targets, "real")
+        predict_fake = networks.discriminate(batch.inputs, outputs, "fake")
     else:
-        losses, gradients, train = l1_alone(networks, outputs, optimizers)
+        predict_real = predict_fake = None
+        order = without_discriminator
+    first = Forward(batch.inputs, batch.targets, outputs, predict_real, predict_fake, number)
+    losses, gradients, train = order(networks, first, optimizers)
 
     averages, update_averages = _moving_averages(losses)
     with tf.control_dependencies([train, update_averages]):
         step = global_step.assign_add(1, read_value=False)
     with tf.control_dependencies([step]):
-        return Model(
+        return Step(
             outputs,
-            networks.shown(predict_real),
-            networks.shown(predict_fake),
+            networks.displayed(predict_real),
+            networks.displayed(predict_fake),
             losses,
             Losses(*(variable.read_value() for variable in averages)),
             gradients,
@@ -104,7 +100,7 @@ def build_step(batch: Batch, config: Config, optimizers: Optimizers) -> Model:
 
 
 def _moving_averages(losses: Losses) -> tuple[list[tf.Variable], tf.Operation]:
-    """Averages with decay 0.99, under the names that the reference's have in a checkpoint."""
+    """Updates average' = average - (1 - 0.99) * (average - loss), under the reference's names."""
     averages, updates = [], []
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         for name, loss in zip(_EMA_NAMES, losses, strict=True):

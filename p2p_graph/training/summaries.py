@@ -1,191 +1,175 @@
-"""What a training run shows: TensorBoard events, and a page of images."""
+"""TensorBoard summaries: losses, images, histograms of weights and gradients, traces of steps."""
 
 import contextlib
-import re
-import threading
-from collections.abc import Iterable, Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow.compat.v1 as tf
+from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 
-from p2p_graph.config.options import Config
-from p2p_graph.data import postprocess
-from p2p_graph.imaging import html_page
 from p2p_graph.training.hooks import StepHook, debiased
-from p2p_graph.training.session_calls import Plan
-from p2p_graph.training.step import Model
+from p2p_graph.training.session_calls import Schedule
+from p2p_graph.training.step import Step
 from p2p_graph.utils.errors import UserError, reason_of
 
-_THREAD = "EventLoggerThread"  # TensorFlow's name of it
 
+class EventFile:
+    """A TensorBoard event file: TFRecords of `tf.Event`, written by the thread that calls.
 
-def event_writer(folder: Path, graph: tf.Graph) -> tf.summary.FileWriter:
-    """Makes what writes TensorBoard events into a run's folder, the graph first.
-
-    It has a thread, whose errors reach `flush` as well: here they need no second telling.
+    `tf.summary.FileWriter` would write them in a thread of its own, whose errors only the process's
+    exception hook sees.
     """
-    threading.excepthook = _tell_others
-    return tf.summary.FileWriter(str(folder), graph)
+
+    def __init__(self, folder: Path, graph: tf.Graph) -> None:
+        """Opens a new file in a folder, and writes the graph.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+        with _reported():
+            self._writer = tf.io.TFRecordWriter(str(_unused(folder, name)))
+        self.write(tf.Event(file_version="brain.Event:2"))
+        definition = graph.as_graph_def(add_shapes=True).SerializeToString()
+        self.write(tf.Event(graph_def=definition))
+        self.flush()
+
+    def write(self, event: tf.Event, step: int | None = None) -> None:
+        """Writes an event of a step; `flush` brings it to the disk.
+
+        Raises:
+          UserError: the event cannot be written.
+        """
+        event.wall_time = time.time()
+        if step is not None:
+            event.step = step
+        with _reported():
+            self._writer.write(event.SerializeToString())
+
+    def write_scalar(self, name: str, value: float, step: int) -> None:
+        """Writes a scalar summary; errors as `write`."""
+        summary = tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)])
+        self.write(tf.Event(summary=summary), step)
+
+    def flush(self) -> None:
+        """Makes sure that all events so far are on disk; errors as `write`."""
+        with _reported():
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file; an event that cannot be written has been reported by then."""
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._writer.close()
 
 
-def _tell_others(failure: threading.ExceptHookArgs) -> None:
-    if failure.thread is None or failure.thread.name != _THREAD:
-        threading.__excepthook__(failure)
-
-
-def flush(writer: tf.summary.FileWriter) -> None:
-    """Makes sure that the events so far are on disk.
-
-    Raises:
-      UserError: they cannot be written.
-    """
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
     try:
-        writer.flush()
-    except (OSError, IndexError, RuntimeError, tf.errors.OpError) as error:
+        yield
+    except (OSError, tf.errors.OpError) as error:
         reason = reason_of(error)
         raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
 
 
-class _EventHook(StepHook):
-    """A hook that writes events."""
-
-    def __init__(self, writer: tf.summary.FileWriter, every: int, plan: Plan) -> None:
-        super().__init__(every, plan)
-        self._writer = writer
-
-    def close(self) -> None:
-        """Closes the events' file; what could not be written has been told by then."""
-        with contextlib.suppress(OSError, IndexError, RuntimeError, tf.errors.OpError):
-            self._writer.close()
+def _unused(folder: Path, name: str) -> Path:
+    """A path in a folder that no file has: a run may begin twice in a second."""
+    path, number = folder / name, 1
+    while path.exists():
+        path = folder / f"{name}.{number}"
+        number += 1
+    return path
 
 
-class WriteSummaries(_EventHook):
-    """TensorBoard events under the reference's tags: losses, images, weights and gradients."""
+class WriteSummaries(StepHook):
+    """Writes summaries under the reference's tags: losses, images, weights and gradients."""
 
     def __init__(
         self,
-        model: Model,
+        step: Step,
         images: Mapping[str, tf.Tensor],
-        writer: tf.summary.FileWriter,
+        events: EventFile,
         every: int,
-        plan: Plan,
+        schedule: Schedule,
     ) -> None:
-        super().__init__(writer, every, plan)
+        """Builds the summaries.
+
+        Args:
+          step: whose losses, scores and gradients are summarised.
+          images: uint8 [N, H, W, C] in [0, 255], by kind.
+          events: the file.
+          every: steps between summaries.
+          schedule: which steps each `Session.run` call does.
+        """
+        super().__init__(every, schedule)
+        self._events = events
         for kind, image in images.items():
             with tf.name_scope(f"{kind}_summary"):
                 tf.summary.image(kind, image)
         for name in ("predict_real", "predict_fake"):
-            scores = getattr(model, name)
+            scores = getattr(step, name)
             if scores is not None:
                 with tf.name_scope(f"{name}_summary"):
                     shown = tf.image.convert_image_dtype(scores, tf.uint8, saturate=True)
                     tf.summary.image(name, shown)
-        images_summary = tf.summary.merge_all()
-        # A histogram refuses what is not a number. `CheckLosses` tells of that, and where.
-        finite = tf.reduce_all(tf.is_finite(tf.stack(model.losses)))
-        histograms = tf.cond(finite, lambda: _histograms(model), lambda: tf.constant(""))
-        merged = tf.raw_ops.MergeSummary(inputs=[images_summary, histograms])
+        image_summaries = tf.summary.merge_all()
+        # A histogram refuses NaN. `CheckLosses` reports where it came from.
+        finite = tf.reduce_all(tf.is_finite(tf.stack(step.losses)))
+        histograms = tf.cond(finite, lambda: _histograms(step), lambda: tf.constant(""))
         self._fetches = {
-            "summary": merged,
-            "averages": model.averages,
-            "losses": model.losses,
+            "summary": tf.raw_ops.MergeSummary(inputs=[image_summaries, histograms]),
+            "averages": step.averages,
+            "losses": step.losses,
         }
 
     def begin_at(self, step: int) -> None:
-        """Tells TensorBoard to forget what a run wrote after the checkpoint it goes on from."""
-        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step)
+        """Tells TensorBoard to drop summaries of steps after the checkpoint."""
+        start = tf.SessionLog(status=tf.SessionLog.START)
+        self._events.write(tf.Event(session_log=start), step)
 
     def request(self) -> tf.train.SessionRunArgs:
         """The merged summary and the losses."""
         return tf.train.SessionRunArgs(self._fetches)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """Writes them; scalars get their tags here, so that no scope makes one `..._1`."""
-        self._writer.add_summary(values.results["summary"], step)
+        """Writes them; scalars get their tags here, so that no scope adds `_1` to one."""
+        summary = tf.Summary.FromString(values.results["summary"])
+        self._events.write(tf.Event(summary=summary), step)
         tags = ("discriminator_loss", "generator_loss_GAN", "generator_loss_L1")
         averaged = debiased(values.results["averages"], step)
         for tag, average, loss in zip(tags, averaged, values.results["losses"], strict=True):
-            for name, value in ((tag, average), (f"{tag}_not_averaged", float(loss))):
-                self._writer.add_summary(
-                    tf.Summary(value=[tf.Summary.Value(tag=name, simple_value=value)]), step
-                )
-        flush(self._writer)
+            self._events.write_scalar(tag, average, step)
+            self._events.write_scalar(f"{tag}_not_averaged", float(loss), step)
+        self._events.flush()
 
 
-def _histograms(model: Model) -> tf.Tensor:
+def _histograms(step: Step) -> tf.Tensor:
     histograms = [
         tf.raw_ops.HistogramSummary(tag=f"{variable.op.name}/{kind}", values=values)
-        for gradient, variable in model.gradients
+        for gradient, variable in step.gradients
         for kind, values in (("values", variable), ("gradients", gradient))
     ]
     return tf.raw_ops.MergeSummary(inputs=histograms)
 
 
-class WriteTraces(_EventHook):
-    """Traces a step's execution for TensorBoard's profile of the graph."""
+class WriteTraces(StepHook):
+    """Writes a trace of a step's execution for TensorBoard's profile of the graph."""
+
+    def __init__(self, events: EventFile, every: int, schedule: Schedule) -> None:
+        super().__init__(every, schedule)
+        self._events = events
 
     def request(self) -> tf.train.SessionRunArgs:
-        """Nothing but a full trace of what runs anyway."""
+        """Nothing but a full trace of the call."""
         options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
         return tf.train.SessionRunArgs([], options=options)
 
     def report(self, step: int, values: Any, session: tf.Session) -> None:
         """Writes the trace."""
-        self._writer.add_run_metadata(values.run_metadata, f"step_{step}")
-        flush(self._writer)
-
-
-class WriteImages(StepHook):
-    """Training images in `images/`, and a page of all of them, the newest last."""
-
-    def __init__(
-        self,
-        paths: tf.Tensor,
-        images: Mapping[str, tf.Tensor],
-        names: Mapping[str, str],
-        config: Config,
-        plan: Plan,
-    ) -> None:
-        super().__init__(config.display_freq, plan)
-        assert config.output_dir is not None
-        self._names = names  # by path
-        self._fetches = {"paths": paths, "images": dict(images)}
-        self._folder = Path(config.output_dir)
-        self._facts = {"data": config.data, "direction": config.which_direction}
-
-    def begin_at(self, step: int) -> None:
-        """Removes images of steps after the checkpoint."""
-        for path in self._drawn():
-            if int(path.name[:8]) > step:
-                path.unlink()
-
-    def request(self) -> tf.train.SessionRunArgs:
-        """Inputs, outputs and targets as bytes."""
-        return tf.train.SessionRunArgs(self._fetches)
-
-    def report(self, step: int, values: Any, session: tf.Session) -> None:
-        """Writes the images and the page."""
-        (self._folder / html_page.IMAGE_FOLDER).mkdir(exist_ok=True)
-        for i, path in enumerate(values.results["paths"]):
-            name = self._names[path.decode()]
-            for kind, images in values.results["images"].items():
-                target = self._folder / html_page.IMAGE_FOLDER / f"{step:08d}-{name}-{kind}.png"
-                postprocess.save_png(target, images[i])
-        kinds = postprocess.KINDS
-        sets = sorted({path.name.rpartition("-")[0] for path in self._drawn()})
-        html_page.write_index(
-            self._folder,
-            "Images while training",
-            self._facts,
-            ("step", "name", *(kind[:-1] for kind in kinds)),
-            [
-                (str(int(name[:8])), name[9:], *(f"{name}-{kind}.png" for kind in kinds))
-                for name in sets
-            ],
+        trace = TaggedRunMetadata(
+            tag=f"step_{step}", run_metadata=values.run_metadata.SerializeToString()
         )
-
-    def _drawn(self) -> Iterable[Path]:
-        pattern = re.compile(r"\d{8}-.*-(inputs|outputs|targets)\.png")
-        drawn = (self._folder / html_page.IMAGE_FOLDER).glob("*.png")
-        return [path for path in drawn if pattern.fullmatch(path.name)]
+        self._events.write(tf.Event(tagged_run_metadata=trace), step)
+        self._events.flush()

@@ -1,8 +1,8 @@
-"""The orders of updates: in which D and G move in a step, and through what.
+"""The orders of updates: when D and G are updated in a step, and what G's gradient passes through.
 
-Every order is a function that builds the updates from the networks and their first forward pass.
-Variables are read where a pass is built: what is built under a control dependency on an update sees
-the updated weights.
+Every order is a function that builds both updates from the networks and their first forward pass.
+A variable is read where a pass is built: under a control dependency on an update, a pass reads the
+updated weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ class Losses(NamedTuple):
 
 
 class Optimizers(NamedTuple):
-    """One Adam (Kingma and Ba 2014) for each network; they hold its moments."""
+    """One Adam (Kingma and Ba 2014) for each network; they hold its moment estimates."""
 
     discriminator: tf.train.Optimizer
     generator: tf.train.Optimizer
@@ -32,53 +32,69 @@ Gradients = list[tuple[tf.Tensor, tf.Variable]]
 
 
 class Forward(NamedTuple):
-    """The first forward pass of a step.
+    """The first forward pass of a step, and what further passes need.
 
     Attributes:
-      outputs: G's images.
-      real: D's scores of the real pairs.
-      fake: D's scores of G's pairs.
+      inputs: float32 [N, H, W, C_in] in [-1, 1].
+      targets: float32 [N, H, W, C_out] in [-1, 1].
+      outputs: G's outputs.
+      predict_real: D's scores of real pairs; None where there is no D.
+      predict_fake: D's scores of generated pairs; None where there is no D.
+      step: int64 scalar, which the dropout masks are a function of.
     """
 
+    inputs: tf.Tensor
+    targets: tf.Tensor
     outputs: tf.Tensor
-    real: tf.Tensor
-    fake: tf.Tensor
+    predict_real: tf.Tensor | None
+    predict_fake: tf.Tensor | None
+    step: tf.Tensor
 
 
 class Updates(NamedTuple):
-    """What the updates of one step are: of D, None where there is none, and of G."""
+    """The updates of one step, of D (if there is one) and of G."""
 
     losses: Losses
     gradients: Gradients
     train: tf.Operation
 
 
-def _stored(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
-    """D moves; then G, through D's stored activations and its updated weights."""
-    d_loss = networks.d_loss(first.real, first.fake)
-    g_loss, *terms = networks.g_loss(first.outputs, first.fake)
+def stored(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
+    """Updates D, then G through D's stored activations and updated weights.
+
+    D' = Adam(D, dL_D/dD); G' = Adam(G, dL_G/dG), where the backward pass of L_G combines the
+    activations of the first forward pass with the weights D'. The reference and the paper's Torch
+    program do the same.
+    """
+    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
+    g_loss, *terms = networks.g_loss(first.targets, first.outputs, first.predict_fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
-    # All gradients of G read D's weights after D's update, those of the stored forward pass.
+    # All gradients of G read D's weights after D's update.
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
-def _fresh(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
-    """D moves; the updated D judges G's images again; then G, through that."""
-    d_loss = networks.d_loss(first.real, first.fake)
+def fresh(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
+    """Updates D, then G through a new forward pass of the updated D.
+
+    D' = Adam(D, dL_D/dD); G' = Adam(G, dL_G(D'(G))/dG).
+    """
+    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
     with tf.control_dependencies([d_train]):
-        g_loss, *terms = networks.g_loss(
-            first.outputs, networks.discriminate(first.outputs, "fresh")
-        )
+        scores = networks.discriminate(first.inputs, first.outputs, "fresh")
+        g_loss, *terms = networks.g_loss(first.targets, first.outputs, scores)
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
-def _simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
-    """Both move, by gradients of the same forward pass, through old weights alone."""
-    d_loss = networks.d_loss(first.real, first.fake)
-    g_loss, *terms = networks.g_loss(first.outputs, first.fake)
+def simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
+    """Updates both by gradients of the first forward pass, through the old weights alone.
+
+    D' = Adam(D, dL_D/dD); G' = Adam(G, dL_G(D(G))/dG).
+    """
+    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
+    g_loss, *terms = networks.g_loss(first.targets, first.outputs, first.predict_fake)
     d_gradients, g_gradients = _gradients(d_loss, "discriminator"), _gradients(g_loss, "generator")
     known = [gradient for gradient, _ in (*d_gradients, *g_gradients)]
     d_train = _apply(d_gradients, optimizers, "discriminator", after=known)
@@ -86,36 +102,44 @@ def _simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) ->
     return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], tf.group(d_train, g_train))
 
 
-def _alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
-    """D moves on real pairs, then on G's; then G, through fresh passes of G and of D."""
-    real_loss = networks.d_loss(first.real, None)
+def alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
+    """Updates D on real pairs, then D on generated pairs, then G through new passes of G and D.
+
+    D' = Adam(D, dL_real(D)/dD); D'' = Adam(D', dL_fake(D')/dD'); G' = Adam(G, dL_G(D''(G))/dG).
+    """
+    real_loss = networks.d_loss(first.predict_real, None)
     real_train, real_gradients = _update_d(real_loss, optimizers)
     with tf.control_dependencies([real_train]):
-        fake_loss = networks.d_loss(None, networks.discriminate(first.outputs, "second"))
+        scores = networks.discriminate(first.inputs, first.outputs, "second")
+        fake_loss = networks.d_loss(None, scores)
     fake_train, fake_gradients = _update_d(fake_loss, optimizers, after=real_train)
     with tf.control_dependencies([fake_train]):
-        outputs = networks.generate(draw=1)
-        g_loss, *terms = networks.g_loss(outputs, networks.discriminate(outputs, "fresh"))
+        channels = first.targets.shape[-1]
+        outputs = networks.generate(first.inputs, channels, first.step, draw=1)
+        scores = networks.discriminate(first.inputs, outputs, "fresh")
+        g_loss, *terms = networks.g_loss(first.targets, outputs, scores)
     g_train, g_gradients = _update_g(g_loss, optimizers, after=fake_train)
-    both = [
+    d_gradients = [
         (real + fake, variable)
         for (real, variable), (fake, _) in zip(real_gradients, fake_gradients, strict=True)
     ]
-    return Updates(Losses(real_loss + fake_loss, *terms), [*both, *g_gradients], g_train)
+    losses = Losses(real_loss + fake_loss, *terms)
+    return Updates(losses, [*d_gradients, *g_gradients], g_train)
 
 
-def l1_alone(networks: Networks, outputs: tf.Tensor, optimizers: Optimizers) -> Updates:
-    """G moves by L1; there is no D."""
-    g_loss, *terms = networks.g_loss(outputs, None)
+def without_discriminator(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
+    """Updates G by L1 alone: G' = Adam(G, d(l1_weight * L1)/dG)."""
+    g_loss, *terms = networks.g_loss(first.targets, first.outputs, None)
     g_train, g_gradients = _update_g(g_loss, optimizers)
     return Updates(Losses(tf.zeros([]), *terms), g_gradients, g_train)
 
 
-ORDERS: Mapping[str, Callable[[Networks, Forward, Optimizers], Updates]] = {
-    "stored": _stored,
-    "fresh": _fresh,
-    "simultaneous": _simultaneous,
-    "alternate": _alternate,
+Order = Callable[[Networks, Forward, Optimizers], Updates]
+ORDERS: Mapping[str, Order] = {
+    "stored": stored,
+    "fresh": fresh,
+    "simultaneous": simultaneous,
+    "alternate": alternate,
 }
 
 
@@ -124,7 +148,8 @@ def _update_d(
 ) -> tuple[tf.Operation, Gradients]:
     """One step of D's Adam.
 
-    Its own backward pass reads its weights, so that none may move before all gradients are known.
+    D's own backward pass reads D's weights, so that all gradients are computed before any weight is
+    updated.
     """
     with tf.control_dependencies([after] if after else []):
         pairs = _gradients(loss, "discriminator")
@@ -135,11 +160,11 @@ def _update_d(
 def _update_g(
     loss: tf.Tensor, optimizers: Optimizers, *, after: tf.Operation | None = None
 ) -> tuple[tf.Operation, Gradients]:
-    """One step of G's Adam; its backward pass is built after D's update, where there is one."""
+    """One step of G's Adam, whose backward pass is built under D's update, if there is one."""
     with tf.control_dependencies([after] if after else []):
         pairs = _gradients(loss, "generator")
-        # A weight moves when the backward pass is past it, at the gradient of the weight before it:
-        # its old value is then no longer held, and Adam need not copy it.
+        # A weight is updated once the backward pass has the gradient of the weight before it: its
+        # old value is no longer needed then, and Adam need not copy it.
         for i in range(len(pairs) - 1, 0, -1):
             gradient, variable = pairs[i]
             with tf.control_dependencies([pairs[i - 1][0]]):
@@ -148,7 +173,7 @@ def _update_g(
 
 
 def _scope(network: str) -> str:
-    """The scope of a network's updates; with the slash it is entered again, not made anew."""
+    """The name scope of a network's updates; the slash enters it again instead of a new one."""
     return f"{network}_train/"
 
 

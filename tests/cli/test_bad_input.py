@@ -74,8 +74,8 @@ def bad_images(data, tmp_path):
     folder.mkdir()
     shutil.copy(data / "train" / "1.png", folder / "good1.png")
     shutil.copy(data / "train" / "2.png", folder / "good2.png")
-    atomic_write = (data / "train" / "3.png").read_bytes()
-    (folder / "cut.png").write_bytes(atomic_write[: len(atomic_write) // 2])
+    intact = (data / "train" / "3.png").read_bytes()
+    (folder / "cut.png").write_bytes(intact[: len(intact) // 2])
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.jpg").write_text("not an image")
     Image.new("RGB", (1, 1)).save(folder / "pixel.png")
@@ -171,18 +171,18 @@ def test_a_bad_value(refused, data, flags, told):
     refused("train", "--input_dir", data / "train", *SMALL, *flags, told=told)
 
 
-def test_a_image_size_that_halves_only_twice(refused, data):
+def test_an_image_size_that_halves_only_twice(refused, data):
     """300 is 4 * 75: it must not make a U-Net of two levels without a word."""
     flags = ("--crop_size", 300, "--ngf", 1, "--ndf", 1, "--max_steps", 1)
     refused("train", "--input_dir", data / "train", *flags, told=["crop_size", "300"])
 
 
-def test_a_image_size_too_small_for_the_discriminator(refused, data):
+def test_an_image_size_too_small_for_the_discriminator(refused, data):
     flags = ("--input_dir", data / "train", *SMALL, "--crop_size", 16, "--max_steps", 1)
     refused("train", *flags, told=["crop_size must be at least 24", "16"])
 
 
-def test_a_image_size_that_the_model_cannot_have(refused, data, model):
+def test_an_image_size_that_the_model_cannot_have(refused, data, model):
     flags = ("--input_dir", data / "test", "--checkpoint", model, "--output_dir", "out")
     refused("test", *flags, "--crop_size", 300, told=["multiple of 32", "300", "288"])
 
@@ -336,7 +336,7 @@ def test_a_full_disk_while_saving(data, tmp_path):
     assert tensors(tmp_path)["global_step"] == 6
 
 
-def test_a_image_that_goes_while_it_is_used(data, tmp_path):
+def test_an_image_that_goes_while_it_is_used(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "train")
     command = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", *SMALL)
     more = ("--max_steps", 10_000, "--cache_mb", 0, "--progress_freq", 1)

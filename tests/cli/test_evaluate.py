@@ -638,8 +638,8 @@ def test_names_that_stand_twice(refused, two, tmp_path):
 def test_images_that_cannot_be_evaluated(refused, two, tmp_path):
     """All are named, whatever is wrong with each."""
     write(tmp_path / "outputs" / "a.png", np.zeros((14, 15, 3)))
-    atomic_write = (tmp_path / "targets" / "d.png").read_bytes()
-    (tmp_path / "targets" / "d.png").write_bytes(atomic_write[:-40])
+    intact = (tmp_path / "targets" / "d.png").read_bytes()
+    (tmp_path / "targets" / "d.png").write_bytes(intact[:-40])
     (tmp_path / "outputs" / "e.png").write_bytes(b"")
     before = tree(tmp_path)
     done = call("evaluate", *IMAGES, cwd=tmp_path)

@@ -160,7 +160,7 @@ def test_workers_make_the_same(photos, process, tmp_path):
     assert file_bytes(tmp_path / "out") == made
 
 
-def test_a_image_that_fails_does_not_stop_the_others(photos, process, tmp_path):
+def test_an_image_that_fails_does_not_stop_the_others(photos, process, tmp_path):
     (photos / "a0.png").write_bytes((photos / "a.png").read_bytes()[:60])
     (photos / "e.jpg").write_text("text")
     (photos / "f.png").write_bytes(b"")

@@ -23,13 +23,13 @@ def one_by_one(flags, tmp_path_factory):
     return folder
 
 
-def assert_same(folder, atomic_write):
+def assert_same(folder, uninterrupted):
     """Weights, moments, averages, the step; what was recorded; the images that were written."""
-    assert tensors(atomic_write)["global_step"] == 14
-    assert_equal_bits(tensors(folder), tensors(atomic_write))
-    assert (folder / "losses.jsonl").read_text() == (atomic_write / "losses.jsonl").read_text()
-    assert len(file_bytes(atomic_write)) == 4 * 2 * 3  # steps 4, 8, 12 and 14
-    assert file_bytes(folder) == file_bytes(atomic_write)
+    assert tensors(uninterrupted)["global_step"] == 14
+    assert_equal_bits(tensors(folder), tensors(uninterrupted))
+    assert (folder / "losses.jsonl").read_text() == (uninterrupted / "losses.jsonl").read_text()
+    assert len(file_bytes(uninterrupted)) == 4 * 2 * 3  # steps 4, 8, 12 and 14
+    assert file_bytes(folder) == file_bytes(uninterrupted)
 
 
 @pytest.mark.parametrize("steps_per_run", [2, 4])

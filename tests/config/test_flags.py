@@ -1,4 +1,3 @@
-import dataclasses
 import errno
 import os
 import subprocess
@@ -9,14 +8,14 @@ import pytest
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
-from p2p_graph.config.options import TOOLS, Config, field_kinds
+from p2p_graph.config.fields import PROGRAMS, kinds_of
+from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.runtime.quiet_import import quiet_import
 from p2p_graph.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-GROUPS = ["files", "data", "model", "networks", "training", "reports"]
+GROUPS = ["files", "data", "model", "training", "reports"]
 # Flags that turn an option off, and which.
 OFF = {
     "no_flip": "flip",
@@ -68,12 +67,12 @@ EXPORT_FLAGS = {
 
 
 def parse(tool, *arguments):
-    return vars(flags.config_parser(tool, "Does it.").parse_args(arguments))
+    return vars(flags.options_parser(tool, "Does it.").parse_args(arguments))
 
 
 def known(tool):
     """The names of a tool's flags, without dashes."""
-    parser = flags.config_parser(tool, "Does it.")
+    parser = flags.options_parser(tool, "Does it.")
     names = {name for action in parser._actions for name in action.option_strings}
     return {name.removeprefix("--") for name in names} - {"-h", "help"}
 
@@ -90,9 +89,9 @@ def refused(capsys, tool, *arguments):
     return err
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", PROGRAMS)
 def test_flags_are_the_tools_fields(tool):
-    wanted = {name for name, field in FIELDS.items() if tool in field.metadata["tools"]}
+    wanted = {name for name, field in FIELDS.items() if tool in field.metadata["programs"]}
     wanted |= {off for off, name in OFF.items() if name in wanted}
     assert known(tool) == wanted
 
@@ -103,7 +102,7 @@ def test_flags_by_tool():
     assert known("export") == EXPORT_FLAGS
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", PROGRAMS)
 def test_only_what_was_given_is_in_the_result(tool):
     assert parse(tool) == {}
     assert parse(tool, "--seed", "0") == {"seed": 0}
@@ -128,19 +127,19 @@ def test_all_flags_of_the_reference_at_once():
     assert given == {name: value for name, value in REFERENCE.items() if name != "no_flip"} | {
         "flip": False
     }
-    assert Config(**given).batch_size == 4
+    assert Options.of(**given).data.batches.batch_size == 4
 
 
 def test_values_have_their_fields_types():
     for name in known("train") - {*OFF, "mode"}:
         field = FIELDS[name]
-        if field_kinds(field) == (bool,):
+        if kinds_of(RECORDS[field.name], field) == (bool,):
             given = parse("train", f"--{name}")
         else:
             value = field.metadata["choices"][0] if field.metadata["choices"] else "7"
             given = parse("train", f"--{name}", value)
         assert list(given) == [name]
-        assert isinstance(given[name], field_kinds(field)), name
+        assert isinstance(given[name], kinds_of(RECORDS[field.name], field)), name
 
 
 @pytest.mark.parametrize(("off", "name"), OFF.items())
@@ -167,10 +166,10 @@ def test_flags_of_the_reference_that_do_nothing_are_taken(tool, capsys):
     assert "--lr" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", PROGRAMS)
 def test_mode_must_name_the_tool(tool, capsys):
     assert parse(tool, "--mode", tool) == {"mode": tool}
-    for other in {*TOOLS} - {tool}:
+    for other in {*PROGRAMS} - {tool}:
         assert f"invalid choice: '{other}'" in refused(capsys, tool, "--mode", other)
 
 
@@ -196,14 +195,16 @@ def test_errors_are_one_line(arguments, said, capsys):
     assert "--help" in message
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", PROGRAMS)
 def test_help_shows_groups_and_every_flag(tool, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(tool, "--help")
     assert caught.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert "Does it." in lines
-    used = {field.metadata["group"] for field in FIELDS.values() if tool in field.metadata["tools"]}
+    used = {
+        field.metadata["group"] for field in FIELDS.values() if tool in field.metadata["programs"]
+    }
     titles = [line.removesuffix(":") for line in lines if line.removesuffix(":") in GROUPS]
     assert titles == [group for group in GROUPS if group in used]
     shown = {word for line in lines for word in line.replace(",", " ").split()}
@@ -223,7 +224,11 @@ def test_help_tells_defaults(capsys):
     with pytest.raises(SystemExit):
         parse("train", "--help")
     text = " ".join(capsys.readouterr().out.split())
-    for shown in ("Adam (0.0002)", "at the end (0: never) (5000)", "at random (default)"):
+    for shown in (
+        "of Adam (default: 0.0002)",
+        "at the end (0: never) (default: 5000)",
+        "probability 1/2 (default)",
+    ):
         assert shown in text
 
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.fields import help_text
+from p2p_graph.config.options import FIELDS, Options
 from p2p_graph.config.options_file import (
     FREE_FIELDS,
     MODEL_FIELDS,
     changed_options,
     model_options,
     read_options,
+    save_options,
 )
 from p2p_graph.config.presets import PRESETS
 from p2p_graph.utils.errors import UserError
@@ -104,12 +106,12 @@ OWN_DEFAULTS = {
 
 @pytest.fixture
 def config():
-    return Config(input_dir="pairs", output_dir="run", seed=5, batch_size=2)
+    return Options.of(input_dir="pairs", output_dir="run", seed=5, batch_size=2)
 
 
 @pytest.fixture
 def saved(config, tmp_path):
-    config.save(tmp_path)
+    save_options(config, tmp_path)
     return tmp_path
 
 
@@ -121,49 +123,48 @@ def edit(folder, remove=(), **changes):
 
 @pytest.mark.parametrize(("name", "default"), (REFERENCE_DEFAULTS | OWN_DEFAULTS).items())
 def test_default(name, default):
-    value = getattr(Config(), name)
+    value = Options.of().flat()[name]
     assert value == default
     assert type(value) is type(default)
 
 
 def test_every_field_has_a_default_here():
-    fields = {field.name for field in dataclasses.fields(Config)}
-    assert fields == set(REFERENCE_DEFAULTS) | set(OWN_DEFAULTS)
+    assert set(FIELDS) == set(REFERENCE_DEFAULTS) | set(OWN_DEFAULTS)
 
 
 def test_every_field_is_documented():
-    for field in dataclasses.fields(Config):
-        assert field.metadata["help"], field.name
-        assert set(field.metadata["tools"]) <= {"train", "test", "export"}, field.name
+    for name, field in FIELDS.items():
+        programs = field.metadata["programs"]
+        assert set(programs) <= {"train", "test", "export"}, name
+        assert all(help_text(field, program) for program in programs), name
 
 
 def test_lists_of_fields_name_fields():
-    fields = {field.name for field in dataclasses.fields(Config)}
-    assert set(MODEL_FIELDS) <= fields
-    assert set(FREE_FIELDS) <= fields
+    assert set(MODEL_FIELDS) <= set(FIELDS)
+    assert set(FREE_FIELDS) <= set(FIELDS)
     assert not set(MODEL_FIELDS) & set(FREE_FIELDS)
 
 
 def test_is_frozen(config):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.seed = 1
+        config.run.seed = 1
 
 
 @pytest.mark.parametrize(
     ("size", "levels"), [(256, 8), (128, 7), (384, 7), (512, 9), (64, 6), (4, 2), (12, 2)]
 )
 def test_levels_are_derived(size, levels):
-    assert Config(crop_size=size).levels == levels
+    assert Options.of(crop_size=size).model.generator.levels == levels
 
 
 @pytest.mark.parametrize(("size", "scale"), [(256, 286), (128, 143), (512, 572), (64, 72)])
 def test_scale_size_is_derived(size, scale):
-    assert Config(crop_size=size).scale_size == scale
+    assert Options.of(crop_size=size).data.scaling.scale_size == scale
 
 
 def test_what_is_given_is_not_derived():
-    config = Config(crop_size=256, scale_size=300, levels=5)
-    assert (config.scale_size, config.levels) == (300, 5)
+    config = Options.of(crop_size=256, scale_size=300, levels=5)
+    assert (config.data.scaling.scale_size, config.model.generator.levels) == (300, 5)
 
 
 # Options, and what the message must say: the option, the rule and the value.
@@ -196,16 +197,16 @@ WRONG = [
     ({"lr": float("nan")}, ["lr", "finite", "not nan"]),
     ({"l1_weight": float("inf")}, ["l1_weight", "finite", "not inf"]),
     ({"gan_weight": float("nan")}, ["gan_weight", "finite", "not nan"]),
-    ({"dropout": 1}, ["dropout", "under 1", "not 1"]),
-    ({"dropout": 1.0}, ["dropout", "under 1", "not 1.0"]),
+    ({"dropout": 1}, ["dropout", "below 1", "not 1"]),
+    ({"dropout": 1.0}, ["dropout", "below 1", "not 1.0"]),
     ({"dropout": -0.1}, ["dropout", "at least 0", "not -0.1"]),
     ({"dropout": float("nan")}, ["dropout", "finite", "not nan"]),
-    ({"beta1": 1.0}, ["beta1", "under 1", "not 1.0"]),
+    ({"beta1": 1.0}, ["beta1", "below 1", "not 1.0"]),
     ({"beta1": -0.5}, ["beta1", "at least 0", "not -0.5"]),
     ({"aspect_ratio": 0.0}, ["aspect_ratio", "must leave a pixel of 256", "0.0 does not"]),
     ({"aspect_ratio": -1.5}, ["aspect_ratio", "at least 0", "not -1.5"]),
     ({"seed": -1}, ["seed", "at least 0", "not -1"]),
-    ({"seed": 2**31}, ["seed", "under 2^31", str(2**31)]),
+    ({"seed": 2**31}, ["seed", f"below {2**31}", str(2**31)]),
     ({"which_direction": "AtoC"}, ["which_direction", "AtoB, BtoA", "not 'AtoC'"]),
     ({"device": "tpu"}, ["device", "auto, cpu, gpu", "not 'tpu'"]),
     ({"output_filetype": "gif"}, ["output_filetype", "png, jpeg", "not 'gif'"]),
@@ -219,6 +220,10 @@ WRONG = [
     ({"flip": 1}, ["flip", "type bool", "not 1"]),
     ({"flip": "no"}, ["flip", "type bool", 'not "no"']),
     ({"which_direction": None}, ["which_direction", "type str", "not null"]),
+    ({"discriminator": "nonsense"}, ["discriminator", "pixel, patch16", "n_layers=K", "nonsense"]),
+    ({"discriminator": "n_layers=10"}, ["discriminator", "K from 0 to 9", "n_layers=10"]),
+    ({"recipe": "nonsense"}, ["recipe", "facades, ", " or none", "nonsense"]),
+    ({"sample_freq": "1x"}, ["sample_freq", "number of steps", "'1x'"]),
     ({"input_dir": 3}, ["input_dir", "type str", "not 3"]),
     ({"input_dir": Path("pairs")}, ["input_dir", "type str", "pairs"]),
 ]
@@ -227,7 +232,7 @@ WRONG = [
 @pytest.mark.parametrize(("options", "said"), WRONG, ids=lambda value: str(value)[:40])
 def test_error_names_option_rule_and_value(options, said):
     with pytest.raises(UserError) as caught:
-        Config(**options)
+        Options.of(**options)
     message = str(caught.value)
     assert "\n" not in message
     assert [part for part in said if part not in message] == []
@@ -253,12 +258,12 @@ def test_error_names_option_rule_and_value(options, said):
     ids=str,
 )
 def test_values_at_their_bounds_are_accepted(options):
-    config = Config(**options)
-    assert {name: getattr(config, name) for name in options} == options
+    config = Options.of(**options)
+    assert config.flat() | options == config.flat()
 
 
 def test_replace_checks_anew(config):
-    assert config.replace(seed=6) == Config(
+    assert config.replace(seed=6) == Options.of(
         input_dir="pairs", output_dir="run", seed=6, batch_size=2
     )
     with pytest.raises(UserError, match="batch_size"):
@@ -266,7 +271,7 @@ def test_replace_checks_anew(config):
 
 
 def test_options_file_round_trip(config, saved):
-    assert Config(**read_options(saved)) == config
+    assert Options.of(**read_options(saved)) == config
     assert [path.name for path in saved.iterdir()] == ["options.json"]
 
 
@@ -278,13 +283,13 @@ def test_options_file_is_sorted_and_has_the_version(saved):
 
 
 def test_options_file_keeps_what_is_not_ascii(tmp_path):
-    config = Config(input_dir="bücher/日本")
-    config.save(tmp_path)
+    config = Options.of(input_dir="bücher/日本")
+    save_options(config, tmp_path)
     assert read_options(tmp_path)["input_dir"] == "bücher/日本"
 
 
 def test_options_file_is_written_anew(config, saved):
-    config.replace(seed=77).save(saved)
+    save_options(config.replace(seed=77), saved)
     assert read_options(saved)["seed"] == 77
 
 
@@ -366,8 +371,8 @@ def test_unknown_preset_in_the_file(tmp_path, preset):
 
 
 def test_steps_in_all_matter_to_a_linear_schedule(tmp_path):
-    config = Config(lr_schedule="linear", max_steps=10)
-    config.save(tmp_path)
+    config = Options.of(lr_schedule="linear", max_steps=10)
+    save_options(config, tmp_path)
     assert changed_options(config, tmp_path, {}) == []
     longer = config.replace(max_steps=20)
     assert changed_options(longer, tmp_path, {}) == ["max_steps (was 10, now 20)"]
@@ -382,8 +387,8 @@ def test_there_are_reference_runs():
 @pytest.mark.parametrize("folder", REFERENCE_RUNS, ids=lambda folder: folder.parent.name)
 def test_reference_options_file(folder):
     options = read_options(folder)
-    config = Config(**options)
-    assert {name: getattr(config, name) for name in options} == options
+    config = Options.of(**options)
+    assert config.flat() | options == config.flat()
     model = model_options(folder)
     name = folder.parent.name
     assert model["which_direction"] == name[-4:]
@@ -448,7 +453,7 @@ def test_input_dir_may_be_named_otherwise(config, tmp_path, monkeypatch):
     """From the folder that a run was begun in, or from another."""
     (tmp_path / "pairs").mkdir()
     monkeypatch.chdir(tmp_path)
-    config.save(tmp_path)
+    save_options(config, tmp_path)
     saved = tmp_path
     monkeypatch.chdir(tmp_path / "pairs")
     for same in (str(tmp_path / "pairs"), "../pairs", "."):

@@ -3,11 +3,13 @@
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import DEFAULTS
 from p2p_graph.config.presets import PRESETS
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.training.run import configure
+from p2p_graph.models.networks import Networks
+from p2p_graph.training.configure import configure
 from p2p_graph.training.step import build_step, make_optimizers
+from p2p_graph.training.updates import ORDERS
 from p2p_graph.utils.errors import UserError
 
 
@@ -95,7 +97,9 @@ def test_networks(preset):
     with tf.Graph().as_default():
         images = [tf.zeros([1, 256, 256, 3])] * 2
         config = config_of(preset)
-        model = build_step(Batch(tf.constant(["a"]), *images), config, make_optimizers(config))
+        networks = Networks(config.model, config.losses, 0, on_cpu=True)
+        order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer)
+        model = build_step(Batch(tf.constant(["a"]), *images), networks, order, optimizers)
         counts = tuple(
             sum(v.shape.num_elements() for v in tf.trainable_variables(f"{network}/"))
             for network in ("generator", "discriminator")
@@ -115,33 +119,45 @@ def test_affinelayer_is_the_default():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_hold_options_of_training(preset):
     config = config_of(preset, batch_size=3, target_dir="b")
-    assert config.preset == preset
-    assert config.batch_size == 3
+    assert config.run.preset == preset
+    assert config.data.batches.batch_size == 3
     for name, value in PRESETS[preset].items():
-        assert value != getattr(Config, name), name
-        assert getattr(config, name) == (3 if name == "batch_size" else value)
+        assert value != DEFAULTS[name], name
+        assert config.flat()[name] == (3 if name == "batch_size" else value)
 
 
 def test_a_presets_split_is_of_folders_of_their_own():
     """Pairs side by side come as train and test."""
-    assert config_of("deblur").split == 1
-    assert config_of("deblur", target_dir="b").split == 0.8
-    assert config_of("deblur", split=0.5).split == 0.5
+    assert config_of("deblur").data.source.split == 1
+    assert config_of("deblur", target_dir="b").data.source.split == 0.8
+    assert config_of("deblur", split=0.5).data.source.split == 0.5
 
 
 def test_what_counts_most_is_nearest():
     """A flag overrides a preset, a preset a data set's recipe, a recipe the defaults."""
     given = {"input_dir": "cityscapes/train"}
     recipe = configure(given)
-    assert (recipe.which_direction, recipe.max_epochs, recipe.batch_size) == ("BtoA", 200, 1)
+    assert chosen(recipe) == ("BtoA", 200, 1)
     preset = configure({**given, "preset": "pyimagesearch"})
-    assert (preset.which_direction, preset.max_epochs, preset.batch_size) == ("BtoA", 150, 32)
+    assert chosen(preset) == ("BtoA", 150, 32)
     flag = configure({**given, "preset": "pyimagesearch", "max_epochs": 7})
-    assert (flag.which_direction, flag.max_epochs, flag.batch_size) == ("BtoA", 7, 32)
+    assert chosen(flag) == ("BtoA", 7, 32)
+
+
+def chosen(options):
+    return (
+        options.data.task.which_direction,
+        options.length.max_epochs,
+        options.data.batches.batch_size,
+    )
+
+
+def sizes_of(options):
+    return options.data.scaling.scale_size, options.model.generator.levels
 
 
 def test_sizes_of_the_systems():
-    sizes = {name: (config_of(name).scale_size, config_of(name).levels) for name in PRESETS}
+    sizes = {name: sizes_of(config_of(name)) for name in PRESETS}
     assert sizes == {
         "affinelayer": (286, 8),
         "paper": (286, 8),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.config.recipes import RECIPES, choose, dataset_name
 from p2p_graph.utils.errors import UserError
 
@@ -24,18 +24,18 @@ def test_there_are_no_others():
 @pytest.mark.parametrize("name", TABLE)
 def test_options(name):
     direction, epochs, batch, scale, mirror = TABLE[name]
-    config = Config(**RECIPES[name].options(256))
-    assert config.which_direction == direction
-    assert config.max_epochs == epochs
-    assert config.batch_size == batch
-    assert config.scale_size == scale
-    assert config.flip is mirror
+    config = Options.of(**RECIPES[name].options(256))
+    assert config.data.task.which_direction == direction
+    assert config.length.max_epochs == epochs
+    assert config.data.batches.batch_size == batch
+    assert config.data.scaling.scale_size == scale
+    assert config.data.scaling.flip is mirror
 
 
 @pytest.mark.parametrize(("name", "scale"), [("maps", 143), ("edges2shoes", 128)])
 def test_scale_follows_the_crop(name, scale):
-    config = Config(crop_size=128, **RECIPES[name].options(128))
-    assert config.scale_size == scale
+    config = Options.of(crop_size=128, **RECIPES[name].options(128))
+    assert config.data.scaling.scale_size == scale
 
 
 def test_table_cannot_be_changed():

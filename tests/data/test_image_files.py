@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.data.image_checks import usable_images
 from p2p_graph.data.image_files import (
     SourceImage,
     find_entries,
     find_images,
     output_names,
-    usable_images,
 )
 from p2p_graph.utils.errors import UserError
 

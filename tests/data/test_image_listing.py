@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data.image_listing import list_images, names_digest, read_manifest, split_indices
 from p2p_graph.utils.errors import UserError
+
+
+def listed(options, **how):
+    return list_images(options.data.source, single=options.data.task.is_single, **how)
 
 
 @pytest.fixture
@@ -21,12 +25,12 @@ def manifest(tmp_path):
 
 def refusal(**options):
     with pytest.raises(UserError) as caught:
-        list_images(Config(**options))
+        listed(Options.of(**options))
     return str(caught.value)
 
 
-def listed(manifest, **options):
-    found = list_images(Config(manifest=str(manifest), **options))
+def paths_of(manifest, **options):
+    found = listed(Options.of(manifest=str(manifest), **options))
     return [(p.path.name, p.target and p.target.name) for p in found]
 
 
@@ -35,11 +39,11 @@ def listed(manifest, **options):
 
 def test_manifest(manifest, tmp_path, monkeypatch):
     wanted = [("3.png", "1.png"), ("1.png", "2.png"), ("2.png", "3.png")]
-    assert listed(manifest) == wanted
+    assert paths_of(manifest) == wanted
     monkeypatch.chdir("/")  # its names are relative to its own folder
-    assert listed(manifest) == wanted
+    assert paths_of(manifest) == wanted
     manifest.write_text(f"input,target\n{tmp_path}/a/1.png,b/2.png\n")
-    assert listed(manifest) == [("1.png", "2.png")]
+    assert paths_of(manifest) == [("1.png", "2.png")]
 
 
 def test_manifest_of_other_programs(manifest):
@@ -47,12 +51,12 @@ def test_manifest_of_other_programs(manifest):
     manifest.write_bytes(
         b'\xef\xbb\xbftarget, note, input\r\n"b/1.png", "x, y", a/2.png\r\n\r\nb/2.png,,a/1.png\r\n'
     )
-    assert listed(manifest) == [("2.png", "1.png"), ("1.png", "2.png")]
+    assert paths_of(manifest) == [("2.png", "1.png"), ("1.png", "2.png")]
 
 
 def test_manifest_of_single_images(manifest):
     manifest.write_text("input\na/3.png\n")
-    assert listed(manifest, lab_colorization=True) == [("3.png", None)]
+    assert paths_of(manifest, lab_colorization=True) == [("3.png", None)]
     manifest.write_text("input,target\na/3.png,b/3.png\n")
     message = refusal(manifest=str(manifest), inputs_only=True)
     assert "lists pairs, but this task takes single images" in message
@@ -93,7 +97,7 @@ def test_a_manifests_files_are_looked_at(manifest, tmp_path):
         f"  {tmp_path / 'a' / '1.png'}: is 8x6 pixels, its partner {tmp_path / 'b' / '2.png'} 8x5",
         f"  {tmp_path / 'a' / '2.png'}: does not exist",
     ]
-    assert listed(manifest, skip_bad=True) == [("3.png", "1.png")]
+    assert paths_of(manifest, skip_bad=True) == [("3.png", "1.png")]
 
 
 def test_entries_of_a_manifest(manifest, tmp_path):
@@ -105,7 +109,7 @@ def test_entries_of_a_manifest(manifest, tmp_path):
 
 def test_names_tell_images_apart(manifest, tmp_path):
     def digest(**options):
-        return names_digest(Config(**options))
+        return names_digest(Options.of(**options).data.source, single=False)
 
     atomic_write = digest(manifest=str(manifest))
     assert atomic_write == digest(manifest=str(manifest), split=0.5)
@@ -136,8 +140,8 @@ def test_split_is_numpys_shuffle_of_the_names(count, share, seed):
 
 def test_parts_of_a_split(manifest):
     both = [
-        [p.path.name for p in list_images(config, held_out=held_out)]
-        for config in [Config(manifest=str(manifest), split=0.6, split_seed=1)]
+        [p.path.name for p in listed(config, held_out=held_out)]
+        for config in [Options.of(manifest=str(manifest), split=0.6, split_seed=1)]
         for held_out in (False, True)
     ]
     assert [len(part) for part in both] == [2, 1]
@@ -145,10 +149,10 @@ def test_parts_of_a_split(manifest):
 
 
 def test_only_the_part_that_is_used_is_looked_at(manifest, tmp_path):
-    config = Config(manifest=str(manifest), split=0.6, split_seed=1)
-    [held_out] = list_images(config, held_out=True)
+    config = Options.of(manifest=str(manifest), split=0.6, split_seed=1)
+    [held_out] = listed(config, held_out=True)
     held_out.path.write_bytes(b"bad")
-    assert len(list_images(config)) == 2
+    assert len(listed(config)) == 2
 
 
 @pytest.mark.parametrize(
@@ -157,20 +161,20 @@ def test_only_the_part_that_is_used_is_looked_at(manifest, tmp_path):
 )
 def test_a_split_that_leaves_nothing(manifest, share, held_out, told):
     with pytest.raises(UserError, match=told):
-        list_images(Config(manifest=str(manifest), split=share), held_out=held_out)
+        listed(Options.of(manifest=str(manifest), split=share), held_out=held_out)
 
 
 def test_at_most_of_those_that_are_good(manifest, tmp_path, capsys):
     (tmp_path / "a" / "3.png").unlink()
     with pytest.raises(UserError, match="1 of 1"):
-        list_images(Config(manifest=str(manifest)), at_most=1)
-    [found] = list_images(Config(manifest=str(manifest), skip_bad=True), at_most=1)
+        listed(Options.of(manifest=str(manifest)), at_most=1)
+    [found] = listed(Options.of(manifest=str(manifest), skip_bad=True), at_most=1)
     assert found.path.name == "1.png"
     assert "1 of 3" in capsys.readouterr().err
 
 
 def test_at_most(manifest):
-    found = list_images(Config(manifest=str(manifest)), at_most=2)
+    found = listed(Options.of(manifest=str(manifest)), at_most=2)
     assert [image.path.name for image in found] == ["3.png", "1.png"]
 
 

@@ -7,9 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data.image_listing import list_images
-from p2p_graph.data.image_pairs import channels
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
@@ -38,7 +37,8 @@ def noise(rng, *shape):
 
 
 def listed(folder, config):
-    return list_images(config.replace(input_dir=str(folder)))
+    options = config.replace(input_dir=str(folder))
+    return list_images(options.data.source, single=options.data.task.is_single)
 
 
 def translated(folder, config):
@@ -46,7 +46,9 @@ def translated(folder, config):
     images = listed(folder, config)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
-        next_batch = tf.data.make_one_shot_iterator(translation_batches(images, config)).get_next()
+        task, scaling = config.data.task, config.data.scaling
+        dataset = translation_batches(images, task, scaling, config.data.batches.batch_size)
+        next_batch = tf.data.make_one_shot_iterator(dataset).get_next()
         while True:
             try:
                 batches.append(session.run(next_batch))
@@ -56,7 +58,7 @@ def translated(folder, config):
 
 def single(folder, **options):
     """The inputs of the one image in a folder, which is 16 pixels wide and not scaled."""
-    config = Config(crop_size=16, inputs_only=True, **options)
+    config = Options.of(crop_size=16, inputs_only=True, **options)
     [(_, inputs)] = translated(folder, config)
     return inputs[0]
 
@@ -64,7 +66,7 @@ def single(folder, **options):
 def streams(folder, config, *parts):
     """Training batches: for each (first step, count), as `Batch` of all images in a row."""
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(listed(folder, config), config)
+        inputs = TrainingInputs(listed(folder, config), config.data, config.run.seed, on_cpu=True)
         next_batch = inputs.next_batch()
         for step, count in parts:
             inputs.start(session, step)
@@ -168,7 +170,7 @@ def test_16_bits_leave_other_images_alone(folder, rng):
     write(folder, "1.png", noise(rng, 16, 16, 3))
     alone = single(folder)
     write_deep(folder, "2.png", rng.integers(0, 2**16, (16, 16, 3)))
-    config = Config(crop_size=16, inputs_only=True, batch_size=2)
+    config = Options.of(crop_size=16, inputs_only=True, batch_size=2)
     [(_, both)] = translated(folder, config)
     np.testing.assert_allclose(both[0], alone, rtol=0, atol=2e-7)
 
@@ -195,7 +197,7 @@ def test_halves(folder, rng, direction, deep):
         write_deep(folder, "1.png", np.uint16(values) * 257)
     else:
         write(folder, "1.png", values)
-    [(_, inputs, targets)] = translated(folder, Config(crop_size=16, which_direction=direction))
+    [(_, inputs, targets)] = translated(folder, Options.of(crop_size=16, which_direction=direction))
     halves = [as_values(values[:, :16]), as_values(values[:, 16:])]
     if direction == "BtoA":
         halves.reverse()
@@ -221,7 +223,7 @@ def test_halves(folder, rng, direction, deep):
 def test_scaling_averages_areas(folder, rng, height, width, size):
     values = noise(rng, height, width, 3)
     write(folder, "1.png", values)
-    [(_, inputs)] = translated(folder, Config(crop_size=size, levels=2, inputs_only=True))
+    [(_, inputs)] = translated(folder, Options.of(crop_size=size, levels=2, inputs_only=True))
     assert inputs.shape == (1, size, size, 3)
     np.testing.assert_allclose(inputs[0], area(as_values(values), size), atol=4e-5)
 
@@ -229,7 +231,7 @@ def test_scaling_averages_areas(folder, rng, height, width, size):
 def test_scaling_down_is_the_mean_of_boxes(folder, rng):
     values = noise(rng, 64, 128, 3)
     write(folder, "1.png", values)
-    [(_, inputs, targets)] = translated(folder, Config(crop_size=16))
+    [(_, inputs, targets)] = translated(folder, Options.of(crop_size=16))
     boxes = as_values(values).reshape(16, 4, 32, 4, 3).mean((1, 3))
     np.testing.assert_allclose(inputs[0], boxes[:, :16], atol=4e-5)
     np.testing.assert_allclose(targets[0], boxes[:, 16:], atol=4e-5)
@@ -259,7 +261,7 @@ def bilinear(image, size):
 def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
     values = noise(rng, height, width, 3)
     write(folder, "1.png", values)
-    config = Config(crop_size=32, levels=2, inputs_only=True, resize=resize)
+    config = Options.of(crop_size=32, levels=2, inputs_only=True, resize=resize)
     [(_, inputs)] = translated(folder, config)
     np.testing.assert_allclose(inputs[0], oracle(as_values(values), 32), atol=4e-5)
     if resize == "nearest":
@@ -273,7 +275,7 @@ def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
 def test_targets_are_scaled_their_own_way(folder, rng, direction, cache_mb):
     values = noise(rng, 20, 40, 3)
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=32, jitter="none", flip=False, resize="nearest", resize_targets="bilinear",
         which_direction=direction, cache_mb=cache_mb,
     )  # fmt: skip
@@ -288,7 +290,7 @@ def test_targets_of_lab_are_scaled_their_own_way(folder, rng):
     """Their colour, two channels of three."""
     values = noise(rng, 20, 20, 3)
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=32, lab_colorization=True, resize="nearest", resize_targets="bilinear"
     )
     [(_, inputs, targets)] = translated(folder, config)
@@ -302,7 +304,7 @@ def test_scaling_twice(folder, rng, cache_mb):
     """To 32 and then to 36, as the deblurring article does it, and cropped in the corner."""
     values = noise(rng, 20, 40, 3)
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=32, scale_size=36, crop_from=4, resize="bilinear", resize_first=True, flip=False,
         cache_mb=cache_mb,
     )  # fmt: skip
@@ -316,7 +318,7 @@ def test_scaling_twice(folder, rng, cache_mb):
 def test_shrinking_enlarges_by_repeating_and_scales_back(folder, rng, cache_mb):
     values = noise(rng, 20, 40, 3)
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=32, scale_size=36, jitter="shrink", resize="bilinear", flip=False,
         cache_mb=cache_mb,
     )  # fmt: skip
@@ -332,7 +334,7 @@ def test_shrinking_enlarges_by_repeating_and_scales_back(folder, rng, cache_mb):
 def test_training_scales_256_to_286_as_the_reference(folder, rng):
     values = noise(rng, 256, 512, 3)
     write(folder, "1.png", values)
-    batch = stream(folder, Config(flip=False), 1)
+    batch = stream(folder, Options.of(flip=False), 1)
     scaled = [area(as_values(half), 286) for half in np.split(values, 2, axis=1)]
     windows = np.lib.stride_tricks.sliding_window_view(scaled[0][..., 0], (4, 4))
     [[top, left]] = np.argwhere(
@@ -377,7 +379,7 @@ def coordinates(folder):
 
 
 def test_jitter_is_the_same_for_both_halves_and_uniform(coordinates):
-    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50)
+    config = Options.of(crop_size=CROP, scale_size=SCALE, batch_size=50)
     batch = stream(coordinates, config, 60)
     tops, lefts, mirrored = read_coordinates(batch)
     count = len(tops)
@@ -394,7 +396,7 @@ def test_jitter_is_the_same_for_both_halves_and_uniform(coordinates):
 
 
 def test_jitter_differs_between_positions_and_seeds(coordinates):
-    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=30)
+    config = Options.of(crop_size=CROP, scale_size=SCALE, batch_size=30)
     drawn = [
         np.stack(read_coordinates(stream(coordinates, config.replace(seed=seed), 2)))
         for seed in (0, 1)
@@ -407,7 +409,7 @@ def test_jitter_differs_between_positions_and_seeds(coordinates):
 
 
 def test_no_flip_never_mirrors_and_crops_the_same(coordinates):
-    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50)
+    config = Options.of(crop_size=CROP, scale_size=SCALE, batch_size=50)
     tops, lefts, mirrored = read_coordinates(stream(coordinates, config, 4))
     plain = read_coordinates(stream(coordinates, config.replace(flip=False), 4))
     assert not plain[2].any()
@@ -418,19 +420,19 @@ def test_no_flip_never_mirrors_and_crops_the_same(coordinates):
 
 
 def test_crops_from_the_second_row_on(coordinates):
-    config = Config(crop_size=CROP, scale_size=SCALE, batch_size=50, crop_from=1, flip=False)
+    config = Options.of(crop_size=CROP, scale_size=SCALE, batch_size=50, crop_from=1, flip=False)
     tops, lefts, _ = read_coordinates(stream(coordinates, config, 8))
     for offsets in (tops, lefts):
         assert set(offsets) == set(range(1, SCALE - CROP + 1))
 
 
 def test_crop_from_where_there_is_nothing_to_crop(coordinates):
-    config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, crop_from=1)
+    config = Options.of(crop_size=SCALE, scale_size=SCALE, flip=False, crop_from=1)
     assert stream(coordinates, config, 1).inputs.shape == (1, SCALE, SCALE, 3)
 
 
 def test_nothing_to_crop(coordinates):
-    config = Config(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
+    config = Options.of(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
     inputs = stream(coordinates, config, 1).inputs
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
 
@@ -453,7 +455,7 @@ def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb)
             write_deep(folders["b"], f"{i}.png", np.uint16(image[:, 20:]) * 257)
         else:
             write(folders["b"], f"{i}.png", image[:, 20:])
-    config = Config(crop_size=16, scale_size=18, which_direction=direction, cache_mb=cache_mb)
+    config = Options.of(crop_size=16, scale_size=18, which_direction=direction, cache_mb=cache_mb)
     apart = config.replace(target_dir=str(folders["b"]))
     wanted, found = stream(folders["together"], config, 7), stream(folders["a"], apart, 7)
     for name in ("inputs", "targets"):
@@ -486,18 +488,14 @@ def test_holes(folder, rng, kind, deep, size):
         write_deep(folder, "1.png", np.uint16(values) * 257)
     else:
         write(folder, "1.png", values)
-    config = Config(crop_size=16, inpaint=kind)
+    config = Options.of(crop_size=16, inpaint=kind)
     [(_, inputs, targets)] = translated(folder, config)
-    atomic_write = as_values(values)
-    np.testing.assert_allclose(targets[0], area(atomic_write, 16), atol=4e-5)
-    made = (
-        area(holed(atomic_write, kind), 16)
-        if kind == "white30"
-        else holed(area(atomic_write, 16), kind)
-    )
+    decoded = as_values(values)
+    np.testing.assert_allclose(targets[0], area(decoded, 16), atol=4e-5)
+    made = area(holed(decoded, kind), 16) if kind == "white30" else holed(area(decoded, 16), kind)
     np.testing.assert_allclose(inputs[0], made, atol=4e-5)
     [(_, inputs)] = translated(folder, config.replace(inputs_only=True))
-    np.testing.assert_allclose(inputs[0], area(atomic_write, 16), atol=4e-5)
+    np.testing.assert_allclose(inputs[0], area(decoded, 16), atol=4e-5)
 
 
 @pytest.mark.parametrize("kind", ["center", "white30"])
@@ -506,19 +504,19 @@ def test_holes_in_training(folder, rng, kind, cache_mb):
     """The middle of what is seen; or that of the image, which is cropped with it."""
     values = noise(rng, 40, 40, 3) // 2
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=32, scale_size=40, inpaint=kind, flip=False, batch_size=20, cache_mb=cache_mb
     )
     batch = stream(folder, config, 1)
-    atomic_write, places = as_values(values), set()
+    decoded, places = as_values(values), set()
     for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
         [(top, left)] = [
             (i, j)
             for i in range(9)
             for j in range(9)
-            if np.allclose(targets, atomic_write[i : i + 32, j : j + 32], atol=4e-5)
+            if np.allclose(targets, decoded[i : i + 32, j : j + 32], atol=4e-5)
         ]
-        cut = holed(atomic_write, kind)[top : top + 32, left : left + 32]
+        cut = holed(decoded, kind)[top : top + 32, left : left + 32]
         expected = cut if kind == "white30" else holed(targets, kind)
         np.testing.assert_allclose(inputs, expected, atol=4e-5)
         places.add((top, left))
@@ -536,7 +534,7 @@ def numbered(folder):
     return folder
 
 
-TINY = Config(crop_size=4, scale_size=4, flip=False)
+TINY = Options.of(crop_size=4, scale_size=4, flip=False)
 
 
 def order(folder, config, count, step=0):
@@ -596,11 +594,11 @@ def test_paths_are_the_files(numbered):
 COUNT = 10
 CONFIGS = {
     # Six of the ten fit into 1 MB as bytes: they are smaller than scaled to 92 in floats.
-    "bytes": Config(crop_size=80, scale_size=92),
+    "bytes": Options.of(crop_size=80, scale_size=92),
     # Of these, five fit in.
-    "several sizes": Config(crop_size=80, scale_size=92),
-    "16 bits": Config(crop_size=80, scale_size=92),
-    "Lab": Config(crop_size=96, scale_size=112, lab_colorization=True),  # six as well
+    "several sizes": Options.of(crop_size=80, scale_size=92),
+    "16 bits": Options.of(crop_size=80, scale_size=92),
+    "Lab": Options.of(crop_size=96, scale_size=112, lab_colorization=True),  # six as well
 }
 KEPT = {"bytes": 6, "several sizes": 5, "16 bits": 5, "Lab": 6}
 
@@ -635,7 +633,11 @@ def assert_same(batch, expected):
 
 def test_batch_size_memory_and_start_do_not_matter(images, config):
     expected = stream(images, config.replace(cache_mb=0), 24)
-    assert expected.inputs.shape == (24, config.crop_size, config.crop_size, channels(config)[0])
+    assert expected.inputs.shape == (
+        24,
+        *[config.data.scaling.crop_size] * 2,
+        config.data.task.input_channels,
+    )
     for cache_mb, cache_as, batch_size in [
         (0, "auto", 8),
         (1, "auto", 1),
@@ -656,7 +658,7 @@ def test_memory_for_kept_images(images, kind, config, cache_mb, kept):
     chosen = config.replace(cache_mb=cache_mb, batch_size=COUNT)
     originals = stream(images, chosen, 1)
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(listed(images, chosen), chosen)
+        inputs = TrainingInputs(listed(images, chosen), chosen.data, chosen.run.seed, on_cpu=True)
         next_batch = inputs.next_batch()
         inputs.start(session, 0)
         # What is kept is not seen to change; what is not kept is, after what was read ahead.
@@ -671,12 +673,12 @@ def test_memory_for_kept_images(images, kind, config, cache_mb, kept):
     assert noisy == (KEPT[kind] if kept is None else kept)
 
 
-def test_a_image_that_is_gone_before_it_is_kept(images, config):
+def test_an_image_that_is_gone_before_it_is_kept(images, config):
     listing = listed(images, config)
     for path in images.iterdir():
         path.unlink()
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(listing, config)
+        inputs = TrainingInputs(listing, config.data, 0, on_cpu=True)
         with pytest.raises(tf.errors.NotFoundError):
             inputs.start(session, 0)
         inputs.close()
@@ -685,7 +687,7 @@ def test_a_image_that_is_gone_before_it_is_kept(images, config):
 def test_closing_ends_what_decodes(images, config):
     before = threading.active_count()
     with tf.Graph().as_default():
-        TrainingInputs(listed(images, config), config).close()
+        TrainingInputs(listed(images, config), config.data, 0, on_cpu=True).close()
     assert threading.active_count() == before
 
 
@@ -705,13 +707,14 @@ def test_position_far_on(numbered):
 def test_lab_is_split_before_scaling(folder, rng, direction, size):
     values = noise(rng, size, size, 3)
     write(folder, "1.png", values)
-    config = Config(crop_size=16, lab_colorization=True, which_direction=direction)
+    config = Options.of(crop_size=16, lab_colorization=True, which_direction=direction)
     [(_, inputs, targets)] = translated(folder, config)
     expected = area(lab(values / 255), 16)
     parts = [expected[..., :1], expected[..., 1:]]
     if direction == "BtoA":
         parts.reverse()
-    assert channels(config) == tuple(part.shape[-1] for part in parts)
+    task = config.data.task
+    assert [task.input_channels, task.target_channels] == [part.shape[-1] for part in parts]
     np.testing.assert_allclose(inputs[0], parts[0], atol=2e-4)
     np.testing.assert_allclose(targets[0], parts[1], atol=2e-4)
 
@@ -719,7 +722,7 @@ def test_lab_is_split_before_scaling(folder, rng, direction, size):
 def test_lab_of_16_bits(folder, rng):
     values = rng.integers(0, 2**16, (16, 16, 3), np.uint16)
     write_deep(folder, "1.png", values)
-    config = Config(crop_size=16, lab_colorization=True)
+    config = Options.of(crop_size=16, lab_colorization=True)
     [(_, inputs, targets)] = translated(folder, config)
     expected = lab(values / 65535)
     np.testing.assert_allclose(np.concatenate([inputs, targets], 3)[0], expected, atol=2e-4)
@@ -727,7 +730,7 @@ def test_lab_of_16_bits(folder, rng):
 
 def test_lab_of_grey_has_no_color(folder):
     write(folder, "1.png", np.tile(np.arange(16) * 17, (16, 1)))
-    config = Config(crop_size=16, lab_colorization=True)
+    config = Options.of(crop_size=16, lab_colorization=True)
     [(_, inputs, targets)] = translated(folder, config)
     np.testing.assert_allclose(targets, 0, atol=1e-3)
     np.testing.assert_allclose(inputs[0, 0, [0, -1], 0], [-1, 1], atol=1e-4)
@@ -737,7 +740,7 @@ def test_lab_of_grey_has_no_color(folder):
 def test_lab_in_training(folder, rng, direction):
     values = noise(rng, 16, 16, 3)
     write(folder, "1.png", values)
-    config = Config(
+    config = Options.of(
         crop_size=16, scale_size=16, flip=False, lab_colorization=True, which_direction=direction
     )
     batch = stream(folder, config, 1)
@@ -763,7 +766,7 @@ def test_translation_sees_each_image_once_in_order(numbered, batch_size):
 
 def test_translation_does_not_jitter(coordinates):
     """Whatever the options of training were."""
-    config = Config(crop_size=SCALE, scale_size=40, flip=True, batch_size=3)
+    config = Options.of(crop_size=SCALE, scale_size=40, flip=True, batch_size=3)
     for seed in (0, 1):
         [(_, inputs, _)] = translated(coordinates, config.replace(seed=seed))
         expected = np.indices((SCALE, SCALE)).transpose(1, 2, 0) * 16 / 255 * 2 - 1
@@ -774,7 +777,7 @@ def test_translation_of_inputs_only(folder, rng):
     values = [noise(rng, 16, 17, 3), noise(rng, 20, 16, 3), noise(rng, 9, 9, 3)]
     for i, image in enumerate(values):
         write(folder, f"{i}.png", image)
-    batches = translated(folder, Config(crop_size=16, inputs_only=True, batch_size=2))
+    batches = translated(folder, Options.of(crop_size=16, inputs_only=True, batch_size=2))
     assert [len(batch) for batch in batches] == [2, 2]
     assert np.concatenate([batch[0] for batch in batches]).tolist() == [0, 1, 2]
     for inputs, image in zip(np.concatenate([b[1] for b in batches]), values, strict=True):
@@ -783,6 +786,6 @@ def test_translation_of_inputs_only(folder, rng):
 
 def test_lab_has_targets_even_with_inputs_only(folder, rng):
     write(folder, "1.png", noise(rng, 16, 16, 3))
-    config = Config(crop_size=16, lab_colorization=True, inputs_only=True)
+    config = Options.of(crop_size=16, lab_colorization=True, inputs_only=True)
     [batch] = translated(folder, config)
     assert len(batch) == 3

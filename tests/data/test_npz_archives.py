@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.npz_archives import archive_images, open_archive
+from p2p_graph.data.npz_archives import archive_images, choose_arrays, load_arrays
 from p2p_graph.utils.errors import UserError
 
 N, HEIGHT, WIDTH = 5, 6, 8
+
+
+def open_archive(path, names, single):
+    return load_arrays(path, choose_arrays(path, names, single=single))
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def test_two_arrays(path, arrays):
     images = archive_images(path, None, single=False)
     first = path / "00000"
     assert images[0] == SourceImage(first, WIDTH, HEIGHT, False, first, 0)
-    assert [image.place for image in images] == list(range(N))
+    assert [image.position for image in images] == list(range(N))
     assert images[4].path.stem == "00004"
 
 
@@ -59,7 +63,7 @@ def test_fractions_stay(path, arrays, monkeypatch):
     found, other = open_archive(path, None, False)
     assert (found.dtype, other.dtype) == (np.float32, np.uint8)
     np.testing.assert_array_equal(found, a)
-    assert all(image.deep for image in archive_images(path, None, single=False))
+    assert all(image.is_16_bit for image in archive_images(path, None, single=False))
 
 
 @pytest.mark.parametrize("shape", [(N, HEIGHT, WIDTH), (N, HEIGHT, WIDTH, 1)])

@@ -9,12 +9,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data import lab_color, postprocess
 from p2p_graph.data.image_files import output_names
 from p2p_graph.data.input_graph import Batch
+from p2p_graph.imaging import html_page
 from p2p_graph.imaging.html_page import write_index
-from p2p_graph.training import summaries
+from p2p_graph.training.session_calls import Schedule
+from p2p_graph.training.training_images import WriteImages
 
 # sRGB and Lab (D65), as tables have them.
 LAB = {
@@ -41,12 +43,13 @@ def shown(session, config, inputs, outputs, targets):
         None if x is None else tf.constant(x, tf.float32) for x in (inputs, outputs, targets)
     ]
     batch = Batch(tf.constant(["path"]), tensors[0], tensors[2])
-    return session.run(postprocess.to_rgb(batch, tensors[1], config))
+    return session.run(postprocess.to_rgb(batch, tensors[1], config.data.task))
 
 
 def in_bytes(session, config, **images):
+    size, aspect_ratio = config.data.scaling.crop_size, config.outputs.aspect_ratio
     tensors = {kind: tf.constant(image, tf.float32) for kind, image in images.items()}
-    return session.run(postprocess.to_bytes(tensors, config))
+    return session.run(postprocess.to_bytes(tensors, size, aspect_ratio))
 
 
 # to_rgb
@@ -54,16 +57,16 @@ def in_bytes(session, config, **images):
 
 def test_values_become_images(session, rng):
     values = [values_of(rng, 2, 4, 4, 3) for _ in range(3)]
-    images = shown(session, Config(), *values)
+    images = shown(session, Options.of(), *values)
     assert list(images) == ["inputs", "outputs", "targets"] == list(postprocess.KINDS)
     for image, value in zip(images.values(), values, strict=True):
         np.testing.assert_allclose(image, (value + 1) / 2, atol=1e-6)
-    ends = shown(session, Config(), *np.float32([[[[[-1, 0, 1]]]]] * 3))
+    ends = shown(session, Options.of(), *np.float32([[[[[-1, 0, 1]]]]] * 3))
     np.testing.assert_array_equal(ends["outputs"], [[[[0, 0.5, 1]]]])
 
 
 def test_no_targets(session, rng):
-    images = shown(session, Config(), *[values_of(rng, 1, 4, 4, 3)] * 2, None)
+    images = shown(session, Options.of(), *[values_of(rng, 1, 4, 4, 3)] * 2, None)
     assert list(images) == ["inputs", "outputs"]
 
 
@@ -74,7 +77,7 @@ def scaled_lab():
 
 def test_lab_to_colors(session):
     brightness, colors = scaled_lab()
-    config = Config(lab_colorization=True, which_direction="AtoB")
+    config = Options.of(lab_colorization=True, which_direction="AtoB")
     images = shown(session, config, brightness, colors, 0 * colors)
     rgb = np.array(list(LAB)) / 255
     np.testing.assert_allclose(images["outputs"][0, 0], rgb, atol=0.004)
@@ -88,7 +91,7 @@ def test_lab_to_colors(session):
 
 def test_lab_to_brightness(session):
     brightness, colors = scaled_lab()
-    config = Config(lab_colorization=True, which_direction="BtoA")
+    config = Options.of(lab_colorization=True, which_direction="BtoA")
     images = shown(session, config, colors, brightness / 2, brightness)
     rgb = np.array(list(LAB)) / 255
     # The input is shown with the true brightness, not with that put out.
@@ -103,7 +106,7 @@ def test_lab_and_back_is_the_same_image(session, rng, direction):
     rgb = np.uint8(rng.integers(0, 256, (1, 8, 8, 3)))
     lab = session.run(lab_color.split_lab(tf.constant(rgb / 255, tf.float32)))
     brightness, colors = lab[..., :1], lab[..., 1:]
-    config = Config(lab_colorization=True, which_direction=direction)
+    config = Options.of(lab_colorization=True, which_direction=direction)
     parts = (brightness, colors) if direction == "AtoB" else (colors, brightness)
     images = in_bytes(session, config, **shown(session, config, parts[0], parts[1], parts[1]))
     kind = "targets" if direction == "AtoB" else "inputs"
@@ -115,7 +118,7 @@ def test_lab_and_back_is_the_same_image(session, rng, direction):
 
 def test_every_level_is_exact(session):
     levels = np.arange(256, dtype=np.float32)[None, None, :, None]
-    images = in_bytes(session, Config(), inputs=levels / 255, outputs=1 - levels / 255)
+    images = in_bytes(session, Options.of(), inputs=levels / 255, outputs=1 - levels / 255)
     assert images["inputs"].dtype == np.uint8
     np.testing.assert_array_equal(images["inputs"], levels)
     np.testing.assert_array_equal(images["outputs"], 255 - levels)
@@ -124,7 +127,7 @@ def test_every_level_is_exact(session):
 def test_rounding_and_saturation(session):
     """As TensorFlow converts: 255.5 times the value, cut off."""
     values = np.linspace(-0.5, 1.5, 5001, dtype=np.float32)[None, None, :, None]
-    images = in_bytes(session, Config(), outputs=values)
+    images = in_bytes(session, Options.of(), outputs=values)
     np.testing.assert_array_equal(
         images["outputs"], np.clip(np.trunc(values * np.float32(255.5)), 0, 255)
     )
@@ -132,7 +135,7 @@ def test_rounding_and_saturation(session):
 
 def test_grey_and_color_keep_their_channels(session, rng):
     grey, rgb = rng.uniform(size=(2, 8, 8, 1)), rng.uniform(size=(2, 8, 8, 3))
-    images = in_bytes(session, Config(crop_size=8), inputs=grey, outputs=rgb)
+    images = in_bytes(session, Options.of(crop_size=8), inputs=grey, outputs=rgb)
     assert list(images) == ["inputs", "outputs"]
     assert images["inputs"].shape == (2, 8, 8, 1)
     assert images["outputs"].shape == (2, 8, 8, 3)
@@ -142,7 +145,7 @@ def test_grey_and_color_keep_their_channels(session, rng):
     ("ratio", "width"), [(1.0, 16), (2.0, 32), (0.5, 8), (1.3, 21), (0.66, 11)]
 )
 def test_aspect_ratio_is_width_by_height(session, rng, ratio, width):
-    config = Config(crop_size=16, aspect_ratio=ratio)
+    config = Options.of(crop_size=16, aspect_ratio=ratio)
     rows = np.linspace(0, 1, 16)[None, :, None, None] * np.ones((2, 16, 16, 3))
     flat = np.full((2, 16, 16, 1), 0.6)
     images = in_bytes(session, config, inputs=rows, outputs=flat)
@@ -159,7 +162,7 @@ def test_stretching_saturates(session):
     """Bicubic interpolation overshoots at edges."""
     edge = np.zeros((1, 16, 16, 1))
     edge[:, :, 8:] = 1
-    images = in_bytes(session, Config(crop_size=16, aspect_ratio=3.0), outputs=edge)
+    images = in_bytes(session, Options.of(crop_size=16, aspect_ratio=3.0), outputs=edge)
     row = images["outputs"][0, 0, :, 0].astype(int)
     assert (row[:20] <= 10).all()
     assert (row[-20:] >= 245).all()
@@ -301,9 +304,8 @@ def test_page_that_fails_leaves_the_one_before(tmp_path):
 @pytest.mark.parametrize("files", [["1.jpg", "2.png"], ["1.jpg", "1.png"]], ids=str)
 def test_every_image_on_the_page_of_training_is_there(tmp_path, rng, files):
     names = dict(zip(files, output_names([tmp_path / file for file in files]), strict=True))
-    config = Config(input_dir="pairs", output_dir=str(tmp_path), display_freq=5)
-    hook = summaries.WriteImages(None, {}, names, config, 10)
-    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in postprocess.KINDS}
+    hook = WriteImages(None, {}, names, tmp_path, {}, 5, Schedule(10))
+    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in html_page.KINDS}
     results = {"paths": [file.encode() for file in files], "images": images}
     for step in (5, 10):
         hook.report(step, types.SimpleNamespace(results=results), None)

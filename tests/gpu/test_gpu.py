@@ -1,17 +1,19 @@
 """On a GPU: the same as on the CPU. Run by `P2P_GRAPH_TEST_GPU=1 pytest -n 0 tests/gpu`."""
 
+import functools
 import os
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.models.networks import translate
+from p2p_graph.models.networks import Networks, translate
 from p2p_graph.runtime import devices
-from p2p_graph.training.session_calls import Plan, build_run
-from p2p_graph.training.step import make_optimizers
+from p2p_graph.training.session_calls import Schedule, build_session_call, compiled
+from p2p_graph.training.step import build_step, make_optimizers
+from p2p_graph.training.updates import ORDERS
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("P2P_GRAPH_TEST_GPU") or not tf.config.list_physical_devices("GPU"),
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 STEPS = 3
 REPORTS = {"summary_freq": 0, "progress_freq": 0, "save_freq": 0}
-SMALL = Config(crop_size=64, levels=3, ngf=8, ndf=8, dropout=0.5, lr=0.002, seed=5)
+SMALL = Options.of(crop_size=64, levels=3, ngf=8, ndf=8, dropout=0.5, lr=0.002, seed=5)
 
 
 def images():
@@ -29,21 +31,30 @@ def images():
 
 def trained(device, **options):
     """Losses of some steps, and a translation by the first weights."""
-    config = SMALL.replace(device=device, **options)
-    _, session_config = devices.choose(device, mixed=config.precision == "mixed")
-    with tf.Graph().as_default(), tf.Session(config=session_config) as session:
-        tf.set_random_seed(config.seed)
+    chosen = SMALL.replace(device=device, **options)
+    found = devices.choose(device)
+    devices.set_gpu_arithmetic(chosen.model.layers.precision)
+    networks = Networks(chosen.model, chosen.losses, 5, on_cpu=found.is_cpu)
+    with tf.Graph().as_default(), tf.Session(config=found.config) as session:
+        tf.set_random_seed(5)
         inputs, targets = map(tf.constant, images())
         batch = Batch(tf.constant(["a"]), inputs, targets)
-        run = build_run(
-            lambda: batch, config, make_optimizers(config), Plan(STEPS, config.steps_per_run)
+        build = functools.partial(
+            build_step,
+            networks=networks,
+            order=ORDERS["stored"],
+            optimizers=make_optimizers(chosen.optimizer),
         )
-        outputs = translate(inputs, config)
+        if chosen.execution.xla:
+            build = compiled(lambda: batch, build, with_gradients=True)
+        schedule = Schedule(STEPS, chosen.execution.steps_per_run)
+        call = build_session_call(lambda: batch, build, schedule, 1)
+        outputs = translate(inputs, chosen.model, 3, 5, on_cpu=found.is_cpu)
         session.run(tf.global_variables_initializer())
         first = session.run(outputs)
         rows = []
         while len(rows) < STEPS:
-            losses, _ = session.run([run.losses, run.model.train])
+            losses, _ = session.run([call.losses, call.step.train])
             rows += [*losses]
     return np.array(rows), first
 
@@ -54,9 +65,9 @@ def on_cpu():
 
 
 def test_the_gpu_is_used():
-    found, config = devices.choose("gpu")
-    assert found.startswith("GPU, ")
-    with tf.Graph().as_default(), tf.Session(config=config) as session:
+    found = devices.choose("gpu")
+    assert found.name.startswith("GPU, ")
+    with tf.Graph().as_default(), tf.Session(config=found.config) as session:
         assert any(device.device_type == "GPU" for device in session.list_devices())
         product = tf.matmul(tf.ones([64, 64]), tf.ones([64, 64]))
         metadata = tf.RunMetadata()
@@ -82,5 +93,5 @@ def test_mixed_is_near(on_cpu):
 
 def test_compiled_is_as_operations():
     plain, _ = trained("gpu", dropout=0.0)
-    compiled, _ = trained("gpu", dropout=0.0, xla=True)
-    np.testing.assert_allclose(compiled, plain, rtol=2e-3)
+    by_xla, _ = trained("gpu", dropout=0.0, xla=True)
+    np.testing.assert_allclose(by_xla, plain, rtol=2e-3)

@@ -105,6 +105,6 @@ def test_an_earlier_image_is_replaced(tmp_path):
     drawn(tmp_path, np.eye(3, 4))
 
 
-def test_a_image_that_cannot_be_written(tmp_path):
+def test_an_image_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         save_matrix(tmp_path / "nowhere" / "matrix.png", np.eye(2, 3), ["a", "b"])

@@ -13,7 +13,7 @@ def places(grid, image):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_row_a_image(tmp_path, rng, channels):
+def test_a_row_an_image(tmp_path, rng, channels):
     shape = (2, 12, 20, channels)
     columns = {kind: rng.integers(0, 255, shape, np.uint8) for kind in ("input", "output")}
     path = tmp_path / "grid.png"

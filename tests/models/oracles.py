@@ -97,15 +97,15 @@ def upsample(x):
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def _normalized(x, each=False, epsilon=EPSILON):
-    axes = (1, 2) if each else _ALL
+def _normalized(x, per_image=False, epsilon=EPSILON):
+    axes = (1, 2) if per_image else _ALL
     mean = x.mean(axes, keepdims=True)
     deviation = 1 / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + epsilon)
     return (x - mean) * deviation, deviation
 
 
-def batchnorm(x, offset, scale, each=False, epsilon=EPSILON):
-    return _normalized(x, each, epsilon)[0] * scale + offset
+def batchnorm(x, offset, scale, per_image=False, epsilon=EPSILON):
+    return _normalized(x, per_image, epsilon)[0] * scale + offset
 
 
 def batchnorm_grads(x, dy, straight, through):

@@ -7,11 +7,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
-from p2p_graph.config.options import Config
-from p2p_graph.data.image_pairs import channels
+from p2p_graph.config.model_options import DISCRIMINATORS
+from p2p_graph.config.options import Options
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models import ops
+from p2p_graph.models.batchnorm import batchnorm
 from p2p_graph.models.discriminators import (
+    NAMED,
     discriminator,
     layers_of,
     output_size,
@@ -20,7 +22,10 @@ from p2p_graph.models.discriminators import (
     smallest_size,
 )
 from p2p_graph.models.generators import Decoder, Encoder, generator, pooled, unet
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
+from p2p_graph.models.networks import Networks
 from p2p_graph.training.step import build_step, make_optimizers
+from p2p_graph.training.updates import ORDERS
 from p2p_graph.utils.errors import UserError
 
 from . import oracles
@@ -48,9 +53,12 @@ def run_drawn(fetches, feed=None, spread=0.3):
 
 
 def build(config):
-    size = config.crop_size
-    inputs, targets = (tf.zeros([1, size, size, n]) for n in channels(config))
-    return build_step(Batch(tf.constant(["a"]), inputs, targets), config, make_optimizers(config))
+    size, task = config.data.scaling.crop_size, config.data.task
+    channels = (task.input_channels, task.target_channels)
+    inputs, targets = (tf.zeros([1, size, size, n]) for n in channels)
+    networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
+    order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer)
+    return build_step(Batch(tf.constant(["a"]), inputs, targets), networks, order, optimizers)
 
 
 # Specifications
@@ -159,10 +167,8 @@ def test_discriminators_of_the_torch_program(count, widths):
     assert {layer.kernel for layer in layers} == {4 if count else 1}
 
 
-@pytest.mark.parametrize("name", ["patch", "n_layers=", "n_layers=12", "n_layers=-1", ""])
-def test_no_such_discriminator(name):
-    with pytest.raises(UserError, match="discriminator must be one of pixel, patch16, "):
-        layers_of(name, 8)
+def test_every_discriminator_of_the_options_has_layers():
+    assert set(NAMED) == set(DISCRIMINATORS)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_receptive_field_by_gradient():
 
 @pytest.mark.parametrize("bias", ["none", "all"])
 def test_number_of_parameters(bias):
-    build(Config(bias=bias))
+    build(Options.of(bias=bias))
     count = sum(v.shape.num_elements() for v in tf.trainable_variables())
     assert count == (57_190_084 if bias == "all" else 57_183_616)
 
@@ -287,7 +293,7 @@ def test_images_smaller_than_a_patch(shape):
 
 def test_crop_size_smaller_than_a_patch():
     with pytest.raises(UserError, match=r"crop_size must be at least 24 .* not 16$"):
-        build(Config(crop_size=16))
+        build(Options.of(crop_size=16))
 
 
 # Values
@@ -319,11 +325,11 @@ def test_generator(rng, separable, bias):
         {"skips": False},
         {"bottleneck_norm": False},
         {"leaky_skips": True},
-        {"settings": ops.LayerSettings(slope=0.3, epsilon=1e-3)},
+        {"settings": LayerSettings(slope=0.3, epsilon=1e-3)},
         {"bottleneck_norm": False, "leaky_skips": True, "skips": False, "bias": "unnormed"},
         {
             "leaky_skips": True,
-            "settings": ops.LayerSettings(slope=0.3, epsilon=1e-3),
+            "settings": LayerSettings(slope=0.3, epsilon=1e-3),
             "bias": "last",
         },
     ],
@@ -336,9 +342,7 @@ def test_variants_of_the_unet(rng, options):
     actual, weights = run_drawn(generator(tf.constant(x), spec, seed()))
     expected = oracles.generator(np.float64(x), weights, spec, {})
     np.testing.assert_allclose(actual, expected, atol=2e-4)
-    plain = oracles.generator(
-        np.float64(x), weights, spec._replace(settings=ops.DEFAULT_LAYERS), {}
-    )
+    plain = oracles.generator(np.float64(x), weights, spec._replace(settings=DEFAULT_LAYERS), {})
     assert (np.abs(plain - expected).max() > 1e-2) == ("settings" in options)
     biased = {name.partition("/")[0] for name in weights if name.endswith("/bias")}
     assert (
@@ -371,10 +375,10 @@ def test_first_values():
     """By the article: N(0, 0.02), or Keras' Glorot; scales N(1, 0.02), or 1."""
     with tf.variable_scope("generator"):
         inputs = tf.zeros([1, 8, 8, 64])
-        normal = ops.batchnorm(ops.conv(inputs, 64, 1))
-        settings = ops.LayerSettings(glorot=True, norm_stddev=0.0)
+        normal = batchnorm(ops.conv(inputs, 64, 1))
+        settings = LayerSettings(glorot=True, norm_stddev=0.0)
         with tf.variable_scope("other"):
-            uniform = ops.batchnorm(
+            uniform = batchnorm(
                 ops.conv(inputs, 64, 1, kernel=3, settings=settings), settings=settings
             )
     with tf.Session() as session:
@@ -397,7 +401,7 @@ def test_generator_of_each_image_alone(rng):
     spec = unet(3, ngf=2, levels=5)
     x = images(rng, 2, 32, 32, 3)
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        together = generator(tf.constant(x), spec, seed(), each=True)
+        together = generator(tf.constant(x), spec, seed(), per_image=True)
         alone = [generator(tf.constant(x[i : i + 1]), spec, seed()) for i in range(2)]
     (together, alone), _ = run_drawn([together, tf.concat(alone, axis=0)])
     np.testing.assert_allclose(together, alone, atol=1e-3)
@@ -428,7 +432,7 @@ def test_discriminator(rng, bias, size):
     ],
 )
 def test_variables_are_those_of_the_references_checkpoints(case, options):
-    build(Config(ngf=1, ndf=1, **options))
+    build(Options.of(ngf=1, ndf=1, **options))
     actual = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     checkpoint = tf.train.latest_checkpoint(str(GOLDEN / case / "step1"))
     expected = {

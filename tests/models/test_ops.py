@@ -1,10 +1,12 @@
-"""Every operation against its NumPy version, and what `late` does to its gradient."""
+"""Every operation against its NumPy version, and what `reread` does to its gradient."""
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import ops
+from p2p_graph.models.batchnorm import batchnorm
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 
 from . import oracles
 
@@ -50,22 +52,24 @@ def numeric_gradient(function, x, dy, step=1e-5):
 # What each operation computes
 
 
-# How many places a filter may be used at to be applied as a matrix product: never, or always here.
-PLACES = pytest.mark.parametrize("places", [0, 1000])
+# How many positions a filter may be used at to be applied as a matrix product: never, or always here.
+POSITIONS = pytest.mark.parametrize("positions", [0, 1000])
 
 
-@PLACES
-@pytest.mark.parametrize("late", [False, True])
+@POSITIONS
+@pytest.mark.parametrize("reread", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 9), (2, 2)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_conv(rng, stride, size, bias, late, places):
+def test_conv(rng, stride, size, bias, reread, positions):
     x = normal(rng, 2, *size, 3)
-    settings = ops.LayerSettings(matmul_positions=places)
-    outputs = ops.conv(tf.constant(x), 5, stride, bias=bias, late=late, settings=settings)
+    settings = LayerSettings(matmul_positions=positions)
+    outputs = ops.conv(
+        tf.constant(x), 5, stride, bias=bias, reread_weights=reread, settings=settings
+    )
     is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
     assert is_product == (
-        places > 0 and stride == 2 and size[0] % 2 == size[1] % 2 == 0 and not late
+        positions > 0 and stride == 2 and size[0] % 2 == size[1] % 2 == 0 and not reread
     )
     actual, weights = run_drawn(outputs)
     expected = oracles.conv(x, weights["conv/filter"], stride, weights.get("conv/bias", 0))
@@ -74,16 +78,16 @@ def test_conv(rng, stride, size, bias, late, places):
     assert_close(actual, expected)
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (3, 5)])
-def test_deconv(rng, size, bias, places):
+def test_deconv(rng, size, bias, positions):
     x = normal(rng, 2, *size, 3)
     outputs = ops.deconv(
-        tf.constant(x), 5, bias=bias, settings=ops.LayerSettings(matmul_positions=places)
+        tf.constant(x), 5, bias=bias, settings=LayerSettings(matmul_positions=positions)
     )
     is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
-    assert is_product == (places > 0)
+    assert is_product == (positions > 0)
     actual, weights = run_drawn(outputs)
     expected = oracles.deconv(x, weights["deconv/filter"], weights.get("deconv/bias", 0))
     assert ("deconv/bias" in weights) == bias
@@ -122,14 +126,14 @@ def test_upsample(rng):
     np.testing.assert_array_equal(run(outputs), oracles.upsample(x))
 
 
-UNFUSED = ops.LayerSettings(fused=False)
+UNFUSED = LayerSettings(fused=False)
 KINDS = {
     "fused": {},
-    "fused, late": {"late": True},
+    "fused, reread": {"reread_weights": True},
     "not fused": {"settings": UNFUSED},
-    "not fused, late": {"settings": UNFUSED, "late": True},
-    "each": {"each": True},
-    "each, not fused": {"each": True, "settings": UNFUSED},
+    "not fused, reread": {"settings": UNFUSED, "reread_weights": True},
+    "per image": {"per_image": True},
+    "per image, not fused": {"per_image": True, "settings": UNFUSED},
 }
 
 
@@ -137,16 +141,16 @@ KINDS = {
 def test_batchnorm(rng, kind):
     # Channels with a variance far above, near and far under epsilon.
     x = normal(rng, 3, 4, 5, 4) * np.float32([3, 1, 3e-3, 3e-4])
-    actual, weights = run_drawn(ops.batchnorm(tf.constant(x), **KINDS[kind]))
+    actual, weights = run_drawn(batchnorm(tf.constant(x), **KINDS[kind]))
     offset, scale = weights["batchnorm/offset"], weights["batchnorm/scale"]
-    expected = oracles.batchnorm(np.float64(x), offset, scale, each="each" in kind)
+    expected = oracles.batchnorm(np.float64(x), offset, scale, per_image="per image" in kind)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batchnorm_of_a_single_pixel_is_the_offset(rng, kind):
     x = normal(rng, 1, 1, 1, 4)
-    actual, weights = run_drawn(ops.batchnorm(tf.constant(x), **KINDS[kind]))
+    actual, weights = run_drawn(batchnorm(tf.constant(x), **KINDS[kind]))
     np.testing.assert_allclose(actual[0, 0, 0], weights["batchnorm/offset"], atol=1e-4)
 
 
@@ -211,9 +215,9 @@ def test_dropout_is_a_function_of_the_seed():
     assert (dropped(shape, 0.5, seed=(8, 3)) != mask).any()
 
 
-def test_dropout_of_each_image_alike():
-    masks = dropped((3, 8, 8, 4), 0.5, each=True)
-    alone = dropped((1, 8, 8, 4), 0.5, each=True)
+def test_dropout_shared_by_all_images():
+    masks = dropped((3, 8, 8, 4), 0.5, shared_mask=True)
+    alone = dropped((1, 8, 8, 4), 0.5, shared_mask=True)
     np.testing.assert_array_equal(masks, np.repeat(alone, 3, axis=0))
     different = dropped((3, 8, 8, 4), 0.5)
     assert (different[0] != different[1]).any()
@@ -228,15 +232,15 @@ def test_dropout_of_nothing_is_the_identity():
     "op",
     [
         lambda x: ops.conv(x, 5, 2),
-        lambda x: ops.conv(x, 5, 2, late=True),
+        lambda x: ops.conv(x, 5, 2, reread_weights=True),
         lambda x: ops.deconv(x, 5),
         lambda x: ops.separable_conv(x, 5, 2),
         ops.upsample,
-        ops.batchnorm,
+        batchnorm,
         lambda x: ops.dropout(x, 0.5, tf.constant(SEED, tf.int64)),
-        lambda x: ops.dropout(x, 0.5, tf.constant(SEED, tf.int64), each=True),
+        lambda x: ops.dropout(x, 0.5, tf.constant(SEED, tf.int64), shared_mask=True),
     ],
-    ids=["conv", "late", "deconv", "separable", "upsample", "batchnorm", "dropout", "each"],
+    ids=["conv", "reread", "deconv", "separable", "upsample", "batchnorm", "dropout", "per image"],
 )
 def test_sizes_may_be_known_only_when_it_runs(rng, op, shape):
     x = normal(rng, 2, 4, 6, 3)
@@ -248,9 +252,9 @@ def test_sizes_may_be_known_only_when_it_runs(rng, op, shape):
     assert outputs[1].shape[-1] == expected.shape[-1]
 
 
-@PLACES
-def test_batch_may_be_known_only_when_it_runs(rng, places):
-    settings = ops.LayerSettings(matmul_positions=places)
+@POSITIONS
+def test_batch_may_be_known_only_when_it_runs(rng, positions):
+    settings = LayerSettings(matmul_positions=positions)
     x = normal(rng, 3, 4, 6, 3)
     unknown = tf.placeholder(tf.float32, [None, 4, 6, 3])
     found = []
@@ -263,13 +267,15 @@ def test_batch_may_be_known_only_when_it_runs(rng, places):
     assert found[1][1].shape.as_list() == [None, 4, 6, 2]
 
 
-@pytest.mark.parametrize(("height", "width", "places", "product"), [(4, 6, 12, 1), (4, 6, 11, 0)])
-def test_which_convolutions_are_products(height, width, places, product):
-    """At 2 * 2 * 3 places here."""
+@pytest.mark.parametrize(
+    ("height", "width", "positions", "product"), [(4, 6, 12, 1), (4, 6, 11, 0)]
+)
+def test_which_convolutions_are_products(height, width, positions, product):
+    """At 2 * 2 * 3 positions here."""
     inputs = tf.zeros([2, height, width, 3])
-    ops.conv(inputs, 5, 2, settings=ops.LayerSettings(matmul_positions=places))
+    ops.conv(inputs, 5, 2, settings=LayerSettings(matmul_positions=positions))
     with tf.variable_scope("up"):
-        ops.deconv(inputs[:, :2, :3], 5, settings=ops.LayerSettings(matmul_positions=places))
+        ops.deconv(inputs[:, :2, :3], 5, settings=LayerSettings(matmul_positions=positions))
     kinds = [op.type for op in tf.get_default_graph().get_operations()]
     assert kinds.count("MatMul") == 2 * product
     assert kinds.count("Conv2D") == kinds.count("Conv2DBackpropInput") == 1 - product
@@ -279,17 +285,17 @@ def test_which_convolutions_are_products(height, width, places, product):
 
 
 def both_ways(op):
-    """Builds an operation with `late` and without on the same variables."""
+    """Builds an operation with `reread` and without on the same variables."""
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
         return [op(False), op(True)]
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("size", [(1, 1), (2, 3)])
-def test_gradients_of_deconv(rng, size, places):
+def test_gradients_of_deconv(rng, size, positions):
     x = normal(rng, 2, *size, 2)
     inputs = tf.constant(x)
-    outputs = ops.deconv(inputs, 3, settings=ops.LayerSettings(matmul_positions=places))
+    outputs = ops.deconv(inputs, 3, settings=LayerSettings(matmul_positions=positions))
     dy = normal(rng, *outputs.shape)
     gradients = tf.gradients(outputs, [inputs, *tf.trainable_variables()], tf.constant(dy))
     (d_inputs, d_filter), weights = run_drawn(gradients)
@@ -300,20 +306,22 @@ def test_gradients_of_deconv(rng, size, places):
     np.testing.assert_allclose(d_filter, expected, rtol=1e-4, atol=1e-5)
 
 
-@PLACES
+@POSITIONS
 @pytest.mark.parametrize("size", [(4, 6), (5, 3)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_gradients_of_conv_late_or_not(rng, stride, size, places):
+def test_gradients_of_conv_with_weights_reread_or_not(rng, stride, size, positions):
     x = normal(rng, 2, *size, 2)
     inputs = tf.constant(x)
-    settings = ops.LayerSettings(matmul_positions=places)
+    settings = LayerSettings(matmul_positions=positions)
     outputs = both_ways(
-        lambda late: ops.conv(inputs, 3, stride, bias=True, late=late, settings=settings)
+        lambda reread: ops.conv(
+            inputs, 3, stride, bias=True, reread_weights=reread, settings=settings
+        )
     )
     dy = normal(rng, *outputs[0].shape)
     kernel, bias = tf.trainable_variables()
     gradients = [tf.gradients(y, [inputs, kernel, bias], tf.constant(dy)) for y in outputs]
-    (plain, late), weights = run_drawn(gradients)
+    (plain, reread), weights = run_drawn(gradients)
 
     w = weights["conv/filter"]
     expected = [
@@ -321,29 +329,31 @@ def test_gradients_of_conv_late_or_not(rng, stride, size, places):
         numeric_gradient(lambda w: oracles.conv(x, w, stride), w, dy),
         dy.sum((0, 1, 2)),
     ]
-    for a, b, c in zip(plain, late, expected, strict=True):
+    for a, b, c in zip(plain, reread, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
         assert_close(b, c)
 
 
-@pytest.mark.parametrize("kind", ["fused", "not fused", "each"])
-def test_gradients_of_batchnorm_late_or_not(rng, kind):
+@pytest.mark.parametrize("kind", ["fused", "not fused", "per image"])
+def test_gradients_of_batchnorm_with_weights_reread_or_not(rng, kind):
     x = normal(rng, 2, 3, 2, 3) * np.float32([2, 1, 5e-3])
     inputs = tf.constant(x)
-    outputs = both_ways(lambda late: ops.batchnorm(inputs, **{**KINDS[kind], "late": late}))
+    outputs = both_ways(
+        lambda reread: batchnorm(inputs, **{**KINDS[kind], "reread_weights": reread})
+    )
     dy = normal(rng, *x.shape)
     offset, scale = tf.trainable_variables()
     gradients = [tf.gradients(y, [inputs, offset, scale], tf.constant(dy)) for y in outputs]
-    (plain, late), weights = run_drawn(gradients)
+    (plain, reread), weights = run_drawn(gradients)
 
     x64, b, s = np.float64(x), weights["batchnorm/offset"], weights["batchnorm/scale"]
-    each = kind == "each"
+    per_image = kind == "per image"
     expected = [
-        numeric_gradient(lambda x: oracles.batchnorm(x, b, s, each), x64, dy, 1e-6),
-        numeric_gradient(lambda b: oracles.batchnorm(x64, b, s, each), b, dy),
-        numeric_gradient(lambda s: oracles.batchnorm(x64, b, s, each), s, dy),
+        numeric_gradient(lambda x: oracles.batchnorm(x, b, s, per_image), x64, dy, 1e-6),
+        numeric_gradient(lambda b: oracles.batchnorm(x64, b, s, per_image), b, dy),
+        numeric_gradient(lambda s: oracles.batchnorm(x64, b, s, per_image), s, dy),
     ]
-    for actual, plainly, numeric in zip(late, plain, expected, strict=True):
+    for actual, plainly, numeric in zip(reread, plain, expected, strict=True):
         assert_close(actual, plainly, 1e-5)
         assert_close(actual, numeric, 1e-4)
 
@@ -361,13 +371,13 @@ def gradients_after_update(outputs, inputs, dy, old, new):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_late_gradient_of_conv_after_an_update(rng, stride):
+def test_rereading_gradient_of_conv_after_an_update(rng, stride):
     x = normal(rng, 2, 7, 8, 3)
     inputs = tf.constant(x)
     with tf.variable_scope("first"):
-        between = ops.conv(inputs, 4, stride, late=True)
+        between = ops.conv(inputs, 4, stride, reread_weights=True)
     with tf.variable_scope("second"):
-        outputs = ops.conv(between, 2, 1, late=True)
+        outputs = ops.conv(between, 2, 1, reread_weights=True)
     old = oracles.draw(tf.trainable_variables(), seed=3)
     new = oracles.draw(tf.trainable_variables(), seed=4)
     dy = normal(rng, *outputs.shape)
@@ -384,10 +394,10 @@ def test_late_gradient_of_conv_after_an_update(rng, stride):
 
 
 @pytest.mark.parametrize("fused", [False, True])
-def test_late_gradient_of_batchnorm_after_an_update(rng, fused):
+def test_rereading_gradient_of_batchnorm_after_an_update(rng, fused):
     x = normal(rng, 2, 3, 4, 5)
     inputs = tf.constant(x)
-    outputs = ops.batchnorm(inputs, settings=ops.LayerSettings(fused=fused), late=True)
+    outputs = batchnorm(inputs, settings=LayerSettings(fused=fused), reread_weights=True)
     old = oracles.draw(tf.trainable_variables(), seed=3)
     new = oracles.draw(tf.trainable_variables(), seed=4)
     dy = normal(rng, *x.shape)
@@ -405,10 +415,10 @@ def test_late_gradient_of_batchnorm_after_an_update(rng, fused):
     assert_close(d_variables["batchnorm/scale"], d_scale)
 
 
-def test_gradients_that_are_not_late_ignore_an_update(rng):
+def test_gradients_without_rereading_ignore_an_update(rng):
     x = normal(rng, 2, 6, 6, 3)
     inputs = tf.constant(x)
-    outputs = ops.batchnorm(ops.conv(inputs, 4, 2))
+    outputs = batchnorm(ops.conv(inputs, 4, 2))
     old = oracles.draw(tf.trainable_variables(), seed=3)
     new = oracles.draw(tf.trainable_variables(), seed=4)
     dy = normal(rng, *outputs.shape)
@@ -422,10 +432,10 @@ def test_gradients_that_are_not_late_ignore_an_update(rng):
 
 # bfloat16
 
-MIXED = ops.LayerSettings(mixed=True)
+MIXED = LayerSettings(mixed=True)
 OPERATIONS = {
     "conv": lambda x, settings: ops.conv(x, 4, 2, bias=True, settings=settings),
-    "late conv": lambda x, settings: ops.conv(x, 4, late=True, settings=settings),
+    "reread conv": lambda x, settings: ops.conv(x, 4, reread_weights=True, settings=settings),
     "conv as a product": lambda x, settings: ops.conv(
         x, 4, 2, settings=settings._replace(matmul_positions=99)
     ),
@@ -434,10 +444,10 @@ OPERATIONS = {
         x, 4, settings=settings._replace(matmul_positions=99)
     ),
     "separable": lambda x, settings: ops.separable_conv(x, 4, 2, settings=settings),
-    "batchnorm": lambda x, settings: ops.batchnorm(x, settings=settings),
-    "batchnorm of each": lambda x, settings: ops.batchnorm(x, each=True, settings=settings),
-    "late batchnorm": lambda x, settings: ops.batchnorm(
-        x, late=True, settings=settings._replace(fused=False)
+    "batchnorm": lambda x, settings: batchnorm(x, settings=settings),
+    "batchnorm per image": lambda x, settings: batchnorm(x, per_image=True, settings=settings),
+    "reread batchnorm": lambda x, settings: batchnorm(
+        x, reread_weights=True, settings=settings._replace(fused=False)
     ),
     "lrelu": lambda x, settings: ops.lrelu(x),
     "dropout": lambda x, settings: ops.dropout(x, 0.5, tf.constant([1, 2], tf.int64)),
@@ -449,7 +459,7 @@ def test_mixed_is_the_same_but_for_rounding(rng, name):
     """Its variables and their gradients stay float32; what is between layers is bfloat16."""
     x = tf.constant(normal(rng, 2, 4, 6, 8))
     dy, found = None, []
-    for settings, inputs in ((ops.DEFAULT_LAYERS, x), (MIXED, tf.cast(x, tf.bfloat16))):
+    for settings, inputs in ((DEFAULT_LAYERS, x), (MIXED, tf.cast(x, tf.bfloat16))):
         with tf.variable_scope("", reuse=tf.AUTO_REUSE):
             outputs = OPERATIONS[name](inputs, settings)
         assert outputs.dtype == inputs.dtype
@@ -474,7 +484,7 @@ def test_names_and_shapes_of_variables():
         ops.conv(x, 5, 2, bias=True)
         ops.deconv(x, 5, bias=True)
         ops.separable_conv(x, 5, 2, bias=True)
-        ops.batchnorm(x)
+        batchnorm(x)
     assert names_and_shapes() == {
         "layer/conv/filter": (4, 4, 3, 5),
         "layer/conv/bias": (5,),
@@ -492,7 +502,7 @@ def test_names_and_shapes_of_variables():
     ("build", "name", "mean"),
     [
         (lambda: ops.conv(tf.zeros([1, 4, 4, 32]), 64, 2), "conv/filter", 0),
-        (lambda: ops.conv(tf.zeros([1, 4, 4, 32]), 64, 2, late=True), "conv/filter", 0),
+        (lambda: ops.conv(tf.zeros([1, 4, 4, 32]), 64, 2, reread_weights=True), "conv/filter", 0),
         (lambda: ops.deconv(tf.zeros([1, 4, 4, 32]), 64), "deconv/filter", 0),
         (
             lambda: ops.separable_conv(tf.zeros([1, 4, 4, 2048]), 16, 2),
@@ -504,9 +514,9 @@ def test_names_and_shapes_of_variables():
             "separable_conv/pointwise_filter",
             0,
         ),
-        (lambda: ops.batchnorm(tf.zeros([1, 1, 1, 32768])), "batchnorm/scale", 1),
+        (lambda: batchnorm(tf.zeros([1, 1, 1, 32768])), "batchnorm/scale", 1),
     ],
-    ids=["conv", "late", "deconv", "depthwise", "pointwise", "scale"],
+    ids=["conv", "reread", "deconv", "depthwise", "pointwise", "scale"],
 )
 def test_initial_weights_are_normal_and_not_truncated(build, name, mean):
     tf.set_random_seed(5)
@@ -525,7 +535,7 @@ def test_initial_biases_and_offsets_are_0():
     ops.conv(x, 5, 2, bias=True)
     ops.deconv(x, 5, bias=True)
     ops.separable_conv(x, 5, 2, bias=True)
-    ops.batchnorm(x)
+    batchnorm(x)
     zeros = [v for v in tf.trainable_variables() if v.op.name.endswith(("bias", "offset"))]
     assert len(zeros) == 4
     assert not any(value.any() for value in run(zeros))

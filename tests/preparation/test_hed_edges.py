@@ -207,7 +207,7 @@ class TestLines:
         assert not drawn[:, [0, -1]].any()
 
 
-def test_too_small_a_image():
+def test_too_small_an_image():
     with pytest.raises(UserError, match="is 5x1 pixels, too small"):
         hed_edges.drawn(np.zeros((1, 5, 3), np.uint8))
 

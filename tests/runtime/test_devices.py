@@ -1,5 +1,6 @@
-"""Where the graph runs, and what a session holds besides its variables."""
+"""The device of a graph, and what a session holds besides its variables."""
 
+import os
 import re
 
 import pytest
@@ -11,16 +12,17 @@ from p2p_graph.utils.errors import UserError
 
 def test_auto_and_cpu_find_something_that_computes():
     for device in ("auto", "cpu"):
-        found, config = devices.choose(device)
-        assert re.fullmatch(r"CPU, \d+ cores|GPU, .+", found)
-        with tf.Graph().as_default(), tf.Session(config=config) as session:
+        found = devices.choose(device)
+        assert re.fullmatch(r"CPU, \d+ cores|GPU, .+", found.name)
+        with tf.Graph().as_default(), tf.Session(config=found.config) as session:
             assert session.run(tf.constant(2) + 3) == 5
 
 
 def test_cpu_uses_no_gpu():
-    found, config = devices.choose("cpu")
-    assert found.startswith("CPU")
-    with tf.Session(config=config) as session:
+    found = devices.choose("cpu")
+    assert found.is_cpu
+    assert found.name.startswith("CPU")
+    with tf.Session(config=found.config) as session:
         assert {device.device_type for device in session.list_devices()} == {"CPU"}
 
 
@@ -30,13 +32,33 @@ def test_no_gpu():
         devices.choose("gpu")
 
 
+def test_choosing_a_device_changes_nothing_of_the_process():
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    environment = dict(os.environ)
+    devices.choose("auto")
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == before
+    assert dict(os.environ) == environment
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_tensor_float_32_is_for_mixed_precision(precision, monkeypatch):
+    monkeypatch.setenv("TF_GPU_THREAD_MODE", "gpu_private")
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        devices.set_gpu_arithmetic(precision)
+        found = tf.config.experimental.tensor_float_32_execution_enabled()
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+    assert found == (precision == "mixed")
+
+
 def test_starting_adam_leaves_no_constants_of_its_size():
     """Constants are held for a session's life: as large as the weights, they would double them."""
     with tf.Graph().as_default():
         weight = tf.get_variable("weight", [256, 256], use_resource=True)
         tf.train.AdamOptimizer().minimize(tf.reduce_sum(weight**2))
         options, metadata = tf.RunOptions(output_partition_graphs=True), tf.RunMetadata()
-        with tf.Session(config=devices.choose("cpu")[1]) as session:
+        with tf.Session(config=devices.choose("cpu").config) as session:
             session.run(tf.global_variables_initializer(), options=options, run_metadata=metadata)
     nodes = [node for graph in metadata.partition_graphs for node in graph.node]
     assert nodes

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.hooks import LOSSES_FILE, CheckLosses, RecordLosses
-from p2p_graph.training.session_calls import Plan, Run
+from p2p_graph.training.hooks import CheckLosses
+from p2p_graph.training.losses_log import LOSSES_FILE, LogLosses
+from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.utils.errors import UserError, reason_of
 
 
@@ -26,7 +27,7 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
     hooks = []
     for _ in range(2):
         with tf.Graph().as_default():
-            hooks.append(RecordLosses(run_of(1, 1), tmp_path, {}, 5, Plan(10)))
+            hooks.append(LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10)))
         hooks[-1].begin_at(3)
         assert lines(tmp_path) == [record(step) for step in (1, 2, 3)]
     for hook in hooks:
@@ -34,15 +35,15 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOSSES_FILE]
 
 
-def run_of(count, batch_size):
-    """What a run of the session gives that does so many steps; nothing of it is computed."""
-    return Run(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
+def call_of(count, batch_size):
+    """A `Session.run` call of `count` steps, of which nothing is computed."""
+    return SessionCall(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
 
 
 def test_losses_that_are_not_finite_within_a_run():
     """The step among several, and its images, are named."""
     with tf.Graph().as_default():
-        checking = CheckLosses(run_of(3, 2), Plan(12, 3))
+        checking = CheckLosses(call_of(3, 2), Schedule(12, 3))
         losses = np.ones([3, 3])
         results = {"losses": losses, "paths": np.array([[b"a", b"b"], [b"c", b"d"], [b"e", b"f"]])}
         checking.report(9, SimpleNamespace(results=results), None)

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.generators import generator
-from p2p_graph.models.networks import generator_spec, translate
-from p2p_graph.models.ops import FIXED
-from p2p_graph.training.session_calls import Plan, build_run
-from p2p_graph.training.step import Model, build_step, make_optimizers
-from p2p_graph.training.updates import Optimizers
+from p2p_graph.models.layer_settings import FROZEN
+from p2p_graph.models.networks import Networks, generator_spec, layer_settings
+from p2p_graph.models.networks import translate as translate_images
+from p2p_graph.training.session_calls import compiled
+from p2p_graph.training.step import Step, build_step, make_optimizers
+from p2p_graph.training.updates import ORDERS, Optimizers
 
 from ..models import oracles
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("graph")
 
 BETA1, BETA2, ADAM_EPSILON = 0.6, 0.999, 1e-8
 LOG_EPSILON = 1e-12
-SMALL = Config(
+SMALL = Options.of(
     crop_size=32,
     levels=3,
     ngf=2,
@@ -42,17 +43,33 @@ def images(count=2):
     return np.float32(np.random.default_rng(1).uniform(-1, 1, size=(2, count, 32, 32, 3)))
 
 
+def step_on(batch, config, optimizers):
+    networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
+    return build_step(batch, networks, ORDERS[config.optimizer.updates], optimizers)
+
+
+def spec_of(config):
+    settings = layer_settings(config.model.layers, on_cpu=True)
+    channels = config.data.task.target_channels
+    return generator_spec(config.model.generator, config.model.layers, channels, settings)
+
+
+def translate(inputs, config, **how):
+    channels, seed = config.data.task.target_channels, config.run.seed
+    return translate_images(inputs, config.model, channels, seed, on_cpu=True, **how)
+
+
 def build(config, optimizers, count=2):
     inputs, targets = images(count)
     batch = Batch(tf.constant(["a"] * count), tf.constant(inputs), tf.constant(targets))
-    return build_step(batch, config, optimizers)
+    return step_on(batch, config, optimizers)
 
 
 @functools.cache  # building takes longer than running
 def built(steps, count, options):
     with tf.Graph().as_default() as graph:
         config = SMALL.replace(**dict(options))
-        optimizers = make_optimizers(config)
+        optimizers = make_optimizers(config.optimizer)
         model = build(config, optimizers, count)
         for _ in range(steps - 1):
             with tf.control_dependencies([model.train]):
@@ -100,7 +117,7 @@ def train(session, model, state=None, steps=1):
     oracles.initialize(session, state or {})
     done = []
     for _ in range(steps):
-        fetched = Model(**{**dict.fromkeys(Model._fields), **session.run(fetches)})
+        fetched = Step(**{**dict.fromkeys(Step._fields), **session.run(fetches)})
         done.append((fetched, session.run({v.op.name: v for v in tf.global_variables()})))
     return done
 
@@ -153,7 +170,7 @@ def generator_in_numpy(config, before, inputs):
     """G's images, and a function from their gradient to those of G's weights, all float64."""
     with tf.Graph().as_default():
         with tf.variable_scope("generator"):
-            spec, seed = generator_spec(config), tf.zeros([2], tf.int64)
+            spec, seed = spec_of(config), tf.zeros([2], tf.int64)
             made = generator(tf.constant(inputs, tf.float32), spec, seed)
         variables = tf.trainable_variables()
         cotangent = tf.placeholder(tf.float32, made.shape)
@@ -206,7 +223,7 @@ def expected_changes(state, config, *, fused):
     _, of_real = backward(gan_gradient(real), stored_real, weights, weights)
     _, of_fake = backward(-gan_gradient(1 - fake), stored_fake, weights, weights)
     gradients = {name: of_real[name] + of_fake[name] for name in weights}
-    d_changes = adam(before, gradients, "discriminator", config.lr)
+    d_changes = adam(before, gradients, "discriminator", config.optimizer.lr)
     updated = {name: weights[name] + d_changes[name] for name in weights}
 
     fake_again, stored_again = oracles.discriminator(pair, updated)
@@ -217,9 +234,9 @@ def expected_changes(state, config, *, fused):
     }
     g_changes = {}
     for way, d_pair in d_pairs.items():
-        d_outputs = config.gan_weight * d_pair[..., 3:]
-        d_outputs += config.l1_weight * np.sign(outputs - targets) / outputs.size
-        g_changes[way] = adam(before, to_g(d_outputs), "generator", config.lr)
+        d_outputs = config.losses.gan_weight * d_pair[..., 3:]
+        d_outputs += config.losses.l1_weight * np.sign(outputs - targets) / outputs.size
+        g_changes[way] = adam(before, to_g(d_outputs), "generator", config.optimizer.lr)
     return d_changes, g_changes
 
 
@@ -272,7 +289,7 @@ def test_alternate_updates(d_scale):
         ):
             pair = np.concatenate([inputs, made], 3)
             gradients = d_gradients(pair, weights, slope)
-            changes = adam(moments, gradients, "discriminator", config.lr, late=number)
+            changes = adam(moments, gradients, "discriminator", config.optimizer.lr, late=number)
             moments = dict(moments)
             for name, gradient in gradients.items():
                 m, v = (f"discriminator/{name}/{slot}" for slot in ("Adam", "Adam_1"))
@@ -282,9 +299,9 @@ def test_alternate_updates(d_scale):
         scores, stored = oracles.discriminator(np.concatenate([inputs, outputs], 3), weights)
         dy = -1 / (scores + LOG_EPSILON) / scores.size
         d_pair, _ = oracles.discriminator_grads(dy, stored, weights, weights, fused=True)
-        d_outputs = config.gan_weight * d_pair[..., 3:]
-        d_outputs += config.l1_weight * np.sign(outputs - targets) / outputs.size
-        g_changes = adam(before, to_g(d_outputs), "generator", config.lr)
+        d_outputs = config.losses.gan_weight * d_pair[..., 3:]
+        d_outputs += config.losses.l1_weight * np.sign(outputs - targets) / outputs.size
+        g_changes = adam(before, to_g(d_outputs), "generator", config.optimizer.lr)
     d_changes = {name: new - before[f"discriminator/{name}"] for name, new in weights.items()}
     assert distance(after, state, "discriminator", d_changes) < 1e-5
     assert distance(after, state, "generator", g_changes) < 1e-5
@@ -336,7 +353,7 @@ def test_what_d_sees(conditional, target_first):
 def test_a_linear_schedule_falls_through_the_second_half():
     config = SMALL.replace(lr_schedule="linear")
     step = tf.train.get_or_create_global_step()
-    optimizers = make_optimizers(config, 10)
+    optimizers = make_optimizers(config.optimizer, 10)
     weight = tf.get_variable("weight", [], initializer=tf.zeros_initializer(), use_resource=True)
     rates = []
     with tf.control_dependencies([optimizers.generator.apply_gradients([(tf.ones([]), weight)])]):
@@ -348,7 +365,7 @@ def test_a_linear_schedule_falls_through_the_second_half():
             session.run(train)
             # A gradient that is always the same moves the weight by the rate.
             now = session.run(weight)
-            rates.append((before - now) / config.lr)
+            rates.append((before - now) / config.optimizer.lr)
             before = now
     np.testing.assert_allclose(rates, [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2], rtol=1e-4)
 
@@ -415,7 +432,7 @@ def test_no_read_of_a_variable_races_with_its_update(bias, steps, order):
     def in_order(first, second):
         return ahead[second] >> number[first] & 1
 
-    fetched = [t.op for t in (*model.losses, *model.averages, model.outputs, model.step)]
+    fetched = [t.op for t in (*model.losses, *model.averages, model.outputs, model.number)]
     fetched += [model.train, *(gradient.op for gradient, _ in model.gradients)]
     used = [op for op in operations if op in fetched or any(in_order(op, f) for f in fetched)]
     reads = accesses(used, "ReadVariableOp")
@@ -465,7 +482,7 @@ def test_updates_of_d_do_not_depend_on_g():
         d, g = changes_of_both(model)
     with small(gan_weight=1.0, l1_weight=0.0) as model:
         d_of_other_loss, g_of_other_loss = changes_of_both(model)
-    rates = Optimizers(*(tf.train.AdamOptimizer(rate, BETA1) for rate in (SMALL.lr, 0.0)))
+    rates = Optimizers(*(tf.train.AdamOptimizer(rate, BETA1) for rate in (SMALL.optimizer.lr, 0.0)))
     d_with_g_at_rest, g_at_rest = changes_of_both(build(SMALL, rates))
     assert_same(d_of_other_loss, d)
     assert_same(d_with_g_at_rest, d)
@@ -490,7 +507,7 @@ def test_adam():
             gradient = np.float64(fetched.gradients[number])
             m = BETA1 * m + (1 - BETA1) * gradient
             v = BETA2 * v + (1 - BETA2) * gradient**2
-            rate = SMALL.lr * np.sqrt(1 - BETA2**t) / (1 - BETA1**t)
+            rate = SMALL.optimizer.lr * np.sqrt(1 - BETA2**t) / (1 - BETA1**t)
             w = w - rate * m / (np.sqrt(v) + ADAM_EPSILON)
             np.testing.assert_allclose(after[name], w, rtol=0, atol=2e-6)
             np.testing.assert_allclose(after[f"{name}/Adam"], m, rtol=1e-4, atol=1e-8)
@@ -527,7 +544,7 @@ def test_outputs_and_predictions_are_of_the_networks_before_the_step():
         ((fetched, _),) = train_alone(model, state)
         of_g, of_d = weights_of("generator", state), weights_of("discriminator", state)
     inputs, targets = np.float64(images())
-    outputs = oracles.generator(inputs, of_g, generator_spec(SMALL), masks={})
+    outputs = oracles.generator(inputs, of_g, spec_of(SMALL), masks={})
     np.testing.assert_allclose(fetched.outputs, outputs, rtol=0, atol=1e-4)
     for shown, actual in [(targets, fetched.predict_real), (outputs, fetched.predict_fake)]:
         expected, _ = oracles.discriminator(np.concatenate([inputs, shown], axis=3), of_d)
@@ -537,7 +554,7 @@ def test_outputs_and_predictions_are_of_the_networks_before_the_step():
 def test_steps_are_counted():
     with small() as model:
         steps = train_alone(model, steps=3)
-    assert [fetched.step for fetched, _ in steps] == [1, 2, 3]
+    assert [fetched.number for fetched, _ in steps] == [1, 2, 3]
     assert [after["global_step"] for _, after in steps] == [1, 2, 3]
 
 
@@ -548,7 +565,7 @@ def test_two_steps_in_one_graph():
     with small(steps=2) as second:
         assert [v.op.name for v in tf.global_variables()] == names
         ((fetched, after),) = train_alone(second, state_in_training())
-    assert fetched.step == 2
+    assert fetched.number == 2
     assert_same_step((fetched, after), (fetched_alone, alone))
 
 
@@ -562,7 +579,7 @@ def test_weights_of_the_losses_scale_the_gradient_of_g():
     gan = g_gradient(gan_weight=1.0, l1_weight=0.0)
     l1 = g_gradient(gan_weight=0.0, l1_weight=1.0)
     for name, gradient in g_gradient().items():
-        parts = SMALL.gan_weight * gan[name], SMALL.l1_weight * l1[name]
+        parts = SMALL.losses.gan_weight * gan[name], SMALL.losses.l1_weight * l1[name]
         assert all(part.any() for part in parts)
         tolerance = 1e-5 * max(np.abs(part).max() for part in parts)
         np.testing.assert_allclose(gradient, sum(parts), rtol=0, atol=tolerance, err_msg=name)
@@ -607,13 +624,19 @@ def test_compiled_step_keeps_the_order_of_updates(order):
     config = SMALL.replace(updates=order, xla=True)
     inputs, targets = map(tf.constant, images())
     batch = Batch(tf.constant(["a", "b"]), inputs, targets)
-    run = build_run(lambda: batch, config, make_optimizers(config), Plan(1))
-    assert [v.op.name for _, v in run.model.gradients] == [v.op.name for v in all_weights()]
-    compiled = updates_of(run.model)
-    assert compiled.keys() == plain.keys()
+
+    optimizers = make_optimizers(config.optimizer)
+
+    def build_plain(batch):
+        return step_on(batch, config, optimizers)
+
+    step = compiled(lambda: batch, build_plain, with_gradients=True)(batch)
+    assert [v.op.name for _, v in step.gradients] == [v.op.name for v in all_weights()]
+    by_xla = updates_of(step)
+    assert by_xla.keys() == plain.keys()
     filters = [name for name in plain if name.endswith("filter")]
     largest = {name: np.abs(plain[name]).max() for name in filters}
-    apart = {name: np.abs(compiled[name] - plain[name]).max() / largest[name] for name in filters}
+    apart = {name: np.abs(by_xla[name] - plain[name]).max() / largest[name] for name in filters}
     assert max(apart.values()) < 1e-3
     told = max(np.abs(otherwise[name] - plain[name]).max() / largest[name] for name in filters)
     assert told > 0.03
@@ -636,7 +659,7 @@ def translated(config, *batches):
 
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("bias", ["none", "all"])
-def test_translation_of_a_image_does_not_depend_on_its_batch(bias, separable):
+def test_translation_of_an_image_does_not_depend_on_its_batch(bias, separable):
     config = SMALL.replace(levels=5, dropout=0.5, bias=bias, separable_conv=separable)
     inputs, _ = images(3)
     together, *alone = translated(config, inputs, *np.split(inputs, 3))
@@ -650,8 +673,8 @@ def test_translation_with_fixed_filters(precision):
     """What is made of filters is made once, of the values that they have then."""
     config = SMALL.replace(levels=5, precision=precision)
     inputs = tf.placeholder(tf.float32, [1, 32, 32, 3])
-    outputs, fixed = translate(inputs, config), translate(inputs, config, fixed=True)
-    made_once = tf.get_collection(FIXED)
+    outputs, fixed = translate(inputs, config), translate(inputs, config, frozen=True)
+    made_once = tf.get_collection(FROZEN)
     assert len(made_once) == (10 if precision == "mixed" else 5)  # filters; transposed ones
     assert not set(made_once) & {*tf.global_variables(), *tf.trainable_variables()}
     batch = images(1)[0]

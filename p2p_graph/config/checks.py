@@ -1,0 +1,174 @@
+"""Checks of several options together, and the defaults that depend on other options."""
+
+from pathlib import Path
+
+from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
+from p2p_graph.config.model_options import GeneratorOptions
+from p2p_graph.config.training_options import LossOptions, ReportOptions, ValidationOptions
+from p2p_graph.utils.errors import UserError
+
+_POOLED_LEVELS = 4
+_SSIM_WINDOW = 11  # pixels
+_WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
+_FREQUENCIES = ("summary_freq", "progress_freq", "trace_freq", "display_freq", "save_freq")
+_SAMPLE_COUNT = ValidationOptions.sample_count
+
+
+def default_levels(generator: GeneratorOptions, crop_size: int) -> int:
+    """The generator's depth for a crop size: as often as that halves evenly.
+
+    Raises:
+      UserError: it does not halve evenly to a small enough size; a size nearby is named.
+    """
+    if generator.generator == "pooled":
+        return _POOLED_LEVELS
+    levels = _halvings(crop_size)
+    innermost = crop_size >> levels
+    if levels < 2:
+        nearest = max(4, 4 * round(crop_size / 4))
+        raise UserError(f"crop_size must be a multiple of 4: {crop_size} is not, try {nearest}")
+    if innermost > _WIDEST:
+        nearest = min(
+            (size for size in range(16, 2 * crop_size) if size >> _halvings(size) <= _WIDEST),
+            key=lambda size: abs(size - crop_size),
+        )
+        raise UserError(
+            f"crop_size must halve evenly to {_WIDEST} or less, unless levels is given: "
+            f"{crop_size} stops at {innermost}, try {nearest}"
+        )
+    return levels
+
+
+def default_scale_size(scaling: ScalingOptions) -> int:
+    """The side before the random crop, in the reference's proportion of 286 to 256."""
+    if scaling.jitter == "none":
+        return scaling.crop_size
+    return round(scaling.crop_size * 286 / 256)
+
+
+def check_source(source: ImageSource, task: TaskOptions) -> None:
+    """Checks that what names the images agrees.
+
+    Raises:
+      UserError: two options contradict each other.
+    """
+    named = [Path(name).resolve() for name in (source.input_dir, source.target_dir) if name]
+    if len(named) == 2 and named[0] == named[1]:
+        raise UserError(f"input_dir and target_dir are both {source.input_dir}")
+    for one, other in (
+        ("input_dir", "manifest"),
+        ("target_dir", "manifest"),
+        ("arrays", "manifest"),
+        ("arrays", "target_dir"),
+    ):
+        if getattr(source, one) is not None and getattr(source, other) is not None:
+            raise UserError(f"{one} and {other} contradict each other: give one of them")
+    alone = [name for name in ("inputs_only", "lab_colorization") if getattr(task, name)]
+    alone += ["inpaint"] if task.inpaint != "none" else []
+    if source.target_dir is not None and alone:
+        raise UserError(f"target_dir and {alone[0]} contradict each other: give one of them")
+
+
+def check_task(task: TaskOptions, scaling: ScalingOptions) -> None:
+    """Checks that the task is one, and that its scaling fits.
+
+    Raises:
+      UserError: two options contradict each other.
+    """
+    if task.inpaint == "center" and scaling.resize_targets is not None:
+        raise UserError(
+            "resize_targets contradicts inpaint center, where input and target are one image"
+        )
+    if task.inpaint != "none" and task.lab_colorization:
+        raise UserError("inpaint and lab_colorization are two tasks: give one of them")
+
+
+def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_ratio: float) -> None:
+    """Checks that crops fit the images, and images the generator.
+
+    Raises:
+      UserError: a size does not fit; what would is named.
+    """
+    assert generator.levels is not None
+    assert scaling.scale_size is not None
+    crop_size, scale_size = scaling.crop_size, scaling.scale_size
+    multiple = 2**generator.levels
+    if crop_size % multiple:
+        nearest = multiple * max(1, round(crop_size / multiple))
+        raise UserError(
+            f"crop_size must be a multiple of {multiple}, as the generator has {generator.levels} "
+            f"levels: {crop_size} is not, try {nearest}"
+        )
+    if scale_size < crop_size:
+        raise UserError(f"scale_size must be at least crop_size ({crop_size}), not {scale_size}")
+    if scaling.jitter == "none" and scale_size != crop_size:
+        raise UserError(
+            f"scale_size must be crop_size ({crop_size}) with --jitter none, not {scale_size}"
+        )
+    if scaling.crop_from > scale_size - crop_size > 0:
+        raise UserError(
+            f"crop_from must be at most scale_size - crop_size ({scale_size - crop_size}), "
+            f"not {scaling.crop_from}"
+        )
+    if generator.generator == "pooled" and (
+        generator.levels != _POOLED_LEVELS or generator.separable_conv
+    ):
+        raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
+    if round(crop_size * aspect_ratio) < 1:
+        raise UserError(f"aspect_ratio must leave a pixel of {crop_size}, {aspect_ratio} does not")
+
+
+def check_losses(losses: LossOptions) -> None:
+    """Checks that G has a loss.
+
+    Raises:
+      UserError: both of its terms have the weight 0.
+    """
+    if losses.gan_weight == 0 and losses.l1_weight == 0:
+        raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
+
+
+def check_validation(validation: ValidationOptions, shown_side: int, *, grid: bool) -> None:
+    """Checks that options of validation have something to work on.
+
+    Args:
+      validation: the options.
+      shown_side: the shorter side of a written image, pixels.
+      grid: whether tools/test.py writes an image grid.
+
+    Raises:
+      UserError: an option has no effect without another, or SSIM does not fit the images.
+    """
+    for name in ("val_dir", "val_target_dir"):
+        if getattr(validation, name) is not None and not validation.is_on:
+            raise UserError(f"{name} needs --sample_freq, which says when to translate it")
+    if validation.val_target_dir is not None and validation.val_dir is None:
+        raise UserError("val_target_dir needs --val_dir, whose targets it holds")
+    if validation.sample_count != _SAMPLE_COUNT and not (validation.is_on or grid):
+        raise UserError("sample_count needs --sample_freq or, in tools/test.py, --grid")
+    if validation.keep_best != "none" and not validation.is_on:
+        raise UserError("keep_best needs --sample_freq, which says when to look for it")
+    if validation.is_on and shown_side < _SSIM_WINDOW:
+        raise UserError(
+            f"sample_freq needs images of {_SSIM_WINDOW} pixels at least, as SSIM does, "
+            f"not {shown_side}"
+        )
+
+
+def check_frequencies(reports: ReportOptions, steps_per_run: int) -> None:
+    """Checks that reports fall on the last step of a Session.run call.
+
+    Raises:
+      UserError: one does not.
+    """
+    for name in _FREQUENCIES:
+        if getattr(reports, name) % steps_per_run:
+            raise UserError(
+                f"{name} must be a multiple of steps_per_run ({steps_per_run}), "
+                f"not {getattr(reports, name)}"
+            )
+
+
+def _halvings(size: int) -> int:
+    """How often a size halves evenly: 8 for 256, 7 for 128 and 384."""
+    return (size & -size).bit_length() - 1

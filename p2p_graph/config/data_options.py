@@ -1,0 +1,215 @@
+"""Options of the data: image sources, the task, scaling and jitter, batches, the cache."""
+
+import dataclasses
+
+from p2p_graph.config.fields import Record, option
+
+RESIZES = ("area", "bilinear", "nearest")
+_BOTH = ("train", "test")
+_ALL = ("train", "test", "export")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSource(Record):
+    """Where the images are, and which of them to take."""
+
+    input_dir: str | None = option(
+        None,
+        "files",
+        "images: a folder of A|B pairs side by side, a folder of TFRecord shards, or an .npz "
+        "archive",
+        programs=_BOTH,
+    )
+    target_dir: str | None = option(
+        None,
+        "files",
+        "folder of the B images where input_dir holds the A images; pairs have equal file names",
+        programs=_BOTH,
+    )
+    manifest: str | None = option(
+        None,
+        "files",
+        "CSV file of image paths with the columns input and target, instead of input_dir",
+        programs=_BOTH,
+    )
+    arrays: str | None = option(
+        None,
+        "files",
+        "names of the .npz arrays that hold A and B, as in A,B (default: arr_0,arr_1, "
+        "inputs,targets or A,B)",
+        programs=_BOTH,
+    )
+    split: float = option(
+        1.0,
+        "files",
+        {
+            "train": "fraction of the images to train on, drawn at random; tools/test.py takes the "
+            "remainder",
+            "test": "fraction of the images that training took; the remainder is translated",
+        },
+        programs=_BOTH,
+        most=1,
+        rule=lambda value: None if value > 0 else "must be over 0 and at most 1",
+    )
+    split_seed: int = option(
+        0, "files", "seed of the split (NumPy's shuffle)", programs=_BOTH, least=0, below=2**31
+    )
+    skip_bad: bool = option(
+        False, "files", "leave out images that cannot be read, instead of stopping", programs=_BOTH
+    )
+
+    @property
+    def path(self) -> str:
+        """What names the images: `manifest` or `input_dir`, one of which is given."""
+        named = self.manifest if self.manifest is not None else self.input_dir
+        assert named is not None
+        return named
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOptions(Record):
+    """What is translated to what."""
+
+    which_direction: str = option(
+        "AtoB",
+        "data",
+        "translation direction; A is the left half of a pair",
+        programs=_BOTH,
+        choices=("AtoB", "BtoA"),
+    )
+    lab_colorization: bool = option(
+        False,
+        "data",
+        "colourisation of single images in CIE Lab: A is the L channel, B the ab channels",
+        programs=_BOTH,
+    )
+    inpaint: str = option(
+        "none",
+        "data",
+        "inpainting of single images: the input has a white hole, its central half in both "
+        "directions (center) or 30 %% of each side (white30)",
+        choices=("none", "center", "white30"),
+    )
+    inputs_only: bool = option(
+        False, "files", "the images are inputs without targets", programs=("test",)
+    )
+
+    @property
+    def is_single(self) -> bool:
+        """Whether an image is an input, or both input and target, rather than one of a pair."""
+        return self.lab_colorization or self.inpaint != "none" or self.inputs_only
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether images come with targets: with Lab always, as their own other channels.
+
+        With `inpaint`, `inputs_only` says that the images have holes already.
+        """
+        return self.lab_colorization or not self.inputs_only
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of an input: 3, with Lab 1 (L) or 2 (ab)."""
+        return self._channels[0]
+
+    @property
+    def target_channels(self) -> int:
+        """Channels of a target: 3, with Lab 2 (ab) or 1 (L)."""
+        return self._channels[1]
+
+    @property
+    def _channels(self) -> tuple[int, int]:
+        if not self.lab_colorization:
+            return 3, 3
+        return (1, 2) if self.which_direction == "AtoB" else (2, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalingOptions(Record):
+    """How images are scaled, cropped and mirrored (Isola et al. 2017, section 6.2)."""
+
+    resize: str = option(
+        "area",
+        "data",
+        "interpolation that scales images; nearest keeps label colours as they are",
+        programs=_BOTH,
+        choices=RESIZES,
+    )
+    resize_targets: str | None = option(
+        None,
+        "data",
+        "interpolation that scales targets (default: that of --resize)",
+        programs=_BOTH,
+        choices=RESIZES,
+    )
+    resize_first: bool = option(
+        False, "data", "scale to crop_size before scaling to scale_size", off="no_resize_first"
+    )
+    jitter: str = option(
+        "crop",
+        "data",
+        "random jitter: crop from images of scale_size; shrink enlarges to scale_size by nearest "
+        "neighbour and scales back; or none",
+        choices=("crop", "shrink", "none"),
+    )
+    scale_size: int | None = option(
+        None,
+        "data",
+        "image side before the random crop, pixels (default: crop_size * 286/256)",
+        least=1,
+    )
+    crop_from: int = option(
+        0, "data", "rows at the top and columns at the left outside of every crop", least=0
+    )
+    crop_size: int = option(
+        256, "data", "image side that the networks see, pixels", programs=_ALL, least=1
+    )
+    flip: bool = option(True, "data", "mirror each image left to right with probability 1/2")
+
+    def without_jitter(self) -> "ScalingOptions":
+        """The same without random crops: images are scaled to crop_size."""
+        return dataclasses.replace(self, scale_size=self.crop_size, jitter="none")
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchOptions(Record):
+    """How images are drawn into batches."""
+
+    batch_size: int = option(
+        1, "training", "images in a batch", programs=_BOTH, least=1, most=2**16
+    )
+    sampling: str = option(
+        "epochs",
+        "training",
+        "image order: a shuffle of all images each epoch, or independent draws with replacement",
+        choices=("epochs", "replacement"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheOptions(Record):
+    """Which decoded images stay in memory."""
+
+    cache_mb: int = option(
+        1024,
+        "data",
+        "memory that caches decoded images, MB; images beyond it are decoded at each use",
+        least=0,
+    )
+    cache_as: str = option(
+        "auto",
+        "data",
+        "cached form: bytes (scaled at each use), values (scaled float32), or auto by device",
+        choices=("auto", "bytes", "values"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions(Record):
+    """All options of the data."""
+
+    source: ImageSource = dataclasses.field(default_factory=ImageSource)
+    task: TaskOptions = dataclasses.field(default_factory=TaskOptions)
+    scaling: ScalingOptions = dataclasses.field(default_factory=ScalingOptions)
+    batches: BatchOptions = dataclasses.field(default_factory=BatchOptions)
+    cache: CacheOptions = dataclasses.field(default_factory=CacheOptions)

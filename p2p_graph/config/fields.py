@@ -1,0 +1,149 @@
+"""Options as dataclass fields: default, help text, flag, and the rule that a value must keep."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from p2p_graph.utils.errors import UserError
+
+PROGRAMS = ("train", "test", "export")
+_LARGEST_FLOAT = 3.4e38  # float32
+
+Field = dataclasses.Field[Any]
+
+
+def option(
+    default: Any,
+    group: str,
+    text: str | Mapping[str, str],
+    *,
+    programs: tuple[str, ...] = ("train",),
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    rule: Callable[[Any], str | None] | None = None,
+    off: str | None = None,
+) -> Any:
+    """Declares an option of a record.
+
+    Args:
+      default: its value where none is given; None where the default depends on other options.
+      group: the heading of its flag in --help.
+      text: its help text, or one for each program.
+      programs: the programs that have its flag.
+      choices: the values that a string may have.
+      least: the smallest value of a number.
+      most: the largest value of a number.
+      below: a bound that a number does not reach.
+      rule: from a value to what is wrong with it ("must be ..."), None where nothing is.
+      off: the flag that turns a bool off; by default no_NAME where it is on.
+    """
+    metadata = {
+        "group": group,
+        "text": text,
+        "programs": programs,
+        "choices": choices,
+        "least": least,
+        "most": most,
+        "below": below,
+        "rule": rule,
+        "off": off or ("no_{}" if default is True else None),
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def help_text(field: Field, program: str) -> str:
+    """An option's help text in one program."""
+    text = field.metadata["text"]
+    return text if isinstance(text, str) else str(text[program])
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A frozen record of options of one concern. Making one checks every value.
+
+    Raises:
+      UserError: a value breaks its rule; the message names the option, the rule and the value.
+    """
+
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                _check_value(type(self), field, getattr(self, field.name))
+
+
+def leaves(record: type) -> Iterator[tuple[type, Field]]:
+    """All options of a record and of the records in it, each with the record it belongs to."""
+    for field in dataclasses.fields(record):
+        if field.metadata:
+            yield record, field
+        else:
+            yield from leaves(_record_of(record, field))
+
+
+def from_flat(record: type, flat: Mapping[str, Any]) -> Any:
+    """Makes a record, and the records in it, from option values by name; others are defaults."""
+    values = {}
+    for field in dataclasses.fields(record):
+        if not field.metadata:
+            values[field.name] = from_flat(_record_of(record, field), flat)
+        elif field.name in flat:
+            values[field.name] = flat[field.name]
+    return record(**values)
+
+
+def to_flat(record: Any) -> dict[str, Any]:
+    """The option values of a record and of the records in it, by name."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        flat |= {field.name: value} if field.metadata else to_flat(value)
+    return flat
+
+
+def kinds_of(record: type, field: Field) -> tuple[type, ...]:
+    """The types that an option's value may have."""
+    kind = typing.get_type_hints(record)[field.name]
+    return typing.get_args(kind) or (kind,)
+
+
+def _record_of(record: type, field: Field) -> type:
+    found: type = typing.get_type_hints(record)[field.name]
+    return found
+
+
+def _check_value(record: type, field: Field, value: Any) -> None:
+    name, bounds, kinds = field.name, field.metadata, kinds_of(record, field)
+    if value is None and types.NoneType in kinds:
+        return
+    allowed = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+        raise UserError(f"{name} must be of type {wanted}, not {json.dumps(value, default=str)}")
+    if isinstance(value, str) and not _is_utf8(value):
+        raise UserError(f"{name} {value!r} is not UTF-8")
+    if bounds["choices"] and value not in bounds["choices"]:
+        raise UserError(f"{name} must be one of {', '.join(bounds['choices'])}, not {value!r}")
+    if isinstance(value, float) and not abs(value) <= _LARGEST_FLOAT:
+        raise UserError(f"{name} must be a finite number, not {value}")
+    if bounds["least"] is not None and value < bounds["least"]:
+        raise UserError(f"{name} must be at least {bounds['least']}, not {value}")
+    if bounds["most"] is not None and value > bounds["most"]:
+        raise UserError(f"{name} must be at most {bounds['most']}, not {value}")
+    if bounds["below"] is not None and value >= bounds["below"]:
+        raise UserError(f"{name} must be below {bounds['below']}, not {value}")
+    if bounds["rule"] and (wrong := bounds["rule"](value)):
+        raise UserError(f"{name} {wrong}, not {value!r}")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

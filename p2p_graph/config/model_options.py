@@ -1,0 +1,143 @@
+"""Options of the networks: generator, discriminator, and what their layers share."""
+
+import dataclasses
+import re
+
+from p2p_graph.config.fields import Record, option
+
+# Discriminators by name; `models.discriminators` has their layers.
+DISCRIMINATORS = ("pixel", "patch16", "patch70", "image286", "same62", "same94", "same142")
+N_LAYERS = re.compile(r"n_layers=(\d)")
+_BOTH = ("train", "test")
+
+
+def _discriminator_rule(name: str) -> str | None:
+    if name in DISCRIMINATORS or N_LAYERS.fullmatch(name):
+        return None
+    return f"must be one of {', '.join(DISCRIMINATORS)}, or n_layers=K with K from 0 to 9"
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorOptions(Record):
+    """The generator's architecture."""
+
+    ngf: int = option(64, "model", "generator filters in the first layer", programs=_BOTH, least=1)
+    separable_conv: bool = option(
+        False, "model", "depthwise separable convolutions in the generator", programs=_BOTH
+    )
+    levels: int | None = option(
+        None,
+        "model",
+        "generator depth (default: as often as crop_size halves evenly, 8 for 256)",
+        least=2,
+    )
+    dropout: float = option(
+        0.5,
+        "model",
+        "dropout rate in the three innermost decoder levels, in training and translation",
+        programs=("train", "test", "export"),
+        least=0,
+        below=1,
+    )
+    generator: str = option(
+        "unet",
+        "model",
+        "generator: a U-Net, the same without skip connections, or a small U-Net with max pooling",
+        choices=("unet", "encoder_decoder", "pooled"),
+    )
+    bottleneck_norm: bool = option(True, "model", "batch-normalise the innermost encoder level")
+    skip_activation: str = option(
+        "relu", "model", "activation of the U-Net's skip connections", choices=("relu", "lrelu")
+    )
+    dropout_in_use: bool = option(
+        True,
+        "model",
+        "apply dropout in translation as in training (tools/test.py --dropout overrides)",
+    )
+
+    def in_translation(self) -> "GeneratorOptions":
+        """The same with the dropout that translation uses by default."""
+        return self if self.dropout_in_use else dataclasses.replace(self, dropout=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorOptions(Record):
+    """The discriminator's architecture."""
+
+    ndf: int = option(
+        64, "model", "discriminator filters in the first layer", programs=_BOTH, least=1
+    )
+    discriminator: str = option(
+        "patch70",
+        "model",
+        "discriminator: pixel, patch16, patch70, image286 (receptive fields of 1, 16, 70, 286 "
+        "pixels), n_layers=K, or those of other systems: same62, same94, same142",
+        rule=_discriminator_rule,
+    )
+    conditional: bool = option(
+        True, "model", "condition the discriminator on the input image", off="unconditional"
+    )
+    target_first: bool = option(
+        False,
+        "model",
+        "concatenate the target's channels before the input's",
+        off="no_target_first",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerOptions(Record):
+    """What the layers of both networks share."""
+
+    bias: str = option(
+        "none",
+        "model",
+        "convolutions with a bias: none, all (the reference since December 2017), last (of each "
+        "network), unnormed (those without batch normalisation)",
+        choices=("none", "all", "last", "unnormed"),
+    )
+    norm_epsilon: float = option(1e-5, "model", "epsilon of batch normalisation", least=1e-12)
+    norm_stddev: float = option(
+        0.02,
+        "model",
+        "batch normalisation's initial scales: standard deviation around 1",
+        least=0,
+    )
+    norm_form: str = option(
+        "auto",
+        "model",
+        "batch normalisation whose gradient is the fused operation's or that of separate "
+        "operations (auto: fused for models with biases)",
+        choices=("auto", "fused", "factored"),
+    )
+    lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)
+    initializer: str = option(
+        "normal",
+        "model",
+        "initial filters: N(0, 0.02) or Glorot's uniform distribution",
+        choices=("normal", "glorot"),
+    )
+    precision: str = option(
+        "fp32",
+        "training",
+        "float32, or mixed: bfloat16 convolutions with float32 weights and losses",
+        programs=_BOTH,
+        choices=("fp32", "mixed"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions(Record):
+    """All options of the networks."""
+
+    generator: GeneratorOptions = dataclasses.field(default_factory=GeneratorOptions)
+    discriminator: DiscriminatorOptions = dataclasses.field(default_factory=DiscriminatorOptions)
+    layers: LayerOptions = dataclasses.field(default_factory=LayerOptions)
+
+    def in_translation(self) -> "ModelOptions":
+        """The same as validation translates with it: in float32, with translation's dropout."""
+        return dataclasses.replace(
+            self,
+            generator=self.generator.in_translation(),
+            layers=dataclasses.replace(self.layers, precision="fp32"),
+        )

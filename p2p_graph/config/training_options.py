@@ -1,0 +1,166 @@
+"""Options of training: losses, optimizers, length, execution, reports, validation."""
+
+import dataclasses
+import re
+
+from p2p_graph.config.fields import Record, option
+
+_BOTH = ("train", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions(Record):
+    """The losses of D and G (Isola et al. 2017, section 3.1)."""
+
+    gan_loss: str = option(
+        "eps",
+        "training",
+        "adversarial loss: cross-entropy with an epsilon in the logarithms, of clipped "
+        "probabilities, or of logits; or least squares",
+        choices=("eps", "clip", "logits", "lsgan"),
+    )
+    d_scale: float = option(1.0, "training", "factor of the discriminator's loss", least=0)
+    l1_weight: float = option(100.0, "training", "weight of the L1 term in G's loss", least=0)
+    gan_weight: float = option(
+        1.0, "training", "weight of the adversarial term in G's loss (0: no D is built)", least=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions(Record):
+    """How the losses change the weights."""
+
+    updates: str = option(
+        "stored",
+        "training",
+        "G's gradient passes through: D's stored activations and updated weights (stored); a new "
+        "forward pass of the updated D (fresh); D's old weights (simultaneous); or new passes "
+        "after separate updates of D on real and on generated pairs (alternate)",
+        choices=("stored", "fresh", "simultaneous", "alternate"),
+    )
+    lr: float = option(0.0002, "training", "learning rate of Adam", least=0)
+    beta1: float = option(
+        0.5, "training", "decay rate of Adam's first-moment estimate", least=0, below=1
+    )
+    adam_epsilon: float = option(1e-8, "training", "epsilon of Adam", least=1e-12)
+    lr_schedule: str = option(
+        "constant",
+        "training",
+        "learning rate: constant, or linear decay to 0 over the second half of training",
+        choices=("constant", "linear"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthOptions(Record):
+    """How long training, or translation, goes on."""
+
+    max_steps: int | None = option(
+        None,
+        "training",
+        {
+            "train": "total training steps, including those of earlier runs of this folder",
+            "test": "translate at most this many batches",
+        },
+        programs=_BOTH,
+        least=0,
+    )
+    max_epochs: int | None = option(
+        None,
+        "training",
+        "total epochs, including those of earlier runs of this folder (default: 200)",
+        least=0,
+    )
+    steps_per_epoch: int | None = option(
+        None,
+        "training",
+        "steps that count as an epoch (default: as many as all images need)",
+        least=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionOptions(Record):
+    """Where and how the graph is executed."""
+
+    device: str = option(
+        "auto",
+        "training",
+        "device of the graph (auto: a GPU if TensorFlow finds one)",
+        programs=_BOTH,
+        choices=("auto", "cpu", "gpu"),
+    )
+    xla: bool = option(
+        False,
+        "training",
+        "compile each training step with XLA, for GPUs; dropout masks differ from those without",
+    )
+    steps_per_run: int = option(1, "training", "training steps per Session.run call", least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions(Record):
+    """What a training run writes, and how often."""
+
+    summary_freq: int = option(
+        100, "reports", "write TensorBoard summaries every N steps (0: never)", least=0
+    )
+    progress_freq: int = option(50, "reports", "print progress every N steps (0: never)", least=0)
+    trace_freq: int = option(
+        0, "reports", "trace a step for TensorBoard's profile every N steps (0: never)", least=0
+    )
+    display_freq: int = option(
+        0, "reports", "write the training images of a step every N steps (0: never)", least=0
+    )
+    save_freq: int = option(
+        5000, "reports", "save a checkpoint every N steps and at the end (0: never)", least=0
+    )
+
+
+def _sample_rule(value: str) -> str | None:
+    if re.fullmatch(r"[0-9]{1,9}e?", value):
+        return None
+    return "must be a number of steps, or of epochs as in 2e"
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationOptions(Record):
+    """Validation images: which, how often, and what follows from them."""
+
+    sample_freq: str = option(
+        "0",
+        "reports",
+        "translate the validation images every N steps, or every N epochs (2e): an image grid in "
+        "samples/; L1, PSNR and SSIM in losses.jsonl (0: never)",
+        rule=_sample_rule,
+    )
+    sample_count: int = option(
+        5,
+        "reports",
+        {"train": "number of validation images", "test": "number of images in the grid"},
+        programs=_BOTH,
+        least=1,
+    )
+    val_dir: str | None = option(
+        None,
+        "reports",
+        "validation images, in any form of input_dir or manifest (default: the split's remainder, "
+        "otherwise the folder val or test beside input_dir)",
+    )
+    val_target_dir: str | None = option(
+        None,
+        "reports",
+        "folder of the validation targets (default: the folder beside target_dir with val_dir's "
+        "name)",
+    )
+    keep_best: str = option(
+        "none",
+        "reports",
+        "keep the checkpoint with the best value of this validation metric in best/",
+        choices=("none", "l1", "psnr", "ssim"),
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether validation images are translated while training."""
+        return int(self.sample_freq.removesuffix("e")) > 0

@@ -1,0 +1,121 @@
+"""Checks, before work starts, that every image file can be decoded and used."""
+
+import concurrent.futures
+import io
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
+from p2p_graph.utils.errors import UserError, listed
+
+# How the last part of a complete file begins and ends: a JPEG's last scan, all of a PNG.
+_ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
+_MANY = 5000  # images; above it, the check takes long enough to show its progress
+
+
+def usable_images(
+    entries: Sequence[Entry], where: object, *, pairs: bool, skip_bad: bool
+) -> list[SourceImage]:
+    """Decodes every image once, and lists those that can be used.
+
+    Args:
+      entries: the images, at least one.
+      where: what they are of, for messages.
+      pairs: whether each without a partner is two halves side by side.
+      skip_bad: whether images that cannot be used are left out, and named on stderr.
+
+    Raises:
+      UserError: some cannot be used: the first 20 are named, a line each.
+    """
+    good, bad = check_images(entries, pairs=pairs)
+    if bad:
+        count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
+        if not skip_bad:
+            raise UserError(
+                f"{count}; mend or remove them, or go on with --skip_bad:\n{listed(bad)}"
+            )
+        if not good:
+            raise UserError(f"{count}, so none is left:\n{listed(bad)}")
+        print(f"{count}, going on without them:\n{listed(bad)}", file=sys.stderr)
+    return good
+
+
+def check_images(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[SourceImage], list[str]]:
+    """Decodes every image once; returns those that can be used, and a line for each other."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        checks: Iterable[SourceImage | Problem] = pool.map(
+            lambda entry: check_image(*entry, pairs=pairs), entries
+        )
+        if len(entries) > _MANY:
+            checks = tqdm(checks, "checking", len(entries), disable=not sys.stderr.isatty())
+        results = list(checks)
+    good = [result for result in results if isinstance(result, SourceImage)]
+    bad = [
+        f"{entry[0]}: {why.text}"
+        for entry, why in zip(entries, results, strict=True)
+        if isinstance(why, Problem)
+    ]
+    return good, bad
+
+
+def check_image(
+    path: Path, partner: Path | Problem | None, *, pairs: bool
+) -> SourceImage | Problem:
+    """Looks at an image, or two; says what is wrong with it, if anything."""
+    if isinstance(partner, Problem):
+        return partner
+    image = _check_file(path, pairs and not partner)
+    if partner is None or isinstance(image, Problem):
+        return image
+    other = _check_file(partner, pairs=False)
+    if isinstance(other, Problem):
+        return Problem(other.kind, f"has the partner {partner}, which {other.text}")
+    if (image.width, image.height) != (other.width, other.height):
+        return Problem(
+            MISMATCH,
+            f"is {image.width}x{image.height} pixels, its partner {partner} "
+            f"{other.width}x{other.height}",
+        )
+    return image._replace(is_16_bit=image.is_16_bit or other.is_16_bit, target=partner)
+
+
+def _check_file(path: Path, pairs: bool) -> SourceImage | Problem:
+    """Decodes an image; says what is wrong with it, if anything."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return Problem(CORRUPT, "has a name that is not UTF-8")
+    try:
+        contents = path.read_bytes()
+        with Image.open(io.BytesIO(contents)) as image:
+            kind = "JPEG" if image.format == "MPO" else image.format
+            width, height = image.size
+            if kind == "PNG":
+                # Pillow does not look at every checksum when it decodes.
+                with Image.open(io.BytesIO(contents)) as again:
+                    again.verify()
+            # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
+            image.draft(None, (1, 1))
+            image.load()
+    except FileNotFoundError:
+        return Problem(CORRUPT, "does not exist")
+    except UnidentifiedImageError:
+        return Problem(CORRUPT, "is not an image" if contents else "is empty")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return Problem(CORRUPT, f"cannot be decoded: {error}")
+    if kind not in _ENDS:
+        return Problem(CORRUPT, f"is {kind}, neither JPEG nor PNG")
+    last_part, end = _ENDS[kind]
+    if contents.rfind(end) < contents.rfind(last_part):
+        return Problem(CORRUPT, "cannot be decoded: it is cut off")
+    if pairs and width < 2:
+        return Problem(ODD_WIDTH, f"is {width} pixel wide, too narrow for two halves")
+    if pairs and width % 2:
+        return Problem(ODD_WIDTH, f"is {width} pixels wide: two equal halves need an even width")
+    # Pillow does not tell how many bits the channels of a PNG have; its 25th byte does.
+    return SourceImage(path, width, height, is_16_bit=kind == "PNG" and contents[24] == 16)

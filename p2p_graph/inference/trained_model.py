@@ -1,0 +1,104 @@
+"""The options of a trained model: its checkpoint's options.json, and what was given."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints.checkpoint_files import Checkpoint
+from p2p_graph.config import recipes
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import (
+    MODEL_FIELDS,
+    model_options,
+    read_options,
+    read_record,
+    same_path,
+)
+from p2p_graph.data.image_listing import names_digest
+from p2p_graph.utils.errors import UserError
+
+# May be chosen for each use of a model; the other model options are those of its training.
+_FREE_IN_USE = ("crop_size", "dropout", "resize", "resize_targets")
+
+
+def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]:
+    """Makes the options for using a checkpoint.
+
+    Args:
+      given: the flags' values by flat name.
+      mode: "test" or "export".
+
+    Returns:
+      The checkpoint's model options with the values that were given, and the checkpoint.
+
+    Raises:
+      UserError: there is no checkpoint, its options.json is wrong, or a given value contradicts it.
+    """
+    folder = Path(given["checkpoint"]) if "checkpoint" in given else _default_run(given)
+    checkpoint = checkpoint_files.need(folder)
+    stored = {**model_options(checkpoint.folder)}
+    # The reference does not read these back; the checkpoint's variables say them.
+    stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}
+    if not stored["dropout_in_use"]:
+        stored["dropout"] = 0.0
+    for name in MODEL_FIELDS:
+        if name in given and name not in _FREE_IN_USE and given[name] != stored[name]:
+            raise UserError(
+                f"{name} {given[name]} contradicts {folder}, which was trained with {stored[name]}"
+            )
+    options = Options.of(**{**stored, "scale_size": None, **given, "mode": mode})
+    output_dir = options.run.output_dir
+    if output_dir and Path(output_dir).resolve() == checkpoint.folder.resolve():
+        raise UserError(
+            f"output_dir {output_dir} is the checkpoint's folder, whose options.json would be "
+            "replaced: name another"
+        )
+    crop_size = options.data.scaling.crop_size
+    return options.replace(scale_size=crop_size, checkpoint=str(folder)), checkpoint
+
+
+def named_data(options: Mapping[str, Any]) -> str | None:
+    """What names the images among flat options, if anything does."""
+    named: str | None = options.get("manifest") or options.get("input_dir")
+    return named
+
+
+def with_training_split(
+    options: Options, given: Mapping[str, Any], checkpoint: Checkpoint
+) -> Options:
+    """Takes over the split of training, where these are the images of training.
+
+    Translation then takes the images that training left out.
+
+    Raises:
+      UserError: the images are not those of training any more, so that the split is not known.
+    """
+    stored = read_options(checkpoint.folder)
+    trained, tested = named_data(stored), named_data(given)
+    share = stored.get("split", 1.0)
+    if "split" in given or share == 1 or not (trained and tested):
+        return options
+    if not same_path(trained, tested, checkpoint.folder):
+        print(f"split: not applied, since training was on {trained} (--split {share} does)")
+        return options
+    options = options.replace(split=share, split_seed=stored.get("split_seed", 0))
+    was = read_record(checkpoint.folder).get("images")
+    now = names_digest(options.data.source, single=options.data.task.is_single)
+    if was is not None and was != now:
+        raise UserError(
+            f"the images in {tested} are not those of training ({was.split()[0]} then): "
+            "those that were not trained on cannot be determined; --split 1 takes all"
+        )
+    return options
+
+
+def _default_run(given: Mapping[str, Any]) -> Path:
+    """The folder in which training on the same data set leaves its checkpoint by default."""
+    if data := named_data(given):
+        name = recipes.dataset_name(Path(data))
+        runs = [Path("runs") / f"{name}_{direction}" for direction in ("AtoB", "BtoA")]
+        found = [run for run in runs if run.exists()]
+        if len(found) == 1:
+            return found[0]
+    raise UserError("checkpoint is missing: name the output_dir of a training run (--checkpoint)")

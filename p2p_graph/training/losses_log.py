@@ -1,0 +1,98 @@
+"""losses.jsonl: the losses of every step, and validation metrics of the steps that have them."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.training.hooks import StepHook
+from p2p_graph.training.session_calls import Schedule, SessionCall
+from p2p_graph.training.updates import Losses
+from p2p_graph.utils.atomic_write import atomic_write
+
+LOSSES_FILE = "losses.jsonl"
+
+
+class FigureSource(Protocol):
+    """Measures more figures of some steps."""
+
+    def begin_at(self, step: int) -> None:
+        """Called once, before the first step, with the number of steps that were done before."""
+
+    def measure(self, step: int, session: tf.Session) -> Mapping[str, float]:
+        """Figures of a step by name; empty for steps without any."""
+
+
+class LogLosses(StepHook):
+    """Appends a line for every step; a resumed run goes on after its checkpoint's step."""
+
+    def __init__(
+        self,
+        call: SessionCall,
+        folder: Path,
+        steps_per_epoch: int,
+        schedule: Schedule,
+        source: FigureSource | None = None,
+    ) -> None:
+        """Prepares the log, which `begin_at` opens.
+
+        Args:
+          call: whose losses are logged.
+          folder: of the run.
+          steps_per_epoch: for the epoch of each line.
+          schedule: which steps each `Session.run` call does.
+          source: asked after each call for more figures of its last step.
+        """
+        super().__init__(1, schedule)
+        self._losses = call.losses
+        self._source = source
+        self._path = folder / LOSSES_FILE
+        self._file: TextIO | None = None
+        self._steps_per_epoch = steps_per_epoch
+
+    def begin_at(self, step: int) -> None:
+        """Drops lines of steps after the checkpoint, and a line that was cut off."""
+        if self._source:
+            self._source.begin_at(step)
+        remaining = []
+        if self._path.exists():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                found = re.match(r'\{"step": (\d+),', line)
+                if found and line.endswith("}") and int(found[1]) <= step:
+                    remaining.append(line + "\n")
+        # Atomically: training may be killed here, too.
+        with atomic_write(self._path) as temporary:
+            temporary.write_text("".join(remaining), encoding="utf-8")
+        self._file = self._path.open("a", encoding="utf-8")
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """The losses of all steps of the call."""
+        return tf.train.SessionRunArgs(self._losses)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Writes a line for each step; floats keep all of float32's digits."""
+        assert self._file
+        figures = self._source.measure(step, session) if self._source else {}
+        rows = values.results
+        for number, row in enumerate(rows, step - len(rows) + 1):
+            epoch = math.ceil(number / self._steps_per_epoch)
+            record: dict[str, float | None] = {"step": number, "epoch": epoch}
+            record |= {name: float(loss) for name, loss in zip(Losses._fields, row, strict=True)}
+            if number == step:
+                for name, value in figures.items():
+                    record[name] = value if math.isfinite(value) else None  # JSON has no infinity
+            self._file.write(json.dumps(record) + "\n")
+
+    def flush(self) -> None:
+        """Makes sure that all lines so far are on disk."""
+        assert self._file
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file:
+            self._file.close()
