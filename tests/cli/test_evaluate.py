@@ -231,7 +231,7 @@ def test_what_the_translation_wrote(results, tmp_path):
         assert shown[name] == (f"{figure['value']:.4g}", f"{low:.4g} to {high:.4g}")
     assert done.stdout.splitlines()[-1] == "wrote results/evaluation/index.html"
     assert sorted(p.name for p in out.iterdir()) == [
-        *("evaluation.json", "images", "index.html", "images.csv")
+        *("evaluation.json", "images", "images.csv", "index.html")
     ]
 
 
@@ -638,8 +638,8 @@ def test_names_that_stand_twice(refused, two, tmp_path):
 def test_images_that_cannot_be_evaluated(refused, two, tmp_path):
     """All are named, whatever is wrong with each."""
     write(tmp_path / "outputs" / "a.png", np.zeros((14, 15, 3)))
-    atomic_write = (tmp_path / "targets" / "d.png").read_bytes()
-    (tmp_path / "targets" / "d.png").write_bytes(atomic_write[:-40])
+    contents = (tmp_path / "targets" / "d.png").read_bytes()
+    (tmp_path / "targets" / "d.png").write_bytes(contents[:-40])
     (tmp_path / "outputs" / "e.png").write_bytes(b"")
     before = tree(tmp_path)
     done = call("evaluate", *IMAGES, cwd=tmp_path)
