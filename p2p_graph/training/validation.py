@@ -17,7 +17,7 @@ from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_listing import is_archive, is_packed, list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import image_grid
-from p2p_graph.metrics.registry import METRICS
+from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models.networks import translate
 from p2p_graph.training import summaries
 from p2p_graph.training.hooks import SaveCheckpoints, StepHook
@@ -216,7 +216,7 @@ class Validate(StepHook):
                 column.append(shown[kind][0])
         drawn = {kind.removesuffix("s"): column for kind, column in columns.items()}
         image_grid.save_grid(self._grids / f"{step:08d}.png", f"step {step}", drawn, self._names)
-        for name, metric in METRICS.items():
+        for name, metric in PAIR_METRICS.items():
             found = [metric.compute(seen["outputs"][0], seen["targets"][0]) for seen in measured]
             self._figures[f"val_{name}"] = sum(found) / len(found)
         if self._writer:
@@ -232,7 +232,7 @@ class Validate(StepHook):
         best: float | None = self._best.get("value")
         if best is None:
             return True
-        return now > best if METRICS[self._config.keep_best].larger_is_better else now < best
+        return now > best if PAIR_METRICS[self._config.keep_best].larger_is_better else now < best
 
     def _keep(self, step: int, session: tf.Session) -> None:
         self._saving.save_to(self._best_folder, step, session)
