@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
     @property
     def figures(self) -> dict[str, float]:
         """All figures by name."""
-        figures = {}
+        figures: dict[str, float] = {}
         for result in self.results.values():
             figures |= result.figures
         return figures | dict(self.distances)
@@ -62,7 +62,7 @@ class Evaluation(NamedTuple):
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """The 95 % bootstrap intervals of the figures that have one, by name."""
-        intervals = {}
+        intervals: dict[str, tuple[float, float]] = {}
         for result in self.results.values():
             intervals |= result.intervals
         return intervals

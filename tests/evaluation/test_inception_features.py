@@ -357,7 +357,7 @@ def test_images_that_cannot_be_used(network, images, tmp_path):
 
 
 def test_digest_tells_where_images_end(network, tmp_path):
-    """The same bytes, shared out otherwise, are other images."""
+    """The same bytes with other boundaries between files are other images."""
     folders = {"one": (b"ab", b"c"), "two": (b"a", b"bc")}
     digests = []
     for name, contents in folders.items():

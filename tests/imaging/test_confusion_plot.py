@@ -26,7 +26,7 @@ def drawn(tmp_path, matrix, class_names=None):
 
 
 def dark_cells(image):
-    """The top and left of each cell of which all was taken for one class."""
+    """The top and left of each cell whose pixels are all predicted as one class."""
     regions, _ = ndimage.label((image == DARK).all(-1))
     found = []
     for rows, columns in ndimage.find_objects(regions):
@@ -37,7 +37,7 @@ def dark_cells(image):
 
 
 def cells(tmp_path, matrix):
-    """A corner's colour of each cell, [C, C + 1, 3]; where they are, a diagonal tells."""
+    """A corner's colour of each cell, [C, C + 1, 3]; the cells of a diagonal show the positions."""
     classes = len(matrix)
     tops, lefts = zip(*dark_cells(drawn(tmp_path, np.eye(classes, classes + 1))), strict=True)
     image = drawn(tmp_path, matrix)

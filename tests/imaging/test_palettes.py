@@ -144,8 +144,10 @@ def test_photos_and_other_labels_do_not_fit(rng, palette):
         with pytest.raises(UserError) as error:
             palette.check_coverage([image, image], "inputs")
         assert "\n" not in str(error.value)
-        told = f"palette {palette.name} does not fit the inputs: {palette.coverage(image):.0%} of"
-        assert str(error.value).startswith(told)
+        expected = (
+            f"palette {palette.name} does not fit the inputs: {palette.coverage(image):.0%} of"
+        )
+        assert str(error.value).startswith(expected)
         assert "--palette" in str(error.value)
 
 
@@ -226,14 +228,14 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_files(tmp_path, kind):
-    contents, told = BAD[kind]
+    contents, expected = BAD[kind]
     path = tmp_path / "bad.csv"
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     with pytest.raises(UserError) as error:
         palettes.load(str(path))
     message = str(error.value)
     assert message.startswith(f"palette {path}")
-    assert told in message
+    assert expected in message
     assert "\n" not in message
 
 
