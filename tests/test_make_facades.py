@@ -57,7 +57,7 @@ def test_labels_use_the_twelve_colours_only_and_all_of_them():
 def test_the_palette_is_in_a_file(tmp_path):
     """As tools/evaluate.py reads it."""
     make(tmp_path)
-    found = palettes.find(str(tmp_path / "palette.csv"))
+    found = palettes.load(str(tmp_path / "palette.csv"))
     assert found.classes == {name: tuple(colour) for name, colour in PALETTE.items()}
     assert found.ignored == ()
 

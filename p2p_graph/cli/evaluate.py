@@ -1,10 +1,11 @@
-"""Says how good translated images are: a table with 95% intervals, JSON, CSV, and a page.
+"""Evaluates translated images: a table with 95% intervals, JSON, CSV, and a page.
 
     python tools/evaluate.py --results_dir results
     python tools/evaluate.py --results_dir results --palette cityscapes
-    python tools/evaluate.py --outputs_dir made --targets_dir wanted
+    python tools/evaluate.py --outputs_dir outputs --targets_dir targets
 
-The first two take what tools/test.py has written; the second reads labels off the images, too.
+The first two evaluate a folder that tools/test.py has written. The second also reads labels off
+the images. The third evaluates any two folders of images with the same names.
 """
 
 import argparse
@@ -13,52 +14,79 @@ from pathlib import Path
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
-from p2p_graph.evaluation import evaluate, metric_selection
+from p2p_graph.evaluation.evaluate import evaluate
+from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.metrics.registry import METRIC_NAMES
 
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and evaluates."""
+    evaluate(EvaluateOptions(**vars(_parser().parse_args(argv))))
+
+
+def _parser() -> flags.Parser:
+    """Makes a parser whose results are the fields of `EvaluateOptions`."""
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--results_dir", type=Path, metavar="DIR", help="what tools/test.py has written")
-    add("--outputs_dir", type=Path, metavar="DIR", help="translated images, instead of that")
-    add("--targets_dir", type=Path, metavar="DIR", help="what they should be, of the same names")
-    add("--inputs_dir", type=Path, metavar="DIR", help="what they were made from")
+
+    def add_path(flag: str, metavar: str, description: str) -> None:
+        add(flag, type=Path, metavar=metavar, help=description)
+
+    add_path("--results_dir", "DIR", "a folder that tools/test.py has written")
+    add_path("--outputs_dir", "DIR", "translated images, instead of --results_dir")
+    add_path("--targets_dir", "DIR", "target images, with the outputs' names")
+    add_path("--inputs_dir", "DIR", "input images, with the outputs' names")
     add(
         "--metrics",
+        type=_names,
         metavar="NAMES",
-        help=f"of {', '.join(metric_selection.ALL)} (all that there is something for)",
+        help=f"of {', '.join(METRIC_NAMES)}, separated by commas (default: all that the other "
+        "flags suffice for)",
     )
     add("--palette", metavar="NAME", help="labels' colours: cityscapes, facades, or a CSV file")
     add(
         "--segmenter",
         metavar="WHAT",
-        help="reads labels off photos: the authors' Caffe model's folder, a folder by "
-        "tools/train_segmenter.py, a SavedModel, an ONNX file, or module:function",
+        help="reads labels off photos: the folder of the authors' Caffe model, a folder that "
+        "tools/train_segmenter.py has written, a SavedModel, an ONNX file, or module:function",
     )
-    add("--labels_dir", type=Path, metavar="DIR", help="true labels' files, if not the inputs")
-    add("--self_check", action="store_true", help="segment the real photos, too")
-    add(
+    add_path("--labels_dir", "DIR", "files of true labels (default: the inputs)")
+    add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
+    add_path(
         "--inception",
-        type=Path,
-        metavar="FILE",
-        help="Inception's graph of 2015, classify_image_graph_def.pb, for fid and kid",
+        "FILE",
+        "the frozen Inception graph of 2015, classify_image_graph_def.pb, for fid and kid",
     )
-    add(
+    add_path(
         "--target_statistics",
-        type=Path,
-        metavar="FILE",
-        help="keeps what it makes of the targets, .npz, for other outputs",
+        "FILE",
+        "an .npz file that caches the targets' Inception features for other outputs",
     )
-    add("--bootstrap", type=int, default=1000, metavar="N", help="samples (%(default)s; 0: none)")
-    add("--seed", type=int, default=0, metavar="N", help="of the samples (%(default)s)")
+    defaults = EvaluateOptions
     add(
-        "--output_dir",
-        type=Path,
-        metavar="DIR",
-        help="where to write (evaluation in results_dir, or beside outputs_dir)",
+        "--bootstrap",
+        type=int,
+        default=defaults.bootstrap,
+        metavar="N",
+        help="bootstrap samples for the intervals (%(default)s; 0: no intervals)",
     )
-    evaluate.run(parser.parse_args(argv))
+    add(
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        metavar="N",
+        help="seed of the bootstrap and of KID's subsets (%(default)s)",
+    )
+    add_path(
+        "--output_dir",
+        "DIR",
+        "the report's folder (evaluation in results_dir, or beside outputs_dir)",
+    )
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 run = program(main)

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         lr=options.lr,
         seed=options.seed,
     )
-    palette = palettes.find(options.palette)
+    palette = palettes.load(options.palette)
     with tensorflow_import():
         from p2p_graph.segmentation import train_small_fcn
     plan = train_small_fcn.Plan(

@@ -1,1 +1,1 @@
-"""Metrics over folders of images, and their reports."""
+"""Metrics over folders of translated images, and their reports."""

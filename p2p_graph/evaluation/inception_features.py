@@ -1,8 +1,8 @@
 """Features of images from the Inception network of 2015, by which FID and KID compare sets.
 
-It is the frozen graph `classify_image_graph_def.pb` (inception-2015-12-05) that the programs of
-both papers use; another Inception, or one converted, gives other figures. The file is named, never
-downloaded.
+The network is the frozen graph `classify_image_graph_def.pb` (inception-2015-12-05) that both
+papers' programs use. Another Inception network, or a converted graph, gives other figures. The
+user names the file; nothing downloads the file.
 """
 
 import hashlib
@@ -17,57 +17,58 @@ import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
 
 from p2p_graph.imaging import image_arrays
-from p2p_graph.metrics import fid
-from p2p_graph.metrics.fid import Moments
+from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, reason_of
 
-DIMS = 2048  # of pool_3, whose mean over 8x8 places the features are
-_IMAGES, _FEATURES = "ExpandDims", "pool_3"
-_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
-_AT_ONCE = 256  # images whose features are taken into the moments together: 2 MB of them
-_FORM = b"1 "  # changes with how features are made, so that older caches are not used
+DIMS = 2048  # channels of pool_3, the mean over 8x8 positions
+_IMAGES_NODE, _FEATURES_NODE = "ExpandDims", "pool_3"
+_VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
+_BATCH = 256  # images whose features update the moments together: 2 MB of features
+# Part of every digest; a change in how features are computed changes the version, so that older
+# caches are recomputed.
+_FEATURES_VERSION = b"1 "
 
 Array = np.ndarray[Any, Any]
 
 
 class Inception:
-    """The network, in a session of its own, which `close` or leaving a `with` block ends.
+    """The network in its own session, which `close` or leaving a `with` block ends.
 
-    Images run one at a time. The graph is of one image (TTUR's program rewrites its shapes), a
-    set's images may have several sizes, and so nobody's features depend on what is beside it.
+    Images are computed one at a time: the graph takes one image (TTUR's program rewrites the
+    shapes in the graph), a set's images may differ in size, and the features of an image do not
+    depend on a batch.
 
     Args:
       path: the frozen graph.
-      device: "auto", "cpu" or "gpu".
-      dims: how many features its layer pool_3 must have.
+      dims: the number of channels that the layer pool_3 must have.
 
     Attributes:
-      dims: how many features an image has.
+      dims: the number of features of an image.
       digest: SHA-256 of the file, in hexadecimal.
-      device: what the session runs on, to be printed.
+      device: the device of the session, in words.
 
     Raises:
-      UserError: the file cannot be read or is not this graph, or there is no such device.
+      UserError: the file cannot be read or is not the graph of 2015.
     """
 
-    def __init__(self, path: Path, device: str = "auto", dims: int = DIMS):
+    def __init__(self, path: Path, dims: int = DIMS):
         self.dims = dims
         self._path = path
-        self.device, config = devices.choose(device)
+        self.device, config = devices.choose("auto")
         try:
             contents = path.read_bytes()
         except OSError as error:
             raise UserError(f"inception {path} cannot be read: {error.strerror}") from None
         self.digest = hashlib.sha256(contents).hexdigest()
         with tf.Graph().as_default() as graph:
-            # DecodeJpeg, Cast and ExpandDims give values of 0..255, and so does this.
+            # Values in [0, 255], as the graph's own DecodeJpeg, Cast and ExpandDims give.
             self._images = tf.placeholder(tf.float32, [1, None, None, 3], "images")
-            self._features = self._imported(contents)
+            self._features = self._import_graph(contents)
         self._session = tf.Session(graph=graph, config=config)
 
     def __enter__(self) -> "Inception":
-        """Gives itself."""
+        """Gives the network."""
         return self
 
     def __exit__(
@@ -80,21 +81,21 @@ class Inception:
         self.close()
 
     def close(self) -> None:
-        """Ends the session; what it held is free."""
+        """Ends the session and frees its memory."""
         self._session.close()
 
     def features(self, images: Iterable[Array]) -> Iterator[Array]:
-        """Computes features as they are asked for.
+        """Computes features lazily, image by image.
 
         Args:
-          images: uint8 RGB [H, W, 3] each, of any size: the graph itself makes them 299x299.
+          images: uint8 RGB [H, W, 3] of any sizes; the graph scales each to 299x299.
 
         Yields:
           float32 [dims] for each image, in order.
 
         Raises:
           UserError: the graph cannot be run.
-          ValueError: it is not an image.
+          ValueError: an array is not uint8 [H, W, 3].
         """
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -111,8 +112,8 @@ class Inception:
                 ) from None
             yield values.reshape(self.dims)
 
-    def _imported(self, contents: bytes) -> tf.Tensor:
-        """Puts the graph, as far as pool_3, behind the placeholder.
+    def _import_graph(self, contents: bytes) -> tf.Tensor:
+        """Imports the graph up to pool_3 with the placeholder as its images.
 
         Returns:
           float32 [1, 1, 1, dims].
@@ -121,116 +122,125 @@ class Inception:
         try:
             definition.ParseFromString(contents)
         except DecodeError:
-            raise self._another("it is no frozen graph (a GraphDef)") from None
+            raise self._wrong_graph("it is no frozen graph (a GraphDef)") from None
         names = {node.name for node in definition.node}
-        if missing := [name for name in (_IMAGES, _FEATURES) if name not in names]:
-            raise self._another(f"it has no {' and no '.join(missing)}")
+        if missing := [name for name in (_IMAGES_NODE, _FEATURES_NODE) if name not in names]:
+            raise self._wrong_graph(f"it has no {' and no '.join(missing)}")
         try:
-            needed = tf.graph_util.extract_sub_graph(definition, [_FEATURES])
+            needed = tf.graph_util.extract_sub_graph(definition, [_FEATURES_NODE])
         except (ValueError, KeyError, AssertionError) as error:
-            raise self._another(reason_of(error)) from None
-        if variables := [node.name for node in needed.node if node.op in _VARIABLES]:
-            raise self._another(f"it is not frozen, {variables[0]} is a variable")
-        inputs = {f"{_IMAGES}:0": self._images}
+            raise self._wrong_graph(reason_of(error)) from None
+        if variables := [node.name for node in needed.node if node.op in _VARIABLE_OPS]:
+            raise self._wrong_graph(f"it is not frozen, {variables[0]} is a variable")
+        inputs = {f"{_IMAGES_NODE}:0": self._images}
         try:
-            (features,) = tf.import_graph_def(needed, inputs, [f"{_FEATURES}:0"], name="inception")
+            (features,) = tf.import_graph_def(
+                needed, inputs, [f"{_FEATURES_NODE}:0"], name="inception"
+            )
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise self._another(reason_of(error)) from None
+            raise self._wrong_graph(reason_of(error)) from None
         shape = features.shape.as_list() if features.shape.rank is not None else "of no known rank"
         if features.dtype != tf.float32 or shape != [1, 1, 1, self.dims]:
-            raise self._another(
-                f"its {_FEATURES} is {features.dtype.name} {shape}, "
+            raise self._wrong_graph(
+                f"its {_FEATURES_NODE} is {features.dtype.name} {shape}, "
                 f"not float32 {[1, 1, 1, self.dims]}"
             )
         return features
 
-    def _another(self, why: str) -> UserError:
+    def _wrong_graph(self, reason: str) -> UserError:
         return UserError(
-            f"inception {self._path} is not the Inception graph of 2015: {why}; "
+            f"inception {self._path} is not the Inception graph of 2015: {reason}; "
             f"name its classify_image_graph_def.pb"
         )
 
 
-class Statistics(NamedTuple):
-    """What is known of a set of images.
+class FeatureStatistics(NamedTuple):
+    """What FID and KID need of a set of images.
 
     Attributes:
-      moments: of their features, for FID.
-      features: float32 [n, dims] in the images' order, for KID; None where they were not kept.
+      moments: the features' moments, for FID.
+      features: float32 [n, dims] in the images' order, for KID; None unless asked for.
     """
 
-    moments: Moments
+    moments: FeatureMoments
     features: Array | None
 
 
-def statistics_of(
-    paths: Sequence[Path], inception: Inception, cache: Path | None = None, *, keep: bool = False
-) -> Statistics:
-    """Runs a set of images through the network, unless a file has its statistics already.
+def feature_statistics(
+    paths: Sequence[Path],
+    inception: Inception,
+    cache: Path | None = None,
+    *,
+    with_features: bool = False,
+) -> FeatureStatistics:
+    """Computes the statistics of a set of images, or reads them from their cache.
 
-    Only what is kept grows with the set: 8 KB an image. The file holds the moments, the features
-    if they are kept, and a digest of the graph's and of all images' contents, in their order; it
-    is used only if that is the same, whatever the images' names, and else written anew. A file
-    without features does not serve where they are to be kept.
+    Memory is constant without features, and grows by 8 KB an image with features. The cache holds
+    the moments, the features if computed, and `set_digest` of the images. A cache with another
+    digest, or without features that are asked for, is recomputed and replaced.
 
     Args:
-      paths: JPEG or PNG files, decoded as by `pixels.decode_rgb`.
+      paths: JPEG or PNG files, decoded as by `image_arrays.decode_rgb`.
       inception: the network.
-      cache: an .npz file of this set, which need not be there; None for no file.
-      keep: whether to keep the features.
+      cache: an .npz file, which need not exist; None for no cache.
+      with_features: whether to give the features beside the moments.
 
     Raises:
-      UserError: an image or the file cannot be read, the file is of another kind, or it cannot be
-        written. Nothing is overwritten then.
+      UserError: an image or the cache cannot be read, the cache is a file of another kind, or the
+        cache cannot be written. The cache is intact then.
     """
     if cache is not None:
-        found = _cached(cache, digest_of(paths, inception), keep)
-        if found is not None:
-            return found
+        cached = _read_cache(cache, set_digest(paths, inception), with_features)
+        if cached is not None:
+            return cached
         if cache.exists():
-            print(f"{cache} is of other images, another graph or FID alone: made anew")
-    moments = Moments(inception.dims)
-    kept: Array = np.empty((len(paths) if keep else 0, inception.dims), np.float32)
-    digest = _Digest(inception)
-    features = inception.features(digest.decoded(path) for path in paths)
-    while part := list(itertools.islice(features, _AT_ONCE)):
-        if keep:
-            kept[moments.count : moments.count + len(part)] = part
-        moments.add(np.stack(part))
-    others = {"features": kept} if keep else {}
+            print(f"{cache} is of other images, another graph or without features: recomputing")
+    moments = FeatureMoments(inception.dims)
+    all_features: Array = np.empty((len(paths) if with_features else 0, inception.dims), np.float32)
+    digest = _SetDigest(inception)
+    features = inception.features(digest.decode(path) for path in paths)
+    while batch := list(itertools.islice(features, _BATCH)):
+        if with_features:
+            all_features[moments.count : moments.count + len(batch)] = batch
+        moments.add(np.stack(batch))
+    optional = {"features": all_features} if with_features else {}
     if cache is not None:
-        moments.save(cache, digest=digest.value(), **others)
-    return Statistics(moments, others.get("features"))
+        moments.save(cache, digest=digest.value(), **optional)
+    return FeatureStatistics(moments, optional.get("features"))
 
 
-def digest_of(paths: Iterable[Path], inception: Inception) -> str:
-    """SHA-256 of the graph's and all images' contents, in their order, in hexadecimal.
+def set_digest(paths: Iterable[Path], inception: Inception) -> str:
+    """SHA-256 of the graph and the contents of all images in their order, in hexadecimal.
+
+    The images' names are not part of the digest.
 
     Raises:
       UserError: an image cannot be read.
     """
-    digest = _Digest(inception)
+    digest = _SetDigest(inception)
     for path in paths:
         digest.read(path)
     return digest.value()
 
 
-class _Digest:
-    """Grows with each image that is read, so that it is of what was used."""
+class _SetDigest:
+    """A digest updated by each image that is read, and so of the very bytes that were decoded."""
 
     def __init__(self, inception: Inception):
-        self._sum = hashlib.sha256(_FORM + bytes.fromhex(inception.digest))
+        self._hash = hashlib.sha256(_FEATURES_VERSION + bytes.fromhex(inception.digest))
 
     def read(self, path: Path) -> bytes:
+        """Reads a file and adds its contents."""
         try:
             contents = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        # A digest of digests: where one image ends and the next begins is part of it.
-        self._sum.update(hashlib.sha256(contents).digest())
+        # Digests of equal length keep the boundaries between images.
+        self._hash.update(hashlib.sha256(contents).digest())
         return contents
 
-    def decoded(self, path: Path) -> Array:
+    def decode(self, path: Path) -> Array:
+        """Reads a file, adds its contents, and decodes the image to uint8 RGB [H, W, 3]."""
         contents = self.read(path)
         try:
             return image_arrays.decode_rgb(contents)
@@ -238,14 +248,16 @@ class _Digest:
             raise UserError(f"{path} {error}") from None
 
     def value(self) -> str:
-        return self._sum.hexdigest()
+        """The digest of all contents so far, in hexadecimal."""
+        return self._hash.hexdigest()
 
 
-def _cached(path: Path, digest: str, keep: bool) -> Statistics | None:
-    """Reads the statistics if they are those of this digest, and all that is to be kept."""
+def _read_cache(path: Path, digest: str, with_features: bool) -> FeatureStatistics | None:
+    """Reads a cache if it has this digest, and the features if they are asked for."""
     if not path.exists():
         return None
-    with fid.opened(path) as arrays:
-        if str(arrays["digest"]) != digest or (keep and "features" not in arrays):
+    with open_moments_file(path) as arrays:
+        if str(arrays["digest"]) != digest or (with_features and "features" not in arrays):
             return None
-        return Statistics(Moments.of_arrays(arrays), arrays["features"] if keep else None)
+        features = arrays["features"] if with_features else None
+        return FeatureStatistics(FeatureMoments.from_arrays(arrays), features)

@@ -1,175 +1,115 @@
-"""What is measured of images: the measures that are asked for, once it is certain they fit."""
+"""Chooses the metrics of an evaluation, and makes them once the images are known to fit."""
 
-import contextlib
-import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from p2p_graph.evaluation import example_files
-from p2p_graph.evaluation.example_files import Example
+from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.evaluation.example_images import Example, read_image
+from p2p_graph.evaluation.fcn_score import fcn_score_metrics
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.palettes import Palette
-from p2p_graph.metrics import fid, kid, registry
-from p2p_graph.metrics.registry import EvaluatedImage, SetMetric
-from p2p_graph.runtime.quiet_import import tensorflow_import
-from p2p_graph.segmentation import label_files
+from p2p_graph.metrics import registry
+from p2p_graph.metrics.registry import FCN, FID, HISTOGRAM, KID, LABELS, PAIR_METRICS, SetMetric
+from p2p_graph.segmentation import segmenters
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.errors import UserError
 
-if TYPE_CHECKING:  # it takes TensorFlow's import, which few metrics need
-    from p2p_graph.evaluation.inception_features import Inception
 
-Array = np.ndarray[Any, Any]
-
-EACH = ("l1", "psnr", "ssim", "histogram")
-LABELS, FCN, FID, KID = "labels", "fcn", "fid", "kid"
-ALL = (*EACH, LABELS, FCN, FID, KID)
-PHOTOS = "photos"  # what the segmenter reads off the targets: the ground-truth row
-
-
-class Request(NamedTuple):
-    """What is to be evaluated, and how.
+class MetricSelection(NamedTuple):
+    """The metrics of an evaluation, and what they read labels with.
 
     Attributes:
-      examples: the images.
-      names: of `ALL`.
-      palette: of label images, for "labels" and "fcn".
-      segmenter: for "fcn".
-      labels_dir: where true labels are; None if they are the inputs.
-      self_check: whether the segmenter reads the targets, first of all.
-      inception: the graph's file, for "fid" and "kid".
-      target_statistics: a file for what it makes of the targets.
-      repetitions: of the bootstrap; 0 for none.
-      seed: of the bootstrap and KID's draws.
+      names: of `METRIC_NAMES`, each once.
+      palette: the palette of label images, for the metrics labels and fcn.
+      segmenter: what reads labels off photos, for the metric fcn.
     """
 
-    examples: Sequence[Example]
-    names: Sequence[str]
+    names: tuple[str, ...]
     palette: Palette | None = None
     segmenter: Segmenter | None = None
-    labels_dir: Path | None = None
-    self_check: bool = False
-    inception: Path | None = None
-    target_statistics: Path | None = None
-    repetitions: int = 1000
-    seed: int = 0
 
 
-def measures_of(request: Request) -> tuple[dict[str, SetMetric], dict[str, SetMetric]]:
-    """Makes the measures that are asked for, after a look at whether the images fit them.
+class SelectedMetrics(NamedTuple):
+    """The metrics of a selection that compute per-image statistics.
 
-    Returns:
-      Those of the outputs, and what the segmenter is tried on first, if it is.
+    Attributes:
+      of_outputs: metric name -> the metric of the outputs.
+      of_photos: the segmenter's metric of the targets, which are photos; None without self_check.
+    """
+
+    of_outputs: Mapping[str, SetMetric]
+    of_photos: SetMetric | None
+
+
+def select_metrics(options: EvaluateOptions) -> MetricSelection:
+    """Loads the palette and the segmenter, and chooses the metrics.
 
     Raises:
-      UserError: the images do not fit.
+      UserError: the palette or the segmenter cannot be loaded, a metric lacks what it needs, or
+        an option is given that no metric uses.
     """
-    made: dict[str, SetMetric] = {}
-    photos: dict[str, SetMetric] = {}
-    for name in request.names:
-        if name in registry.METRICS:
-            made[name] = registry.mean_of(name)
-        elif name == "histogram":
-            made[name] = registry.color_histogram()
+    palette = palettes.load(options.palette) if options.palette else None
+    segmenter = segmenters.load(options.segmenter) if options.segmenter else None
+    if segmenter:
+        segmenter = segmenter.knowing(palette)
+        palette = segmenter.palette
+    resources = {LABELS: palette, FCN: segmenter, FID: options.inception}
+    names = _choose(options.metrics, resources)
+    for option, value, users in (
+        ("segmenter", segmenter, {FCN}),
+        ("palette", palette, {LABELS, FCN}),
+        ("inception", options.inception, {FID, KID}),
+    ):
+        if value and not users & set(names):
+            raise UserError(
+                f"{option} is for metrics {' and '.join(sorted(users))}: leave it out, or name one "
+                "of them, too (--metrics)"
+            )
+    return MetricSelection(names, palette, segmenter)
+
+
+def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[str, ...]:
+    """Gives the metrics of these names, or all metrics that the resources suffice for."""
+    if names is None:
+        label_metrics = [FCN] if resources[FCN] else [LABELS] if resources[LABELS] else []
+        feature_metrics = [FID, KID] if resources[FID] else []
+        names = [*PAIR_METRICS, HISTOGRAM, *label_metrics, *feature_metrics]
+    for name in names:
+        if name in (LABELS, FCN) and not resources[LABELS]:
+            raise UserError(f"metrics {name} needs the labels' colours: name them (--palette)")
+        if name == FCN and not resources[FCN]:
+            raise UserError(
+                f"metrics {name} needs what reads labels off photos: name it (--segmenter)"
+            )
+        if name in (FID, KID) and not resources[FID]:
+            raise UserError(f"metrics {name} needs Inception's graph: name it (--inception)")
+    return tuple(dict.fromkeys(names))
+
+
+def make_metrics(
+    selection: MetricSelection, options: EvaluateOptions, examples: Sequence[Example]
+) -> SelectedMetrics:
+    """Makes the metrics that compute per-image statistics.
+
+    Raises:
+      UserError: the images do not fit a metric.
+    """
+    metrics: dict[str, SetMetric] = {}
+    of_photos = None
+    for name in selection.names:
+        if name in PAIR_METRICS:
+            metrics[name] = registry.mean_of_pairs(name)
+        elif name == HISTOGRAM:
+            metrics[name] = registry.color_histogram_metric()
         elif name == LABELS:
-            assert request.palette is not None
-            targets = palettes.some([e.target for e in request.examples])
-            request.palette.check_fit(map(example_files.read, targets), "targets")
-            made[name] = registry.label_accuracy(request.palette)
+            assert selection.palette is not None
+            targets = palettes.spread_sample([example.target for example in examples])
+            selection.palette.check_coverage(map(read_image, targets), "targets")
+            metrics[name] = registry.label_image_metric(selection.palette)
         elif name == FCN:
-            made[name], photos[PHOTOS] = _read_by_segmenter(request)
-    return made, photos if request.self_check else {}
-
-
-def _read_by_segmenter(request: Request) -> tuple[SetMetric, SetMetric]:
-    """Labels that the segmenter reads off outputs, and off targets, against the true ones."""
-    palette, segmenter = request.palette, request.segmenter
-    assert palette is not None
-    assert segmenter is not None
-    truth = _truth(request, palette)
-    one_at_a_time = threading.Lock()
-
-    def reading(image_of: Callable[[EvaluatedImage], Array], prefix: str) -> SetMetric:
-        def both(shown: EvaluatedImage) -> tuple[Array, Array]:
-            with one_at_a_time:
-                predicted = segmenter(image_of(shown))
-            return _same_size(predicted, truth(shown))
-
-        return registry.agreement(both, len(palette.classes), prefix)
-
-    return reading(lambda s: s.output, f"{FCN}_"), reading(lambda s: s.target, f"{PHOTOS}_")
-
-
-def _truth(request: Request, palette: Palette) -> Callable[[EvaluatedImage], Array]:
-    """Makes what gives an image's true class ids: from files of labels, or off its input."""
-    if request.labels_dir:
-        files = label_files.find(request.labels_dir, [e.name for e in request.examples])
-        label_files.check(list(files.values()), palette)
-        return lambda shown: label_files.read(files[shown.name], palette)
-    inputs = [e.input for e in request.examples if e.input]
-    if len(inputs) < len(request.examples):
-        raise UserError(
-            "metrics fcn needs the true labels: the images' inputs (--inputs_dir), or files of "
-            "class ids (--labels_dir)"
-        )
-    palette.check_fit(map(example_files.read, palettes.some(inputs)), "inputs")
-
-    def off_input(shown: EvaluatedImage) -> Array:
-        assert shown.input is not None
-        return palette.ids(shown.input)
-
-    return off_input
-
-
-def _same_size(*labellings: Array) -> tuple[Array, Array]:
-    """Enlarges the smaller of two labellings [H, W] to the other's size, by repeating."""
-    height, width = (max(sizes) for sizes in zip(*(each.shape for each in labellings), strict=True))
-    rows, columns = np.arange(height), np.arange(width)
-    one, other = (
-        each[rows[:, None] * each.shape[0] // height, columns * each.shape[1] // width]
-        for each in labellings
-    )
-    return one, other
-
-
-def open_inception(request: Request, cleanup: contextlib.ExitStack) -> "Inception | None":
-    """Opens Inception's graph, if a metric asks for it."""
-    wanted = [name for name in request.names if name in (FID, KID)]
-    if not wanted:
-        return None
-    assert request.inception is not None
-    if len(request.examples) < 2:
-        raise UserError(f"metrics {wanted[0]} needs 2 images at least, not 1")
-    with tensorflow_import():
-        from p2p_graph.evaluation.inception_features import Inception
-    return cleanup.enter_context(Inception(request.inception))
-
-
-def distances(request: Request, inception: "Inception") -> tuple[dict[str, float], list[str]]:
-    """FID and KID between outputs and targets, and what is to be said of them."""
-    from p2p_graph.evaluation.inception_features import statistics_of
-
-    print(f"features of {2 * len(request.examples)} images, {inception.device}", flush=True)
-    keep = KID in request.names
-    # The targets' first: their file may be another's.
-    theirs = statistics_of(
-        [e.target for e in request.examples], inception, request.target_statistics, keep=keep
-    )
-    ours = statistics_of([e.output for e in request.examples], inception, keep=keep)
-    figures: dict[str, float] = {}
-    notes = []
-    if FID in request.names:
-        figures[FID] = fid.frechet_distance(ours.moments, theirs.moments)
-        note = fid.bias_note(len(request.examples), ours.moments.dims)
-        notes += [note] if note else []
-    if keep:
-        assert ours.features is not None
-        assert theirs.features is not None
-        found = kid.kid(ours.features, theirs.features, seed=request.seed)
-        figures[KID] = found.mean
-        if found.size < len(request.examples):  # else each subset is all of them
-            figures["kid_deviation"] = found.deviation
-    return figures, notes
+            assert selection.palette is not None
+            assert selection.segmenter is not None
+            metrics[name], of_photos = fcn_score_metrics(
+                examples, selection.palette, selection.segmenter, options.labels_dir
+            )
+    return SelectedMetrics(metrics, of_photos if options.self_check else None)

@@ -1,1 +1,1 @@
-"""Palettes, Lab, image grids, HTML pages. Nothing here imports TensorFlow."""
+"""Images as NumPy arrays: palettes, CIE Lab, grids, plots, HTML pages. Imports no TensorFlow."""

@@ -1,15 +1,18 @@
-"""The page of images that a run leaves: index.html beside a folder `images/`."""
+"""The page `index.html` that shows the images in the folder `images/` beside it."""
 
 import html
 import urllib.parse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from p2p_graph.utils.atomic_write import atomic_write
 
 INDEX_FILE, IMAGE_FOLDER = "index.html", "images"
-# The kinds of images: how file names end, and the column that shows them.
-KINDS = {"inputs": "input", "outputs": "output", "targets": "target"}
+# The kind in a file name, as in NAME-outputs.png -> the title of the column that shows it.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {"inputs": "input", "outputs": "output", "targets": "target"}
+)
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
 table { border-collapse: collapse; }
@@ -24,23 +27,27 @@ img { display: block; max-width: 100%; }
 def write_index(
     folder: Path,
     title: str,
-    facts: Mapping[str, object],
+    metadata: Mapping[str, object],
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],
-    images: Collection[str] = tuple(KINDS.values()),
+    image_columns: Collection[str] = tuple(KINDS.values()),
 ) -> Path:
-    """Writes index.html anew, whole or not at all.
+    """Writes index.html atomically; an earlier page is replaced.
 
     Args:
-      folder: where it goes; images are in `images/` beneath it.
+      folder: where the page goes; its images lie in `images/` below.
       title: the page's heading.
-      facts: what the images were made with, shown above them.
-      columns: the table's headings.
-      rows: its cells.
-      images: the headings under which images' names in `images/` stand, or nothing.
+      metadata: names and values listed above the table, such as the checkpoint.
+      columns: the table's column titles.
+      rows: the table's cells, row by row.
+      image_columns: titles of the columns whose cells name files in `images/`; an empty cell
+        shows no image.
 
     Returns:
       The page's path.
+
+    Raises:
+      OSError: the page cannot be written; an earlier page is intact.
     """
     heading = html.escape(title)
     lines = [
@@ -49,24 +56,26 @@ def write_index(
         f'<head><meta charset="utf-8"><title>{heading}</title><style>{_STYLE}</style></head>',
         f"<body><h1>{heading}</h1>",
         "<dl>",
-        *(f"<dt>{_text(name)}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items()),
+        *(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in metadata.items()),
         "</dl>",
         "<table><thead><tr>",
         *(f"<th>{_text(column)}</th>" for column in columns),
         "</tr></thead><tbody>",
+        *(_table_row(columns, row, image_columns) for row in rows),
+        "</tbody></table></body></html>",
     ]
-    for row in rows:
-        shown = (
-            _image(cell) if column in images else _text(cell)
-            for column, cell in zip(columns, row, strict=False)
-        )
-        cells = "".join(f"<td>{cell}</td>" for cell in shown)
-        lines.append(f"<tr>{cells}</tr>")
-    lines.append("</tbody></table></body></html>")
     path = folder / INDEX_FILE
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _table_row(columns: Sequence[str], row: Sequence[str], image_columns: Collection[str]) -> str:
+    cells = (
+        _image(cell) if column in image_columns else _text(cell)
+        for column, cell in zip(columns, row, strict=False)
+    )
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _text(value: object) -> str:
@@ -76,5 +85,5 @@ def _text(value: object) -> str:
 def _image(name: str) -> str:
     if not name:
         return ""
-    source = html.escape(urllib.parse.quote(f"images/{name}"))
+    source = html.escape(urllib.parse.quote(f"{IMAGE_FOLDER}/{name}"))
     return f'<img src="{source}" alt="{_text(name)}" loading="lazy">'

@@ -1,4 +1,4 @@
-"""Images as arrays: decoded by Pillow, and what can be made of one image."""
+"""Decodes image files with Pillow, and operations on one uint8 RGB array."""
 
 import io
 from pathlib import Path
@@ -14,10 +14,11 @@ Array = np.ndarray[Any, Any]
 
 
 def read_rgb(path: Path) -> Array:
-    """Decodes an image file, as `decode_rgb`.
+    """Decodes an image file to uint8 RGB [H, W, 3], as `decode_rgb` does.
 
     Raises:
-      UserError: it cannot be read or decoded; the message goes on from the file's name.
+      UserError: the file cannot be read or decoded. The message lacks its subject: the caller
+        puts the file's name in front.
     """
     try:
         contents = path.read_bytes()
@@ -27,53 +28,58 @@ def read_rgb(path: Path) -> Array:
 
 
 def decode_rgb(contents: bytes) -> Array:
-    """Decodes a JPEG or PNG file's contents of any kind to uint8 RGB [H, W, 3].
+    """Decodes the contents of a JPEG or PNG file to uint8 RGB [H, W, 3].
 
-    Grey is repeated, palettes and CMYK are converted, alpha is dropped; of 16 bits the upper 8 are
-    taken, as TensorFlow does.
+    Grey is repeated in all channels. Palettes and CMYK are converted. Alpha is dropped. 16-bit
+    images keep their upper 8 bits, as TensorFlow's decoder does.
 
     Raises:
-      UserError: it cannot be decoded; the message goes on from the file's name.
+      UserError: the contents cannot be decoded. The message lacks its subject, as `read_rgb`'s.
     """
     try:
         with Image.open(io.BytesIO(contents), formats=("JPEG", "PNG")) as image:
             image.info.pop("transparency", None)
             if image.mode.startswith("I"):
-                # Pillow would clip 16 bits, instead of scaling them.
+                # `convert` clips 16-bit values instead of scaling them.
                 grey = np.asarray(image) >> 8
                 return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
-        what = "is neither a JPEG nor a PNG image" if contents else "is empty"
-        raise UserError(what) from None
+        reason = "is neither a JPEG nor a PNG image" if contents else "is empty"
+        raise UserError(reason) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot be decoded: {reason}") from None
+        detail = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be decoded: {detail}") from None
 
 
 def read_half(path: Path, *, right: bool) -> Array:
-    """Decodes one half of a pair side by side, uint8 [H, W / 2, 3]; errors as `read_rgb`."""
+    """Decodes one half of a side-by-side pair to uint8 RGB [H, W / 2, 3].
+
+    Raises:
+      UserError: as `read_rgb`.
+    """
     pair = read_rgb(path)
     half = pair.shape[1] // 2
     return pair[:, half:] if right else pair[:, :half]
 
 
 def grayscale(image: Array) -> Array:
-    """Makes uint8 RGB [H, W, 3] grey by BT.601's luma, the same in all three channels."""
+    """Converts uint8 RGB [H, W, 3] to BT.601 luma, repeated in all three channels."""
     return np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
 
 
 def resized(image: Array, size: int, *, pad: bool = False) -> Array:
-    """Makes an image a square of a given side.
+    """Crops or pads an image to a square, then scales the square.
 
-    What shrinks is averaged over each new pixel's area, as the reference does. What grows is
-    interpolated by Pillow's bicubic filter: TensorFlow 1's, which the reference has, moves an
-    image up and left, by half an old pixel where it grows much.
+    Shrinking averages over the area of each new pixel, as the reference implementation does.
+    Enlarging uses Pillow's bicubic filter. The reference implementation enlarges with TensorFlow
+    1's filter, which shifts the image up and left by up to half an old pixel.
 
     Args:
       image: uint8 RGB [H, W, 3].
       size: the new side, in pixels.
-      pad: whether it becomes square by a black border, instead of by cutting both its ends.
+      pad: whether a black border makes the image square; by default its longer side is cropped
+        equally at both ends.
 
     Returns:
       uint8 RGB [size, size, 3].
@@ -92,34 +98,40 @@ def resized(image: Array, size: int, *, pad: bool = False) -> Array:
         return np.asarray(Image.fromarray(square).resize((size, size), Image.Resampling.BICUBIC))
     if side == size:
         return square
-    shares = _shares(side, size)
-    return _to_bytes(shares @ np.tensordot(shares, square.astype(np.float32), 1))
+    weights = _area_weights(side, size)
+    return _to_bytes(weights @ np.tensordot(weights, square.astype(np.float32), 1))
 
 
-def _shares(side: int, size: int) -> Array:
-    """How much of each of `size` new pixels lies on each of `side` old ones: [size, side]."""
+def _area_weights(side: int, size: int) -> Array:
+    """The share of each new pixel that each old pixel covers, float32 [size, side]."""
     step = side / size
     new, old = np.arange(size)[:, None] * step, np.arange(side)
     overlap = np.minimum(new + step, old + 1) - np.maximum(new, old)
-    shares: Array = (np.maximum(overlap, 0) / step).astype(np.float32)
-    return shares
+    weights: Array = (np.maximum(overlap, 0) / step).astype(np.float32)
+    return weights
 
 
 def blanked(image: Array) -> Array:
-    """Makes the middle 30 % of the height and width of uint8 RGB [H, W, 3] white."""
-    # As `pairs.with_hole` has it, and the reference for squares, which it insists on.
+    """Whitens the middle 30 % of the height and width of uint8 RGB [H, W, 3]."""
+    # The hole is the one of `data.image_pairs`; the reference implementation's, too, which takes
+    # square images only.
     height, width, _ = image.shape
-    high, wide = int(height * 0.3), int(width * 0.3)
-    top, left = (height - high) // 2, (width - wide) // 2
-    holed: Array = image.copy()
-    holed[top : top + high, left : left + wide] = 255
-    return holed
+    hole_height, hole_width = int(height * 0.3), int(width * 0.3)
+    top, left = (height - hole_height) // 2, (width - hole_width) // 2
+    result: Array = image.copy()
+    result[top : top + hole_height, left : left + hole_width] = 255
+    return result
 
 
 def blurred(image: Array, sigma: float) -> Array:
-    """Blurs uint8 RGB [H, W, 3] by a Gaussian, cut off at 4 sigma; its borders are mirrored."""
-    how = {"mode": "reflect", "truncate": 4.0}
-    return _to_bytes(gaussian_filter(image.astype(np.float32), (sigma, sigma, 0), **how))
+    """Blurs uint8 RGB [H, W, 3] with a Gaussian.
+
+    Args:
+      image: the image; its borders are mirrored.
+      sigma: the standard deviation, in pixels; the filter ends at 4 sigma.
+    """
+    values = image.astype(np.float32)
+    return _to_bytes(gaussian_filter(values, (sigma, sigma, 0), mode="reflect", truncate=4.0))
 
 
 def _to_bytes(values: Array) -> Array:

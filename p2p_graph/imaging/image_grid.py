@@ -1,4 +1,4 @@
-"""A grid of images in one file: a row an image, and above each column what it shows."""
+"""A PNG grid of images: one line per example, one titled column per kind of image."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,50 +9,52 @@ from PIL import Image, ImageDraw
 
 from p2p_graph.utils.atomic_write import atomic_write
 
+Array = np.ndarray[Any, Any]
+
 _MARGIN = 4  # pixels between images
-_LINE = 16  # pixels of a line of text
+_TEXT_HEIGHT = 16  # pixels of a line of text
 _INK, _PAPER = (34, 34, 34), (255, 255, 255)
 
 
 def save_grid(
-    path: Path,
-    title: str,
-    columns: Mapping[str, Sequence["np.ndarray[Any, Any]"]],
-    names: Sequence[str],
+    path: Path, title: str, columns: Mapping[str, Sequence[Array]], names: Sequence[str]
 ) -> None:
-    """Draws images in columns and writes them to a PNG file, whole or not at all.
+    """Draws images in columns and writes them to a PNG file atomically.
 
     Args:
       path: the file.
-      title: stands above all.
-      columns: uint8 images [H, W, 3 or 1] by what they are; as many and as large in each.
-      names: of the rows, or of more.
+      title: the line of text at the top.
+      columns: column title -> uint8 images [H, W, 3 or 1]; every column has as many images, all
+        of one size.
+      names: one name per line of the grid, written below its images; surplus names are ignored.
+
+    Raises:
+      OSError: the file cannot be written.
     """
-    first = next(iter(columns.values()))[0]
-    height, width = first.shape[:2]
-    names = names[: len(next(iter(columns.values())))]
-    step = height + _LINE + _MARGIN
-    size = (
+    first_column = next(iter(columns.values()))
+    height, width = first_column[0].shape[:2]
+    names = names[: len(first_column)]
+    line_height = height + _TEXT_HEIGHT + _MARGIN
+    grid_size = (
         len(columns) * (width + _MARGIN) + _MARGIN,
-        2 * _LINE + len(names) * step + _MARGIN,
+        2 * _TEXT_HEIGHT + len(names) * line_height + _MARGIN,
     )
-    grid = Image.new("RGB", size, _PAPER)
+    grid = Image.new("RGB", grid_size, _PAPER)
     draw = ImageDraw.Draw(grid)
     draw.text((_MARGIN, 2), title, _INK)
     for column, (label, images) in enumerate(columns.items()):
         left = _MARGIN + column * (width + _MARGIN)
-        draw.text((left, _LINE + 2), label, _INK)
-        for row, image in enumerate(images):
-            values = np.broadcast_to(image, (height, width, 3))
-            grid.paste(
-                Image.fromarray(np.ascontiguousarray(values)), (left, 2 * _LINE + row * step)
-            )
-    for row, name in enumerate(names):
-        draw.text((_MARGIN, 2 * _LINE + row * step + height), _drawable(name), _INK)
+        draw.text((left, _TEXT_HEIGHT + 2), label, _INK)
+        for line, image in enumerate(images):
+            rgb = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
+            grid.paste(Image.fromarray(rgb), (left, 2 * _TEXT_HEIGHT + line * line_height))
+    for line, name in enumerate(names):
+        top = 2 * _TEXT_HEIGHT + line * line_height + height
+        draw.text((_MARGIN, top), _latin1(name), _INK)
     with atomic_write(path) as temporary:
         grid.save(temporary, "PNG")
 
 
-def _drawable(text: str) -> str:
-    """Pillow's own font may hold Latin letters alone."""
+def _latin1(text: str) -> str:
+    """Replaces characters outside Latin-1, which Pillow's built-in font may lack."""
     return text.encode("latin-1", "replace").decode("latin-1")

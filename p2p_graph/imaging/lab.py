@@ -1,4 +1,7 @@
-"""CIE Lab under D65: the reference's constants (Torch's image package), and Lab in NumPy."""
+"""CIE Lab under the white point D65: the constants of Torch's image package, and NumPy's Lab.
+
+The paper's colourisation converts with Torch; `data.lab_color` uses the same constants in a graph.
+"""
 
 from typing import Any
 
@@ -11,7 +14,7 @@ RGB_TO_XYZ = [
     [0.180423, 0.072169, 0.950227],  # B
 ]
 WHITE = [0.950456, 1.0, 1.088754]  # D65
-DELTA = 6 / 29  # below it, CIE's cube root goes on as a straight line
+DELTA = 6 / 29  # CIE's cube root continues as a straight line below DELTA^3
 
 
 def to_lab(image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -23,9 +26,9 @@ def to_lab(image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     Returns:
       float64 [..., 3]: L in [0, 100], a and b within about [-110, 110].
     """
-    values = np.arange(256) / 255
-    curve = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    xyz = curve[image] @ np.array(RGB_TO_XYZ) / WHITE
+    levels = np.arange(256) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    xyz = linear[image] @ np.array(RGB_TO_XYZ) / WHITE
     root = np.where(xyz <= DELTA**3, xyz / (3 * DELTA**2) + 4 / 29, np.cbrt(xyz))
     x, y, z = np.moveaxis(root, -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)

@@ -1,4 +1,4 @@
-"""Label images' colours: which class each stands for."""
+"""Palettes of label images: the colour of each class, and class ids read off colours."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,89 +10,95 @@ import numpy as np
 
 from p2p_graph.utils.errors import UserError
 
+Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 _Item = TypeVar("_Item")
 
-NONE = 255  # the id of what has no class, by custom
-_NEAR = 12  # a colour's distance to what it is after JPEG, within an area
-_PIXELS_AT_ONCE = 2**18
-_LOOKED_AT = 10
-_MOST_CLASSES = 255
-_LEAST_FIT = 0.25  # of label images' pixels; JPEG's have 0.43 and more, photos 0.08
+IGNORED_ID = 255  # the customary id of pixels without a class
+# The largest distance of a colour from its JPEG-compressed self inside an area.
+_TOLERANCE = 12
+_PIXELS_AT_ONCE = 2**18  # bounds the memory of `_nearest_colours`
+_SAMPLE_SIZE = 10
+_MAX_CLASSES = 255
+# The least share of matching pixels in label images. JPEG label images have 0.43, photos 0.08.
+_MIN_COVERAGE = 0.25
 
 
 class Palette(NamedTuple):
     """Classes and their colours.
 
     Attributes:
-      name: what it is called in messages.
-      classes: each evaluated class's colour, in order of their ids from 0.
-      ignored: colours of what is not evaluated.
+      name: the name in messages.
+      classes: class name -> colour; a class's position is its id, from 0 on.
+      ignored: colours of pixels that are not evaluated.
     """
 
     name: str
     classes: Mapping[str, Colour]
     ignored: tuple[Colour, ...] = ()
 
-    def is_same(self, other: "Palette") -> bool:
-        """Whether the classes and colours are another palette's, whatever it is called."""
-        mine = list(self.classes.items()), set(self.ignored)
-        return mine == (list(other.classes.items()), set(other.ignored))
+    def is_equivalent(self, other: "Palette") -> bool:
+        """Whether both have the same classes, colours and ignored colours; names may differ."""
+        own = list(self.classes.items()), set(self.ignored)
+        return own == (list(other.classes.items()), set(other.ignored))
 
-    def ids(self, image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        """Reads classes off an image by the nearest colour; of two as near, by the first one.
+    def class_ids(self, image: Array) -> Array:
+        """Gives each pixel the class of the nearest colour; the first of equally near colours.
 
         Args:
           image: uint8 [H, W, 3].
 
         Returns:
-          int64 [H, W]: a class's id, or the number of classes for what is ignored.
+          int64 [H, W]: the class's id, or the number of classes for an ignored colour.
         """
-        nearest, _ = self._nearest(image)
-        ids: np.ndarray[Any, Any] = nearest.clip(max=len(self.classes)).reshape(image.shape[:2])
+        nearest, _ = self._nearest_colours(image)
+        ids: Array = nearest.clip(max=len(self.classes)).reshape(image.shape[:2])
         return ids
 
-    def fit(self, image: "np.ndarray[Any, Any]") -> float:
-        """The share of an image's pixels, uint8 [H, W, 3], that have one of the colours."""
-        _, distances = self._nearest(image)
-        return float((distances <= _NEAR**2).mean())
+    def coverage(self, image: Array) -> float:
+        """The share of an image's pixels, uint8 [H, W, 3], that match a colour of the palette."""
+        _, squared_distances = self._nearest_colours(image)
+        return float((squared_distances <= _TOLERANCE**2).mean())
 
-    def check_fit(self, images: Iterable["np.ndarray[Any, Any]"], which: str) -> None:
-        """Refuses to read classes off images that are no labels, or labels of other colours.
+    def check_coverage(self, images: Iterable[Array], description: str) -> None:
+        """Refuses images that are no label images, or have the colours of another palette.
 
         Args:
-          images: some of them, uint8 [H, W, 3] each.
-          which: what they are called.
+          images: a sample of the images, uint8 [H, W, 3] each.
+          description: what the images are, for the message, such as "targets".
 
         Raises:
-          UserError: few of their pixels have one of the colours.
+          UserError: too few of the pixels match a colour of the palette.
         """
-        share = float(np.mean([self.fit(image) for image in images]))
-        if share < _LEAST_FIT:
+        share = float(np.mean([self.coverage(image) for image in images]))
+        if share < _MIN_COVERAGE:
             raise UserError(
-                f"palette {self.name} does not fit the {which}: {share:.0%} of their pixels have "
-                "one of its colours; name their own, if they are labels (--palette)"
+                f"palette {self.name} does not fit the {description}: {share:.0%} of their pixels "
+                "match one of its colours; if they are label images, name their own palette "
+                "(--palette)"
             )
 
-    def _nearest(
-        self, image: "np.ndarray[Any, Any]"
-    ) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
-        """Each pixel's nearest colour, and its squared distance to that."""
+    def _nearest_colours(self, image: Array) -> tuple[Array, Array]:
+        """Each pixel's nearest colour.
+
+        Returns:
+          Two int64 [H * W]: the index of the colour in `classes` and then `ignored`, and the
+          squared distance to that colour.
+        """
         colours = np.array([*self.classes.values(), *self.ignored], np.int64)
         pixels = image.reshape(-1, 3)
-        found = []
+        parts = []
         for first in range(0, len(pixels), _PIXELS_AT_ONCE):
             part = pixels[first : first + _PIXELS_AT_ONCE].astype(np.int64)
-            # |p - c|^2 without |p|^2, which all colours share; exact, as these are whole numbers.
+            # |p - c|^2 without |p|^2, which is the same for all colours; exact in integers.
             distances = (colours**2).sum(1) - 2 * part @ colours.T
-            nearest = distances.argmin(1)
-            found.append((nearest, distances.min(1) + (part**2).sum(1)))
-        nearest, distances = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return nearest, distances
+            parts.append((distances.argmin(1), distances.min(1) + (part**2).sum(1)))
+        nearest, squared_distances = (np.concatenate(one) for one in zip(*parts, strict=True))
+        return nearest, squared_distances
 
 
-# The 19 classes that are evaluated, and all other labels' colours (cityscapesScripts, labels.py).
-# Groups of poles and licence plates share their colours with poles and cars, and count as those.
+# The 19 evaluated classes and the colours of all other labels (cityscapesScripts, labels.py).
+# Pole groups have the colour of poles and licence plates that of cars: they count as such.
 CITYSCAPES = Palette(
     "cityscapes",
     {
@@ -117,8 +123,8 @@ CITYSCAPES = Palette(
         "bicycle": (119, 11, 32),
     },
     (
-        (0, 0, 0),  # unlabelled, the car itself, static things, out of the region of interest
-        (111, 74, 0),  # dynamic things
+        (0, 0, 0),  # unlabelled, ego vehicle, static objects, out of the region of interest
+        (111, 74, 0),  # dynamic objects
         (81, 0, 81),  # ground
         (250, 170, 160),  # parking
         (230, 150, 140),  # rail track
@@ -130,7 +136,7 @@ CITYSCAPES = Palette(
     ),
 )
 
-# CMP Facades' twelve classes (Tylecek and Sara 2013) in pix2pix's colours, as its files have them.
+# The twelve classes of CMP Facades (Tylecek and Sara 2013), in the colours of pix2pix's files.
 FACADES = Palette(
     "facades",
     {
@@ -154,19 +160,22 @@ PALETTES: Mapping[str, Palette] = MappingProxyType(
 )
 
 
-def some(images: Sequence[_Item]) -> list[_Item]:
-    """Ten of many images, to see of what colours they are."""
-    apart = max(1, len(images) // _LOOKED_AT)
-    return list(images[::apart][:_LOOKED_AT])
+def spread_sample(items: Sequence[_Item]) -> list[_Item]:
+    """Ten items spread evenly over a sequence, or all items of a shorter one."""
+    step = max(1, len(items) // _SAMPLE_SIZE)
+    return list(items[::step][:_SAMPLE_SIZE])
 
 
-def find(name: str) -> Palette:
-    """Finds a palette by its name, or reads it from a CSV file.
+def load(name: str) -> Palette:
+    """Gives the built-in palette of a name, or reads a palette from a CSV file.
 
-    The file's columns are class, red, green and blue; rows without a class are ignored colours.
+    The file's columns are class, red, green and blue. A row without a class is an ignored colour.
+
+    Args:
+      name: a name in `PALETTES`, or the file's path.
 
     Raises:
-      UserError: there is none, or the file is wrong.
+      UserError: neither exists, or the file is wrong.
     """
     if name in PALETTES:
         return PALETTES[name]
@@ -176,34 +185,40 @@ def find(name: str) -> Palette:
             f"palette must be one of {', '.join(PALETTES)} or a CSV file of class, red, green and "
             f"blue, not {name!r}"
         )
-    classes: dict[str, Colour] = {}
-    ignored = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            for row in rows:
-                where = f"palette {path}, line {rows.line_num}"
-                red, green, blue = (_value(row.get(c), where) for c in ("red", "green", "blue"))
-                called = (row.get("class") or "").strip()
-                if called in classes:
-                    raise UserError(f"{where}: class {called} is there twice")
-                if called:
-                    classes[called] = red, green, blue
-                else:
-                    ignored.append((red, green, blue))
+        classes, ignored = _read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"palette {path} cannot be read as CSV: {error}") from None
     colours = [*classes.values(), *ignored]
     if len(set(colours)) < len(colours):
-        raise UserError(f"palette {path} has a colour twice, so that its classes cannot be told")
-    if not 2 <= len(classes) <= _MOST_CLASSES:
-        raise UserError(
-            f"palette {path} must have 2 to {_MOST_CLASSES} classes, not {len(classes)}"
-        )
+        raise UserError(f"palette {path} has a colour twice: give each class its own colour")
+    if not 2 <= len(classes) <= _MAX_CLASSES:
+        raise UserError(f"palette {path} must have 2 to {_MAX_CLASSES} classes, not {len(classes)}")
     return Palette(path.name, classes, tuple(ignored))
 
 
-def _value(text: str | None, where: str) -> int:
+def _read_csv(path: Path) -> tuple[dict[str, Colour], list[Colour]]:
+    """Reads a palette's classes and ignored colours."""
+    classes: dict[str, Colour] = {}
+    ignored: list[Colour] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        for row in rows:
+            location = f"palette {path}, line {rows.line_num}"
+            red, green, blue = (
+                _parse_channel(row.get(channel), location) for channel in ("red", "green", "blue")
+            )
+            class_name = (row.get("class") or "").strip()
+            if class_name in classes:
+                raise UserError(f"{location}: class {class_name} is defined twice")
+            if class_name:
+                classes[class_name] = red, green, blue
+            else:
+                ignored.append((red, green, blue))
+    return classes, ignored
+
+
+def _parse_channel(text: str | None, location: str) -> int:
     if text is None or not text.strip().isdecimal() or int(text) > 255:
-        raise UserError(f"{where}: red, green and blue must be whole numbers from 0 to 255")
+        raise UserError(f"{location}: red, green and blue must be whole numbers from 0 to 255")
     return int(text)

@@ -1,1 +1,1 @@
-"""One file a metric, and their registry. Nothing here imports TensorFlow."""
+"""Image metrics, one file each, and their registry. Imports no TensorFlow."""

@@ -1,4 +1,7 @@
-"""How alike the colours of two sets of images are (Isola et al. 2017, section 4.2, Figure 7)."""
+"""Colour histogram intersection in Lab (Isola et al. 2017, section 4.2 and Figure 7).
+
+The intersection is Swain and Ballard's (1991, "Color Indexing").
+"""
 
 from typing import Any
 
@@ -6,12 +9,14 @@ import numpy as np
 
 from p2p_graph.imaging.lab import to_lab
 
+Array = np.ndarray[Any, Any]
+
 # Bins of one unit; a and b of sRGB lie within [-108, 99].
-_LIGHTNESS, _COLOUR = np.arange(101), np.arange(-128, 129)
-_EDGES = {"l": _LIGHTNESS, "a": _COLOUR, "b": _COLOUR}
+_LIGHTNESS_EDGES, _COLOUR_EDGES = np.arange(101), np.arange(-128, 129)
+_EDGES = {"l": _LIGHTNESS_EDGES, "a": _COLOUR_EDGES, "b": _COLOUR_EDGES}
 
 
-def histograms(image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+def lab_histograms(image: Array) -> Array:
     """Counts an image's pixels in each bin of L, a and b.
 
     Args:
@@ -20,27 +25,27 @@ def histograms(image: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     Returns:
       float64 [612]: 100 bins of L, 256 of a and 256 of b.
     """
-    values = to_lab(np.broadcast_to(image, (*image.shape[:2], 3))).reshape(-1, 3)
-    values = values.round(9)  # greys have an a and b of 0 and a rounding, where two bins meet
-    values[:, 0] = values[:, 0].clip(0, 100)  # white is 100 and a rounding
-    counts = [np.histogram(v, edges)[0] for v, edges in zip(values.T, _EDGES.values(), strict=True)]
+    lab = to_lab(np.broadcast_to(image, (*image.shape[:2], 3))).reshape(-1, 3)
+    # Rounding errors put the a and b of greys on either side of 0, where two bins meet.
+    lab = lab.round(9)
+    lab[:, 0] = lab[:, 0].clip(0, 100)  # the rounded L of white is above 100
+    counts = [np.histogram(v, edges)[0] for v, edges in zip(lab.T, _EDGES.values(), strict=True)]
     return np.concatenate(counts).astype(np.float64)
 
 
-def intersections(ours: "np.ndarray[Any, Any]", theirs: "np.ndarray[Any, Any]") -> dict[str, float]:
-    """How much of the histograms of two sets of images is common, channel by channel.
+def histogram_intersections(first: Array, second: Array) -> dict[str, float]:
+    """The intersection of the histograms of two sets of images, per channel.
 
     Args:
-      ours: the sum of `histograms` over some images, or their mean.
-      theirs: the same over others.
+      first: the sum or mean of `lab_histograms` over one set.
+      second: the sum or mean over the other set.
 
     Returns:
-      In [0, 1], for L, a and b: the sum over bins of the smaller share of all pixels (Swain and
-      Ballard 1991).
+      For L, a and b, in [0, 1]: the sum over bins of the smaller share of all pixels.
     """
     ends = np.cumsum([len(edges) - 1 for edges in _EDGES.values()])[:-1]
-    parts = zip(_EDGES, np.split(ours, ends), np.split(theirs, ends), strict=True)
+    channels = zip(_EDGES, np.split(first, ends), np.split(second, ends), strict=True)
     return {
         f"histogram_{channel}": float(np.minimum(one / one.sum(), other / other.sum()).sum())
-        for channel, one, other in parts
+        for channel, one, other in channels
     }

@@ -1,4 +1,4 @@
-"""The mean absolute difference, in the units of the networks' L1 loss."""
+"""L1: the mean absolute difference, in the units of the training loss."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 
 def l1(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> float:
-    """Isola et al. 2017, equation 3, as a mean over all values.
+    """The L1 loss of a generator's output (Isola et al. 2017, equation 3), averaged over values.
 
     Args:
       output: uint8 [H, W, C].
-      target: the same.
+      target: uint8 [H, W, C].
 
     Returns:
       In [0, 2], as the networks' images are in [-1, 1].

@@ -1,66 +1,74 @@
-"""How well labels agree, as Cityscapes has it (Cordts et al. 2016; Isola et al., Table 6)."""
+"""Scores of a labelling against the true labels: the paper's FCN-scores.
+
+Per-pixel accuracy, per-class accuracy and class IoU as Isola et al. 2017, Table 1, and Long,
+Shelhamer and Darrell 2015, section 5, define the scores. IoU is Cityscapes' (Cordts et al. 2016).
+"""
 
 from typing import Any
 
 import numpy as np
 
+Array = np.ndarray[Any, Any]
 
-def confusion(
-    predicted: "np.ndarray[Any, Any]", truth: "np.ndarray[Any, Any]", classes: int
-) -> "np.ndarray[Any, Any]":
-    """Counts which class was taken for which.
+
+def confusion_matrix(predicted: Array, truth: Array, classes: int) -> Array:
+    """Counts pixels by true and predicted class.
 
     Args:
-      predicted: whole numbers [H, W]; from `classes` on, or below 0, they are no class.
-      truth: the same; what is no class there is not counted.
-      classes: how many there are.
+      predicted: integer class ids [H, W]; ids outside [0, classes) are no class.
+      truth: integer class ids [H, W]; pixels with ids outside [0, classes) are not counted.
+      classes: the number of classes.
 
     Returns:
-      float64 [classes, classes + 1]: row i, column j is the number of pixels of class i that were
-      predicted to be j; the last column is what was predicted to be no class.
+      float64 [classes, classes + 1]: row i, column j is the number of pixels of true class i that
+      are predicted as j; the last column counts pixels predicted as no class.
     """
-    counted = (truth >= 0) & (truth < classes)
-    found = predicted[counted]
-    found = np.where((found >= 0) & (found < classes), found, classes)
-    places = truth[counted].astype(np.int64) * (classes + 1) + found
-    counts = np.bincount(places, minlength=classes * (classes + 1))
+    evaluated = (truth >= 0) & (truth < classes)
+    columns = predicted[evaluated]
+    columns = np.where((columns >= 0) & (columns < classes), columns, classes)
+    cells = truth[evaluated].astype(np.int64) * (classes + 1) + columns
+    counts = np.bincount(cells, minlength=classes * (classes + 1))
     return counts.reshape(classes, classes + 1).astype(np.float64)
 
 
-def by_class(matrix: "np.ndarray[Any, Any]") -> tuple["np.ndarray[Any, Any]", ...]:
-    """Each class's accuracy and intersection over union.
+def per_class_scores(matrix: Array) -> tuple[Array, ...]:
+    """The accuracy and the intersection over union of each class.
 
     Args:
-      matrix: from `confusion`, or a sum or mean of such.
+      matrix: from `confusion_matrix`, or a sum or mean of such matrices.
 
     Returns:
-      Two float64 [classes] in [0, 1]: TP / (TP + FN) and TP / (TP + FP + FN); NaN for classes that
-      the truth does not have. (Cityscapes' program gives a class that is predicted, but nowhere
-      true, an IoU of 0. Its validation set has all classes.)
+      Two float64 [classes] in [0, 1]: TP / (TP + FN) and TP / (TP + FP + FN); NaN for classes
+      that the truth lacks. (Cityscapes' program gives a class that is predicted but never true an
+      IoU of 0; all classes are in its validation set.)
     """
-    hits, of_class = np.diagonal(matrix), matrix.sum(1)
-    present = of_class > 0
-    either = of_class + matrix[:, : len(matrix)].sum(0) - hits
+    true_positives, pixels_of_class = np.diagonal(matrix), matrix.sum(1)
+    union = pixels_of_class + matrix[:, : len(matrix)].sum(0) - true_positives
     accuracy, iou = (
-        np.divide(hits, total, out=np.full(len(matrix), np.nan), where=present)
-        for total in (of_class, either)
+        np.divide(
+            true_positives, total, out=np.full(len(matrix), np.nan), where=pixels_of_class > 0
+        )
+        for total in (pixels_of_class, union)
     )
     return accuracy, iou
 
 
-def scores(matrix: "np.ndarray[Any, Any]") -> dict[str, float]:
+def label_scores(matrix: Array) -> dict[str, float]:
     """Per-pixel accuracy, per-class accuracy and class IoU, each in [0, 1].
 
-    The last two are means over the classes that the truth has; NaN where it has none. (The paper's
-    own program has 0 for classes that the truth lacks; the images that it was run on have all.)
+    The latter two are means over the classes that the truth has. (The paper's program counts
+    classes that the truth lacks as 0; all classes are in the images it evaluates.)
 
     Args:
-      matrix: from `confusion`, or a sum or mean of such.
+      matrix: from `confusion_matrix`, or a sum or mean of such matrices.
+
+    Returns:
+      The three scores by name; all are NaN if no pixel has a true class.
     """
     total = matrix.sum()
     if not total:
         return dict.fromkeys(("pixel_accuracy", "class_accuracy", "class_iou"), float("nan"))
-    accuracy, iou = by_class(matrix)
+    accuracy, iou = per_class_scores(matrix)
     return {
         "pixel_accuracy": float(np.diagonal(matrix).sum() / total),
         "class_accuracy": float(np.nanmean(accuracy)),

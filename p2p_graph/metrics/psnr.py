@@ -1,4 +1,7 @@
-"""The ratio of the signal's peak to the noise, in decibels."""
+"""PSNR: the peak signal-to-noise ratio, in decibels.
+
+Huynh-Thu and Ghanbari 2008, "Scope of validity of PSNR in image/video quality assessment".
+"""
 
 import math
 from typing import Any
@@ -11,10 +14,10 @@ def psnr(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
 
     Args:
       output: uint8 [H, W, C].
-      target: the same.
+      target: uint8 [H, W, C].
 
     Returns:
-      In dB; infinity where both are equal.
+      The ratio in dB; infinity for equal images.
     """
-    error = float(np.square(output.astype(np.float64) - target).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    squared_error = float(np.square(output.astype(np.float64) - target).mean())
+    return 10 * math.log10(255**2 / squared_error) if squared_error else math.inf

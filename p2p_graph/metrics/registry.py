@@ -1,7 +1,7 @@
-"""How far images are from what they should be; each metric in a module of its own.
+"""The registry of metrics: their names, and what each computes.
 
-A metric of one image takes two uint8 images of one shape, [H, W, 3] or [H, W, 1]. A metric of a
-set of images is a `Measure`.
+A `PairMetric` compares one output with its target. A `SetMetric` evaluates a set of images by the
+mean of per-image statistics. FID and KID compare sets of network features, see `fid` and `kid`.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,44 +11,49 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph.imaging.palettes import Palette
-from p2p_graph.metrics.color_histogram import histograms, intersections
+from p2p_graph.metrics.color_histogram import histogram_intersections, lab_histograms
 from p2p_graph.metrics.l1 import l1
-from p2p_graph.metrics.label_accuracy import confusion, scores
+from p2p_graph.metrics.label_accuracy import confusion_matrix, label_scores
 from p2p_graph.metrics.psnr import psnr
 from p2p_graph.metrics.ssim import ssim
 
 Array = np.ndarray[Any, Any]
 
 
-class ImageMetric(NamedTuple):
-    """A metric of one image.
+class PairMetric(NamedTuple):
+    """A metric of one output and its target.
 
     Attributes:
-      compute: from an output and its target to a number.
-      larger_is_better: which way it goes.
+      compute: from an output and its target, uint8 [H, W, C] with C of 1 or 3, to a number.
+      larger_is_better: whether a better output has a larger number.
     """
 
     compute: Callable[[Array, Array], float]
     larger_is_better: bool
 
 
-METRICS: Mapping[str, ImageMetric] = MappingProxyType(
+PAIR_METRICS: Mapping[str, PairMetric] = MappingProxyType(
     {
-        "l1": ImageMetric(l1, larger_is_better=False),
-        "psnr": ImageMetric(psnr, larger_is_better=True),
-        "ssim": ImageMetric(ssim, larger_is_better=True),
+        "l1": PairMetric(l1, larger_is_better=False),
+        "psnr": PairMetric(psnr, larger_is_better=True),
+        "ssim": PairMetric(ssim, larger_is_better=True),
     }
 )
+HISTOGRAM = "histogram"  # Lab histogram intersections of all outputs and all targets
+LABELS = "labels"  # scores of outputs that are label images
+FCN = "fcn"  # scores of labels that a segmenter reads off outputs: the paper's FCN-score
+FID, KID = "fid", "kid"
+METRIC_NAMES = (*PAIR_METRICS, HISTOGRAM, LABELS, FCN, FID, KID)
 
 
-class EvaluatedImage(NamedTuple):
-    """An image as it is evaluated, uint8 [H, W, 3] each.
+class DecodedExample(NamedTuple):
+    """The images of one example, uint8 [H, W, 3] each.
 
     Attributes:
-      name: what it is called.
-      output: what was made.
-      target: what it should be.
-      input: what it was made from, if that is known.
+      name: the example's name.
+      output: the translated image.
+      target: the ground truth.
+      input: what the output is translated from, if known.
     """
 
     name: str
@@ -58,57 +63,64 @@ class EvaluatedImage(NamedTuple):
 
 
 class SetMetric(NamedTuple):
-    """A metric of a set of images: figures of the mean of what is recorded of each.
+    """A metric of a set of images: figures of the mean of per-image statistics.
 
     Attributes:
-      record: from an image to float64 [k].
-      figures: from the mean of records, [k], to figures by name; images are ranked by the first.
-      larger_is_better: which way that one goes.
+      statistics: from an example to its per-image statistics, float64 [k].
+      figures: from the mean of the statistics, float64 [k], to figures by name; the first figure
+        of single images ranks the images.
+      larger_is_better: whether better images have a larger first figure.
     """
 
-    record: Callable[[EvaluatedImage], Array]
+    statistics: Callable[[DecodedExample], Array]
     figures: Callable[[Array], dict[str, float]]
     larger_is_better: bool = True
 
 
-def mean_of(name: str) -> SetMetric:
-    """One of `METRICS` as the mean over images."""
-    metric = METRICS[name]
+def mean_of_pairs(name: str) -> SetMetric:
+    """The mean of one of `PAIR_METRICS` over all images."""
+    metric = PAIR_METRICS[name]
     return SetMetric(
-        lambda shown: np.array([metric.compute(shown.output, shown.target)]),
+        lambda example: np.array([metric.compute(example.output, example.target)]),
         lambda mean: {name: float(mean[0])},
         metric.larger_is_better,
     )
 
 
-def color_histogram() -> SetMetric:
-    """How much the colours of all outputs and of all targets have in common."""
+def color_histogram_metric() -> SetMetric:
+    """Lab histogram intersections of all outputs and all targets."""
     return SetMetric(
-        lambda shown: np.concatenate([histograms(shown.output), histograms(shown.target)]),
-        lambda mean: intersections(*np.split(mean, 2)),
+        lambda example: np.concatenate(
+            [lab_histograms(example.output), lab_histograms(example.target)]
+        ),
+        lambda mean: histogram_intersections(*np.split(mean, 2)),
     )
 
 
-def label_accuracy(palette: Palette) -> SetMetric:
-    """How well outputs are labelled, where outputs and targets are images of labels."""
-    return agreement(
-        lambda shown: (palette.ids(shown.output), palette.ids(shown.target)), len(palette.classes)
+def label_image_metric(palette: Palette) -> SetMetric:
+    """Label scores of outputs that are label images, as their targets are."""
+    return label_score_metric(
+        lambda example: (palette.class_ids(example.output), palette.class_ids(example.target)),
+        len(palette.classes),
     )
 
 
-def agreement(
-    labels: Callable[[EvaluatedImage], tuple[Array, Array]], classes: int, prefix: str = ""
+def label_score_metric(
+    read_labels: Callable[[DecodedExample], tuple[Array, Array]], classes: int, prefix: str = ""
 ) -> SetMetric:
-    """How well two labellings of each image agree.
+    """Label scores of two labellings of each example.
 
     Args:
-      labels: from an image to the class ids predicted and true, [H, W] each.
-      classes: how many there are.
-      prefix: of the figures' names.
+      read_labels: from an example to predicted and true class ids, integer [H, W] each.
+      classes: the number of classes.
+      prefix: what the figures' names begin with.
     """
 
-    def figures(mean: Array) -> dict[str, float]:
-        found = scores(mean.reshape(classes, classes + 1))
-        return {prefix + name: value for name, value in found.items()}
+    def statistics(example: DecodedExample) -> Array:
+        return confusion_matrix(*read_labels(example), classes).ravel()
 
-    return SetMetric(lambda shown: confusion(*labels(shown), classes).ravel(), figures)
+    def figures(mean: Array) -> dict[str, float]:
+        scores = label_scores(mean.reshape(classes, classes + 1))
+        return {prefix + name: value for name, value in scores.items()}
+
+    return SetMetric(statistics, figures)

@@ -1,4 +1,8 @@
-"""Structural similarity: Wang, Bovik, Sheikh and Simoncelli 2004."""
+"""SSIM: the structural similarity index.
+
+Wang, Bovik, Sheikh and Simoncelli 2004, "Image Quality Assessment: From Error Visibility to
+Structural Similarity".
+"""
 
 from typing import Any
 
@@ -13,14 +17,14 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # equation 7, K1 = 0.01; equati
 
 
 def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> float:
-    """The mean of the index (equation 13) over all windows within the image, and over channels.
+    """The mean of the index (equation 13) over all windows inside the image and all channels.
 
     Args:
-      output: uint8 [H, W, C], 11 pixels at least on each side.
-      target: the same.
+      output: uint8 [H, W, C], H and W at least 11.
+      target: uint8 [H, W, C].
 
     Returns:
-      In [-1, 1]; 1 where both are equal.
+      In [-1, 1]; 1 for equal images.
 
     Raises:
       UserError: the images are smaller than a window.
@@ -28,11 +32,12 @@ def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
     if min(output.shape[:2]) <= 2 * _RADIUS:
         height, width = output.shape[:2]
         raise UserError(
-            f"SSIM needs images of 11 pixels at least, not {width}x{height}: leave it out "
-            "(--metrics)"
+            f"SSIM needs images of 11 pixels at least, not {width}x{height}: leave ssim out of "
+            "--metrics"
         )
 
     def mean(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+        """The Gaussian-weighted mean of each window inside the image (equation 14)."""
         blurred: np.ndarray[Any, Any] = gaussian_filter(
             values, (_SIGMA, _SIGMA, 0), radius=(_RADIUS, _RADIUS, 0)
         )

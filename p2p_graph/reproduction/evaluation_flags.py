@@ -54,13 +54,13 @@ def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> 
     palette = None
     if table.needs_segmenter:
         segmenter = segmenters.load(options.segmenter)
-        segmenter.knowing(palettes.find(options.palette) if options.palette else None)
+        segmenter.knowing(palettes.load(options.palette) if options.palette else None)
         palette = segmenter.palette
         evaluator += ["--segmenter", options.segmenter]
         reads += segmenter.files_of(options.segmenter)
     if reads_labels and palette is None:
         name = options.palette or table.recipe
-        palette = palettes.find(name)
+        palette = palettes.load(name)
         evaluator += ["--palette", name]
         if name not in palettes.PALETTES:
             reads.append(Path(name))
@@ -71,8 +71,10 @@ def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> 
         label_files.check(list(found.values()), palette)
         evaluator += ["--labels_dir", str(options.labels_dir)]
     elif palette:  # labels are the right halves, whichever way the row goes
-        labels = [image_arrays.read_half(one.path, right=True) for one in palettes.some(images)]
-        palette.check_fit(labels, f"labels in {options.data / table.test}")
+        labels = [
+            image_arrays.read_half(one.path, right=True) for one in palettes.spread_sample(images)
+        ]
+        palette.check_coverage(labels, f"labels in {options.data / table.test}")
     if options.inception:
         Inception(options.inception).close()
         reads.append(options.inception)

@@ -16,7 +16,7 @@ from p2p_graph.config import flags
 from p2p_graph.config.options import OPTIONS_FILE, Config
 from p2p_graph.config.options_file import check_unchanged
 from p2p_graph.data.image_listing import list_images
-from p2p_graph.evaluation import example_files
+from p2p_graph.evaluation import evaluation_report
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.html_page import INDEX_FILE
 from p2p_graph.reproduction import evaluation_flags, row_programs, step_budget, table_report
@@ -177,7 +177,7 @@ def _stages(
     images = ("--input_dir", str(options.data / part))
     test = (*images, "--checkpoint", str(job.folder), "--output_dir", str(made))
     judged = ("--results_dir", str(made), "--output_dir", str(found), *evaluator.flags)
-    name, report = f"evaluate {options.table}", found / example_files.JSON_FILE
+    name, report = f"evaluate {options.table}", found / evaluation_report.JSON_FILE
     return (
         Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE, data["train"]),
         Stage("test", ("test.py", *test), made / INDEX_FILE, data[part]),

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph.config.options import OPTIONS_FILE
-from p2p_graph.evaluation import example_files
+from p2p_graph.evaluation import evaluation_report
+from p2p_graph.evaluation.example_images import read_image
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.reproduction.paper_tables import TABLES, Row, Table
 from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.json_values import without_non_finite
 
 _SHOWN = 8  # images in a table's figure
 _OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
@@ -75,7 +77,7 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
     record = [
         {
             "name": outcome.row.name,
-            "figures": example_files.finite(outcome.figures),
+            "figures": without_non_finite(outcome.figures),
             "apart": outcome.apart,
             **_beside(table, outcome.figures, outcome.row.paper),
             "seconds": [one.train["seconds"] for one in outcome.made],
@@ -91,7 +93,7 @@ def write(folder: Path, name: str, made: Sequence[Made], flags: str) -> None:
 
 
 def _outcome(row: Row, made: Sequence[Made]) -> _Outcome:
-    found = [_read(one.evaluation / example_files.JSON_FILE)["figures"] for one in made]
+    found = [_read(one.evaluation / evaluation_report.JSON_FILE)["figures"] for one in made]
     figures, apart = {}, {}
     # Real photos are read with one of the seeds alone.
     for name, first in {name: one[name] for one in found for name in one}.items():
@@ -122,7 +124,7 @@ def _beside(
     """The paper's figures, and by how much ours are larger."""
     theirs = dict(zip(table.figures, paper, strict=True))
     apart = {name: figures[name] - value for name, value in theirs.items() if value is not None}
-    return {"paper": theirs, "difference": example_files.finite(apart)}
+    return {"paper": theirs, "difference": without_non_finite(apart)}
 
 
 def _read(path: Path) -> Any:
@@ -131,7 +133,7 @@ def _read(path: Path) -> Any:
 
 def _facts(outcomes: Sequence[_Outcome], flags: str) -> dict[str, Any]:
     """What is known of the rows; where they differ, of each."""
-    judged = _read(outcomes[0].made[0].evaluation / example_files.JSON_FILE)
+    judged = _read(outcomes[0].made[0].evaluation / evaluation_report.JSON_FILE)
     trained = {outcome.row.name: _trained(outcome) for outcome in outcomes}
     hardware = {one.train["hardware"] for outcome in outcomes for one in outcome.made}
     seconds = (
@@ -238,6 +240,8 @@ def _draw(
         for row in rows:
             row.append(f"{row[0]}-{number}.png")
             shutil.copyfile(source / f"{row[0]}-{kind}.png", image_folder / row[-1])
-            images[column].append(example_files.read(image_folder / row[-1]))
+            images[column].append(read_image(image_folder / row[-1]))
     image_grid.save_grid(folder / "figure.png", table.title, images, names)
-    html_page.write_index(folder, table.title, facts, ("name", *columns), rows, images=columns)
+    html_page.write_index(
+        folder, table.title, facts, ("name", *columns), rows, image_columns=columns
+    )

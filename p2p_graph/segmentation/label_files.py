@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from p2p_graph.imaging.image_arrays import read_rgb
-from p2p_graph.imaging.palettes import NONE, Palette, some
+from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
 from p2p_graph.utils.errors import UserError, listed, no_folder
 
 Array = np.ndarray[Any, Any]
@@ -20,7 +20,7 @@ _PHOTO = "_leftImg8bit"
 _ENDS = ("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color")
 # From the ids in labelIds files to those that are evaluated (cityscapesScripts, labels.py).
 _EVALUATED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-_TRAIN_IDS = np.full(256, NONE, np.int64)
+_TRAIN_IDS = np.full(256, IGNORED_ID, np.int64)
 _TRAIN_IDS[list(_EVALUATED)] = range(len(_EVALUATED))
 
 
@@ -77,7 +77,7 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
             ids, is_coloured = _decoded(path, palette)
         except UserError as error:
             return False, False, str(error)
-        strange = ids[(ids >= classes) & (ids != NONE)]
+        strange = ids[(ids >= classes) & (ids != IGNORED_ID)]
         wrong = f"{path} has the class {strange[0]}" if strange.size and not is_coloured else ""
         return bool(((ids >= 0) & (ids < classes)).any()), is_coloured, wrong
 
@@ -86,11 +86,13 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     if bad := [wrong for *_, wrong in found if wrong]:
         raise UserError(
             f"{len(bad)} of {len(paths)} labels cannot be used; palette {palette.name} has "
-            f"{classes} classes from 0 on, {NONE} is none:\n{listed(bad)}"
+            f"{classes} classes from 0 on, {IGNORED_ID} is none:\n{listed(bad)}"
         )
     coloured = [path for path, (_, is_coloured, _) in zip(paths, found, strict=True) if is_coloured]
     if coloured:
-        palette.check_fit(map(read_rgb, some(coloured)), f"labels ({coloured[0]} is one)")
+        palette.check_coverage(
+            map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)"
+        )
     if not any(has_class for has_class, *_ in found):
         raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
 
@@ -116,10 +118,10 @@ def _decoded(path: Path, palette: Palette) -> tuple[Array, bool]:
     try:
         with Image.open(path) as image:
             if len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2]):
-                return palette.ids(np.asarray(image.convert("RGB"))), True
+                return palette.class_ids(np.asarray(image.convert("RGB"))), True
             values: Array = np.asarray(image).astype(np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be decoded: {error}") from None
     if path.stem.endswith(_ENDS[1]):
-        values = _TRAIN_IDS[values.clip(0, NONE)]
+        values = _TRAIN_IDS[values.clip(0, IGNORED_ID)]
     return values, False

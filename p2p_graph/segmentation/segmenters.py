@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from p2p_graph.imaging.palettes import CITYSCAPES, NONE, Palette
+from p2p_graph.imaging.palettes import CITYSCAPES, IGNORED_ID, Palette
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.segmentation import fcn8s, opencv_networks
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
@@ -91,7 +91,7 @@ class Segmenter:
         Raises:
           UserError: its own are others.
         """
-        if palette and self.palette and not palette.is_same(self.palette):
+        if palette and self.palette and not palette.is_equivalent(self.palette):
             raise UserError(
                 f"palette {palette.name} is not what segmenter {self.name} knows: leave it out"
             )
@@ -102,7 +102,7 @@ class Segmenter:
         if self.palette is None:
             return
         last = len(self.palette.classes)
-        strange = (ids < -1) | ((ids > last) & (ids != NONE))
+        strange = (ids < -1) | ((ids > last) & (ids != IGNORED_ID))
         if strange.any():
             found = ids[strange][0]
             raise UserError(f"segmenter {self.name} gives class {found}; {self._known()} from 0 on")

@@ -18,7 +18,7 @@ from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 from p2p_graph.imaging.image_arrays import read_half
-from p2p_graph.imaging.palettes import Palette, some
+from p2p_graph.imaging.palettes import Palette, spread_sample
 from p2p_graph.metrics import label_accuracy
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.small_fcn import (
@@ -75,9 +75,9 @@ def train(plan: Plan) -> int:
         raise UserError(f"crop_size must be a multiple of {MULTIPLE}, not {config.crop_size}")
     images = list_images(config)
     unseen = _unseen(plan)
-    plan.palette.check_fit(_labels(images, config), "labels")
+    plan.palette.check_coverage(_labels(images, config), "labels")
     if unseen:
-        plan.palette.check_fit(_labels(unseen, config), f"labels in val_dir {plan.val_dir}")
+        plan.palette.check_coverage(_labels(unseen, config), f"labels in val_dir {plan.val_dir}")
     was = _before(plan)
     found, session_config = devices.choose("auto")
     print(f"device: {found}")
@@ -139,7 +139,7 @@ def _unseen(plan: Plan) -> Sequence[SourceImage]:
 def _labels(images: Sequence[SourceImage], config: Config) -> list[Array]:
     """The labels of some pairs, uint8 [H, W, 3] each."""
     right = config.which_direction == "AtoB"
-    return [read_half(image.path, right=right) for image in some(images)]
+    return [read_half(image.path, right=right) for image in spread_sample(images)]
 
 
 def _before(plan: Plan) -> Facts | None:
@@ -148,7 +148,7 @@ def _before(plan: Plan) -> Facts | None:
         return None
     was = Facts.load(plan.folder)
     same = (was.width, was.size) == (plan.width, plan.config.crop_size)
-    if not (same and was.palette.is_same(plan.palette)):
+    if not (same and was.palette.is_equivalent(plan.palette)):
         raise UserError(
             f"{plan.folder} holds a segmenter of another palette, width or crop_size: give the "
             "same ones, or another --output_dir"
@@ -182,8 +182,8 @@ def _scores(images: Sequence[SourceImage], plan: Plan, session: tf.Session) -> d
     total = np.zeros((classes, classes + 1))
     for _ in tqdm(images, "scoring", disable=not sys.stderr.isatty()):
         predicted, truth = session.run(read)
-        total += label_accuracy.confusion(predicted, truth, classes)
-    found = label_accuracy.scores(total)
+        total += label_accuracy.confusion_matrix(predicted, truth, classes)
+    found = label_accuracy.label_scores(total)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     seconds = time.monotonic() - start
     print(f"{len(images)} real photos in {seconds:.0f} s (not FCN-8s): {shown}")

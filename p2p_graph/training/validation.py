@@ -17,7 +17,7 @@ from p2p_graph.data.dataset_ops import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import html_page, image_grid
-from p2p_graph.metrics.registry import METRICS
+from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models.networks import translate
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.summaries import EventFile
@@ -86,7 +86,7 @@ class BestCheckpoint:
 
         Args:
           folder: of the run.
-          metric: a name in `metrics.registry.METRICS`.
+          metric: a name in `metrics.registry.PAIR_METRICS`.
           images: the validation images; values of other images are not comparable.
           save_to: saves a checkpoint.
         """
@@ -116,7 +116,7 @@ class BestCheckpoint:
         value = figures[f"val_{self._metric}"]
         best: float | None = self._best.get("value")
         if best is not None:
-            larger_is_better = METRICS[self._metric].larger_is_better
+            larger_is_better = PAIR_METRICS[self._metric].larger_is_better
             if value <= best if larger_is_better else value >= best:
                 return
         self._save_to(self._folder, step, session)
@@ -178,7 +178,7 @@ class Validator:
         path = self._grids / f"{step:08d}.png"
         image_grid.save_grid(path, f"step {step}", columns, self._names)
         figures = {}
-        for name, metric in METRICS.items():
+        for name, metric in PAIR_METRICS.items():
             values = [metric.compute(found["outputs"], found["targets"]) for found in measured]
             figures[f"val_{name}"] = sum(values) / len(values)
         if self._events:

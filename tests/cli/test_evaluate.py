@@ -5,6 +5,8 @@ import html
 import json
 import re
 import shutil
+import subprocess
+import sys
 import urllib.parse
 
 import numpy as np
@@ -15,20 +17,20 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from p2p_graph.imaging.palettes import FACADES
 
-from .common import assert_refused, call, pixels, run, succeeded
+from .common import ROOT, assert_refused, call, pixels, run, script, succeeded
 
-# From little noise to much; what a page must quote, too.
+# From little noise to much; some names need quoting in a page.
 NOISE = {"a": 6, "b_leftImg8bit": 12, "c #1 & 2%": 20, "d": 30, "e": 45, "f": 60, "ü": 80}
-EACH = ("l1", "psnr", "ssim", "histogram_l", "histogram_a", "histogram_b")
-LABELS = ("pixel_accuracy", "class_accuracy", "class_iou")
+FIGURES = ("l1", "psnr", "ssim", "histogram_l", "histogram_a", "histogram_b")
+LABEL_FIGURES = ("pixel_accuracy", "class_accuracy", "class_iou")
 TWO = np.uint8([[200, 30, 40], [20, 40, 210], [0, 0, 0]])  # two classes and what is ignored
 TWO_CSV = "class,red,green,blue\nred,200,30,40\nblue,20,40,210\n,0,0,0\n"
-# Says 1 where an image is bright.
+# Gives class 1 where an image is bright.
 SEGMENTER = "def classes(image):\n    return (image.mean(2) > 127).astype('int32')\n"
 
 
 def tree(folder):
-    """Every file below a folder, with its contents; but for what an import leaves."""
+    """Every file below a folder with its contents, except those that an import leaves."""
     found = (p for p in folder.rglob("*") if "__pycache__" not in p.parts)
     return {p: p.read_bytes() if p.is_file() else None for p in found}
 
@@ -39,7 +41,7 @@ def write(path, values):
 
 
 def write_results(folder, images):
-    """As tools/test.py does: images are by name and kind."""
+    """Writes images, by name and kind, as tools/test.py does."""
     for name, kinds in images.items():
         for kind, values in kinds.items():
             write(folder / "images" / f"{name}-{kind}.png", values)
@@ -60,7 +62,7 @@ def draw():
 
 
 def label_ids(count=5, size=(14, 16), classes=3):
-    """Ids in patches of 2x2 pixels, and the same with some mistakes; the last is no class."""
+    """Predicted ids, with mistakes, and true ids in patches of 2x2 pixels; the last is no class."""
     rng = np.random.default_rng(4)
     half = (count, size[0] // 2, size[1] // 2)
     truth = rng.integers(0, classes, half)
@@ -70,7 +72,7 @@ def label_ids(count=5, size=(14, 16), classes=3):
 
 
 def scores(predicted, truth, classes):
-    """Cityscapes' definitions; classes are those that the truth has."""
+    """Scores by Cityscapes' definitions, over the classes that the truth has."""
     counted = truth < classes
     predicted, truth = predicted[counted], truth[counted]
     present = [c for c in range(classes) if (truth == c).any()]
@@ -84,7 +86,7 @@ def scores(predicted, truth, classes):
 
 
 def record(folder):
-    """evaluation.json, which must be JSON and nothing else: no NaN, no Infinity."""
+    """Reads evaluation.json, which must be strict JSON: no NaN, no Infinity."""
     text = (folder / "evaluation.json").read_text(encoding="utf-8")
     return json.loads(text, parse_constant=pytest.fail)
 
@@ -99,7 +101,7 @@ def rows_of_csv(folder):
 
 
 def table(done):
-    """The printed table: value and interval by figure."""
+    """Reads the printed table: value and interval by figure."""
     lines = done.stdout.splitlines()
     first = lines.index("| metric | value | 95% of samples |") + 2
     found = (line.strip("|").split("|") for line in lines[first:] if line.startswith("|"))
@@ -107,7 +109,7 @@ def table(done):
 
 
 def rows_of_page(folder):
-    """Of index.html: figure, rank, value, name, and three images' paths on disk, or none."""
+    """Reads index.html: figure, rank, value, name, and three images' paths on disk, or None."""
     text = (folder / "index.html").read_text(encoding="utf-8")
     found = []
     for row in re.findall("<tr>(<td>.*?)</tr>", text):
@@ -121,8 +123,8 @@ def rows_of_page(folder):
     return found
 
 
-def each(outputs, targets):
-    """What the figures of images are, by scikit-image."""
+def reference_figures(outputs, targets):
+    """The figures of a set of images, by scikit-image."""
     pairs = list(zip(outputs, targets, strict=True))
     how = {"data_range": 255, "channel_axis": 2, "gaussian_weights": True, "sigma": 1.5}
     shares = []
@@ -138,7 +140,7 @@ def each(outputs, targets):
         "ssim": np.mean(
             [structural_similarity(a, b, use_sample_covariance=False, **how) for a, b in pairs]
         ),
-        **dict(zip(EACH[3:], common, strict=True)),
+        **dict(zip(FIGURES[3:], common, strict=True)),
     }
 
 
@@ -156,7 +158,7 @@ def results(tmp_path):
 
 @pytest.fixture
 def two(tmp_path):
-    """Two folders, and the flags that name them."""
+    """Writes two folders of images; gives the flags that name the folders."""
     for name, kinds in draw().items():
         for kind in ("outputs", "targets"):
             write(tmp_path / kind / f"{name}.png", kinds[kind])
@@ -165,7 +167,7 @@ def two(tmp_path):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Images whose outputs and targets are labels in the colours of mine.csv; their ids."""
+    """Writes label images in the colours of mine.csv as outputs and targets; gives the ids."""
     (tmp_path / "mine.csv").write_text(TWO_CSV)
     made, truth = label_ids()
     images = {
@@ -178,9 +180,9 @@ def labelled(tmp_path):
 
 @pytest.fixture
 def segmented(tmp_path):
-    """Images that are bright where their class is 1, made from labels; their ids.
+    """Writes images that are bright where the class is 1, and their labels; gives the ids.
 
-    Outputs have mistakes, and so, other ones, have targets: no segmenter is perfect.
+    Outputs and targets have different mistakes: no segmenter is perfect.
     """
     (tmp_path / "mine.csv").write_text(TWO_CSV)
     made, truth = label_ids()
@@ -195,35 +197,35 @@ def segmented(tmp_path):
 
 @pytest.fixture
 def refused(tmp_path):
-    """A function that runs the tool, and checks that it wrote nothing and said why in a line."""
+    """A function that runs the tool, and checks that one line says why nothing was written."""
 
-    def check(*flags, told, listed=()):
+    def check(*flags, expected, listed=()):
         before = tree(tmp_path)
         done = call("evaluate", *flags, cwd=tmp_path)
         assert tree(tmp_path) == before
         first, _, rest = done.stderr.partition("\n")
         assert rest.splitlines() == [f"  {line}" for line in listed]
         done.stderr = f"{first}\n"
-        assert_refused(done, *told)
+        assert_refused(done, *expected)
         return done
 
     return check
 
 
 def test_what_the_translation_wrote(results, tmp_path):
-    """As a person runs it: the table, and all the files."""
+    """The tool in its own process: the table, and all the files."""
     done = succeeded(run("evaluate", "--results_dir", "results", cwd=tmp_path))
     out = results / "evaluation"
     images = list(draw().values())
-    wanted = each([p["outputs"] for p in images], [p["targets"] for p in images])
+    wanted = reference_figures([p["outputs"] for p in images], [p["targets"] for p in images])
     found = record(out)
     assert found["images"] == len(NOISE)
     assert found["outputs"] == "results"
     assert found["bootstrap"] == {"repetitions": 1000, "seed": 0}
-    assert tuple(found["figures"]) == EACH
+    assert tuple(found["figures"]) == FIGURES
     assert_figures(values(out), wanted)
     shown = table(done)
-    assert tuple(shown) == EACH
+    assert tuple(shown) == FIGURES
     for name, figure in found["figures"].items():
         low, high = figure["interval_95"]
         assert low < high
@@ -231,23 +233,23 @@ def test_what_the_translation_wrote(results, tmp_path):
         assert shown[name] == (f"{figure['value']:.4g}", f"{low:.4g} to {high:.4g}")
     assert done.stdout.splitlines()[-1] == "wrote results/evaluation/index.html"
     assert sorted(p.name for p in out.iterdir()) == [
-        *("evaluation.json", "images", "index.html", "images.csv")
+        *("evaluation.json", "images", "images.csv", "index.html")
     ]
 
 
-def test_figures_of_each_image(results):
+def test_figures_per_image(results):
     succeeded(call("evaluate", "--results_dir", results))
     rows = rows_of_csv(results / "evaluation")
     assert [row["name"] for row in rows] == sorted(NOISE)
     for row in rows:
         made = draw()[row.pop("name")]
-        assert tuple(row) == EACH
-        wanted = each([made["outputs"]], [made["targets"]])
+        assert tuple(row) == FIGURES
+        wanted = reference_figures([made["outputs"]], [made["targets"]])
         assert_figures({name: float(value) for name, value in row.items()}, wanted)
 
 
 def test_worst_and_best_images(results):
-    """Noise is what they differ by: the page shows the most and the least of it."""
+    """Images differ by noise: the page shows those with the most and the least noise."""
     succeeded(call("evaluate", "--results_dir", results))
     out = results / "evaluation"
     rows = [row for row in rows_of_page(out) if row[0] in ("l1", "psnr", "ssim")]
@@ -276,7 +278,7 @@ def test_few_images_are_shown_once(results):
 
 
 def test_images_shown_before_are_removed(results, tmp_path):
-    """And nothing else that lies there."""
+    """Other files in the folder stay."""
     out = tmp_path / "out"
     flags = ("--results_dir", results, "--output_dir", out, "--metrics")
     succeeded(call("evaluate", *flags, "l1"))
@@ -290,10 +292,10 @@ def test_images_shown_before_are_removed(results, tmp_path):
 def test_two_folders(two, tmp_path):
     done = succeeded(call("evaluate", *two))
     images = list(draw().values())
-    wanted = each([p["outputs"] for p in images], [p["targets"] for p in images])
+    wanted = reference_figures([p["outputs"] for p in images], [p["targets"] for p in images])
     out = tmp_path / "outputs-evaluation"
     assert_figures(values(out), wanted)
-    assert tuple(table(done)) == EACH
+    assert tuple(table(done)) == FIGURES
     assert record(out)["outputs"] == str(tmp_path / "outputs")
     for *_, source, output, target in rows_of_page(out):
         assert source is None
@@ -302,7 +304,7 @@ def test_two_folders(two, tmp_path):
 
 
 def test_three_folders_of_other_forms(two, tmp_path):
-    """JPEG, and grey: names decide what belongs together."""
+    """JPEG and grey images: the names decide which images belong together."""
     for name, kinds in draw().items():
         write(tmp_path / "mine" / f"{name}.JPG", kinds["inputs"])
         write(tmp_path / "targets" / f"{name}.png", kinds["targets"][..., 0])
@@ -323,7 +325,7 @@ def test_equal_images(results):
         )
     done = succeeded(call("evaluate", "--results_dir", results))
     out = results / "evaluation"
-    wanted = {"l1": 0, "psnr": None, **dict.fromkeys(EACH[2:], pytest.approx(1))}
+    wanted = {"l1": 0, "psnr": None, **dict.fromkeys(FIGURES[2:], pytest.approx(1))}
     assert values(out) == wanted
     assert record(out)["figures"]["psnr"] == {"value": None, "interval_95": None}
     assert record(out)["figures"]["l1"] == {"value": 0, "interval_95": [0, 0]}
@@ -356,7 +358,7 @@ def test_some_metrics(results, names):
     wanted = {
         "ssim": ("ssim",),
         "psnr,l1": ("psnr", "l1"),
-        "histogram, l1,l1": (*EACH[3:], "l1"),
+        "histogram, l1,l1": (*FIGURES[3:], "l1"),
     }[names]
     out = results / "evaluation"
     assert tuple(values(out)) == wanted
@@ -389,11 +391,11 @@ def test_labels(labelled, tmp_path):
         call("evaluate", "--results_dir", "results", "--palette", "mine.csv", cwd=tmp_path)
     )
     out = tmp_path / "results" / "evaluation"
-    assert tuple(table(done)) == (*EACH, *LABELS)
-    wanted = dict(zip(LABELS, scores(made, truth, 2), strict=True))
+    assert tuple(table(done)) == (*FIGURES, *LABEL_FIGURES)
+    wanted = dict(zip(LABEL_FIGURES, scores(made, truth, 2), strict=True))
     found = record(out)
     assert found["palette"] == "mine.csv"
-    assert {name: values(out)[name] for name in LABELS} == pytest.approx(wanted)
+    assert {name: values(out)[name] for name in LABEL_FIGURES} == pytest.approx(wanted)
     for name, value in wanted.items():
         low, high = found["figures"][name]["interval_95"]
         assert low < value < high
@@ -407,9 +409,15 @@ def test_labels(labelled, tmp_path):
         image.load()
     for row in rows_of_csv(out):
         n = int(row["name"])
-        found = [float(row[name]) for name in LABELS]
+        found = [float(row[name]) for name in LABEL_FIGURES]
         assert found == pytest.approx(scores(made[n], truth[n], 2))
-    assert [row[3] for row in rows_of_page(out) if row[0] == LABELS[0]] == ["4", "3", "2", "0", "1"]
+    assert [row[3] for row in rows_of_page(out) if row[0] == LABEL_FIGURES[0]] == [
+        "4",
+        "3",
+        "2",
+        "0",
+        "1",
+    ]
 
 
 def test_labels_as_a_network_paints_them(tmp_path):
@@ -425,7 +433,7 @@ def test_labels_as_a_network_paints_them(tmp_path):
     flags = ("--palette", "facades", "--metrics", "labels")
     succeeded(call("evaluate", "--results_dir", tmp_path, *flags))
     out = tmp_path / "evaluation"
-    wanted = dict(zip(LABELS, scores(made, truth, 12), strict=True))
+    wanted = dict(zip(LABEL_FIGURES, scores(made, truth, 12), strict=True))
     assert values(out) == pytest.approx(wanted)
     classes = record(out)["labels_classes"]
     assert list(classes) == list(FACADES.classes)
@@ -434,21 +442,23 @@ def test_labels_as_a_network_paints_them(tmp_path):
 
 
 def test_a_segmenter_with_inputs_as_the_truth(segmented, tmp_path):
-    """As a person runs it; it is tried on the photos before all else."""
+    """The tool in its own process; the self-check comes before all else."""
     made, real, truth = segmented
     (tmp_path / "bright.py").write_text(SEGMENTER)
     flags = ("--palette", "mine.csv", "--segmenter", "bright:classes", "--self_check")
     done = succeeded(run("evaluate", "--results_dir", "results", *flags, cwd=tmp_path))
     out = tmp_path / "results" / "evaluation"
-    fcn = dict(zip((f"fcn_{name}" for name in LABELS), scores(made, truth, 2), strict=True))
-    photos = dict(zip((f"photos_{name}" for name in LABELS), scores(real, truth, 2), strict=True))
-    assert tuple(values(out)) == tuple(table(done)) == (*EACH, *fcn, *photos)
+    fcn = dict(zip((f"fcn_{name}" for name in LABEL_FIGURES), scores(made, truth, 2), strict=True))
+    photos = dict(
+        zip((f"photos_{name}" for name in LABEL_FIGURES), scores(real, truth, 2), strict=True)
+    )
+    assert tuple(values(out)) == tuple(table(done)) == (*FIGURES, *fcn, *photos)
     found = {name: values(out)[name] for name in (*fcn, *photos)}
     assert found == pytest.approx(fcn | photos)
     assert found["fcn_class_iou"] < found["photos_class_iou"] < 1
-    told = ", ".join(f"{value:.2f}" for value in photos.values())
+    expected = ", ".join(f"{value:.2f}" for value in photos.values())
     first, *lines = done.stdout.splitlines()
-    assert first == f"real photos, by bright:classes: {told} (pixels, classes, IoU)"
+    assert first == f"real photos, by bright:classes: {expected} (pixels, classes, IoU)"
     assert lines[0].startswith("| metric |")
     [note] = record(out)["notes"]
     assert "not FCN-8s' scores" in note
@@ -474,7 +484,9 @@ def test_a_segmenter_with_labels_in_files(segmented, tmp_path):
     )
     succeeded(done)
     assert "real photos" not in done.stdout
-    wanted = dict(zip((f"fcn_{name}" for name in LABELS), scores(made, truth, 2), strict=True))
+    wanted = dict(
+        zip((f"fcn_{name}" for name in LABEL_FIGURES), scores(made, truth, 2), strict=True)
+    )
     out = tmp_path / "results" / "evaluation"
     assert values(out) == pytest.approx(wanted)
     assert np.sum(record(out)["fcn_confusion"]) == (large < 2).sum()
@@ -485,16 +497,21 @@ def test_labels_that_are_all_void(refused, segmented, tmp_path):
     for n in range(5):
         write(tmp_path / "labels" / f"{n}.png", np.full((14, 16), 255))
     flags = ("--segmenter", "bright_void:classes", "--labels_dir", "labels")
-    refused(*FCN, *flags, told=["no pixel of labels/0.png, nor of the other labels, has a class"])
+    refused(
+        *FCN, *flags, expected=["no pixel of labels/0.png, nor of the other labels, has a class"]
+    )
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [
         ((), "results_dir is missing"),
         (("--outputs_dir", "outputs"), "results_dir is missing"),
         (("--targets_dir", "targets"), "results_dir is missing"),
-        (("--results_dir", "nowhere"), "results_dir nowhere does not exist: name what tools/test"),
+        (
+            ("--results_dir", "nowhere"),
+            "results_dir nowhere does not exist: name a folder that tools/test",
+        ),
         (("--results_dir", "outputs"), "results_dir outputs has no folder images"),
         (("--outputs_dir", "nowhere", "--targets_dir", "targets"), "outputs_dir nowhere does not"),
         (("--outputs_dir", "outputs", "--targets_dir", "nowhere"), "targets_dir nowhere does not"),
@@ -503,9 +520,9 @@ def test_labels_that_are_all_void(refused, segmented, tmp_path):
         (("--results_dir", "x", "--inputs_dir", "inputs"), "results_dir contradicts outputs_dir"),
     ],
 )
-def test_images_that_are_not_there(refused, two, tmp_path, flags, told):
+def test_images_that_are_not_there(refused, two, tmp_path, flags, expected):
     (tmp_path / "a.txt").write_text("")
-    refused(*flags, told=[told])
+    refused(*flags, expected=[expected])
 
 
 IMAGES = ("--outputs_dir", "outputs", "--targets_dir", "targets")
@@ -513,7 +530,7 @@ MINE = ("--palette", "mine.csv")
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [
         (("--bootstrap", -1), "bootstrap must be at least 0, not -1"),
         (("--bootstrap", "many"), "invalid int value: 'many'"),
@@ -539,17 +556,17 @@ MINE = ("--palette", "mine.csv")
         (("--verbose",), "unrecognized arguments: --verbose"),
     ],
 )
-def test_bad_flags(refused, two, tmp_path, flags, told):
+def test_bad_flags(refused, two, tmp_path, flags, expected):
     (tmp_path / "mine.csv").write_text(TWO_CSV)
-    told = [told] if isinstance(told, str) else told
-    refused(*IMAGES, *flags, told=told)
+    expected = [expected] if isinstance(expected, str) else expected
+    refused(*IMAGES, *flags, expected=expected)
 
 
 FCN = ("--results_dir", "results", "--metrics", "fcn", *MINE)
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [
         (("--segmenter", "nowhere"), "segmenter nowhere does not exist"),
         (("--segmenter", "nomodule:classes"), "module nomodule cannot be imported"),
@@ -565,7 +582,7 @@ FCN = ("--results_dir", "results", "--metrics", "fcn", *MINE)
         ),
     ],
 )
-def test_bad_segmenters(refused, segmented, tmp_path, flags, told):
+def test_bad_segmenters(refused, segmented, tmp_path, flags, expected):
     lines = ("import numpy", SEGMENTER, "def flat(p): return numpy.zeros(7, int)")
     lines = (
         *lines,
@@ -574,33 +591,33 @@ def test_bad_segmenters(refused, segmented, tmp_path, flags, told):
         "def many(p): return numpy.full((7, 8), 40)",
     )
     (tmp_path / "bright_bad.py").write_text("\n".join(lines))
-    refused(*FCN, *flags, told=[told])
+    refused(*FCN, *flags, expected=[expected])
 
 
 def test_a_segmenter_needs_a_palette(refused, segmented, tmp_path):
     """Whether its metric is named or not."""
     (tmp_path / "bright_alone.py").write_text(SEGMENTER)
     flags = ("--results_dir", "results", "--segmenter", "bright_alone:classes")
-    refused(*flags, told=["metrics fcn needs the labels' colours", "--palette"])
-    refused(*flags, "--metrics", "fcn", told=["metrics fcn needs the labels' colours"])
+    refused(*flags, expected=["metrics fcn needs the labels' colours", "--palette"])
+    refused(*flags, "--metrics", "fcn", expected=["metrics fcn needs the labels' colours"])
 
 
 @pytest.mark.parametrize("flags", [("--self_check",), ("--labels_dir", "labels")])
 def test_flags_that_would_do_nothing(refused, segmented, tmp_path, flags):
     (tmp_path / "bright_idle.py").write_text(SEGMENTER)
     with_segmenter = ("--results_dir", "results", *MINE, "--segmenter", "bright_idle:classes")
-    refused(*with_segmenter, "--metrics", "l1", *flags, told=["segmenter is for metrics fcn"])
+    refused(*with_segmenter, "--metrics", "l1", *flags, expected=["segmenter is for metrics fcn"])
 
 
 def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
     (tmp_path / "bright_lost.py").write_text(SEGMENTER)
     flags = (*FCN, "--segmenter", "bright_lost:classes")
     (tmp_path / "results" / "images" / "3-inputs.png").unlink()
-    refused(*flags, told=["metrics fcn needs the true labels", "--inputs_dir", "--labels_dir"])
+    refused(*flags, expected=["metrics fcn needs the true labels", "--inputs_dir", "--labels_dir"])
     for n in (0, 2, 4):
         write(tmp_path / "labels" / f"{n}.png", np.zeros((14, 16)))
-    told = "2 of 5 images have no labels NAME.png in labels_dir labels"
-    refused(*flags, "--labels_dir", "labels", told=[told], listed=["1", "3"])
+    expected = "2 of 5 images have no labels NAME.png in labels_dir labels"
+    refused(*flags, "--labels_dir", "labels", expected=[expected], listed=["1", "3"])
     for n in (1, 3):
         (tmp_path / "labels" / f"{n}.png").write_bytes(b"no image")
     done = call("evaluate", *flags, "--labels_dir", "labels", cwd=tmp_path)
@@ -615,39 +632,39 @@ def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
 
 def test_different_counts(refused, two, tmp_path):
     (tmp_path / "targets" / "a.png").unlink()
-    refused(*IMAGES, told=["outputs_dir outputs holds 7 images, targets_dir targets 6"])
+    refused(*IMAGES, expected=["outputs_dir outputs holds 7 images, targets_dir targets 6"])
 
 
 def test_a_partner_is_missing(refused, two, tmp_path):
     (tmp_path / "targets" / "a.png").rename(tmp_path / "targets" / "other.png")
-    refused(*IMAGES, told=["outputs/a.png has no partner in targets"])
+    refused(*IMAGES, expected=["outputs/a.png has no partner in targets"])
 
 
 def test_an_input_is_missing(refused, two, tmp_path):
     write(tmp_path / "inputs" / "a.png", np.zeros((14, 16)))
-    told = "outputs/b_leftImg8bit.png has no partner in inputs"
-    refused(*IMAGES, "--inputs_dir", "inputs", told=[told])
+    expected = "outputs/b_leftImg8bit.png has no partner in inputs"
+    refused(*IMAGES, "--inputs_dir", "inputs", expected=[expected])
 
 
 def test_names_that_stand_twice(refused, two, tmp_path):
     shutil.copy(tmp_path / "targets" / "a.png", tmp_path / "targets" / "a.jpg")
     (tmp_path / "targets" / "d.png").unlink()
-    refused(*IMAGES, told=["outputs/a.png has a name that stands more than once"])
+    refused(*IMAGES, expected=["outputs/a.png has a name that stands more than once"])
 
 
 def test_images_that_cannot_be_evaluated(refused, two, tmp_path):
-    """All are named, whatever is wrong with each."""
+    """All bad images are named, whatever is wrong."""
     write(tmp_path / "outputs" / "a.png", np.zeros((14, 15, 3)))
-    intact = (tmp_path / "targets" / "d.png").read_bytes()
-    (tmp_path / "targets" / "d.png").write_bytes(intact[:-40])
+    contents = (tmp_path / "targets" / "d.png").read_bytes()
+    (tmp_path / "targets" / "d.png").write_bytes(contents[:-40])
     (tmp_path / "outputs" / "e.png").write_bytes(b"")
     before = tree(tmp_path)
     done = call("evaluate", *IMAGES, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     first, *lines = done.stderr.splitlines()
-    told = "3 images cannot be evaluated; mend or remove them:"
-    assert first == f"evaluate.py: {told}"
+    expected = "3 images cannot be evaluated; mend or remove them:"
+    assert first == f"evaluate.py: {expected}"
     assert lines[0] == "  outputs/a.png: is 15x14 pixels, its partner targets/a.png 16x14"
     assert lines[1].startswith("  outputs/d.png: has the partner targets/d.png, which cannot be de")
     assert lines[2:] == ["  outputs/e.png: is empty"]
@@ -658,7 +675,7 @@ def test_an_input_that_cannot_be_read(refused, results):
     (results / "images" / "a-inputs.png").write_bytes(b"no image")
     refused(
         *("--results_dir", "results"),
-        told=["1 images cannot be evaluated"],
+        expected=["1 images cannot be evaluated"],
         listed=["results/images/a-inputs.png: is not an image"],
     )
 
@@ -666,21 +683,23 @@ def test_an_input_that_cannot_be_read(refused, results):
 def test_results_without_targets(refused, results):
     for name in ("a", "d"):
         (results / "images" / f"{name}-targets.png").unlink()
-    told = "2 of 7 images in results have no target (a): translate pairs, not inputs alone"
-    refused("--results_dir", "results", told=[told])
+    expected = "2 of 7 images in results have no target (a): translate pairs, not inputs alone"
+    refused("--results_dir", "results", expected=[expected])
 
 
 def test_results_without_outputs(refused, results):
     for path in (results / "images").glob("*-outputs.png"):
         path.unlink()
-    refused("--results_dir", "results", told=["results holds no images NAME-outputs.png in imag"])
+    refused(
+        "--results_dir", "results", expected=["results holds no images NAME-outputs.png in imag"]
+    )
 
 
 def test_images_smaller_than_a_window(refused, tmp_path):
     small = {kind: np.zeros((10, 30, 3)) for kind in ("outputs", "targets")}
     write_results(tmp_path / "results", {"a": small})
-    told = "image a: SSIM needs images of 11 pixels at least, not 30x10"
-    refused("--results_dir", "results", told=[told, "--metrics"])
+    expected = "image a: SSIM needs images of 11 pixels at least, not 30x10"
+    refused("--results_dir", "results", expected=[expected, "--metrics"])
     succeeded(call("evaluate", "--results_dir", tmp_path / "results", "--metrics", "l1"))
 
 
@@ -688,31 +707,31 @@ def test_images_smaller_than_a_window(refused, tmp_path):
 def test_one_image_has_no_distance(refused, tmp_path, metric):
     write_results(tmp_path / "results", {"a": draw()["a"]})
     flags = ("--results_dir", "results", "--inception", "x.pb", "--metrics", metric)
-    refused(*flags, told=[f"metrics {metric} needs 2 images at least, not 1"])
+    refused(*flags, expected=[f"metrics {metric} needs 2 images at least, not 1"])
 
 
 def test_images_are_never_written_over(refused, results, two, tmp_path):
-    """Where they are is no place for the page's."""
+    """The folder of the evaluated images is refused for the page's images."""
     refused(
-        "--results_dir", "results", "--output_dir", "results", told=["output_dir results holds"]
+        "--results_dir", "results", "--output_dir", "results", expected=["output_dir results holds"]
     )
     for kind in ("outputs", "targets"):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / kind).rename(tmp_path / "set" / "images")
         flags = ["set/images" if flag == kind else flag for flag in IMAGES]
-        refused(*flags, "--output_dir", "set", told=["output_dir set holds"])
+        refused(*flags, "--output_dir", "set", expected=["output_dir set holds"])
         (tmp_path / "set" / "images").rename(tmp_path / kind)
         (tmp_path / "set").rmdir()
 
 
 def test_other_pages_are_never_written_over(refused, results, tmp_path):
-    """Nor are images that are called like the page's; an evaluation is, and what it had more."""
+    """Other images are refused, too; an earlier report is replaced and its other plots removed."""
     write_results(tmp_path / "others", {"a": draw()["a"]})
     flags = ("--results_dir", "results", "--output_dir", "others")
-    refused(*flags, told=["output_dir others holds images, which is not an evaluation's"])
+    refused(*flags, expected=["output_dir others holds images, which is not an evaluation's"])
     shutil.rmtree(tmp_path / "others" / "images")
     (tmp_path / "others" / "index.html").write_text("<p>")
-    refused(*flags, told=["output_dir others holds index.html"])
+    refused(*flags, expected=["output_dir others holds index.html"])
     (tmp_path / "others" / "index.html").unlink()
     succeeded(call("evaluate", *flags, cwd=tmp_path))
     (tmp_path / "others" / "labels-confusion.png").write_bytes(b"of an earlier one")
@@ -721,7 +740,7 @@ def test_other_pages_are_never_written_over(refused, results, tmp_path):
 
 
 def test_what_was_written_before_stays(results, tmp_path):
-    """Until all that is new is known."""
+    """An earlier report is intact until all new figures are known."""
     flags = ("--results_dir", results, "--output_dir", tmp_path / "out", "--metrics", "l1")
     succeeded(call("evaluate", *flags))
     (results / "images" / "a-inputs.png").write_bytes(b"no image")
@@ -730,3 +749,17 @@ def test_what_was_written_before_stays(results, tmp_path):
     assert done.returncode == 2
     assert "a-inputs.png" in done.stderr
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("flags", [("--help",), ("--verbose",), ("--bootstrap", "-1"), ()])
+def test_help_and_wrong_flags_need_no_tensorflow(flags):
+    program = (
+        "import runpy, sys\n"
+        "sys.modules['tensorflow'] = None\n"  # an import raises ImportError
+        f"sys.argv = {[script('evaluate'), *flags]!r}\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if flags == ("--help",) else 2)

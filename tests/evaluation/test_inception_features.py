@@ -7,11 +7,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.evaluation import inception_features, metric_selection
-from p2p_graph.evaluation.example_files import Example
-from p2p_graph.evaluation.inception_features import Inception, digest_of, statistics_of
+from p2p_graph.evaluation import feature_distances, inception_features
+from p2p_graph.evaluation.example_images import Example
+from p2p_graph.evaluation.inception_features import Inception, feature_statistics, set_digest
 from p2p_graph.metrics import kid
-from p2p_graph.metrics.fid import Moments, frechet_distance
+from p2p_graph.metrics.feature_moments import FeatureMoments
+from p2p_graph.metrics.fid import frechet_distance
 from p2p_graph.utils.errors import UserError
 
 SIDE, KERNEL, STRIDE, DIMS = 16, 4, 4, 5
@@ -80,14 +81,14 @@ def features(image, seed=0):
     values = weights(seed)
     net = (resized(image.astype(np.float64)) - 128) / 128
     total = np.zeros(DIMS)
-    places = range(0, SIDE, STRIDE)
-    for y in places:
-        for x in places:
+    positions = range(0, SIDE, STRIDE)
+    for y in positions:
+        for x in positions:
             patch = net[y : y + KERNEL, x : x + KERNEL]
             found = np.tensordot(patch, values["kernel"], 3)
             found = (found - values["mean"]) / np.sqrt(values["variance"] + EPSILON)
             total += np.maximum(found * values["gamma"] + values["beta"], 0)
-    return total / len(places) ** 2
+    return total / len(positions) ** 2
 
 
 @pytest.fixture
@@ -165,21 +166,21 @@ def test_digest_of_the_graph(path, tmp_path):
 
 def test_statistics(network, images):
     wanted = wanted_features(images)
-    moments, found = statistics_of(images, network, keep=True)
+    moments, found = feature_statistics(images, network, with_features=True)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert moments.count == 10
     np.testing.assert_allclose(moments.mean, found.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(moments.covariance, np.cov(found.T), rtol=1e-4, atol=1e-6)
-    without = statistics_of(images, network)
+    without = feature_statistics(images, network)
     assert without.features is None
     assert frechet_distance(without.moments, moments) < 1e-9
 
 
 def test_statistics_in_parts(network, images, monkeypatch):
-    intact = statistics_of(images, network, keep=True)
-    monkeypatch.setattr(inception_features, "_AT_ONCE", 4)
-    parts = statistics_of(images, network, keep=True)
+    intact = feature_statistics(images, network, with_features=True)
+    monkeypatch.setattr(inception_features, "_BATCH", 4)
+    parts = feature_statistics(images, network, with_features=True)
     assert parts.moments.count == 10
     np.testing.assert_allclose(parts.moments.scatter, intact.moments.scatter, rtol=1e-9, atol=1e-12)
     assert (parts.features == intact.features).all()
@@ -193,21 +194,21 @@ def test_kinds_of_files(network, images, tmp_path):
         image.save(tmp_path / "image.jpg")
     paths = [tmp_path / name for name in ("grey.png", "palette.png", "image.jpg")]
     wanted = [features(np.asarray(Image.open(path).convert("RGB"))) for path in paths]
-    found = statistics_of(paths, network, keep=True).features
+    found = feature_statistics(paths, network, with_features=True).features
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_cache_is_used(path, images, tmp_path, keep):
+@pytest.mark.parametrize("with_features", [True, False])
+def test_cache_is_used(path, images, tmp_path, with_features):
     cache = tmp_path / "new" / "cache.npz"
     with Inception(path, dims=DIMS) as network:
-        first = statistics_of(images, network, cache, keep=keep)
+        first = feature_statistics(images, network, cache, with_features=with_features)
     # Its session is over: nothing can be computed any more.
-    again = statistics_of(images, network, cache, keep=keep)
+    again = feature_statistics(images, network, cache, with_features=with_features)
     assert again.moments.count == 10
     assert (again.moments.mean == first.moments.mean).all()
     assert (again.moments.scatter == first.moments.scatter).all()
-    if keep:
+    if with_features:
         assert again.features.dtype == np.float32
         assert (again.features == first.features).all()
     else:
@@ -217,9 +218,9 @@ def test_cache_is_used(path, images, tmp_path, keep):
 def test_cache_knows_contents_not_names(path, images, tmp_path):
     cache = tmp_path / "cache.npz"
     with Inception(path, dims=DIMS) as network:
-        statistics_of(images, network, cache)
+        feature_statistics(images, network, cache)
     moved = [file.rename(file.with_name(f"moved_{file.name}")) for file in images]
-    assert statistics_of(moved, network, cache).moments.count == 10
+    assert feature_statistics(moved, network, cache).moments.count == 10
 
 
 def changed(images):
@@ -236,62 +237,69 @@ def changed(images):
 )
 def test_cache_of_other_images(network, images, tmp_path, change):
     cache = tmp_path / "cache.npz"
-    before = statistics_of(images, network, cache, keep=True)
+    before = feature_statistics(images, network, cache, with_features=True)
     others = change(images)
-    after = statistics_of(others, network, cache, keep=True)
+    after = feature_statistics(others, network, cache, with_features=True)
     np.testing.assert_allclose(after.features, wanted_features(others), rtol=1e-4, atol=1e-5)
     assert not np.array_equal(after.features, before.features)
     # It is now theirs.
     network.close()
-    assert (statistics_of(others, network, cache, keep=True).features == after.features).all()
+    assert (
+        feature_statistics(others, network, cache, with_features=True).features == after.features
+    ).all()
 
 
 def test_cache_of_another_graph(network, images, tmp_path):
     cache = tmp_path / "cache.npz"
-    statistics_of(images, network, cache, keep=True)
+    feature_statistics(images, network, cache, with_features=True)
     other = tmp_path / "other.pb"
     other.write_bytes(definition(seed=1).SerializeToString())
     with Inception(other, dims=DIMS) as second:
-        found = statistics_of(images, second, cache, keep=True).features
+        found = feature_statistics(images, second, cache, with_features=True).features
     np.testing.assert_allclose(found, wanted_features(images, 1), rtol=1e-4, atol=1e-5)
 
 
-def test_a_cache_that_does_not_serve_is_told(network, images, tmp_path, capsys):
+def test_a_cache_that_does_not_serve_is_reported(network, images, tmp_path, capsys):
     """Where there is none yet, or it serves, nothing is."""
     cache = tmp_path / "cache.npz"
     for _ in range(2):
-        statistics_of(images, network, cache)
+        feature_statistics(images, network, cache)
         assert capsys.readouterr().out == ""
-    statistics_of(images[1:], network, cache)
+    feature_statistics(images[1:], network, cache)
     assert capsys.readouterr().out.startswith(f"{cache} is of other images")
 
 
-def test_distances(network, path, images, monkeypatch):
+def test_distances(network, images, monkeypatch):
     """FID and KID of two sets; a deviation only where not every subset is all images."""
     half = [Example(p.stem, p, images[0]) for p in images[:6]]
-    request = metric_selection.Request(half, ("fid", "kid"), inception=path)
     ours, theirs = (wanted_features(paths) for paths in (images[:6], images[:1] * 6))
-    found, notes = metric_selection.distances(request, network)
+    found, notes = feature_distances.compute_distances(half, ("fid", "kid"), network)
     assert list(found) == ["fid", "kid"]
-    moments = [Moments(DIMS), Moments(DIMS)]
+    moments = [FeatureMoments(DIMS), FeatureMoments(DIMS)]
     for one, features in zip(moments, (ours, theirs), strict=True):
         one.add(features)
     assert found["fid"] == pytest.approx(frechet_distance(*moments), rel=1e-3)
-    assert found["kid"] == pytest.approx(kid.discrepancy(ours, theirs), rel=1e-3)
+    assert found["kid"] == pytest.approx(kid.squared_mmd(ours, theirs), rel=1e-3)
     assert len(notes) == 0  # 6 images are enough for 5 features
-    monkeypatch.setattr(kid, "kid", functools.partial(kid.kid, size=4))
-    found, _ = metric_selection.distances(request, network)
+    monkeypatch.setattr(kid, "kid", functools.partial(kid.kid, subset_size=4))
+    found, _ = feature_distances.compute_distances(half, ("fid", "kid"), network)
     assert found["kid_deviation"] > 0
 
 
 def test_cache_without_features(network, images, tmp_path):
-    """It does not serve where they are to be kept; one with features serves both."""
+    """It does not serve where features are asked for; one with features serves both."""
     cache = tmp_path / "cache.npz"
-    assert statistics_of(images, network, cache).features is None
-    assert statistics_of(images, network, cache, keep=True).features.shape == (10, DIMS)
+    assert feature_statistics(images, network, cache).features is None
+    assert feature_statistics(images, network, cache, with_features=True).features.shape == (
+        10,
+        DIMS,
+    )
     network.close()
-    assert statistics_of(images, network, cache).features is None
-    assert statistics_of(images, network, cache, keep=True).features.shape == (10, DIMS)
+    assert feature_statistics(images, network, cache).features is None
+    assert feature_statistics(images, network, cache, with_features=True).features.shape == (
+        10,
+        DIMS,
+    )
 
 
 def test_cache_is_of_what_was_used(path, images, tmp_path):
@@ -306,9 +314,11 @@ def test_cache_is_of_what_was_used(path, images, tmp_path):
                 yield values
 
     with Changing(path, dims=DIMS) as network:
-        first = statistics_of(images, network, cache, keep=True)
+        first = feature_statistics(images, network, cache, with_features=True)
     np.testing.assert_allclose(first.features, wanted_features(images), rtol=1e-4, atol=1e-5)
-    assert (statistics_of(images, network, cache, keep=True).features == first.features).all()
+    assert (
+        feature_statistics(images, network, cache, with_features=True).features == first.features
+    ).all()
 
 
 def test_files_of_another_kind_stay(network, images, tmp_path):
@@ -319,19 +329,19 @@ def test_files_of_another_kind_stay(network, images, tmp_path):
     for file in (data, text):
         before = file.read_bytes()
         with pytest.raises(UserError, match=f"{file.name} does not hold a set's statistics: .*nam"):
-            statistics_of(images, network, file)
+            feature_statistics(images, network, file)
         assert file.read_bytes() == before
 
 
 def test_cache_that_cannot_be_written(network, images, tmp_path):
     with pytest.raises(UserError, match=r"cache\.npz cannot be written"):
-        statistics_of(images, network, images[0] / "cache.npz")
+        feature_statistics(images, network, images[0] / "cache.npz")
     cache = tmp_path / "cache.npz"
-    statistics_of(images, network, cache)
+    feature_statistics(images, network, cache)
     before = cache.read_bytes()
     (tmp_path / "cache.npz.unfinished").mkdir()
     with pytest.raises(UserError, match=r"cache\.npz cannot be written: Is a directory"):
-        statistics_of(images[1:], network, cache)
+        feature_statistics(images[1:], network, cache)
     assert cache.read_bytes() == before
 
 
@@ -340,21 +350,21 @@ def test_images_that_cannot_be_used(network, images, tmp_path):
     text.write_text("text")
     for cache in (None, tmp_path / "cache.npz"):
         with pytest.raises(UserError, match=r"missing\.png cannot be read: No such file"):
-            statistics_of([*images, missing], network, cache)
+            feature_statistics([*images, missing], network, cache)
         with pytest.raises(UserError, match=r"text\.png is neither a JPEG nor a PNG image"):
-            statistics_of([*images, text], network, cache)
+            feature_statistics([*images, text], network, cache)
     assert not (tmp_path / "cache.npz").exists()
 
 
 def test_digest_tells_where_images_end(network, tmp_path):
-    """The same bytes, shared out otherwise, are other images."""
+    """The same bytes with other boundaries between files are other images."""
     folders = {"one": (b"ab", b"c"), "two": (b"a", b"bc")}
     digests = []
     for name, contents in folders.items():
         paths = [tmp_path / f"{name}_{number}" for number in range(2)]
         for file, part in zip(paths, contents, strict=True):
             file.write_bytes(part)
-        digests.append(digest_of(paths, network))
+        digests.append(set_digest(paths, network))
     assert digests[0] != digests[1]
 
 

@@ -1,11 +1,11 @@
-"""The image of which class was taken for which: its cells, by their pixels."""
+"""Confusion matrices drawn as images: the cells, by their pixels."""
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
-from p2p_graph.imaging.confusion_plot import save_matrix
+from p2p_graph.imaging.confusion_plot import save_confusion_matrix
 
 DARK, WHITE = (8, 48, 107), (255, 255, 255)
 CELL = 30
@@ -15,9 +15,9 @@ def names(count):
     return [f"class {n}" for n in range(count)]
 
 
-def drawn(tmp_path, matrix, called=None):
+def drawn(tmp_path, matrix, class_names=None):
     path = tmp_path / "matrix.png"
-    save_matrix(path, np.array(matrix, float), called or names(len(matrix)))
+    save_confusion_matrix(path, np.array(matrix, float), class_names or names(len(matrix)))
     assert [p.name for p in tmp_path.iterdir()] == ["matrix.png"]
     with Image.open(path) as image:
         assert image.format == "PNG"
@@ -26,7 +26,7 @@ def drawn(tmp_path, matrix, called=None):
 
 
 def dark_cells(image):
-    """The top and left of each cell of which all was taken for one class."""
+    """The top and left of each cell whose pixels are all predicted as one class."""
     regions, _ = ndimage.label((image == DARK).all(-1))
     found = []
     for rows, columns in ndimage.find_objects(regions):
@@ -37,7 +37,7 @@ def dark_cells(image):
 
 
 def cells(tmp_path, matrix):
-    """A corner's colour of each cell, [C, C + 1, 3]; where they are, a diagonal tells."""
+    """A corner's colour of each cell, [C, C + 1, 3]; the cells of a diagonal show the positions."""
     classes = len(matrix)
     tops, lefts = zip(*dark_cells(drawn(tmp_path, np.eye(classes, classes + 1))), strict=True)
     image = drawn(tmp_path, matrix)
@@ -64,7 +64,7 @@ def test_shades_are_shares_of_a_row(tmp_path):
     np.testing.assert_allclose(corners, wanted, atol=0.51)
 
 
-def test_rows_are_the_truth_and_columns_what_it_was_taken_for(tmp_path):
+def test_rows_are_the_truth_and_columns_what_is_predicted(tmp_path):
     """The last column is for no class."""
     corners = cells(tmp_path, [[0, 5.0, 0, 0], [0, 0, 0, 5], [5, 0, 0, 0]])
     dark = (corners == DARK).all(-1)
@@ -107,4 +107,4 @@ def test_an_earlier_image_is_replaced(tmp_path):
 
 def test_an_image_that_cannot_be_written(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        save_matrix(tmp_path / "nowhere" / "matrix.png", np.eye(2, 3), ["a", "b"])
+        save_confusion_matrix(tmp_path / "nowhere" / "matrix.png", np.eye(2, 3), ["a", "b"])

@@ -5,15 +5,15 @@ from PIL import Image
 from p2p_graph.imaging.image_grid import save_grid
 
 
-def places(grid, image):
+def positions(grid, image):
     """Where an image stands in a grid."""
     height, width = image.shape[:2]
     views = np.lib.stride_tricks.sliding_window_view(grid, (height, width, 3))[:, :, 0]
-    return [tuple(place) for place in np.argwhere((views == image).all(axis=(2, 3, 4)))]
+    return [tuple(position) for position in np.argwhere((views == image).all(axis=(2, 3, 4)))]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_row_an_image(tmp_path, rng, channels):
+def test_one_row_per_image(tmp_path, rng, channels):
     shape = (2, 12, 20, channels)
     columns = {kind: rng.integers(0, 255, shape, np.uint8) for kind in ("input", "output")}
     path = tmp_path / "grid.png"
@@ -21,7 +21,7 @@ def test_a_row_an_image(tmp_path, rng, channels):
     with Image.open(path) as image:
         grid = np.array(image)
     found = {
-        (kind, row): places(grid, np.broadcast_to(images[row], (12, 20, 3)))
+        (kind, row): positions(grid, np.broadcast_to(images[row], (12, 20, 3)))
         for kind, images in columns.items()
         for row in range(2)
     }

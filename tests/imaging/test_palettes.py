@@ -58,7 +58,7 @@ def photo(rng, size=256):
 def test_nearest_colours(rng, palette):
     image = rng.integers(0, 256, (12, 17, 3), np.uint8)
     wanted = [[nearest_slowly(palette, pixel) for pixel in row] for row in image]
-    ids = palette.ids(image)
+    ids = palette.class_ids(image)
     assert ids.dtype == np.int64
     assert ids.tolist() == wanted
     assert len(set(ids.ravel().tolist())) > 6
@@ -69,24 +69,24 @@ def test_every_colour_is_its_own(palette):
     colours = np.uint8([[*palette.classes.values(), *palette.ignored]])
     classes = len(palette.classes)
     wanted = [*range(classes), *[classes] * len(palette.ignored)]
-    assert palette.ids(colours).tolist() == [wanted]
-    assert palette.fit(colours) == 1
+    assert palette.class_ids(colours).tolist() == [wanted]
+    assert palette.coverage(colours) == 1
     assert len(np.unique(colours[0], axis=0)) == colours.shape[1]
 
 
 def test_of_two_as_near_the_first_is_taken():
     pixel = np.uint8([[[101, 100, 100]]])
     near, far = (100, 100, 100), (102, 100, 100)
-    assert Palette("x", {"a": near, "b": far}).ids(pixel) == 0
-    assert Palette("x", {"b": far, "a": near}).ids(pixel) == 0
-    assert Palette("x", {"c": (0, 0, 0), "b": far, "a": near}).ids(pixel) == 1
-    assert Palette("x", {"c": (0, 0, 0), "b": far}, (near,)).ids(pixel) == 1
+    assert Palette("x", {"a": near, "b": far}).class_ids(pixel) == 0
+    assert Palette("x", {"b": far, "a": near}).class_ids(pixel) == 0
+    assert Palette("x", {"c": (0, 0, 0), "b": far, "a": near}).class_ids(pixel) == 1
+    assert Palette("x", {"c": (0, 0, 0), "b": far}, (near,)).class_ids(pixel) == 1
 
 
 def test_ignored_colours_are_no_class():
     palette = Palette("x", {"a": (0, 0, 0), "b": (255, 0, 0)}, ((0, 255, 0), (0, 0, 255)))
     image = np.uint8([[[0, 250, 0], [9, 0, 9], [0, 0, 200], [200, 0, 0]]])
-    assert palette.ids(image).tolist() == [[2, 0, 2, 1]]
+    assert palette.class_ids(image).tolist() == [[2, 0, 2, 1]]
 
 
 def test_cityscapes_classes_are_in_the_order_of_train_ids():
@@ -104,33 +104,35 @@ def test_facades_has_twelve_classes():
 
 
 def test_large_images(rng):
-    """Of more pixels than are looked at at once."""
+    """More pixels than are processed at once."""
     image = rng.integers(0, 256, (700, 400, 3), np.uint8)
     parts = np.split(image, 7)
     assert image[..., 0].size > palettes._PIXELS_AT_ONCE > parts[0][..., 0].size
-    ids = CITYSCAPES.ids(image)
+    ids = CITYSCAPES.class_ids(image)
     assert ids.shape == (700, 400)
-    np.testing.assert_array_equal(ids, np.concatenate([CITYSCAPES.ids(part) for part in parts]))
-    shares = [CITYSCAPES.fit(part) for part in parts]
-    assert CITYSCAPES.fit(image) == pytest.approx(np.mean(shares), rel=1e-12)
+    np.testing.assert_array_equal(
+        ids, np.concatenate([CITYSCAPES.class_ids(part) for part in parts])
+    )
+    shares = [CITYSCAPES.coverage(part) for part in parts]
+    assert CITYSCAPES.coverage(image) == pytest.approx(np.mean(shares), rel=1e-12)
 
 
-def test_fit_is_the_share_of_pixels_near_a_colour():
+def test_coverage_is_the_share_of_pixels_near_a_colour():
     palette = Palette("x", {"a": (0, 0, 0), "b": (255, 0, 0)}, ((0, 255, 0),))
     near, far = [[0, 0, 12], [243, 0, 0], [4, 247, 8]], [[0, 0, 13], [8, 8, 8], [128, 0, 0]]
-    assert palette.fit(np.uint8([near])) == 1
-    assert palette.fit(np.uint8([far])) == 0
-    assert palette.fit(np.uint8([near, far])) == 0.5
+    assert palette.coverage(np.uint8([near])) == 1
+    assert palette.coverage(np.uint8([far])) == 0
+    assert palette.coverage(np.uint8([near, far])) == 0.5
 
 
 @BUILT_IN
 def test_labels_fit_even_as_jpeg(rng, palette):
     images = [label_image(palette, rng) for _ in range(3)]
-    assert [palette.fit(image) for image in images] == [1, 1, 1]
-    assert min(palette.fit(compressed(image)) for image in images) > 0.4
-    palette.check_fit(images, "targets")
-    palette.check_fit([compressed(image) for image in images], "targets")
-    read = [palette.ids(compressed(image)) == palette.ids(image) for image in images]
+    assert [palette.coverage(image) for image in images] == [1, 1, 1]
+    assert min(palette.coverage(compressed(image)) for image in images) > 0.4
+    palette.check_coverage(images, "targets")
+    palette.check_coverage([compressed(image) for image in images], "targets")
+    read = [palette.class_ids(compressed(image)) == palette.class_ids(image) for image in images]
     assert np.mean(read) > 0.9
 
 
@@ -140,29 +142,31 @@ def test_photos_and_other_labels_do_not_fit(rng, palette):
     other = label_image(Palette("x", {"a": (40, 200, 60), "b": (200, 40, 200)}), rng)
     for image in (photo(rng), noise, other):
         with pytest.raises(UserError) as error:
-            palette.check_fit([image, image], "inputs")
+            palette.check_coverage([image, image], "inputs")
         assert "\n" not in str(error.value)
-        told = f"palette {palette.name} does not fit the inputs: {palette.fit(image):.0%} of"
-        assert str(error.value).startswith(told)
+        expected = (
+            f"palette {palette.name} does not fit the inputs: {palette.coverage(image):.0%} of"
+        )
+        assert str(error.value).startswith(expected)
         assert "--palette" in str(error.value)
 
 
 def test_a_built_in_palette_does_not_fit_the_others_labels(rng):
     with pytest.raises(UserError, match="palette facades does not fit the targets"):
-        FACADES.check_fit([label_image(CITYSCAPES, rng)], "targets")
+        FACADES.check_coverage([label_image(CITYSCAPES, rng)], "targets")
 
 
-def test_fit_is_of_all_images_together():
+def test_coverage_is_of_all_images_together():
     palette = Palette("x", {"a": (0, 0, 0), "b": (255, 0, 0)})
     fits, other = (np.full((4, 4, 3), value, np.uint8) for value in (0, 100))
-    palette.check_fit([fits, other, other, other], "targets")
+    palette.check_coverage([fits, other, other, other], "targets")
     with pytest.raises(UserError, match="20% of their pixels"):
-        palette.check_fit([fits, other, other, other, other], "targets")
+        palette.check_coverage([fits, other, other, other, other], "targets")
 
 
 @BUILT_IN
 def test_found_by_name(palette):
-    assert palettes.find(palette.name) is palette
+    assert palettes.load(palette.name) is palette
 
 
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
@@ -171,25 +175,25 @@ def test_found_in_a_file(tmp_path, bom):
     text = "class,red,green,blue\nsea, 0,0,255\n land ,0,128,0\n,0,0,0\n  ,9,9,9\n"
     path.write_text(bom + text, encoding="utf-8")
     wanted = Palette("mine.csv", {"sea": (0, 0, 255), "land": (0, 128, 0)}, ((0, 0, 0), (9, 9, 9)))
-    assert palettes.find(str(path)) == wanted
-    assert list(palettes.find(str(path)).classes) == ["sea", "land"]
+    assert palettes.load(str(path)) == wanted
+    assert list(palettes.load(str(path)).classes) == ["sea", "land"]
 
 
 def test_columns_in_another_order(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("id,blue,red,class,green\r\n7,1,2,a,3\r\n8,4,5,b,6\r\n")
-    assert palettes.find(str(path)) == Palette("mine.csv", {"a": (2, 3, 1), "b": (5, 6, 4)})
+    assert palettes.load(str(path)) == Palette("mine.csv", {"a": (2, 3, 1), "b": (5, 6, 4)})
 
 
 def test_as_many_classes_as_there_may_be(tmp_path):
     path = tmp_path / "many.csv"
     rows = "".join(f"c{n},{n},0,0\n" for n in range(255))
     path.write_text("class,red,green,blue\n" + rows)
-    palette = palettes.find(str(path))
+    palette = palettes.load(str(path))
     assert len(palette.classes) == 255
     image = np.zeros((1, 256, 3), np.uint8)
     image[0, :, 0] = np.arange(256)
-    assert palette.ids(image).tolist() == [[*range(255), 254]]
+    assert palette.class_ids(image).tolist() == [[*range(255), 254]]
 
 
 NUMBERS = "red, green and blue must be whole numbers from 0 to 255"
@@ -208,7 +212,7 @@ BAD = {
     "after a blank line": ("class,red,green,blue\n\n\na,1,2,3\nb,x,0,0\n", f"line 5: {NUMBERS}"),
     "a class twice": (
         "class,red,green,blue\na,1,2,3\na ,4,5,6\n",
-        "line 3: class a is there twice",
+        "line 3: class a is defined twice",
     ),
     "a colour twice": ("class,red,green,blue\na,1,2,3\nb,1,2,3\n", "has a colour twice"),
     "ignored, too": ("class,red,green,blue\na,1,2,3\nb,4,5,6\n,4,5,6\n", "has a colour twice"),
@@ -224,20 +228,20 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_files(tmp_path, kind):
-    contents, told = BAD[kind]
+    contents, expected = BAD[kind]
     path = tmp_path / "bad.csv"
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     with pytest.raises(UserError) as error:
-        palettes.find(str(path))
+        palettes.load(str(path))
     message = str(error.value)
     assert message.startswith(f"palette {path}")
-    assert told in message
+    assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "Cityscapes", ""])
 def test_no_such_palette(name):
     with pytest.raises(UserError) as error:
-        palettes.find(name)
+        palettes.load(name)
     assert "palette must be one of cityscapes, facades or a CSV file" in str(error.value)
     assert str(error.value).endswith(f"not {name!r}")

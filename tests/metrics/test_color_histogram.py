@@ -9,8 +9,8 @@ from skimage.color import rgb2lab
 
 from p2p_graph.data import lab_color
 from p2p_graph.imaging.lab import to_lab
-from p2p_graph.metrics.color_histogram import histograms, intersections
-from p2p_graph.metrics.registry import EvaluatedImage, color_histogram
+from p2p_graph.metrics.color_histogram import histogram_intersections, lab_histograms
+from p2p_graph.metrics.registry import DecodedExample, color_histogram_metric
 
 BINS = {"l": range(100), "a": range(-128, 128), "b": range(-128, 128)}
 STARTS = {"l": 0, "a": 100, "b": 356}
@@ -47,10 +47,10 @@ def intersection_slowly(ours, theirs):
 
 
 def figures(outputs, targets):
-    measure = color_histogram()
+    metric = color_histogram_metric()
     pairs = zip(outputs, targets, strict=True)
-    records = [measure.record(EvaluatedImage(str(i), *pair)) for i, pair in enumerate(pairs)]
-    return measure.figures(np.mean(records, 0))
+    statistics = [metric.statistics(DecodedExample(str(i), *pair)) for i, pair in enumerate(pairs)]
+    return metric.figures(np.mean(statistics, 0))
 
 
 def plain(*colour):
@@ -82,28 +82,28 @@ def test_every_colour_has_its_bin():
     """The widest that sRGB has, too: none falls out."""
     corners = 255 * np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), -1).reshape(1, -1, 3)
     for image in (np.uint8(corners), colours()[None]):
-        for part in np.split(histograms(image), [100, 356]):
+        for part in np.split(lab_histograms(image), [100, 356]):
             assert part.sum() == image.size // 3
 
 
 def test_histograms(rng):
     image = draw(rng, 0, 256)[0]
     wanted = [share for shares in counted_slowly(image).values() for share in shares.values()]
-    np.testing.assert_allclose(histograms(image) / (6 * 7), wanted, atol=1e-12)
+    np.testing.assert_allclose(lab_histograms(image) / (6 * 7), wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize(("value", "place"), [(0, 0), (255, 99)])
-def test_black_and_white(value, place):
+@pytest.mark.parametrize(("value", "l_bin"), [(0, 0), (255, 99)])
+def test_black_and_white(value, l_bin):
     """Lie in L's first and last bin; neither has a colour."""
-    found = histograms(plain(value, value, value))
+    found = lab_histograms(plain(value, value, value))
     wanted = np.zeros(612)
-    wanted[[place, STARTS["a"] + 128, STARTS["b"] + 128]] = 4 * 5
+    wanted[[l_bin, STARTS["a"] + 128, STARTS["b"] + 128]] = 4 * 5
     np.testing.assert_array_equal(found, wanted)
 
 
 def test_no_grey_has_a_colour():
     """Zero is where two bins meet: rounding must not choose between them."""
-    found = np.array([histograms(plain(value)) for value in range(256)])
+    found = np.array([lab_histograms(plain(value)) for value in range(256)])
     wanted = np.zeros(512)
     wanted[[128, 256 + 128]] = 4 * 5
     np.testing.assert_array_equal(found[:, 100:], np.tile(wanted, (256, 1)))
@@ -111,7 +111,7 @@ def test_no_grey_has_a_colour():
 
 def test_images_of_one_channel(rng):
     grey = rng.integers(0, 256, (6, 7, 1), np.uint8)
-    np.testing.assert_array_equal(histograms(grey), histograms(grey.repeat(3, 2)))
+    np.testing.assert_array_equal(lab_histograms(grey), lab_histograms(grey.repeat(3, 2)))
 
 
 def test_intersections(rng):
@@ -131,10 +131,12 @@ def test_every_pixel_counts_alike():
 
 def test_channels_are_apart():
     """A change of brightness alone, and one of colour alone."""
-    found = intersections(histograms(plain(90)), histograms(plain(160)))
+    found = histogram_intersections(lab_histograms(plain(90)), lab_histograms(plain(160)))
     assert found == {"histogram_l": 0, "histogram_a": 1, "histogram_b": 1}
-    left = histograms(np.concatenate([plain(90), plain(160)]))
-    assert intersections(left, histograms(plain(160)))["histogram_l"] == pytest.approx(0.5)
+    left = lab_histograms(np.concatenate([plain(90), plain(160)]))
+    assert histogram_intersections(left, lab_histograms(plain(160)))[
+        "histogram_l"
+    ] == pytest.approx(0.5)
 
 
 def test_equal_sets(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from p2p_graph.metrics.kid import discrepancy, kid
+from p2p_graph.metrics.kid import kid, squared_mmd
 from p2p_graph.utils.errors import UserError
 
 
@@ -29,23 +29,23 @@ def slow(a, b):
 
 
 @pytest.mark.parametrize(("n", "m", "dims"), [(2, 2, 1), (5, 5, 3), (4, 9, 6)])
-def test_discrepancy(rng, n, m, dims):
+def test_squared_mmd(rng, n, m, dims):
     a, b = rng.normal(size=(n, dims)), rng.normal(size=(m, dims)) + 1
-    assert discrepancy(a, b) == pytest.approx(slow(a.tolist(), b.tolist()), rel=1e-10)
+    assert squared_mmd(a, b) == pytest.approx(slow(a.tolist(), b.tolist()), rel=1e-10)
 
 
 def test_float32_is_summed_in_float64(rng):
     """In float32, the kernel's cubes would be 1e-7 of themselves off."""
     a, b = (rng.uniform(20, 21, (6, 4)).astype(np.float32) for _ in range(2))
     wanted = slow(a.astype(float).tolist(), b.astype(float).tolist())
-    assert discrepancy(a, b) == pytest.approx(wanted, rel=1e-6)
+    assert squared_mmd(a, b) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_whole_sets(rng):
+def test_subsets_as_large_as_the_sets(rng):
     """Subsets as large as the sets are the sets."""
     a, b = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)) * 2
     found = kid(a, b, subsets=4)
-    assert found.size == 6
+    assert found.subset_size == 6
     assert found.mean == pytest.approx(slow(a, b), rel=1e-10)
     assert found.deviation == pytest.approx(0, abs=1e-10)
 
@@ -57,31 +57,31 @@ def test_subsets(rng):
     one = [kid(a, b, subsets=1, seed=seed).mean for seed in range(40)]
     assert {round(value, 9) for value in one} == {round(value, 9) for value in possible}
     many = kid(a, b, subsets=4000)
-    assert many.size == 2
+    assert many.subset_size == 2
     assert many.mean == pytest.approx(np.mean(possible), abs=0.1 * np.std(possible))
     assert many.deviation == pytest.approx(np.std(possible), rel=0.05)
 
 
 def test_subset_sizes(rng):
     a, b = rng.normal(size=(1200, 2)), rng.normal(size=(1100, 2))
-    assert kid(a, b, subsets=1).size == 1000
-    assert kid(a, b[:700], subsets=1).size == 700
-    assert kid(a[:600], b, subsets=1).size == 600
-    assert kid(a, b, subsets=2, size=50).size == 50
+    assert kid(a, b, subsets=1).subset_size == 1000
+    assert kid(a, b[:700], subsets=1).subset_size == 700
+    assert kid(a[:600], b, subsets=1).subset_size == 600
+    assert kid(a, b, subsets=2, subset_size=50).subset_size == 50
 
 
 def test_seed(rng):
     a, b = rng.normal(size=(2, 40, 3))
-    first = kid(a, b, subsets=3, size=10, seed=5)
-    assert kid(a, b, subsets=3, size=10, seed=5) == first
-    assert kid(a, b, subsets=3, size=10, seed=6) != first
-    assert kid(a, b, subsets=3, size=10) == kid(a, b, subsets=3, size=10, seed=0)
+    first = kid(a, b, subsets=3, subset_size=10, seed=5)
+    assert kid(a, b, subsets=3, subset_size=10, seed=5) == first
+    assert kid(a, b, subsets=3, subset_size=10, seed=6) != first
+    assert kid(a, b, subsets=3, subset_size=10) == kid(a, b, subsets=3, subset_size=10, seed=0)
 
 
 def test_unbiased():
     """Of equal distributions the mean is 0, also of few images."""
     rng = np.random.default_rng(3)
-    values = [discrepancy(*rng.normal(size=(2, 5, 4))) for _ in range(4000)]
+    values = [squared_mmd(*rng.normal(size=(2, 5, 4))) for _ in range(4000)]
     error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values)) < 3 * error
     # With each image compared with itself, the mean would be some 2 * (E k(x, x) - 1) / 5.
@@ -107,6 +107,6 @@ def test_wrong_sets(rng):
             kid(*pair)
     with pytest.raises(UserError, match="3 and 2 features an image: use one network"):
         kid(good, good[:, :2])
-    for wrong in ({"subsets": 0}, {"size": 1}):
+    for wrong in ({"subsets": 0}, {"subset_size": 1}):
         with pytest.raises(UserError, match="KID needs a subset at least, of 2 at least"):
             kid(good, good, **wrong)

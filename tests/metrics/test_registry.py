@@ -8,7 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from p2p_graph.metrics.l1 import l1
 from p2p_graph.metrics.psnr import psnr
-from p2p_graph.metrics.registry import METRICS
+from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.metrics.ssim import ssim
 from p2p_graph.utils.errors import UserError
 
@@ -48,8 +48,8 @@ def test_ssim(pair):
 def test_ssim_of_one_window(rng):
     """Wang et al. 2004, equations 13 to 16, summed over an 11x11 window."""
     x, y = rng.integers(0, 256, (2, 11, 11, 1), np.uint8)
-    places = np.arange(-5, 6)
-    weights = np.exp(-(places[:, None] ** 2 + places**2) / (2 * 1.5**2))[..., None]
+    offsets = np.arange(-5, 6)
+    weights = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))[..., None]
     weights /= weights.sum()
     mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
     variances = [(weights * (p - m) ** 2).sum() for p, m in ((x, mean_x), (y, mean_y))]
@@ -66,8 +66,8 @@ def test_ssim_needs_a_window(rng):
         ssim(small, small)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", PAIR_METRICS)
 def test_which_way_is_better(rng, name):
     target = rng.integers(60, 200, (16, 16, 3), np.uint8)
-    near, far = (METRICS[name].compute(np.uint8(target + by), target) for by in (1, 50))
-    assert (near > far) == METRICS[name].larger_is_better
+    near, far = (PAIR_METRICS[name].compute(np.uint8(target + by), target) for by in (1, 50))
+    assert (near > far) == PAIR_METRICS[name].larger_is_better

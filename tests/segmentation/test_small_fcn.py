@@ -31,7 +31,7 @@ def test_class_ids_are_the_palettes(graph, rng, palette):
     ]
     values = tf.image.convert_image_dtype(np.stack(images), tf.float32) * 2 - 1
     found = evaluated(class_ids(values, palette))
-    np.testing.assert_array_equal(found, [palette.ids(image) for image in images])
+    np.testing.assert_array_equal(found, [palette.class_ids(image) for image in images])
     assert set(np.unique(found[1])) > {0, len(palette.classes) - 1}
 
 

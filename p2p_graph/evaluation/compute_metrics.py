@@ -1,0 +1,88 @@
+"""Computes set metrics over all examples, with bootstrap intervals."""
+
+import concurrent.futures
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from p2p_graph.evaluation.example_images import Example, read_image
+from p2p_graph.metrics.bootstrap import percentile_intervals
+from p2p_graph.metrics.registry import DecodedExample, SetMetric
+from p2p_graph.utils.errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+
+class MetricResult(NamedTuple):
+    """What a metric gives for a set of images.
+
+    Attributes:
+      statistics: per-image statistics, float64 [n, k].
+      figures: the figures of the set, by name.
+      intervals: the 95 % bootstrap interval of each figure; empty for a single image, or if a
+        statistic is not finite.
+    """
+
+    statistics: Array
+    figures: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def compute_metrics(
+    examples: Sequence[Example], metrics: Mapping[str, SetMetric], repetitions: int, seed: int
+) -> dict[str, MetricResult]:
+    """Decodes every example once, and computes all metrics.
+
+    Args:
+      examples: the images.
+      metrics: metric name -> metric.
+      repetitions: the number of bootstrap samples; 0 for no intervals.
+      seed: the bootstrap's seed.
+
+    Returns:
+      Metric name -> result.
+
+    Raises:
+      UserError: an image cannot be decoded, or does not fit a metric.
+    """
+    statistics = _per_image_statistics(examples, metrics)
+    results = {}
+    for name, metric in metrics.items():
+        intervals: Mapping[str, tuple[float, float]] = {}
+        if repetitions and len(examples) > 1 and np.isfinite(statistics[name]).all():
+            intervals = percentile_intervals(statistics[name], metric.figures, repetitions, seed)
+        figures = metric.figures(statistics[name].mean(0))
+        results[name] = MetricResult(statistics[name], figures, intervals)
+    return results
+
+
+def _per_image_statistics(
+    examples: Sequence[Example], metrics: Mapping[str, SetMetric]
+) -> dict[str, Array]:
+    """Gives each metric's statistics of all examples, float64 [n, k]."""
+
+    def statistics_of(example: Example) -> dict[str, Array]:
+        paths = (example.output, example.target, example.input)
+        decoded = DecodedExample(example.name, *(read_image(path) for path in paths if path))
+        try:
+            return {name: metric.statistics(decoded) for name, metric in metrics.items()}
+        except UserError as error:
+            raise UserError(f"image {example.name}: {error}") from None
+
+    rows: dict[str, list[Array]] = {name: [] for name in metrics}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        computed = tqdm(
+            pool.map(statistics_of, examples),
+            "evaluating",
+            len(examples),
+            disable=not sys.stderr.isatty(),
+            unit="image",
+        )
+        for of_example in computed:
+            for name, row in of_example.items():
+                rows[name].append(row)
+    return {name: np.stack(of_metric) for name, of_metric in rows.items()}

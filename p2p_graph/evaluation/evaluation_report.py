@@ -1,0 +1,220 @@
+"""The report of an evaluation: evaluation.json, images.csv, a page, and confusion matrices."""
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from p2p_graph import __version__
+from p2p_graph.evaluation.compute_metrics import MetricResult
+from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.evaluation.example_images import Example
+from p2p_graph.evaluation.fcn_score import PHOTOS
+from p2p_graph.evaluation.metric_selection import MetricSelection
+from p2p_graph.evaluation.worst_best_page import write_worst_best_page
+from p2p_graph.imaging.confusion_plot import save_confusion_matrix
+from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
+from p2p_graph.metrics.label_accuracy import per_class_scores
+from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
+from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.json_values import without_non_finite
+
+Array = np.ndarray[Any, Any]
+
+JSON_FILE, CSV_FILE = "evaluation.json", "images.csv"
+_LABEL_RESULTS = (LABELS, FCN, PHOTOS)  # results whose statistics are confusion matrices
+
+
+class Evaluation(NamedTuple):
+    """A finished evaluation.
+
+    Attributes:
+      options: what was asked for.
+      examples: the images.
+      selection: the metrics' names, the palette and the segmenter.
+      metrics: metric name -> the metric of the outputs.
+      results: metric name -> result, of the outputs' metrics and, with self_check, of "photos".
+      distances: the figures of FID and KID, by name.
+      notes: remarks on the figures, one line each.
+    """
+
+    options: EvaluateOptions
+    examples: Sequence[Example]
+    selection: MetricSelection
+    metrics: Mapping[str, SetMetric]
+    results: Mapping[str, MetricResult]
+    distances: Mapping[str, float]
+    notes: Sequence[str]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """All figures by name."""
+        figures: dict[str, float] = {}
+        for result in self.results.values():
+            figures |= result.figures
+        return figures | dict(self.distances)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % bootstrap intervals of the figures that have one, by name."""
+        intervals: dict[str, tuple[float, float]] = {}
+        for result in self.results.values():
+            intervals |= result.intervals
+        return intervals
+
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes, and one for each infinite figure."""
+        infinite = [name for name, value in self.figures.items() if math.isinf(value)]
+        return [
+            *self.notes,
+            *(f"{name} is infinite: an image equals its target" for name in infinite),
+        ]
+
+    @property
+    def confusion_matrices(self) -> dict[str, Array]:
+        """The confusion matrix of each label metric, float64 [C, C + 1], by the metric's name."""
+        if self.selection.palette is None:
+            return {}
+        classes = len(self.selection.palette.classes)
+        return {
+            name: self.results[name].statistics.sum(0).reshape(classes, classes + 1)
+            for name in _LABEL_RESULTS
+            if name in self.results
+        }
+
+
+def markdown_table(evaluation: Evaluation) -> str:
+    """Writes the figures and their intervals as a Markdown table."""
+    intervals = evaluation.intervals
+    lines = ["| metric | value | 95% of samples |", "| --- | --- | --- |"]
+    for name, value in evaluation.figures.items():
+        low, high = intervals.get(name, (math.nan, math.nan))
+        interval = f"{low:.4g} to {high:.4g}" if math.isfinite(low) else ""
+        lines.append(f"| {name} | {value:.4g} | {interval} |")
+    return "\n".join(lines)
+
+
+def check_report_folder(folder: Path, examples: Sequence[Example]) -> None:
+    """Refuses a folder for the report, before the long work starts.
+
+    Raises:
+      UserError: the folder cannot be written, holds the evaluated images, or holds a page or
+        images but no earlier report.
+    """
+    image_folder = folder / IMAGE_FOLDER
+    files = (path for e in examples for path in (e.output, e.target, e.input) if path)
+    if image_folder.resolve() in {path.parent.resolve() for path in files}:
+        raise UserError(
+            f"output_dir {folder} holds the images in {IMAGE_FOLDER}: name another folder"
+        )
+    is_report = any((folder / name).exists() for name in (JSON_FILE, CSV_FILE))
+    present = [name for name in (INDEX_FILE, IMAGE_FOLDER) if (folder / name).exists()]
+    if present and not is_report:
+        raise UserError(
+            f"output_dir {folder} holds {present[0]}, which is not an evaluation's: name another "
+            "folder"
+        )
+    check_writable(folder, f"output_dir {folder}")
+
+
+def check_writable(folder: Path, subject: str) -> None:
+    """Refuses a folder that cannot be made or written to.
+
+    Args:
+      folder: the folder, which may not exist yet.
+      subject: what the message is about: an option and its value.
+
+    Raises:
+      UserError: the folder, or the nearest existing one above, is a file or read-only.
+    """
+    nearest = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        reason = "may not be written" if nearest.is_dir() else "is a file"
+        raise UserError(f"{subject} cannot be written: {nearest} {reason}")
+
+
+def write_report(folder: Path, evaluation: Evaluation) -> None:
+    """Writes evaluation.json, images.csv, the page of worst and best images, confusion matrices.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    record = _json_record(evaluation)
+    figures_per_image = {
+        name: [metric.figures(row) for row in evaluation.results[name].statistics]
+        for name, metric in evaluation.metrics.items()
+    }
+    metadata = {name: value for name, value in record.items() if isinstance(value, str | int)}
+    metadata |= {f"note {number}": note for number, note in enumerate(record["notes"], 1)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_csv(folder / CSV_FILE, evaluation.examples, figures_per_image)
+        write_worst_best_page(
+            folder, metadata, evaluation.examples, evaluation.metrics, figures_per_image
+        )
+        write_json(folder / JSON_FILE, without_non_finite(record))
+        _draw_confusion_matrices(folder, evaluation)
+    except OSError as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+
+
+def _json_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Gives the contents of evaluation.json."""
+    options, selection = evaluation.options, evaluation.selection
+    intervals = evaluation.intervals
+    record: dict[str, Any] = {
+        "outputs": str(options.evaluated_folder),
+        "images": len(evaluation.examples),
+        "figures": {
+            name: {"value": value, "interval_95": intervals.get(name)}
+            for name, value in evaluation.figures.items()
+        },
+        "notes": evaluation.all_notes,
+        "segmenter": selection.segmenter.name if selection.segmenter else None,
+        "palette": selection.palette.name if selection.palette else None,
+        "bootstrap": {"repetitions": options.bootstrap, "seed": options.seed},
+        "version": __version__,
+    }
+    for name, matrix in evaluation.confusion_matrices.items():
+        assert selection.palette is not None
+        scores = zip(selection.palette.classes, *per_class_scores(matrix), strict=True)
+        record[f"{name}_classes"] = {
+            class_name: {"accuracy": float(accuracy), "iou": float(iou)}
+            for class_name, accuracy, iou in scores
+        }
+        record[f"{name}_confusion"] = matrix.astype(int).tolist()
+    return record
+
+
+def _write_csv(
+    path: Path,
+    examples: Sequence[Example],
+    figures_per_image: Mapping[str, Sequence[Mapping[str, float]]],
+) -> None:
+    """Writes a row per image: the image's name and figures."""
+    rows: list[dict[str, Any]] = [{"name": example.name} for example in examples]
+    for of_images in figures_per_image.values():
+        for row, figures in zip(rows, of_images, strict=True):
+            row |= figures
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _draw_confusion_matrices(folder: Path, evaluation: Evaluation) -> None:
+    """Draws METRIC-confusion.png, and removes plots of an earlier evaluation's metrics."""
+    matrices = evaluation.confusion_matrices
+    for name in _LABEL_RESULTS:
+        plot = folder / f"{name}-confusion.png"
+        if name in matrices:
+            assert evaluation.selection.palette is not None
+            save_confusion_matrix(plot, matrices[name], list(evaluation.selection.palette.classes))
+        else:
+            plot.unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""Finds and checks the image files of an evaluation: outputs, targets and inputs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from p2p_graph.data.image_files import Problem, check_images, find_images, find_partners
+from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.imaging.html_page import IMAGE_FOLDER
+from p2p_graph.imaging.image_arrays import read_rgb
+from p2p_graph.utils.errors import UserError, listed, no_folder
+
+Array = np.ndarray[Any, Any]
+
+
+class Example(NamedTuple):
+    """The image files of one example.
+
+    Attributes:
+      name: the example's name.
+      output: the translated image.
+      target: the ground truth, of the same size.
+      input: what the output is translated from, if known.
+    """
+
+    name: str
+    output: Path
+    target: Path
+    input: Path | None = None
+
+
+def find_examples(options: EvaluateOptions) -> list[Example]:
+    """Finds the examples that the options name, and decodes every image once.
+
+    Raises:
+      UserError: a folder is missing or holds other files, images lack a partner, or images cannot
+        be decoded or differ in size from their partner.
+    """
+    if options.results_dir:
+        examples = _of_results(options.results_dir)
+    else:
+        assert options.outputs_dir
+        assert options.targets_dir
+        examples = _of_folders(options.outputs_dir, options.targets_dir, options.inputs_dir)
+    _check_decodable(examples)
+    return examples
+
+
+def read_image(path: Path) -> Array:
+    """Decodes an image file to uint8 RGB [H, W, 3].
+
+    Raises:
+      UserError: the file cannot be read or decoded; the message names the file.
+    """
+    try:
+        return read_rgb(path)
+    except UserError as error:
+        raise UserError(f"{path} {error}") from None
+
+
+def _of_results(folder: Path) -> list[Example]:
+    """Lists the examples in a folder that tools/test.py has written."""
+    image_folder = folder / IMAGE_FOLDER
+    if not image_folder.is_dir():
+        problem = f"has no folder {IMAGE_FOLDER}" if folder.is_dir() else no_folder(folder)
+        raise UserError(
+            f"results_dir {folder} {problem}: name a folder that tools/test.py has written"
+        )
+    outputs = [
+        path for path in find_images(image_folder, "results_dir") if path.stem.endswith("-outputs")
+    ]
+    if not outputs:
+        raise UserError(f"results_dir {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
+    examples = []
+    for output in outputs:
+        name = output.stem.removesuffix("-outputs")
+        target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
+        examples.append(Example(name, output, target, source if source.is_file() else None))
+    if missing := [example.name for example in examples if not example.target.is_file()]:
+        raise UserError(
+            f"{len(missing)} of {len(examples)} images in {folder} have no target ({missing[0]}): "
+            "translate pairs, not inputs alone"
+        )
+    return examples
+
+
+def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -> list[Example]:
+    """Pairs the images of two or three folders by name."""
+    outputs = find_images(outputs_dir, "outputs_dir")
+    targets = find_images(targets_dir, "targets_dir")
+    if len(outputs) != len(targets):
+        raise UserError(
+            f"outputs_dir {outputs_dir} holds {len(outputs)} images, targets_dir {targets_dir} "
+            f"{len(targets)}: give folders of the same images"
+        )
+    partners = [find_partners(outputs, targets_dir, "targets_dir")]
+    if inputs_dir:
+        partners.append(find_partners(outputs, inputs_dir, "inputs_dir"))
+    examples = []
+    for output, *others in zip(outputs, *partners, strict=True):
+        paths = []
+        for other in others:
+            if isinstance(other, Problem):
+                raise UserError(f"{output} {other.text}")
+            paths.append(other)
+        examples.append(Example(output.stem, output, *paths))
+    return examples
+
+
+def _check_decodable(examples: Sequence[Example]) -> None:
+    """Decodes every image before the long work starts."""
+    pairs = [(example.output, example.target) for example in examples]
+    inputs = [(example.input, None) for example in examples if example.input]
+    _, bad = check_images([*pairs, *inputs], pairs=False)
+    if bad:
+        raise UserError(
+            f"{len(bad)} images cannot be evaluated; mend or remove them:\n{listed(bad)}"
+        )

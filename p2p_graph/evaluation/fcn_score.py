@@ -1,0 +1,89 @@
+"""The FCN-score: labels that a segmenter reads off images, against the true labels.
+
+Isola et al. 2017, section 4.1 and Table 1, with any segmenter.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2p_graph.evaluation.example_images import Example, read_image
+from p2p_graph.imaging.palettes import Palette, spread_sample
+from p2p_graph.metrics.registry import FCN, DecodedExample, SetMetric, label_score_metric
+from p2p_graph.segmentation import label_files
+from p2p_graph.segmentation.segmenters import Segmenter
+from p2p_graph.utils.errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+PHOTOS = "photos"  # the segmenter's scores on the targets, the paper's row "Ground truth"
+
+
+def fcn_score_metrics(
+    examples: Sequence[Example], palette: Palette, segmenter: Segmenter, labels_dir: Path | None
+) -> tuple[SetMetric, SetMetric]:
+    """Makes the metrics of a segmenter on outputs and on targets.
+
+    Args:
+      examples: the images.
+      palette: the classes, and the colours of true labels that are images.
+      segmenter: what reads labels off photos.
+      labels_dir: the folder of true labels; None if the inputs are label images.
+
+    Returns:
+      The metric of the outputs, with figures "fcn_*", and of the targets, with figures "photos_*".
+
+    Raises:
+      UserError: true labels are missing, or do not fit the palette.
+    """
+    true_labels = _true_labels(examples, palette, labels_dir)
+    one_at_a_time = threading.Lock()
+
+    def metric(image_of: Callable[[DecodedExample], Array], prefix: str) -> SetMetric:
+        def read_labels(example: DecodedExample) -> tuple[Array, Array]:
+            with one_at_a_time:
+                predicted = segmenter(image_of(example))
+            return _to_common_size(predicted, true_labels(example))
+
+        return label_score_metric(read_labels, len(palette.classes), prefix)
+
+    return (
+        metric(lambda example: example.output, f"{FCN}_"),
+        metric(lambda example: example.target, f"{PHOTOS}_"),
+    )
+
+
+def _true_labels(
+    examples: Sequence[Example], palette: Palette, labels_dir: Path | None
+) -> Callable[[DecodedExample], Array]:
+    """Gives the function from an example to its true class ids, int64 [H, W]."""
+    if labels_dir:
+        files = label_files.find(labels_dir, [example.name for example in examples])
+        label_files.check(list(files.values()), palette)
+        return lambda example: label_files.read(files[example.name], palette)
+    inputs = [example.input for example in examples if example.input]
+    if len(inputs) < len(examples):
+        raise UserError(
+            "metrics fcn needs the true labels: name the images' inputs (--inputs_dir), or files "
+            "of class ids (--labels_dir)"
+        )
+    palette.check_coverage(map(read_image, spread_sample(inputs)), "inputs")
+
+    def labels_of_input(example: DecodedExample) -> Array:
+        assert example.input is not None
+        return palette.class_ids(example.input)
+
+    return labels_of_input
+
+
+def _to_common_size(first: Array, second: Array) -> tuple[Array, Array]:
+    """Enlarges two labellings [H, W] to the larger height and width by nearest neighbour."""
+    height, width = np.maximum(first.shape, second.shape)
+    y, x = np.arange(height)[:, None], np.arange(width)
+    enlarged_first, enlarged_second = (
+        ids[y * ids.shape[0] // height, x * ids.shape[1] // width] for ids in (first, second)
+    )
+    return enlarged_first, enlarged_second
