@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("target_statistics are Inception's: name its graph (--inception)")
     examples, folder = _images(options)
     palette = palettes.find(options.palette) if options.palette else None
-    segmenter = load_segmenter(options.segmenter).knowing(palette) if options.segmenter else None
-    if segmenter:
+    segmenter = None
+    if options.segmenter:
+        segmenter = load_segmenter(options.segmenter).with_palette(palette)
         palette = segmenter.palette
     available = {LABELS: palette, FCN: segmenter, FID: options.inception}
     names = _choose(options.metrics, available)

@@ -54,10 +54,10 @@ def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> 
     palette = None
     if table.needs_segmenter:
         segmenter = segmenters.load(options.segmenter)
-        segmenter.knowing(palettes.find(options.palette) if options.palette else None)
+        segmenter.with_palette(palettes.find(options.palette) if options.palette else None)
         palette = segmenter.palette
         evaluator += ["--segmenter", options.segmenter]
-        reads += segmenter.files_of(options.segmenter)
+        reads += segmenters.files_of(options.segmenter)
     if reads_labels and palette is None:
         name = options.palette or table.recipe
         palette = palettes.find(name)

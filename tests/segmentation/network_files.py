@@ -210,3 +210,8 @@ def _node(node):
     ]
     names = [(1, name) for name in node.inputs]
     return message(*names, (2, node.output), (3, node.output), (4, node.kind), *attributes)
+
+
+def pointwise_scores(image, filters, biases):
+    """float64 [H, W, 4]."""
+    return image / 255 @ filters[:, :, 0, 0].T.astype(np.float64) + biases
