@@ -71,7 +71,7 @@ def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False
         torch.empty(shape, device=device).uniform_(-1, 1).contiguous(memory_format=layout)
         for _ in range(2)
     )
-    cross_entropy = nn.functional.binary_cross_entropy_with_logits
+    bce = nn.functional.binary_cross_entropy_with_logits
     if compiled:
         g, d = torch.compile(g, mode="max-autotune"), torch.compile(d, mode="max-autotune")
 
@@ -86,15 +86,13 @@ def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False
         with cast():
             outputs = g(inputs)
         real, fake = scores(targets), scores(outputs.detach())
-        loss = cross_entropy(real, torch.ones_like(real)) + cross_entropy(
-            fake, torch.zeros_like(fake)
-        )
+        loss = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
         d_adam.zero_grad(set_to_none=True)
         loss.backward()
         d_adam.step()
         d.requires_grad_(False)
         fake = scores(outputs)
-        loss = cross_entropy(fake, torch.ones_like(fake)) + 100 * (targets - outputs).abs().mean()
+        loss = bce(fake, torch.ones_like(fake)) + 100 * (targets - outputs).abs().mean()
         g_adam.zero_grad(set_to_none=True)
         loss.backward()
         g_adam.step()

@@ -133,7 +133,7 @@ def _not_fcn8s(folder: Path) -> str:
 def resize(image: Array, size: tuple[int, int]) -> Array:
     """Scales uint8 RGB [H, W, 3] to uint8 [*size, 3] as scipy.misc.imresize did: Pillow, bilinear.
 
-    In a smaller image, each pixel is a weighted mean of all pixels that it covers.
+    When an image shrinks, each new pixel is a weighted mean of all pixels that it covers.
     """
     height, width = size
     pil_image = Image.fromarray(image)

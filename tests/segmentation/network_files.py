@@ -10,7 +10,7 @@ import numpy as np
 
 FCN8S_CLASSES = 20  # as in the paper's file: 19 evaluated classes, and one more
 WIDTHS = (3, 4, 5, 6, 6)  # channels of conv1 to conv5; FCN-8s has 64 to 512
-CONVOLUTIONS = (2, 2, 3, 3, 3)  # how many before each pooling
+CONVOLUTIONS = (2, 2, 3, 3, 3)  # convolutions before each pooling
 FC_WIDTH = 7
 
 

@@ -118,7 +118,7 @@ def test_fcn8s(tmp_path, rng, image, size, classes):
     second, first = np.sort(wanted, axis=0)[-2:]
     clear = first - second > 1e-3 * wanted.std()
     assert clear.mean() > 0.99
-    assert len(np.unique(ids)) > 5  # else the comparison says little
+    assert len(np.unique(ids)) > 5  # fewer classes would make the comparison weak
     assert ids.dtype == np.int64
     np.testing.assert_array_equal(ids[clear], wanted.argmax(axis=0)[clear])
 
