@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All that is to be measured on a GPU, in one go of at most 15 minutes; what it has, it keeps.
+# Measures everything on a GPU in at most 15 minutes. Finished parts are saved as they end.
 #
-#     benchmarks/gpu.sh FACADES OUT          on a host with a GPU, where python imports tensorflow
-#     benchmarks/gpu.sh --dry FACADES OUT    the same, as small as a CPU can do, to see that it runs
+#     benchmarks/gpu.sh FACADES OUT          needs a GPU and a python that imports tensorflow
+#     benchmarks/gpu.sh --dry FACADES OUT    the same parts, small enough for a CPU, as a test
 #
-# FACADES has folders train and test of pairs. OUT gets log.txt, a JSON file for each table,
-# summary.json, and the training run with its test images and a grid of them. PYTHON names the
-# interpreter.
+# FACADES holds folders of pairs, train and test. OUT receives log.txt, a JSON file for each table,
+# summary.json, and the training run with its test images and a grid of these. The environment
+# variable PYTHON names the interpreter.
 set -uo pipefail
 
 dry=
@@ -23,7 +23,7 @@ cd "$(dirname "$0")/.." || exit 2
 exec > >(tee "$out/log.txt") 2>&1
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
-# part NAME SECONDS COMMAND...: runs a command for so long at most, and notes how it ended.
+# part NAME SECONDS COMMAND...: runs a command with a time limit, and records its exit code.
 part() {
   local name=$1 limit=$2 start=$SECONDS code=0
   shift 2
@@ -51,14 +51,14 @@ import tensorflow as tf
 gpus = tf.config.list_physical_devices("GPU")
 names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
 build = tf.sysconfig.get_build_info()
-facts = {"gpus": names, "tensorflow": tf.__version__, "python": platform.python_version()}
-facts |= {name: build.get(name) for name in ("cuda_version", "cudnn_version")}
-print(json.dumps(facts))
+metadata = {"gpus": names, "tensorflow": tf.__version__, "python": platform.python_version()}
+metadata |= {name: build.get(name) for name in ("cuda_version", "cudnn_version")}
+print(json.dumps(metadata))
 with open(f"{sys.argv[1]}/environment.json", "w") as file:
-    json.dump(facts, file, indent=4)
+    json.dump(metadata, file, indent=4)
 PYTHON
 
-# First what nothing else can tell: that training works there, and how long it takes.
+# Training comes first, as the most important result if time runs out.
 part train 330 "$python" tools/train.py --input_dir "$facades/train" --output_dir "$out/run" \
   --which_direction BtoA --precision mixed --xla --summary_freq 0 --progress_freq "$progress" \
   "${training[@]}"
@@ -90,5 +90,5 @@ for name in ("environment", "steps", "inputs", "peers"):
 (out / "summary.json").write_text(json.dumps(summary, indent=4) + "\n")
 print(json.dumps(summary["parts"], indent=4))
 failed = [name for name, end in summary["parts"].items() if end["code"]]
-sys.exit(f"failed or cut off: {', '.join(failed)}" if failed else 0)
+sys.exit(f"failed or out of time: {', '.join(failed)}" if failed else 0)
 PYTHON

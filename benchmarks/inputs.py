@@ -1,8 +1,8 @@
-"""Times the input graph alone: images a second, and how long it takes until the first.
+"""Times the input graph alone: images per second, and the time until the first image.
 
     python benchmarks/inputs.py --data facades/train [--counts 100 1000 10000 100000] [--json FILE]
 
-With `--counts`, that many images are made of those in the folder, as links to their files.
+With `--counts`, data sets of these sizes are made from the folder's images, as links.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.input_graph import TrainingInputs
 from p2p_graph.runtime import devices
 
-WAYS = {
-    "kept, scaled": {"cache_as": "values"},
-    "kept, scaled, batches of 16": {"cache_as": "values", "batch_size": 16},
-    "kept in bytes": {"cache_as": "bytes"},
+SETTINGS = {
+    "cached, scaled": {"cache_as": "values"},
+    "cached, scaled, batches of 16": {"cache_as": "values", "batch_size": 16},
+    "cached as bytes": {"cache_as": "bytes"},
     "decoded from JPEG": {"cache_mb": 0},
 }
-SECONDS = 5
+SECONDS = 5  # of each measurement
 
 
 def measure(folder, **options):
-    """Returns seconds to check the images, to start, and images a second."""
+    """Returns the seconds to check the images and to start, and images per second."""
     config = Config(input_dir=str(folder), **options)
     _, session_config = devices.choose("cpu")
     start = time.perf_counter()
@@ -56,8 +56,8 @@ def measure(folder, **options):
     return {"check_s": listed - start, "start_s": started - listed, "images_a_second": rate}
 
 
-def linked(source, folder, count):
-    """Makes a folder of so many images."""
+def make_linked_folder(source, folder, count):
+    """Makes a folder of `count` images, as links to those of another folder."""
     files = sorted(source.iterdir())
     folder.mkdir()
     for i in range(count):
@@ -65,20 +65,22 @@ def linked(source, folder, count):
         os.link(original, folder / f"{i}{original.suffix}")
 
 
-def counted(source, counts):
-    """Yields what `measure` finds, by the number of images."""
+def measure_counts(source, counts):
+    """Yields each number of images with its result of `measure`."""
     with tempfile.TemporaryDirectory(dir=source.parent) as name:
         for count in counts:
             folder = Path(name) / str(count)
-            linked(source, folder, count)
+            make_linked_folder(source, folder, count)
             yield count, measure(folder)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
-    parser.add_argument("--counts", type=int, nargs="*", default=[])
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
+    parser.add_argument(
+        "--counts", type=int, nargs="*", default=[], metavar="N", help="sizes of data sets"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     options = parser.parse_args()
     figures = {}
 
@@ -88,11 +90,11 @@ def main():
         print(f"| {name} | {check:.1f} | {start:.1f} | {rate:.0f} |", flush=True)
 
     print(f"{os.cpu_count()} cores")
-    print("| | to check all, s | to start, s | images/s |")
+    print("| | check all, s | start, s | images/s |")
     print("| --- | --- | --- | --- |")
-    for name, settings in WAYS.items():
+    for name, settings in SETTINGS.items():
         report(name, measure(options.data, **settings))
-    for count, found in counted(options.data, options.counts):
+    for count, found in measure_counts(options.data, options.counts):
         report(f"{count} images", found)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=4) + "\n")

@@ -1,8 +1,8 @@
-"""The reference's training step in its own operations, to time ours against.
+"""The reference's training step in its own operations, a baseline for timing.
 
-Ref variables, a pad operation before every convolution, leaky ReLU in four operations, batch
-normalisation from moments: what the first generation of the reference builds, with random images
-in place of its queues.
+The graph is the reference's first generation: ref variables, a pad operation before every
+convolution, leaky ReLU in four operations, batch normalisation from moments. Random images replace
+the reference's queues.
 """
 
 import tensorflow.compat.v1 as tf
@@ -11,7 +11,7 @@ EPS = 1e-12
 
 
 def conv(inputs, channels, stride):
-    """Pad, then VALID."""
+    """An explicit padding, then a VALID convolution."""
     with tf.variable_scope("conv"):
         shape = [4, 4, inputs.shape[-1], channels]
         weights = tf.get_variable(
@@ -34,13 +34,13 @@ def deconv(inputs, channels):
 
 
 def lrelu(inputs, slope=0.2):
-    """Four operations."""
+    """Leaky ReLU in four operations."""
     inputs = tf.identity(inputs)
     return 0.5 * (1 + slope) * inputs + 0.5 * (1 - slope) * tf.abs(inputs)
 
 
 def batchnorm(inputs):
-    """Moments, then the formula."""
+    """Batch normalisation from moments."""
     with tf.variable_scope("batchnorm"):
         size = [inputs.shape[-1]]
         offset = tf.get_variable("offset", size, initializer=tf.zeros_initializer())
@@ -78,7 +78,7 @@ def discriminator(inputs, targets, ndf):
 
 
 def build_step(inputs, targets, config):
-    """One training step; returns what runs it."""
+    """Builds one training step; returns the tensors and ops to fetch."""
     with tf.variable_scope("generator", use_resource=False):
         outputs = generator(inputs, config.ngf)
     with tf.variable_scope("discriminator", use_resource=False):

@@ -1,10 +1,11 @@
-"""The reference program's test mode in its own operations, whole, to time ours against.
+"""The reference program's complete test mode in its own operations, a baseline for timing.
 
     python benchmarks/literal_test.py --input_dir DIR --checkpoint DIR --output_dir DIR
 
-Queues read the images one by one, the whole training graph is built and restored, Adam's moments
-included, PNGs are encoded in the graph, and each image is a run of the session whose files are
-then written. With `--make` it writes a checkpoint of untrained networks instead.
+As in the reference, queues read the images one by one; the whole training graph is built and
+restored, Adam's moments included; PNGs are encoded in the graph; each image is one `Session.run`
+call, after which its files are written. With `--make`, the program writes a checkpoint of untrained
+networks instead.
 """
 
 import argparse
@@ -20,7 +21,7 @@ SIZE = 256
 
 
 def read(input_dir):
-    """One pair after another, from queues."""
+    """Builds queues of pairs; returns the number of pairs, and a batch of path and halves."""
     paths = sorted(str(path) for path in Path(input_dir).glob("*.jpg"))
     queue = tf.train.string_input_producer(paths, shuffle=False)
     path, contents = tf.WholeFileReader().read(queue)
@@ -38,14 +39,14 @@ def read(input_dir):
 
 
 def encoded(images):
-    """[-1, 1] => PNG files' contents."""
+    """Encodes float32 images in [-1, 1] as PNG files."""
     images = tf.image.convert_image_dtype((images + 1) / 2, tf.uint8, saturate=True)
     return tf.map_fn(tf.image.encode_png, images, dtype=tf.string)
 
 
 def build(input_dir, options):
-    """Inputs, the whole training step, and what is fetched for an image."""
-    tf.disable_v2_behavior()  # as old programs are run today
+    """Builds the graph; returns the number of images, the training ops and each image's fetches."""
+    tf.disable_v2_behavior()  # as TensorFlow 1 programs run today
     count, (path, b, a) = read(input_dir)
     train = literal.build_step(a, b, options)  # BtoA
     outputs = tf.get_default_graph().get_tensor_by_name("generator/decoder_1/Tanh:0")

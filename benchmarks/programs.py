@@ -1,9 +1,9 @@
-"""Times whole programs, start-up included: translation against the reference's, and the first step.
+"""Times programs from start to end: translation against the reference, and the first step.
 
     python benchmarks/programs.py --data facades [--turns 5] [--json FILE] [--against CHECKOUT]
 
-`facades` has folders `train` and `test` of pairs. In every turn each program runs once, in an order
-drawn anew, so that a machine whose speed drifts does not decide; ratios are within a turn. The
+`facades` holds folders of pairs, `train` and `test`. In every turn each program runs once, in a new
+random order; ratios are taken within a turn, so that drifts of the machine's speed cancel. The
 reference's test mode is `literal_test.py`. With `--against`, another checkout runs as well.
 """
 
@@ -26,7 +26,7 @@ REFERENCE = "test, reference"
 
 
 def timed(command, mark):
-    """Seconds until a program's first line that begins with `mark`, until its end, and of cores."""
+    """Returns the seconds until a line that begins with `mark`, until the end, and of CPU time."""
     start = time.perf_counter()
     program = subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -41,12 +41,12 @@ def timed(command, mark):
             first = time.perf_counter() - start
     _, status, used = os.wait4(program.pid, 0)
     if status or first is None:
-        raise SystemExit(f"{' '.join(map(str, command))} fails")
+        raise SystemExit(f"{' '.join(map(str, command))} failed")
     return first, time.perf_counter() - start, used.ru_utime + used.ru_stime
 
 
 def programs(data, folder, against):
-    """Each program's command, and what its first result's line begins with."""
+    """Returns each program's command, and the beginning of the line of its first result."""
     literal = [ROOT / "benchmarks/literal_test.py", "--input_dir", data / "test"]
     literal += ["--checkpoint", folder / "literal"]
     subprocess.run([sys.executable, *literal, "--make"], check=True, stderr=subprocess.DEVNULL)
@@ -82,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with train and test")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     parser.add_argument("--against", type=Path, help="another checkout of this project")
     options = parser.parse_args()
     taken = {}
@@ -97,7 +97,7 @@ def main():
                 taken.setdefault(program, []).append(timed(command, mark))
     count = len(list((options.data / "test").iterdir()))
     print(f"{os.cpu_count()} cores, {platform.machine()}; {options.turns} turns; {count} images")
-    print("| | first result, s | whole, s | of cores, s | images/s | speed against reference |")
+    print("| | first result, s | total, s | CPU time, s | images/s | speed against reference |")
     print("| --- | --- | --- | --- | --- | --- |")
     for program in commands:
         seconds = taken[program]

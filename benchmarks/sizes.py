@@ -1,4 +1,4 @@
-"""Draws the cost of a step against batch, size and width, and the input graph against count.
+"""Plots the time of a step against batch, size and width, and of input against data set size.
 
     python benchmarks/sizes.py --data facades/train --output cost.png [--json FILE] [--quick]
 
@@ -26,11 +26,11 @@ SERIES = {
 }
 QUICK = {"batch_size": (1, 2), "crop_size": (32, 64), "ngf": (4, 8)}
 COUNTS = (100, 1000, 10_000, 100_000)
-LABELS = {"batch_size": "images in a batch", "crop_size": "pixels", "ngf": "ngf and ndf"}
+LABELS = {"batch_size": "batch size", "crop_size": "image size, pixels", "ngf": "ngf and ndf"}
 
 
 def steps(quick):
-    """Median seconds of a step, by what is varied, precision and value."""
+    """Returns the median seconds of a step by varied option, precision and value."""
     base = {**step.SIZES, **({"crop_size": 64, "ngf": 8, "ndf": 8} if quick else {})}
     found = {}
     for name, values in (QUICK if quick else SERIES).items():
@@ -51,7 +51,7 @@ def draw(found, of_counts, path):
             axis.loglog(list(seconds), list(seconds.values()), "o-", base=2, label=variant)
         axis.set_xticks(list(seconds), [str(value) for value in seconds])
         axis.set_xlabel(LABELS[name])
-        axis.set_ylabel("s a step")
+        axis.set_ylabel("s/step")
         axis.legend()
     rates = [values["images_a_second"] for values in of_counts.values()]
     axes[3].semilogx(list(of_counts), rates, "o-", label="input graph alone")
@@ -59,7 +59,9 @@ def draw(found, of_counts, path):
     axes[3].set_xlabel("images in the data set")
     axes[3].set_ylabel("images/s")
     axes[3].legend()
-    figure.suptitle(f"{os.cpu_count()} cores, {platform.machine()}; else 256 pixels, batch 1")
+    figure.suptitle(
+        f"{os.cpu_count()} cores, {platform.machine()}; by default 256 pixels, batch size 1"
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=80)
 
@@ -68,12 +70,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
     parser.add_argument("--output", type=Path, required=True, help="the chart, PNG")
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
-    parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument("--quick", action="store_true", help="small sizes, as a test")
     options = parser.parse_args()
     found = steps(options.quick)
     of_counts = {}
-    for count, measured in inputs.counted(options.data, COUNTS[:2] if options.quick else COUNTS):
+    for count, measured in inputs.measure_counts(
+        options.data, COUNTS[:2] if options.quick else COUNTS
+    ):
         of_counts[count] = measured
         print(f"{count} images: {measured}", flush=True)
     draw(found, of_counts, options.output)

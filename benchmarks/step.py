@@ -1,10 +1,10 @@
-"""Times a training step: ours, the reference's literal operations, and PyTorch's.
+"""Times a training step: this project's, the reference's literal operations, and PyTorch's.
 
     python benchmarks/step.py [--pairs 20] [--json FILE] [VARIANT ...]
 
-Every variant has a process of its own. They run in turn, a step each (or a run of ten), and the
-ratio to the reference's operations is taken within each turn, so that a machine whose speed drifts
-does not decide. The peers need `pip install '.[peers]'`. A GPU is used where there is one.
+Every variant runs in a process of its own. In each turn, every variant runs one step (or one call
+of ten steps), and ratios to the reference are taken within the turn, so that drifts of the
+machine's speed cancel. PyTorch needs `pip install '.[peers]'`. A GPU is used if there is one.
 """
 
 import argparse
@@ -22,18 +22,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 REFERENCE = "reference"
-# The steps that a run of the session does, in a variant that does several.
-AT_ONCE = 10
-# Our options, or PyTorch's settings.
+STEPS_PER_CALL = 10  # in variants that run several training steps per `Session.run` call
+# Options of `Config`, or settings of `torch_step`.
 VARIANTS = {
     REFERENCE: None,
     "fp32": {},
-    "fp32-10": {"steps_per_run": AT_ONCE},
+    "fp32-10": {"steps_per_run": STEPS_PER_CALL},
     "fp32-xla": {"xla": True},
     "mixed": {"precision": "mixed"},
-    "mixed-10": {"precision": "mixed", "steps_per_run": AT_ONCE},
+    "mixed-10": {"precision": "mixed", "steps_per_run": STEPS_PER_CALL},
     "mixed-xla": {"precision": "mixed", "xla": True},
-    "mixed-xla-10": {"precision": "mixed", "xla": True, "steps_per_run": AT_ONCE},
+    "mixed-xla-10": {"precision": "mixed", "xla": True, "steps_per_run": STEPS_PER_CALL},
     "torch-fp32": {"bf16": False, "channels_last": False},
     "torch-fp32-channels-last": {"bf16": False, "channels_last": True},
     "torch-bf16": {"bf16": True, "channels_last": False},
@@ -42,7 +41,7 @@ VARIANTS = {
 }
 NO_REPORTS = dict.fromkeys(("summary_freq", "progress_freq", "save_freq"), 0)
 SIZES = {"batch_size": 1, "crop_size": 256, "ngf": 64, "ndf": 64}
-WARM_UP = 3  # steps that choose algorithms and take memory
+WARM_UP = 3  # steps in which algorithms are chosen and memory is allocated
 
 
 def ours(inputs, targets, config):
@@ -59,7 +58,7 @@ def ours(inputs, targets, config):
 
 
 def step_of(build, config):
-    """Builds a step on random images in a session of its own; returns a function that runs it."""
+    """Builds a step on random images and opens a session; returns a function that runs the step."""
     import tensorflow.compat.v1 as tf
 
     from p2p_graph.runtime import devices
@@ -76,7 +75,7 @@ def step_of(build, config):
 
 
 def make(variant, sizes):
-    """Builds a variant's step; returns a function that runs it, and how many steps it runs."""
+    """Builds a variant; returns a function, and the number of steps that a call of it runs."""
     settings = VARIANTS[variant]
     if variant.startswith("torch"):
         import torch
@@ -97,7 +96,7 @@ def make(variant, sizes):
 
 
 def work(variant, sizes):
-    """In a process of its own: a step for every line that comes, and a line with its seconds."""
+    """Runs a step for each line on stdin, and prints its seconds; in a process of its own."""
     step, count = make(variant, sizes)
     for _ in range(WARM_UP):
         step()
@@ -109,7 +108,7 @@ def work(variant, sizes):
 
 
 def measure(variants, sizes, turns):
-    """Runs all variants in turn; returns the seconds of each step by variant."""
+    """Runs all variants in turn; returns the seconds per step by variant."""
     flags = [f"--{name}={value}" for name, value in sizes.items()]
     workers = {}
     for variant in variants:
@@ -121,7 +120,7 @@ def measure(variants, sizes, turns):
             text=True,
         )
         if workers[variant].stdout.readline() != "ready\n":
-            raise SystemExit(f"{variant} does not run: try --work {variant}")
+            raise SystemExit(f"{variant} does not run: see why with --work {variant}")
     seconds = {variant: [] for variant in variants}
     for _ in range(turns):
         for variant, worker in workers.items():
@@ -139,7 +138,7 @@ def main():
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
     for name, default in (("pairs", 20), *SIZES.items()):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", type=Path, help="where to write the figures as well")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     parser.add_argument("--work", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     sizes = {name: getattr(options, name) for name in SIZES}
@@ -152,7 +151,7 @@ def main():
     variants = [REFERENCE, *(name for name in named if name != REFERENCE)]
     seconds = measure(variants, sizes, options.pairs)
     print(f"{os.cpu_count()} cores, {platform.machine()}; {options.pairs} turns; {sizes}")
-    print("| | s a step, median | images/s | speed against the reference's, median (quartiles) |")
+    print("| | s/step, median | images/s | speed relative to the reference, median (quartiles) |")
     print("| --- | --- | --- | --- |")
     figures = {}
     for name, taken in seconds.items():

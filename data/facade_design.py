@@ -1,4 +1,4 @@
-"""Designs a building: its style, and a list of rectangles from its back to its front."""
+"""Designs a building: its style, and a list of rectangles from back to front."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Returns a colour in [0, 1] that spreads over a (3, h, w) patch: float32 (3, 1, 1)."""
+    """Returns a colour in [0, 1] that broadcasts to a (3, h, w) patch: float32 (3, 1, 1)."""
     return np.array((red, green, blue), np.float32)[:, None, None]
 
 
@@ -27,7 +27,7 @@ CLOTH, LETTERS, IRON = rgb(0.80, 0.76, 0.66), rgb(0.92, 0.88, 0.74), rgb(0.12, 0
 
 
 class Part(NamedTuple):
-    """A rectangle of a building: its look, a key of LOOKS, and its edges in [0, 1], y down."""
+    """A rectangle of a building: its look (a key of LOOKS) and its edges in [0, 1], y downwards."""
 
     look: str
     x0: float
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     y1: float
 
     def pixels(self, size: int) -> tuple[int, int, int, int]:
-        """Returns x0, y0, x1, y1 in a size x size image; no part is less than a pixel."""
+        """Returns x0, y0, x1, y1 in a size x size image; every part has at least one pixel."""
         x0, y0, x1, y1 = (min(max(round(edge * size), 0), size) for edge in self[1:])
         x0, y0 = min(x0, size - 1), min(y0, size - 1)
         return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Style:
-    """What all parts of a building share. Colours are float32 (3, 1, 1) in [0, 1]."""
+    """The style that all parts of a building share. Colours are float32 (3, 1, 1) in [0, 1]."""
 
     material: str  # a key of WALLS
     wall: np.ndarray
@@ -54,9 +54,9 @@ class Style:
     awning: np.ndarray
     sky: np.ndarray
     panes: tuple[int, int]  # columns, rows
-    has_shutters: bool  # else its blinds are let down from the windows' tops
-    sun: float  # from -1, far to the left, to 1, far to the right
-    contrast: float  # the part of the light that a shadow takes
+    has_shutters: bool  # if not, blinds hang from the tops of windows
+    sun: float  # from -1 (far left) to 1 (far right)
+    contrast: float  # the share of the light that a shadow removes
 
 
 def draw_style(rng: Generator) -> Style:
@@ -110,9 +110,9 @@ def design_trim(
     left, right, storey, bay = columns[0], columns[-1], np.diff(storeys)[0], np.diff(columns)[0]
     if rng.random() < {"brick": 0.1, "plaster": 0.2, "stone": 0.7}[style.material]:
         half = bay * rng.uniform(0.05, 0.09)
-        places = columns if rng.random() < 0.5 else columns[[0, -1]]
-        places = np.clip(places, left + half, right - half)  # those at the ends stay whole
-        parts += [Part("pillar", x - half, storeys[0], x + half, storeys[-1]) for x in places]
+        centres = columns if rng.random() < 0.5 else columns[[0, -1]]
+        centres = np.clip(centres, left + half, right - half)  # pillars at the ends are not cut
+        parts += [Part("pillar", x - half, storeys[0], x + half, storeys[-1]) for x in centres]
     if rng.random() < 0.6:
         height = storey * rng.uniform(0.04, 0.07)
         parts += [Part("molding", left, y - height, right, y) for y in storeys[1:-1]]
@@ -123,7 +123,7 @@ def design_trim(
 def design_windows(
     style: Style, storeys: np.ndarray, columns: np.ndarray, rng: Generator
 ) -> list[Part]:
-    """Draws the windows above the ground floor with all that hangs on them."""
+    """Draws the windows above the ground floor, with sills, decoration, blinds and balconies."""
     storey, bay, bays = np.diff(storeys)[0], np.diff(columns)[0], len(columns) - 1
     half = min(bay * rng.uniform(0.21, 0.29), storey * 0.36)
     share = rng.uniform(0.5, 0.64)  # of the storey's height
@@ -139,7 +139,7 @@ def design_windows(
         y0, y1 = y + storey * (0.83 - share), y + storey * 0.83
         for number, x in enumerate((columns[:-1] + columns[1:]) / 2):
             if rng.random() < 0.02:
-                continue  # a bay left blank
+                continue  # a blank bay
             windows.append(Part("window", x - half, y0, x + half, y1))
             if has_deco:
                 high = y0 - storey * 0.12

@@ -7,8 +7,8 @@ from facade_design import CLOTH, IRON, LETTERS, Part, Style, rgb
 from numpy.random import Generator
 from PIL import Image
 
-# The label classes of CMP Facades in colours like theirs, and how far each class stands out of the
-# wall, as a part of the image's height: that decides the shadows.
+# The label classes of CMP Facades, in similar colours, and how far each class stands out of the
+# wall, as a share of the image's height. The distance decides the shadows.
 CLASSES = {
     "background": ((0, 0, 170), -1.0),
     "facade": ((0, 0, 255), 0.0),
@@ -28,7 +28,7 @@ RELIEF = np.array([relief for _, relief in CLASSES.values()], np.float32)
 
 
 def paint_labels(parts: list[Part], size: int) -> np.ndarray:
-    """Returns the class of each pixel, its place in CLASSES: uint8 (size, size)."""
+    """Returns the class of each pixel, an index of CLASSES: uint8 (size, size)."""
     classes = list(CLASSES)
     labels = np.zeros((size, size), np.uint8)
     for part in parts:
@@ -38,9 +38,9 @@ def paint_labels(parts: list[Part], size: int) -> np.ndarray:
 
 
 def paint_surface(parts: list[Part], style: Style, size: int, rng: Generator) -> np.ndarray:
-    """Returns the materials under an even light: float32 (3, size, size), about in [0, 1].
+    """Returns the materials under uniform light: float32 (3, size, size), roughly in [0, 1].
 
-    Painted at twice the size, within the labels' own pixels, so that thin bars come out smooth.
+    The canvas has twice the size, aligned with the labels' pixels, so that thin bars are smooth.
     """
     canvas = np.zeros((3, 2 * size, 2 * size), np.float32)
     for part in parts:
@@ -50,8 +50,8 @@ def paint_surface(parts: list[Part], style: Style, size: int, rng: Generator) ->
     return (rows[..., 0::2] + rows[..., 1::2]) / 4
 
 
-# Each painter fills `patch`, a float32 (3, h, w) view of the canvas; `unit` is how many of its
-# pixels make a 256th of the image's side.
+# Each painter fills `patch`, a float32 (3, h, w) view of the canvas. `unit` is a 256th of the
+# canvas's size, in pixels.
 
 
 def grid(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def grid(patch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bars(patch: np.ndarray, columns: int, rows: int, width: float, colour: np.ndarray) -> None:
-    """Draws the bars that part the patch into columns x rows panes, those on its border too."""
+    """Draws the bars between and around columns x rows panes."""
     _, h, w = patch.shape
     thick = max(1, round(width))
     for i in range(columns + 1):
@@ -74,7 +74,7 @@ def bars(patch: np.ndarray, columns: int, rows: int, width: float, colour: np.nd
 
 
 def smooth_noise(patch: np.ndarray, cells: int, rng: Generator) -> np.ndarray:
-    """Returns float32 (h, w), about in [-1, 1], that wavers over a part 1 / cells of the patch."""
+    """Returns float32 (h, w), roughly in [-1, 1], in waves of 1 / cells of the patch."""
     coarse = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize(patch.shape[:0:-1], Image.Resampling.BILINEAR))
 
@@ -111,7 +111,7 @@ def paint_wall(patch: np.ndarray, unit: float, style: Style, rng: Generator) -> 
     }[style.material]
     y, x = np.arange(patch.shape[1]), np.arange(patch.shape[2])
     course = (y / height).astype(int) % 64
-    along = np.array([x, x + length / 2])  # in the even courses and in the odd ones
+    along = np.array([x, x + length / 2])  # even courses, odd courses
     block = (along / length).astype(int) % 64
     tones = rng.uniform(1 - variety, 1 + variety, (64, 64)).astype(np.float32)
     tone *= tones[course[:, None], block[course % 2]]
@@ -143,7 +143,7 @@ def paint_pillar(patch: np.ndarray, unit: float, style: Style, rng: Generator) -
 
 
 def paint_window(patch: np.ndarray, unit: float, style: Style, rng: Generator) -> None:
-    """Dark glass that mirrors the sky, curtains in some, a frame and its panes."""
+    """Dark glass that mirrors the sky, sometimes curtains, a frame and panes."""
     y, x = grid(patch)
     streak = np.abs(x + 0.5 * y - rng.uniform(0.2, 1.3)) < 0.11
     mirrored = rng.uniform(0.2, 0.4) * (1 - y) + 0.1 * streak
@@ -187,7 +187,7 @@ def paint_shop(patch: np.ndarray, unit: float, style: Style, rng: Generator) -> 
 
 
 def paint_blind(patch: np.ndarray, unit: float, style: Style, rng: Generator) -> None:
-    """Slats in a rim: of painted wood beside a window, of cloth before it."""
+    """Slats in a rim: painted wood beside a window, cloth in front of a window."""
     colour = style.paint * 1.15 if style.has_shutters else CLOTH
     phase = np.arange(patch.shape[1])[:, None] % (3 * unit) / (3 * unit)
     patch[:] = colour * (1.1 - 0.35 * phase)
@@ -195,7 +195,7 @@ def paint_blind(patch: np.ndarray, unit: float, style: Style, rng: Generator) ->
 
 
 def paint_rail(patch: np.ndarray, unit: float, style: Style, rng: Generator) -> None:
-    """Iron bars on a slab of trim; what is behind shows through."""
+    """Iron bars on a slab of trim; the background shows through."""
     _, h, w = patch.shape
     slab = round(h * 0.8)
     patch[:, :slab] *= 0.8
@@ -254,10 +254,10 @@ def soften(image: np.ndarray, share: float) -> np.ndarray:
 
 
 def light_on(labels: np.ndarray, style: Style) -> np.ndarray:
-    """Returns the light on each pixel of the labels (size, size): float32, about 1 in the open.
+    """Returns the light on each pixel of the labels: float32 (size, size), about 1 without shadow.
 
-    The sun stands high and to one side. A pixel of the house is in shadow where, some way up its
-    ray, something stands out of the wall further than the ray has come.
+    The sun stands high and to one side. A pixel of the house is in shadow if something on its ray
+    to the sun stands out of the wall further than the ray does.
     """
     size = len(labels)
     relief = RELIEF[labels]
@@ -272,7 +272,7 @@ def light_on(labels: np.ndarray, style: Style) -> np.ndarray:
     for steps in range(1, reach + 1):
         shadow[rise_up_the_ray(steps) > steps / size] = 1
     shadow[labels == 0] = 0  # the background is far behind
-    upper_edges = np.clip(-rise_up_the_ray(1), -0.02, 0.02)  # they catch the light
+    upper_edges = np.clip(-rise_up_the_ray(1), -0.02, 0.02)  # these are lit more
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     open_light = 1 + 0.1 * style.sun * x - 0.05 * y + 6 * upper_edges
     return open_light * (1 - style.contrast * soften(soften(shadow, 0.6), 0.6))

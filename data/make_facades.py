@@ -1,8 +1,8 @@
-"""Makes a paired data set of drawn facades, laid out as the pix2pix facades set.
+"""Makes a paired data set of drawn facades, in the layout of the pix2pix facades data set.
 
-A random generator designs each building as a list of rectangles, which is painted twice. In the
-colours of the CMP label classes it is the label map (B, the right half). In materials, then lit,
-shaded and blurred as by a camera, it is the photo (A, the left half).
+A random generator designs each building as a list of rectangles. The building is painted twice:
+in the colours of the CMP label classes as the label map (B, the right half), and in materials with
+light, shadows and a camera's blur as the photo (A, the left half).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image
 
 try:
     from tqdm import tqdm
-except ImportError:  # its bar is a comfort, not a need
+except ImportError:  # optional
     tqdm = None
 
 SPLITS = ("train", "val", "test")
@@ -29,13 +29,13 @@ SIZES = range(32, 16385)
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SAVE_OPTIONS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
 PALETTE = "palette.csv"
-LINE_EVERY = 100  # images between two lines of progress where there is no terminal
+LINE_EVERY = 100  # images between two lines of progress without a terminal
 
 
 def make_image(seed: int, split: str, number: int, size: int) -> np.ndarray:
-    """Returns uint8 (size, 2 * size, 3), photo left and labels right, the same for the same call.
+    """Returns uint8 (size, 2 * size, 3), photo left and labels right, a function of its arguments.
 
-    The building does not depend on the size: a smaller image shows it smaller.
+    The building does not depend on the size.
     """
     keys = [(SPLITS.index(split), number, stage) for stage in range(3)]
     design, paint, camera = (default_rng(SeedSequence(seed, spawn_key=key)) for key in keys)
@@ -48,7 +48,7 @@ def make_image(seed: int, split: str, number: int, size: int) -> np.ndarray:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         """Prints the error to stderr and exits with code 2."""
@@ -62,7 +62,7 @@ def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace
     add("--train", type=int, default=400, metavar="N", help="images for training")
     add("--val", type=int, default=0, metavar="N", help="images for validation")
     add("--test", type=int, default=106, metavar="N", help="images for testing")
-    add("--size", type=int, default=256, metavar="PIXELS", help="side of the photo")
+    add("--size", type=int, default=256, metavar="PIXELS", help="height and width of the photo")
     add("--seed", type=int, default=0, help="another seed makes other buildings")
     add("--format", choices=list(SAVE_OPTIONS), default="png", help="png keeps labels exact")
     args = parser.parse_args(argv)
@@ -76,7 +76,7 @@ def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace
     return args
 
 
-def find_stranger(folder: Path, names: set[str]) -> Path | None:
+def find_foreign_image(folder: Path, names: set[str]) -> Path | None:
     """Returns an image in the folder that has none of the names, or None."""
     paths = sorted(folder.iterdir()) if folder.exists() else []
     images = (path for path in paths if path.suffix.lower() in SUFFIXES)
@@ -84,7 +84,7 @@ def find_stranger(folder: Path, names: set[str]) -> Path | None:
 
 
 def with_progress(jobs: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """Passes the jobs on; tells stderr how many are done, with a bar if it is a terminal."""
+    """Yields the jobs; reports progress on stderr, on a terminal as a bar."""
     if tqdm and sys.stderr.isatty():
         yield from tqdm(jobs, unit="image")
         return
@@ -95,15 +95,15 @@ def with_progress(jobs: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Makes the set that the command line asks for."""
+    """Makes the data set that the command line describes."""
     parser = Parser(prog="make_facades.py", description=__doc__, allow_abbrev=False)
     args = read_arguments(parser, argv)
     files = {s: [f"{n}.{args.format}" for n in range(1, getattr(args, s) + 1)] for s in SPLITS}
     try:
-        # Before anything is made: the images of another run would mix with these in training.
+        # Images of an earlier run would mix with the new ones in training.
         for split, names in files.items():
-            if stranger := find_stranger(args.output_dir / split, set(names)):
-                parser.error(f"{stranger} is not of this set: remove it or name another folder")
+            if foreign := find_foreign_image(args.output_dir / split, set(names)):
+                parser.error(f"{foreign} is not of this data set: remove it or name another folder")
         for split in (split for split, names in files.items() if names):
             (args.output_dir / split).mkdir(parents=True, exist_ok=True)
         jobs = [(split, n) for split in SPLITS for n in range(1, len(files[split]) + 1)]
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         parser.error(f"cannot write to {args.output_dir}: {error.strerror or error}")
     except MemoryError:
-        parser.error(f"--size {args.size} needs more memory than there is")
+        parser.error(f"--size {args.size} needs more memory than available")
     made = ", ".join(f"{len(names)} {split}" for split, names in files.items() if names)
     print(f"Wrote {made} images of {2 * args.size}x{args.size} pixels to {args.output_dir}")
 

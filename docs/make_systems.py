@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Trains every system on images that this project draws, and writes docs/SYSTEMS.md's figures.
+"""Trains every system on drawn facades, and makes the images and the table of docs/SYSTEMS.md.
 
     python docs/make_systems.py --work_dir /tmp/systems
 
-Run again, it makes what is missing. It needs about 20 minutes on two CPU cores.
+A second run makes only what is missing. The script takes about 20 minutes on two CPU cores.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SIZE = 128
 WIDTH = ("--crop_size", SIZE, "--ngf", 32, "--ndf", 32)
 COLUMNS = 6  # images in a strip
 
-# What each system is trained on here, by flags; its steps; and flags that fit it to the size.
+# For each system: the training data (a key of `_data`), the steps, and flags for the small size.
 SYSTEMS = {
     "affinelayer": ("pairs", 1000, WIDTH),
     "paper": ("pairs", 1000, WIDTH),
@@ -33,11 +33,11 @@ SYSTEMS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """Makes the data, trains and translates, and prints a table."""
+    """Makes the data, trains, translates, and prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work_dir", type=Path, required=True, help="for data and runs")
+    parser.add_argument("--work_dir", type=Path, required=True, help="folder for data and runs")
     work = parser.parse_args(argv).work_dir.resolve()
     sources = _data(work)
     print("| system | steps, batch | time | L1 | PSNR | SSIM |")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _data(work: Path) -> dict[str, tuple[tuple[object, ...], tuple[object, ...], tuple[str, ...]]]:
-    """Draws the images; returns the flags that name those to train on and those to test."""
+    """Makes the data sets; returns the flags of each: training, testing, direction."""
     drawn = work / "facades"
     if not drawn.exists():
         flags = ("--train", 200, "--test", 12, "--size", SIZE, "--output_dir", drawn)
@@ -70,7 +70,7 @@ def _data(work: Path) -> dict[str, tuple[tuple[object, ...], tuple[object, ...],
         if not photos.exists():
             photos.mkdir(parents=True)
             for path in (drawn / part).glob("*.png"):
-                with Image.open(path) as image:  # the photo is the left half
+                with Image.open(path) as image:  # its left half is the photo
                     image.crop((0, 0, SIZE, SIZE)).save(photos / path.name)
         blurred = ("--operation", "blur", "--sigma", 2, "--output_dir", work / "blurred" / part)
         _tool("process", "--input_dir", photos, *blurred)
@@ -78,7 +78,7 @@ def _data(work: Path) -> dict[str, tuple[tuple[object, ...], tuple[object, ...],
         if not packed.exists():
             _tool("pack_npz", "--input_dir", drawn / part, "--output_file", packed)
 
-    def two(part: str) -> tuple[object, ...]:
+    def folders(part: str) -> tuple[object, ...]:
         return ("--input_dir", work / "blurred" / part, "--target_dir", work / "photos" / part)
 
     val = ("--val_dir", work / "blurred" / "test", "--val_target_dir", work / "photos" / "test")
@@ -90,12 +90,12 @@ def _data(work: Path) -> dict[str, tuple[tuple[object, ...], tuple[object, ...],
             ("--input_dir", work / "test.npz"),
             to_photo,
         ),
-        "blurred": ((*two("train"), *val), two("test"), ()),
+        "blurred": ((*folders("train"), *val), folders("test"), ()),
     }
 
 
 def _seconds(record: Path, *command: object) -> float:
-    """Runs a tool, or tells from its record how long it took when it was run."""
+    """Runs a tool unless its record exists; returns how long the tool took."""
     if record.exists():
         return float(json.loads(record.read_text()))
     start = time.monotonic()
@@ -118,7 +118,7 @@ def _run(*command: object) -> None:
 
 
 def _strip(images: Path, path: Path) -> None:
-    """Lays inputs, outputs and targets in three rows."""
+    """Saves a strip of three rows: inputs, outputs, targets."""
     names = sorted(p.name.removesuffix("-outputs.png") for p in images.glob("*-outputs.png"))
     strip = Image.new("RGB", (COLUMNS * SIZE, 3 * SIZE))
     for column, name in enumerate(names[:COLUMNS]):

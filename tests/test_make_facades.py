@@ -54,8 +54,8 @@ def test_labels_use_the_twelve_colours_only_and_all_of_them():
     assert seen == set(PALETTE)
 
 
-def test_the_palette_is_in_a_file(tmp_path):
-    """As tools/evaluate.py reads it."""
+def test_palette_file(tmp_path):
+    """tools/evaluate.py can read it."""
     make(tmp_path)
     found = palettes.load(str(tmp_path / "palette.csv"))
     assert found.classes == {name: tuple(colour) for name, colour in PALETTE.items()}
@@ -79,7 +79,7 @@ def test_every_pixel_of_the_photo_is_painted(size):
         settings = facades.draw_style(rng)
         parts = facades.design_building(settings, rng)
         surface = facades.paint_surface(parts, settings, size, rng)
-        assert surface.max(0).min() > 0.02  # the bare canvas is black, no paint is
+        assert surface.max(0).min() > 0.02  # the canvas is black, but no paint is
 
 
 def test_png_holds_the_image_exactly(tmp_path):
@@ -150,7 +150,7 @@ def test_photo_follows_the_labels():
         shares.append(1 - (photo - fitted).var() / photo.var())
     assert min(contrasts) > 10
     assert np.mean(contrasts) > 40
-    # The classes explain much of each photo, and far from all of it.
+    # The classes explain a large part of each photo, but not all.
     assert 0.3 < np.mean(shares) < 0.9
 
 
@@ -207,18 +207,18 @@ def test_unwritable_folder_is_one_line(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("stranger", ["train/3.png", "train/1.jpg", "train/a.JPEG", "val/1.png"])
-def test_images_of_another_set_are_refused(stranger, tmp_path, capsys):
-    (tmp_path / stranger).parent.mkdir()
-    (tmp_path / stranger).write_text("mine")
+@pytest.mark.parametrize("foreign", ["train/3.png", "train/1.jpg", "train/a.JPEG", "val/1.png"])
+def test_images_of_another_set_are_refused(foreign, tmp_path, capsys):
+    (tmp_path / foreign).parent.mkdir()
+    (tmp_path / foreign).write_text("mine")
     with pytest.raises(SystemExit) as stop:
         make(tmp_path)
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert str(tmp_path / stranger) in error
+    assert str(tmp_path / foreign) in error
     assert error.count("\n") == 1
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / stranger]
-    assert (tmp_path / stranger).read_text() == "mine"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / foreign]
+    assert (tmp_path / foreign).read_text() == "mine"
 
 
 def test_other_files_in_the_folder_are_left_alone(tmp_path):
@@ -227,14 +227,14 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path):
     assert set(make(tmp_path, train=1)) == {"train/1.png", "train/notes.txt"}
 
 
-def test_progress_is_told_in_plain_lines(tmp_path, capsys, monkeypatch):
+def test_progress_is_printed_in_plain_lines(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(facades, "LINE_EVERY", 2)
     make(tmp_path, train=5, size=32)
     assert capsys.readouterr().err == "2 of 5 images\n4 of 5 images\n"
 
 
 @pytest.mark.parametrize("has_tqdm", [True, False])
-def test_terminal_gets_a_bar_where_there_is_tqdm(has_tqdm, tmp_path, capsys, monkeypatch):
+def test_terminal_gets_a_bar_with_tqdm(has_tqdm, tmp_path, capsys, monkeypatch):
     bars = []
 
     def bar(jobs, **_):

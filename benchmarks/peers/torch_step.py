@@ -1,7 +1,7 @@
-"""The same networks and the same step in PyTorch, to time ours against.
+"""The same networks and training step in PyTorch, a baseline for timing.
 
-The networks are affinelayer's. G's gradient goes through a fresh pass of the updated D, as in every
-PyTorch pix2pix: autograd refuses to go through stored activations of weights that have moved.
+The networks are affinelayer's. G's gradient needs a second pass through the updated D, as in every
+PyTorch pix2pix: autograd refuses stored activations of weights that were updated since.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ class UNet(nn.Module):
     """The generator of 8 levels."""
 
     def __init__(self, ngf):
-        """Makes the layers, without biases, as the reference."""
+        """Makes the layers without biases, as the reference does."""
         super().__init__()
         widths = [ngf * width for width in WIDTHS]
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
             conv = nn.Conv2d(widths[level - 1] if level else 3, width, 4, 2, 1, bias=False)
-            # PyTorch refuses to normalise a single pixel, the bottleneck at batch 1.
+            # PyTorch refuses to normalise a single pixel: the bottleneck at batch size 1.
             normed = 0 < level < 7
             norm = nn.BatchNorm2d(width, track_running_stats=False) if normed else nn.Identity()
             self.downs.append(nn.Sequential(conv, norm))
@@ -37,12 +37,12 @@ class UNet(nn.Module):
 
     def forward(self, x):
         """[N, 3, 256, 256] => [N, 3, 256, 256]."""
-        made = []
+        skips = []
         for level, down in enumerate(self.downs):
             x = down(nn.functional.leaky_relu(x, 0.2) if level else x)
-            made.append(x)
+            skips.append(x)
         for level, up in enumerate(self.ups):
-            x = x if level == 0 else torch.cat([x, made[7 - level]], 1)
+            x = x if level == 0 else torch.cat([x, skips[7 - level]], 1)
             x = up(torch.relu(x))
         return torch.tanh(x)
 
@@ -60,7 +60,7 @@ def patch70(ndf):
 
 
 def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False, device="cpu"):
-    """Builds networks and optimizers; returns a function that trains one step."""
+    """Builds networks and optimizers; returns a function that runs one training step."""
     torch.manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     g, d = (net.to(device).to(memory_format=layout) for net in (UNet(ngf), patch70(ndf)))
@@ -71,7 +71,7 @@ def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False
         torch.empty(shape, device=device).uniform_(-1, 1).contiguous(memory_format=layout)
         for _ in range(2)
     )
-    judged = nn.functional.binary_cross_entropy_with_logits
+    bce = nn.functional.binary_cross_entropy_with_logits
     if compiled:
         g, d = torch.compile(g, mode="max-autotune"), torch.compile(d, mode="max-autotune")
 
@@ -86,13 +86,13 @@ def make_step(batch_size, size, ngf, ndf, *, bf16, channels_last, compiled=False
         with cast():
             outputs = g(inputs)
         real, fake = scores(targets), scores(outputs.detach())
-        loss = judged(real, torch.ones_like(real)) + judged(fake, torch.zeros_like(fake))
+        loss = bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake))
         d_adam.zero_grad(set_to_none=True)
         loss.backward()
         d_adam.step()
         d.requires_grad_(False)
         fake = scores(outputs)
-        loss = judged(fake, torch.ones_like(fake)) + 100 * (targets - outputs).abs().mean()
+        loss = bce(fake, torch.ones_like(fake)) + 100 * (targets - outputs).abs().mean()
         g_adam.zero_grad(set_to_none=True)
         loss.backward()
         g_adam.step()

@@ -51,7 +51,7 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
     palette = palettes.load(options.palette) if options.palette else None
     segmenter = segmenters.load(options.segmenter) if options.segmenter else None
     if segmenter:
-        segmenter = segmenter.knowing(palette)
+        segmenter = segmenter.with_palette(palette)
         palette = segmenter.palette
     resources = {LABELS: palette, FCN: segmenter, FID: options.inception}
     names = _choose(options.metrics, resources)

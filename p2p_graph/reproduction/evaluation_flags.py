@@ -54,10 +54,10 @@ def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> 
     palette = None
     if table.needs_segmenter:
         segmenter = segmenters.load(options.segmenter)
-        segmenter.knowing(palettes.load(options.palette) if options.palette else None)
+        segmenter.with_palette(palettes.load(options.palette) if options.palette else None)
         palette = segmenter.palette
         evaluator += ["--segmenter", options.segmenter]
-        reads += segmenter.files_of(options.segmenter)
+        reads += segmenters.files_of(options.segmenter)
     if reads_labels and palette is None:
         name = options.palette or table.recipe
         palette = palettes.load(name)
@@ -71,9 +71,7 @@ def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> 
         label_files.check(list(found.values()), palette)
         evaluator += ["--labels_dir", str(options.labels_dir)]
     elif palette:  # labels are the right halves, whichever way the row goes
-        labels = [
-            image_arrays.read_half(one.path, right=True) for one in palettes.spread_sample(images)
-        ]
+        labels = [image_arrays.read_half(one.path, right=True) for one in palettes.spread_sample(images)]
         palette.check_coverage(labels, f"labels in {options.data / table.test}")
     if options.inception:
         Inception(options.inception).close()

@@ -1,1 +1,1 @@
-"""What reads labels off images: FCN-8s, saved models, functions, and the small FCN."""
+"""Segmenters, which read class labels off images: FCN-8s, saved models, functions, a small FCN."""

@@ -1,9 +1,9 @@
-"""The network of the paper's FCN-score: FCN-8s for Cityscapes, in Caffe's form, run by OpenCV.
+"""The network of the paper's FCN-score: FCN-8s for Cityscapes, in Caffe's format, run by OpenCV.
 
-Isola et al. 2017, section 3.4: results are judged by how well a network that was trained on photos
-(Long, Shelhamer and Darrell 2015) finds their classes. What an image goes through before it is
-the authors' evaluation program's: scipy.misc.imresize, then the preparation of the network's own
-authors.
+The FCN-score (Isola et al. 2017, section 3.4) asks how well a network that was trained on photos
+(Long, Shelhamer and Darrell 2015) recognises the classes in synthesised photos. Images are scaled
+as in the pix2pix authors' evaluation program, by scipy.misc.imresize, and prepared as in FCN-8s'
+own code.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from p2p_graph.segmentation import opencv_networks
 from p2p_graph.utils.errors import UserError
 
 SIZE = (1024, 2048)  # height and width of the images of Cityscapes and their labels
-CLASSES = 19  # that are judged: Cityscapes' train ids
-SCORES = "score"  # the blob
-# The authors' file has one score more than there are judged classes.
+CLASSES = 19  # Cityscapes' train ids, the evaluated classes
+SCORES = "score"  # the output blob
+# The authors' file has one score more than evaluated classes.
 _CHANNELS = (CLASSES, CLASSES + 1)
-_MEANS = np.array([72.78044, 83.21195, 73.45286], np.float32)  # blue, green, red, of 255
-_TRIED = (32, 32)  # pixels; the network's padding makes 230 of each
+_MEANS = np.array([72.78044, 83.21195, 73.45286], np.float32)  # blue, green, red, in [0, 255]
+_PROBE_SIZE = (32, 32)  # pixels; small, as the network pads each side by 100 or more
 
 Array = np.ndarray[Any, Any]
 
@@ -40,45 +40,45 @@ class FCN8s:
     size: tuple[int, int]
 
     def __call__(self, image: Array) -> Array:
-        """Gives each pixel's score in each class.
+        """Scores every class at every pixel.
 
         Args:
           image: uint8 RGB [H, W, 3] of any size.
 
         Returns:
-          float32 [C, *size]. C is 20 with the authors' file: the first 19 are Cityscapes' train
-          ids; the last one is of no class.
+          float32 [C, *size]. C is 19, Cityscapes' train ids; or 20 with the authors' file, whose
+          last score is of no class.
 
         Raises:
-          UserError: the network cannot be run at this size.
+          UserError: the network cannot run at this size.
         """
-        scores: Array = opencv_networks.forward(
-            self.net, prepared(resized(image, self.size)), SCORES
-        )[0]
+        values = preprocess(resize(image, self.size))
+        scores: Array = opencv_networks.forward(self.net, values, SCORES)[0]
         return scores
 
 
 def load(folder: Path, size: tuple[int, int] = SIZE) -> FCN8s:
-    """Reads the network of a folder, and tries it on a small image.
+    """Reads the network from a folder, and tries it on a small image.
 
     Args:
-      folder: holds one .caffemodel, and one .prototxt or deploy.prototxt among others.
+      folder: holds one .caffemodel, and either deploy.prototxt or one other .prototxt.
       size: height and width to which images are scaled.
 
     Raises:
-      UserError: files are missing or more than one, or are not of such a network.
+      UserError: a file is missing, there are several, or the network is another.
     """
-    caffemodel = _only(folder, ".caffemodel")
+    caffemodel = _only_file(folder, ".caffemodel")
     prototxt = folder / "deploy.prototxt"
     if not prototxt.is_file():
-        prototxt = _only(folder, ".prototxt")
+        prototxt = _only_file(folder, ".prototxt")
     net = opencv_networks.read_caffe(prototxt, caffemodel)
-    _check(net, folder)
+    _check_layers(net, folder)
+    _check_scores(net, folder)
     return FCN8s(net, size)
 
 
-def _only(folder: Path, suffix: str) -> Path:
-    """The one file of a folder with a suffix."""
+def _only_file(folder: Path, suffix: str) -> Path:
+    """Returns the one file of a folder with a suffix."""
     found = sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
     if len(found) != 1:
         names = f" ({', '.join(path.name for path in found)})" if found else ""
@@ -87,47 +87,60 @@ def _only(folder: Path, suffix: str) -> Path:
     return found[0]
 
 
-def _check(net: Any, folder: Path) -> None:
-    """Checks that a network takes RGB images and gives scores of Cityscapes' classes.
+def _check_layers(net: Any, folder: Path) -> None:
+    """Checks that a network takes RGB images and has a blob of scores.
 
     Raises:
-      UserError: it does not; what it does is named.
+      UserError: the network does not.
     """
-    wanted = f"{folder} is not FCN-8s for Cityscapes"
     layers = opencv_networks.layers(net)
     if SCORES not in layers:
         last = ", ".join(net.getUnconnectedOutLayersNames())
-        raise UserError(f"{wanted}: it has no blob `{SCORES}`, its last is {last}")
-    # OpenCV would run a network for fewer channels, too, as one of groups.
+        raise UserError(f"{_not_fcn8s(folder)}: it has no blob `{SCORES}`, its last is {last}")
+    # OpenCV would run a network of fewer input channels, as a grouped convolution.
     kernels = [layer.blobs[0] for layer in layers.values() if layer.type == "Convolution"]
     if kernels and kernels[0].shape[1] != 3:
-        raise UserError(f"{wanted}: it takes images of {kernels[0].shape[1]} channels, not 3")
+        channels = kernels[0].shape[1]
+        raise UserError(f"{_not_fcn8s(folder)}: it takes images of {channels} channels, not 3")
+
+
+def _check_scores(net: Any, folder: Path) -> None:
+    """Checks that a network scores Cityscapes' classes at every pixel of a small image.
+
+    Raises:
+      UserError: the network does not.
+    """
+    height, width = _PROBE_SIZE
     try:
-        scores = opencv_networks.forward(net, np.zeros((1, 3, *_TRIED), np.float32), SCORES)
+        scores = opencv_networks.forward(net, np.zeros((1, 3, height, width), np.float32), SCORES)
     except UserError as error:
-        raise UserError(f"{wanted}: it {error}") from None
-    if scores.ndim != 4 or scores.shape[1] not in _CHANNELS or scores.shape[2:] != _TRIED:
+        raise UserError(f"{_not_fcn8s(folder)}: it {error}") from None
+    if scores.ndim != 4 or scores.shape[1] not in _CHANNELS or scores.shape[2:] != _PROBE_SIZE:
         shape = "x".join(map(str, scores.shape[1:]))
-        least, most = (f"{count}x{_TRIED[0]}x{_TRIED[1]}" for count in _CHANNELS)
+        least, most = (f"{count}x{height}x{width}" for count in _CHANNELS)
         raise UserError(
-            f"{wanted}: of an image of {_TRIED[1]}x{_TRIED[0]} pixels its blob `{SCORES}` is "
+            f"{_not_fcn8s(folder)}: for an image of {width}x{height} pixels its blob `{SCORES}` is "
             f"{shape}, not {least} or {most}"
         )
     if np.isnan(scores).any():
         raise UserError(f"{folder} gives scores that are not numbers: fetch its files again")
 
 
-def resized(image: Array, size: tuple[int, int]) -> Array:
+def _not_fcn8s(folder: Path) -> str:
+    return f"{folder} is not FCN-8s for Cityscapes"
+
+
+def resize(image: Array, size: tuple[int, int]) -> Array:
     """Scales uint8 RGB [H, W, 3] to uint8 [*size, 3] as scipy.misc.imresize did: Pillow, bilinear.
 
-    Where it makes an image smaller, each pixel is a mean over all that it covers.
+    When an image shrinks, each new pixel is a weighted mean of all pixels that it covers.
     """
     height, width = size
     pil_image = Image.fromarray(image)
     return np.asarray(pil_image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def prepared(image: Array) -> Array:
-    """Makes uint8 RGB [H, W, 3] the network's input: float32 BGR minus means, [1, 3, H, W]."""
+def preprocess(image: Array) -> Array:
+    """Converts uint8 RGB [H, W, 3] to the input: float32 BGR minus means, [1, 3, H, W]."""
     values = image[:, :, ::-1].astype(np.float32) - _MEANS
     return np.ascontiguousarray(values.transpose(2, 0, 1))[None]

@@ -1,10 +1,10 @@
-"""Files of true labels: Cityscapes' gtFine, other images of class ids, or coloured ones."""
+"""Files of true labels: Cityscapes' gtFine, other images of class ids, or coloured images."""
 
 import concurrent.futures
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,113 +15,135 @@ from p2p_graph.utils.errors import UserError, listed, no_folder
 
 Array = np.ndarray[Any, Any]
 
-_PHOTO = "_leftImg8bit"
-# What Cityscapes' file names end in; of several for one photo the first is taken.
-_ENDS = ("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color")
-# From the ids in labelIds files to those that are evaluated (cityscapesScripts, labels.py).
-_EVALUATED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_PHOTO_SUFFIX = "_leftImg8bit"
+# Suffixes of Cityscapes' file names. The first one that an image has is read.
+_LABEL_SUFFIXES = ("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color")
+_, _LABEL_IDS_SUFFIX, _COLOUR_SUFFIX = _LABEL_SUFFIXES
+# The ids in labelIds files that are evaluated, in the order of train ids (cityscapesScripts,
+# labels.py).
+_EVALUATED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _TRAIN_IDS = np.full(256, IGNORED_ID, np.int64)
-_TRAIN_IDS[list(_EVALUATED)] = range(len(_EVALUATED))
+_TRAIN_IDS[list(_EVALUATED_IDS)] = range(len(_EVALUATED_IDS))
 
 
 def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Finds the labels of images, in a folder or the folders in it.
+    """Finds the label files of images in a folder and the folders below.
 
     Args:
-      folder: where they are.
-      names: of the images; Cityscapes' photos may keep their names' ends, as labels may.
+      folder: the folder of label files.
+      names: names of the images, with or without Cityscapes' suffix of photos.
 
     Returns:
-      The labels' file for each name.
+      The label file of each name.
 
     Raises:
-      UserError: there is no such folder, or some have none, or several of one kind.
+      UserError: the folder does not exist, or an image has no label file, or several of one kind.
     """
     if not folder.is_dir():
         raise UserError(f"labels_dir {folder} {no_folder(folder)}")
-    known: dict[str, tuple[int, list[Path]]] = {}
-    for path in sorted(folder.rglob("*.png")):
-        rank = next((i for i, end in enumerate(_ENDS) if path.stem.endswith(end)), len(_ENDS))
-        stem = path.stem.removesuffix(_ENDS[rank]) if rank < len(_ENDS) else path.stem
-        if stem not in known or rank < known[stem][0]:
-            known[stem] = rank, [path]
-        elif rank == known[stem][0]:
-            known[stem][1].append(path)
-    stems = {name: name.removesuffix(_PHOTO) for name in names}
-    if lost := [name for name, stem in stems.items() if stem not in known]:
+    files = _files_by_stem(folder)
+    stems = {name: name.removesuffix(_PHOTO_SUFFIX) for name in names}
+    if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
-            f"{len(lost)} of {len(names)} images have no labels NAME.png in labels_dir {folder}:"
-            f"\n{listed(lost)}"
+            f"{len(missing)} of {len(names)} images have no labels NAME.png in labels_dir "
+            f"{folder}:\n{listed(missing)}"
         )
-    found = {name: known[stem][1] for name, stem in stems.items()}
-    if unclear := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
+    found = {name: files[stem] for name, stem in stems.items()}
+    if ambiguous := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
         raise UserError(
-            f"{len(unclear)} of {len(names)} images have several labels in labels_dir {folder}, "
-            f"leave one of each:\n{listed(unclear)}"
+            f"{len(ambiguous)} of {len(names)} images have several labels in labels_dir {folder}, "
+            f"leave one of each:\n{listed(ambiguous)}"
         )
     return {name: path for name, (path,) in found.items()}
 
 
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Lists the PNG files of the best kind for each stem, without the kind's suffix."""
+    files: dict[str, tuple[int, list[Path]]] = {}
+    kinds = (*_LABEL_SUFFIXES, "")
+    for path in sorted(folder.rglob("*.png")):
+        rank = next(i for i, suffix in enumerate(kinds) if path.stem.endswith(suffix))
+        stem = path.stem.removesuffix(kinds[rank])
+        if stem not in files or rank < files[stem][0]:
+            files[stem] = rank, [path]
+        elif rank == files[stem][0]:
+            files[stem][1].append(path)
+    return {stem: paths for stem, (_, paths) in files.items()}
+
+
+class _Inspection(NamedTuple):
+    """What `check` finds in a file.
+
+    Attributes:
+      problem: why the file cannot be used; empty if it can.
+      is_coloured: whether the file has colours rather than class ids.
+      has_class: whether a pixel has a class.
+    """
+
+    problem: str
+    is_coloured: bool = False
+    has_class: bool = False
+
+
 def check(paths: Sequence[Path], palette: Palette) -> None:
-    """Reads all files once, before the long work starts.
+    """Reads all label files once, before long work depends on them.
 
     Raises:
-      UserError: some cannot be decoded, are in other colours or of other classes, or none has a
+      UserError: some files cannot be decoded or have other colours or classes, or no file has a
         pixel of a class.
     """
-    classes = len(palette.classes)
-
-    def look(path: Path) -> tuple[bool, bool, str]:
-        """Whether a file has a class, whether it is coloured, and what is wrong with it."""
-        try:
-            ids, is_coloured = _decoded(path, palette)
-        except UserError as error:
-            return False, False, str(error)
-        strange = ids[(ids >= classes) & (ids != IGNORED_ID)]
-        wrong = f"{path} has the class {strange[0]}" if strange.size and not is_coloured else ""
-        return bool(((ids >= 0) & (ids < classes)).any()), is_coloured, wrong
-
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(look, paths))
-    if bad := [wrong for *_, wrong in found if wrong]:
+        found = list(pool.map(lambda path: _inspect(path, palette), paths))
+    if problems := [one.problem for one in found if one.problem]:
         raise UserError(
-            f"{len(bad)} of {len(paths)} labels cannot be used; palette {palette.name} has "
-            f"{classes} classes from 0 on, {IGNORED_ID} is none:\n{listed(bad)}"
+            f"{len(problems)} of {len(paths)} labels cannot be used; palette {palette.name} has "
+            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:\n{listed(problems)}"
         )
-    coloured = [path for path, (_, is_coloured, _) in zip(paths, found, strict=True) if is_coloured]
+    coloured = [path for path, one in zip(paths, found, strict=True) if one.is_coloured]
     if coloured:
-        palette.check_coverage(
-            map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)"
-        )
-    if not any(has_class for has_class, *_ in found):
+        palette.check_coverage(map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)")
+    if not any(one.has_class for one in found):
         raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
 
 
+def _inspect(path: Path, palette: Palette) -> _Inspection:
+    classes = len(palette.classes)
+    try:
+        ids, is_coloured = _decode(path, palette)
+    except UserError as error:
+        return _Inspection(str(error))
+    unknown = ids[(ids >= classes) & (ids != IGNORED_ID)]
+    problem = f"{path} has the class {unknown[0]}" if unknown.size and not is_coloured else ""
+    return _Inspection(problem, is_coloured, bool(((ids >= 0) & (ids < classes)).any()))
+
+
 def read(path: Path, palette: Palette) -> Array:
-    """Reads class ids from a file: of one channel, the ids themselves; else by their colours.
+    """Reads class ids from a file.
+
+    A file of one channel holds the ids themselves. In other files, colours stand for classes.
 
     Args:
       path: a PNG file.
-      palette: the classes.
+      palette: the classes and their colours.
 
     Returns:
-      int64 [H, W]; what is not in [0, classes) is ignored.
+      int64 [H, W]; values outside [0, classes) are ignored pixels.
 
     Raises:
-      UserError: it cannot be decoded.
+      UserError: the file cannot be decoded.
     """
-    return _decoded(path, palette)[0]
+    return _decode(path, palette)[0]
 
 
-def _decoded(path: Path, palette: Palette) -> tuple[Array, bool]:
-    """What `read` gives, and whether the file is coloured."""
+def _decode(path: Path, palette: Palette) -> tuple[Array, bool]:
+    """Returns the class ids of a file, and whether they were read from colours."""
     try:
         with Image.open(path) as image:
-            if len(image.getbands()) > 1 or path.stem.endswith(_ENDS[2]):
+            if len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX):
                 return palette.class_ids(np.asarray(image.convert("RGB"))), True
             values: Array = np.asarray(image).astype(np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be decoded: {error}") from None
-    if path.stem.endswith(_ENDS[1]):
+    if path.stem.endswith(_LABEL_IDS_SUFFIX):
         values = _TRAIN_IDS[values.clip(0, IGNORED_ID)]
     return values, False

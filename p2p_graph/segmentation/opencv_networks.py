@@ -1,6 +1,6 @@
-"""Networks of other programs, run by OpenCV: read without noise, and errors in one line.
+"""Caffe and ONNX networks, run by OpenCV: read silently, with errors of one line.
 
-OpenCV is a package that nothing else needs; it is imported where it is used.
+OpenCV is an optional package, imported only when a network is read.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ Array = np.ndarray[Any, Any]
 
 
 @functools.cache
-def module() -> Any:
-    """Imports OpenCV, once in a process, and keeps it from writing its errors to stderr.
+def import_opencv() -> Any:
+    """Imports OpenCV once in a process, and stops OpenCV from logging errors to stderr.
 
     Raises:
-      UserError: it is not installed, or cannot be imported.
+      UserError: OpenCV is not installed, or cannot be imported.
     """
     try:
         import cv2
@@ -34,26 +34,29 @@ def module() -> Any:
 
 
 def read_caffe(prototxt: Path, caffemodel: Path) -> Any:
-    """Reads a network of Caffe.
+    """Reads a Caffe network.
 
     Args:
-      prototxt: what the network is.
-      caffemodel: its weights.
+      prototxt: file of the network's layers.
+      caffemodel: file of the weights.
 
     Returns:
       A `cv2.dnn.Net` whose layers all have the weights that they need.
 
     Raises:
-      UserError: OpenCV is missing or too new, or the files cannot be read or are not of one
-        network.
+      UserError: OpenCV is missing or too new, or the files cannot be read or belong to two
+        networks.
     """
-    dnn = module().dnn
+    dnn = import_opencv().dnn
     if not hasattr(dnn, "readNetFromCaffe"):
-        version = module().__version__
-        raise UserError(f"OpenCV {version} reads no networks of Caffe: pip install '.[fcn]'")
-    with _wrong(f"{prototxt} and {caffemodel} cannot be read as a network of Caffe"), _silence():
+        version = import_opencv().__version__
+        raise UserError(f"OpenCV {version} reads no Caffe networks: pip install '.[fcn]'")
+    with (
+        _one_line_errors(f"{prototxt} and {caffemodel} cannot be read as a Caffe network"),
+        _silent_stderr(),
+    ):
         net = dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
-    # A deconvolution without weights would end the process when it is run, not raise an error.
+    # Running a deconvolution without weights would end the process, instead of raising an error.
     without = [
         name
         for name, layer in layers(net).items()
@@ -69,13 +72,13 @@ def read_caffe(prototxt: Path, caffemodel: Path) -> Any:
 
 
 def read_onnx(path: Path) -> Any:
-    """Reads a network in an .onnx file as a `cv2.dnn.Net` with one output.
+    """Reads an ONNX network with one output as a `cv2.dnn.Net`.
 
     Raises:
       UserError: OpenCV is missing, the file cannot be read, or its network has several outputs.
     """
-    dnn = module().dnn
-    with _wrong(f"{path} cannot be read as a network of ONNX"), _silence():
+    dnn = import_opencv().dnn
+    with _one_line_errors(f"{path} cannot be read as an ONNX network"), _silent_stderr():
         net = dnn.readNetFromONNX(str(path))
     outputs = net.getUnconnectedOutLayersNames()
     if len(outputs) != 1:
@@ -85,7 +88,7 @@ def read_onnx(path: Path) -> Any:
 
 
 def layers(net: Any) -> dict[str, Any]:
-    """A network's layers by name, first to last; each has a `type` and a list of `blobs`."""
+    """Returns a network's layers by name, first to last; each has a `type` and `blobs`."""
     return {name: net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()}
 
 
@@ -94,36 +97,36 @@ def forward(net: Any, values: Array, output: str | None = None) -> Array:
 
     Args:
       net: a `cv2.dnn.Net`, used by one thread at a time.
-      values: float32 [1, C, H, W]; H and W may be others than those that its file names.
-      output: the layer whose output is asked for; by default the last.
+      values: float32 [1, C, H, W]; H and W need not be the sizes in the network's file.
+      output: name of the output layer; by default the last layer.
 
     Returns:
       float32, the output.
 
     Raises:
-      UserError: the network cannot take values of this shape; the message goes on from its name.
+      UserError: the network cannot take this shape; the message lacks the network's name in front.
     """
     height, width = values.shape[2:]
-    with _wrong(f"cannot take an image of {width}x{height} pixels"):
+    with _one_line_errors(f"cannot take an image of {width}x{height} pixels"):
         net.setInput(values)
         result = net.forward(output) if output else net.forward()
     return np.asarray(result)
 
 
 @contextlib.contextmanager
-def _wrong(what: str) -> Iterator[None]:
-    """Makes an error of OpenCV one for a person: what is wrong, and the condition that failed."""
+def _one_line_errors(problem: str) -> Iterator[None]:
+    """Turns OpenCV's errors into `UserError`s of one line: the problem, and OpenCV's reason."""
     try:
         yield
-    except module().error as error:
+    except import_opencv().error as error:
         lines = [line.strip(" >\t") for line in str(error.err).splitlines()]
         reason = next((line for line in lines if line), "no reason is given")
-        raise UserError(f"{what}: {reason}") from None
+        raise UserError(f"{problem}: {reason}") from None
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hides what is written to stderr: protobuf's parser speaks without being asked."""
+def _silent_stderr() -> Iterator[None]:
+    """Hides what the process writes to stderr: protobuf's parser, within OpenCV, logs there."""
     sys.stderr.flush()
     shown = os.dup(2)
     try:

@@ -1,6 +1,6 @@
-"""A segmenter that is a SavedModel: which class each pixel of an image is of, by TensorFlow."""
+"""A SavedModel that gives the class of each pixel of an image, run by TensorFlow."""
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,59 @@ _SIGNATURE = "serving_default"
 Array = np.ndarray[Any, Any]
 
 
-def load(folder: Path) -> tuple[Callable[[Array], Array], bool]:
-    """Loads a SavedModel whose signature `serving_default` takes images and gives classes.
+@dataclasses.dataclass(frozen=True)
+class SavedModelNetwork:
+    """A loaded SavedModel.
+
+    Attributes:
+      session: holds the model's graph and weights.
+      images: input, uint8 or float32 in [0, 1], compatible with [1, H, W, 3].
+      outputs: integer classes [N, H', W'] or float scores [N, H', W', C].
+    """
+
+    session: tf.Session
+    images: tf.Tensor
+    outputs: tf.Tensor
+
+    @property
+    def gives_scores(self) -> bool:
+        """Whether the model gives scores of classes, rather than classes."""
+        return bool(self.outputs.dtype.is_floating)
+
+    def __call__(self, image: Array) -> Array:
+        """Runs the model on an image.
+
+        Args:
+          image: uint8 RGB [H, W, 3].
+
+        Returns:
+          Integers [H', W'], or floats [C, H', W'] if the model gives scores.
+
+        Raises:
+          UserError: the model cannot take the image; the message lacks the model's name in front.
+        """
+        values = image if self.images.dtype == tf.uint8 else image.astype(np.float32) / 255
+        try:
+            result: Array = self.session.run(self.outputs, {self.images: values[None]})
+        except (ValueError, tf.errors.OpError) as error:
+            height, width, _ = image.shape
+            raise UserError(
+                f"cannot take an image of {width}x{height} pixels: {reason_of(error)}"
+            ) from None
+        return np.moveaxis(result[0], -1, 0) if self.gives_scores else result[0]
+
+
+def load(folder: Path) -> SavedModelNetwork:
+    """Loads a SavedModel by its signature `serving_default`.
+
+    The signature has one input and one output. The input is [N, H, W, 3], uint8 or float32 in
+    [0, 1]. The output is integers [N, H', W'] or floats [N, H', W', C].
 
     Args:
       folder: holds saved_model.pb.
 
-    Returns:
-      A function of one uint8 RGB image [H, W, 3], and whether it gives scores. It gives float
-      [C, H', W'] then, else integers [H', W'], and raises `UserError` on an image that the model
-      cannot take, which goes on from the model's name.
-
     Raises:
-      UserError: it cannot be loaded, or its signature is another. It may take one tensor
-        [N, H, W, 3], uint8, or float32 in [0, 1], and give one: integers [N, H, W], or floats
-        [N, H, W, C].
+      UserError: the model cannot be loaded, or has another signature.
     """
     _, config = devices.choose("auto")
     session = tf.Session(graph=tf.Graph(), config=config)
@@ -43,44 +81,43 @@ def load(folder: Path) -> tuple[Callable[[Array], Array], bool]:
     if _SIGNATURE not in signatures:
         names = ", ".join(sorted(signatures)) or "none"
         raise UserError(f"{folder} has no signature {_SIGNATURE} (it has: {names})")
-    given = _only(folder, "input", signatures[_SIGNATURE].inputs, session.graph)
-    taken = _only(folder, "output", signatures[_SIGNATURE].outputs, session.graph)
-    if given.dtype not in (tf.uint8, tf.float32) or not given.shape.is_compatible_with(
-        [1, None, None, 3]
-    ):
-        raise UserError(
-            f"{folder} takes {_described(given)}, not uint8 or float32 images [N, H, W, 3]"
-        )
-    scores = taken.dtype.is_floating
-    if not (scores or taken.dtype.is_integer) or not taken.shape.is_compatible_with(
-        [1] + [None] * (3 if scores else 2)
-    ):
-        raise UserError(
-            f"{folder} gives {_described(taken)}, neither integer classes [N, H, W] nor scores "
-            "[N, H, W, C]"
-        )
-
-    def run(image: Array) -> Array:
-        values = image if given.dtype == tf.uint8 else image.astype(np.float32) / 255
-        try:
-            result: Array = session.run(taken, {given: values[None]})
-        except (ValueError, tf.errors.OpError) as error:
-            height, width, _ = image.shape
-            size = f"{width}x{height} pixels"
-            reason = reason_of(error)
-            raise UserError(f"cannot take an image of {size}: {reason}") from None
-        return np.moveaxis(result[0], -1, 0) if scores else result[0]
-
-    return run, scores
+    images = _only_tensor(folder, "input", signatures[_SIGNATURE].inputs, session.graph)
+    outputs = _only_tensor(folder, "output", signatures[_SIGNATURE].outputs, session.graph)
+    _check_input(folder, images)
+    _check_output(folder, outputs)
+    return SavedModelNetwork(session, images, outputs)
 
 
-def _only(folder: Path, what: str, tensors: Any, graph: tf.Graph) -> tf.Tensor:
-    """The one tensor of a signature's inputs or outputs."""
+def _only_tensor(folder: Path, kind: str, tensors: Any, graph: tf.Graph) -> tf.Tensor:
+    """Returns the one tensor of a signature's inputs or outputs.
+
+    Raises:
+      UserError: there are none, or several.
+    """
     if len(tensors) != 1:
         names = ", ".join(sorted(tensors)) or "none"
-        raise UserError(f"{folder} has {len(tensors)} {what}s ({names}) in {_SIGNATURE}, not one")
+        raise UserError(f"{folder} has {len(tensors)} {kind}s ({names}) in {_SIGNATURE}, not one")
     (info,) = tensors.values()
     return graph.get_tensor_by_name(info.name)
+
+
+def _check_input(folder: Path, images: tf.Tensor) -> None:
+    is_image = images.shape.is_compatible_with([1, None, None, 3])
+    if images.dtype not in (tf.uint8, tf.float32) or not is_image:
+        raise UserError(
+            f"{folder} takes {_described(images)}, not uint8 or float32 images [N, H, W, 3]"
+        )
+
+
+def _check_output(folder: Path, outputs: tf.Tensor) -> None:
+    gives_scores = outputs.dtype.is_floating
+    shape = [1, None, None, None] if gives_scores else [1, None, None]
+    is_numeric = gives_scores or outputs.dtype.is_integer
+    if not is_numeric or not outputs.shape.is_compatible_with(shape):
+        raise UserError(
+            f"{folder} gives {_described(outputs)}, neither integer classes [N, H, W] nor scores "
+            "[N, H, W, C]"
+        )
 
 
 def _described(tensor: tf.Tensor) -> str:

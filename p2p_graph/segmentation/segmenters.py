@@ -1,6 +1,6 @@
-"""Segmenters: what says which class each pixel of an image is of, named by a line of text.
+"""Segmenters: functions from an image to the class of each pixel, named on a command line.
 
-Which package a segmenter needs depends on what it is; none is imported before one is loaded.
+OpenCV and TensorFlow are imported only by the segmenters that need them.
 """
 
 import dataclasses
@@ -30,103 +30,105 @@ Array = np.ndarray[Any, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Segmenter:
-    """Says which class each pixel is of; for one thread at a time.
+    """Finds the class of each pixel; for one thread at a time.
 
     Attributes:
-      name: what a table calls it: the name of its file or folder, or module:function.
-      run: takes uint8 RGB [H, W, 3]. Gives integer classes [H', W'], or float scores [C, H', W']
-        of which the highest is the class. What its `UserError`s say goes on from a name.
-      scores: whether `run` gives scores.
-      is_fcn8s: whether it is the network of the paper's FCN-score, in its protocol.
-      palette: the classes, where they are known.
+      name: the name in tables: that of the file or folder, or module:function.
+      predict: takes uint8 RGB [H, W, 3] and gives integer classes [H', W'], or float scores
+        [C, H', W'] whose maximum is the class. The messages of its `UserError`s lack the
+        segmenter's name in front.
+      gives_scores: whether `predict` gives scores.
+      is_fcn8s: whether this is the network and the protocol of the paper's FCN-score.
+      palette: the classes; None if the segmenter does not know them.
     """
 
     name: str
-    run: Callable[[Array], Array]
-    scores: bool
+    predict: Callable[[Array], Array]
+    gives_scores: bool
     is_fcn8s: bool = False
     palette: Palette | None = None
 
     def __call__(self, image: Array) -> Array:
-        """Finds the classes of an image.
+        """Finds the class of each pixel of an image.
 
         Args:
           image: uint8 RGB [H, W, 3].
 
         Returns:
-          int64 [H', W'], a size of the segmenter's choice.
+          int64 [H', W'], in a size that the segmenter chooses.
 
         Raises:
-          UserError: the segmenter cannot take the image, or gives something else, or other
+          UserError: the segmenter cannot take the image, gives another kind of result, or other
             classes than the palette's.
         """
         try:
-            result = self.run(image)
+            result = self.predict(image)
         except UserError as error:
             raise UserError(f"segmenter {self.name} {error}") from None
         if not isinstance(result, np.ndarray):
-            raise self._wrong(type(result).__name__)
-        found = f"{result.dtype} {list(result.shape)}"
-        if 0 in result.shape:
-            raise self._wrong(found)
-        if not self.scores:
-            if result.ndim != 2 or not np.issubdtype(result.dtype, np.integer):
-                raise self._wrong(found)
-            self._check_classes(result)
-            return result.astype(np.int64)
-        if result.ndim != 3:
-            raise self._wrong(found)
-        # One more may stand for what is of none, as in the authors' network.
-        if self.palette and len(result) - len(self.palette.classes) not in (0, 1):
-            raise UserError(
-                f"segmenter {self.name} gives scores of {len(result)} classes; {self._known()}"
-            )
-        if np.isnan(result).any():
-            raise UserError(f"segmenter {self.name} gives scores that are not numbers")
-        return np.asarray(result.argmax(axis=0), np.int64)
+            raise self._wrong_result(type(result).__name__)
+        dims = 3 if self.gives_scores else 2
+        is_kind = self.gives_scores or np.issubdtype(result.dtype, np.integer)
+        if not is_kind or result.ndim != dims or 0 in result.shape:
+            raise self._wrong_result(f"{result.dtype} {list(result.shape)}")
+        if self.gives_scores:
+            self._check_scores(result)
+            return np.asarray(result.argmax(axis=0), np.int64)
+        self._check_ids(result)
+        return result.astype(np.int64)
 
-    def knowing(self, palette: Palette | None) -> "Segmenter":
-        """The same with a palette's classes, unless it knows its own.
+    def with_palette(self, palette: Palette | None) -> "Segmenter":
+        """Returns the segmenter with the classes of a palette, unless it knows its own.
 
         Raises:
-          UserError: its own are others.
+          UserError: the segmenter knows other classes.
         """
         if palette and self.palette and not palette.is_equivalent(self.palette):
             raise UserError(
-                f"palette {palette.name} is not what segmenter {self.name} knows: leave it out"
+                f"palette {palette.name} has other classes than segmenter {self.name}: leave it out"
             )
         return dataclasses.replace(self, palette=self.palette or palette)
 
-    def _check_classes(self, ids: Array) -> None:
-        """Refuses ids that are neither classes nor what stands for none: -1, 255, one more."""
+    def _check_scores(self, scores: Array) -> None:
+        """Checks that scores [C, H, W] are numbers, for the palette's classes.
+
+        The authors' network has one score more than classes, for pixels without a class.
+        """
+        if self.palette and len(scores) - len(self.palette.classes) not in (0, 1):
+            raise UserError(
+                f"segmenter {self.name} gives scores of {len(scores)} classes; "
+                f"{_count_of(self.palette)}"
+            )
+        if np.isnan(scores).any():
+            raise UserError(f"segmenter {self.name} gives scores that are not numbers")
+
+    def _check_ids(self, ids: Array) -> None:
+        """Checks that ids are the palette's classes, or stand for none: -1, 255, one more."""
         if self.palette is None:
             return
-        last = len(self.palette.classes)
-        strange = (ids < -1) | ((ids > last) & (ids != IGNORED_ID))
-        if strange.any():
-            found = ids[strange][0]
-            raise UserError(f"segmenter {self.name} gives class {found}; {self._known()} from 0 on")
+        count = len(self.palette.classes)
+        unknown = (ids < -1) | ((ids > count) & (ids != IGNORED_ID))
+        if unknown.any():
+            raise UserError(
+                f"segmenter {self.name} gives class {ids[unknown][0]}; "
+                f"{_count_of(self.palette)} from 0 on"
+            )
 
-    def _known(self) -> str:
-        assert self.palette is not None
-        return f"palette {self.palette.name} has {len(self.palette.classes)}"
-
-    def _wrong(self, found: str) -> UserError:
-        wanted = "scores [C, H, W]" if self.scores else "an integer array [H, W]"
-        return UserError(f"segmenter {self.name} gives {found}, not {wanted}")
+    def _wrong_result(self, result: str) -> UserError:
+        wanted = "scores [C, H, W]" if self.gives_scores else "an integer array [H, W]"
+        return UserError(f"segmenter {self.name} gives {result}, not {wanted}")
 
 
-def load(spec: str, fcn8s_size: tuple[int, int] = fcn8s.SIZE) -> Segmenter:
+def load(spec: str) -> Segmenter:
     """Loads a segmenter.
 
     Args:
-      spec: names it, as one of
-        - a folder with one .caffemodel and its .prototxt: FCN-8s as `fcn` has it;
-        - a folder with saved_model.pb, as `saved_segmenter` says;
+      spec: one of
+        - a folder with one .caffemodel and its .prototxt: FCN-8s, see `fcn8s`;
+        - a folder with saved_model.pb, see `saved_model_segmenter`;
         - a folder that tools/train_segmenter.py has written;
-        - a file .onnx: float32 RGB [1, 3, H, W] in [0, 1] to scores [1, C, H', W'];
+        - an .onnx file: float32 RGB [1, 3, H, W] in [0, 1] to scores [1, C, H', W'];
         - module:function: uint8 RGB [H, W, 3] to integers [H', W'], 255 or -1 for no class.
-      fcn8s_size: height and width to which FCN-8s scales images.
 
     Raises:
       UserError: there is no such segmenter, it cannot be loaded, or a package that it needs is
@@ -134,25 +136,24 @@ def load(spec: str, fcn8s_size: tuple[int, int] = fcn8s.SIZE) -> Segmenter:
     """
     path = Path(spec)
     if (path / "saved_model.pb").is_file():
-        return _saved_model(path)
+        return _load_saved_model(path)
     if (path / SEGMENTER_FILE).is_file():
-        return _segnet(path)
+        return _load_small_fcn(path)
     if path.is_dir() and any((*path.glob("*.caffemodel"), *path.glob("*.prototxt"))):
-        net = fcn8s.load(path, fcn8s_size)
-        return Segmenter(_name(path), net, scores=True, is_fcn8s=True, palette=CITYSCAPES)
+        return _load_fcn8s(path)
     if path.suffix == ".onnx" and path.is_file():
-        return _onnx(path)
+        return _load_onnx(path)
     if _FUNCTION.fullmatch(spec) and not path.exists():
-        return _function(spec)
-    found = "is none" if path.exists() else "does not exist"
-    raise UserError(f"segmenter {spec} {found}; it may be {_FORMS}")
+        return _load_function(spec)
+    problem = "is no segmenter" if path.exists() else "does not exist"
+    raise UserError(f"segmenter {spec} {problem}; give {_FORMS}")
 
 
 def files_of(spec: str) -> list[Path]:
-    """The files that a segmenter was loaded from.
+    """Lists the files that a loaded segmenter was read from.
 
-    Of module:function they are the module's and those of others that it has imported from its own
-    folder; what else it reads is not known.
+    For module:function, the files are the module's and those of the modules that it has imported
+    from its own folder. Other files that the function reads are not known.
     """
     path = Path(spec)
     if path.is_dir():
@@ -169,24 +170,34 @@ def _name(path: Path) -> str:
     return path.resolve().name
 
 
-def _saved_model(folder: Path) -> Segmenter:
+def _count_of(palette: Palette) -> str:
+    return f"palette {palette.name} has {len(palette.classes)}"
+
+
+def _load_fcn8s(folder: Path) -> Segmenter:
+    network = fcn8s.load(folder)
+    name = _name(folder)
+    return Segmenter(name, network, gives_scores=True, is_fcn8s=True, palette=CITYSCAPES)
+
+
+def _load_saved_model(folder: Path) -> Segmenter:
     with tensorflow_import():
         from p2p_graph.segmentation import saved_model_segmenter
-    run, scores = saved_model_segmenter.load(folder)
-    return Segmenter(_name(folder), run, scores)
+    network = saved_model_segmenter.load(folder)
+    return Segmenter(_name(folder), network, network.gives_scores)
 
 
-def _segnet(folder: Path) -> Segmenter:
+def _load_small_fcn(folder: Path) -> Segmenter:
     with tensorflow_import():
         from p2p_graph.segmentation.small_fcn import SmallFCN
-    net = SmallFCN(folder)
-    return Segmenter(_name(folder), net, scores=False, palette=net.facts.palette)
+    network = SmallFCN(folder)
+    return Segmenter(_name(folder), network, gives_scores=False, palette=network.metadata.palette)
 
 
-def _onnx(path: Path) -> Segmenter:
+def _load_onnx(path: Path) -> Segmenter:
     net = opencv_networks.read_onnx(path)
 
-    def run(image: Array) -> Array:
+    def predict(image: Array) -> Array:
         values = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32) / 255
         scores = opencv_networks.forward(net, values)
         if scores.ndim != 4:
@@ -194,20 +205,20 @@ def _onnx(path: Path) -> Segmenter:
         first: Array = scores[0]
         return first
 
-    return Segmenter(_name(path), run, scores=True)
+    return Segmenter(_name(path), predict, gives_scores=True)
 
 
-def _function(spec: str) -> Segmenter:
-    """Imports a function; its module may lie in the current folder."""
+def _load_function(spec: str) -> Segmenter:
+    """Imports a function, from the current folder or an installed package."""
     module, _, name = spec.partition(":")
-    # Programs begin in their own folder, not in the one where they are started. The last of all
-    # folders, so that it hides nothing; it stays, as the function may import more when it runs.
+    # Python searches a program's own folder, not the current one. The current folder comes last,
+    # so that its modules hide no others. It stays, because the function may import more later.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
     try:
         function = getattr(importlib.import_module(module), name, None)
-    except (Exception, SystemExit) as error:  # of any kind: the module is not ours
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise UserError(
             f"segmenter {spec}: module {module} cannot be imported: {reason}"
@@ -215,11 +226,11 @@ def _function(spec: str) -> Segmenter:
     if not callable(function):
         raise UserError(f"segmenter {spec}: module {module} has no function {name}")
 
-    def run(image: Array) -> Array:
+    def predict(image: Array) -> Array:
         try:
             result: Array = function(image)
         except (Exception, SystemExit) as error:
             raise UserError(f"failed: {type(error).__name__}: {reason_of(error)}") from error
         return result
 
-    return Segmenter(spec, run, scores=False)
+    return Segmenter(spec, predict, gives_scores=False)

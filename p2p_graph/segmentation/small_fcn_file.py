@@ -1,4 +1,4 @@
-"""segmenter.json: what a network that reads labels off photos is."""
+"""segmenter.json: what is known of a trained small FCN. No TensorFlow."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,18 @@ from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 
 SEGMENTER_FILE = "segmenter.json"
+SIZE_MULTIPLE = 32  # the network halves an image's height and width five times
 
 
-class Facts(NamedTuple):
-    """What a trained network is: the contents of segmenter.json.
+class Metadata(NamedTuple):
+    """The contents of segmenter.json.
 
     Attributes:
-      palette: the classes.
-      width: channels of its first level.
-      size: side of the images that it was trained on, pixels.
-      steps: how many training has done.
-      scores: on real photos that it has not seen, by name; empty if there were none.
+      palette: the classes and their colours.
+      width: channels of the network's first level.
+      size: height and width of the training images, pixels; a multiple of 32.
+      steps: training steps so far.
+      scores: metrics of the validation pairs by name; empty without validation.
     """
 
     palette: Palette
@@ -29,16 +30,16 @@ class Facts(NamedTuple):
     scores: dict[str, float]
 
     def save(self, folder: Path) -> None:
-        """Writes segmenter.json, whole or not at all."""
+        """Writes segmenter.json atomically."""
         record = {**self._asdict(), "palette": self.palette._asdict()}
         write_json(folder / SEGMENTER_FILE, record)
 
     @classmethod
-    def load(cls, folder: Path) -> "Facts":
+    def load(cls, folder: Path) -> "Metadata":
         """Reads a folder's segmenter.json.
 
         Raises:
-          UserError: it cannot be read, or is not one.
+          UserError: the file cannot be read, or has other contents.
         """
         path = folder / SEGMENTER_FILE
         try:
@@ -49,13 +50,16 @@ class Facts(NamedTuple):
             width, size, steps = (int(record[name]) for name in ("width", "size", "steps"))
             if min(width, size) < 1:
                 raise ValueError(f"width {width}, size {size}")
-            return cls(palette, width, size, steps, dict(record["scores"]))
+            metadata = cls(palette, width, size, steps, dict(record["scores"]))
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} is not what tools/train_segmenter.py writes: {error!r}"
             ) from None
+        if metadata.size % SIZE_MULTIPLE:
+            raise UserError(f"{path}: size must be a multiple of {SIZE_MULTIPLE}, not {size}")
+        return metadata
 
 
 def _colour(values: Any) -> tuple[int, int, int]:

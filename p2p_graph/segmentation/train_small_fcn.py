@@ -1,162 +1,178 @@
-"""Trains the network that reads labels off photos, on pairs of photos and label images."""
+"""Trains the small FCN on pairs of photos and label images."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.config.options import Config
-from p2p_graph.data.dataset_ops import elements_of
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_listing import list_images
-from p2p_graph.data.input_graph import TrainingInputs, translation_batches
-from p2p_graph.imaging.image_arrays import read_half
-from p2p_graph.imaging.palettes import Palette, spread_sample
+from p2p_graph.data.input_graph import Batch
 from p2p_graph.metrics import label_accuracy
 from p2p_graph.runtime import devices
+from p2p_graph.segmentation import labelled_pairs
 from p2p_graph.segmentation.small_fcn import (
-    MULTIPLE,
     SCOPE,
     class_ids,
+    class_scores,
     cross_entropy,
     restore,
-    scores,
 )
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Facts
+from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
+from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.errors import UserError, reason_of
 
-Array = np.ndarray[Any, Any]
-
-_SAVE_EVERY = 1000  # steps
-_TELL_EVERY = 100  # steps
+_SAVE_FREQ = 1000  # steps
+_PROGRESS_FREQ = 100  # steps
 
 
-class Plan(NamedTuple):
-    """How to train.
+class _Step(NamedTuple):
+    """The graph of a training step.
 
     Attributes:
-      config: names the images and says how they are varied; photos are its inputs.
-      val_dir: real pairs that are not trained on, for the scores; None for none.
-      palette: the classes.
-      width: channels of the first level.
-      lr: Adam's learning rate.
-      folder: where everything goes.
-      max_steps: how many steps in all.
+      loss: float32 scalar, the cross-entropy of the batch before the update.
+      update: op that updates the weights and increments `number`.
+      number: int64 scalar variable, steps so far.
+      saver: saves all variables.
     """
 
-    config: Config
-    val_dir: str | None
-    palette: Palette
-    width: int
-    lr: float
-    folder: Path
-    max_steps: int
+    loss: tf.Tensor
+    update: tf.Operation
+    number: tf.Variable
+    saver: tf.train.Saver
 
 
-def train(plan: Plan) -> int:
-    """Trains, or goes on training, and scores what it got on images that it has not seen.
+def train(options: TrainingOptions) -> int:
+    """Trains the network up to `max_steps`, and scores it on the validation pairs.
+
+    Training resumes from the newest checkpoint in `output_dir`.
 
     Returns:
-      The exit code: 0, or 128 and more where a signal ended it; what it had done is saved then.
+      The exit code: 0, or 128 plus the number of the signal that stopped training. A stopped run
+      has saved its steps.
 
     Raises:
-      UserError: something that a person can mend.
+      UserError: images, labels, options or earlier checkpoints cannot be used.
     """
-    config, folder = plan.config, plan.folder
-    if config.crop_size % MULTIPLE:
-        raise UserError(f"crop_size must be a multiple of {MULTIPLE}, not {config.crop_size}")
-    images = list_images(config)
-    unseen = _unseen(plan)
-    plan.palette.check_coverage(_labels(images, config), "labels")
-    if unseen:
-        plan.palette.check_coverage(_labels(unseen, config), f"labels in val_dir {plan.val_dir}")
-    was = _before(plan)
-    found, session_config = devices.choose("auto")
-    print(f"device: {found}")
-    print(f"{len(images)} pairs, {len(unseen)} to score, {plan.max_steps} steps in all")
-    sys.stdout.flush()
+    pairs = labelled_pairs.training_pairs(options)
+    validation = labelled_pairs.validation_pairs(options)
+    previous = _previous_metadata(options)
+    device, session_config = devices.choose("auto")
+    print(f"device: {device}")
+    print(
+        f"{len(pairs)} training pairs, {len(validation)} validation pairs, "
+        f"{options.max_steps} steps in total",
+        flush=True,
+    )
     with tf.Graph().as_default(), contextlib.ExitStack() as cleanup:
-        tf.set_random_seed(config.seed)
-        inputs = cleanup.enter_context(contextlib.closing(TrainingInputs(images, config)))
-        batch = inputs.next_batch()
-        assert batch.targets is not None
-        ids = class_ids(batch.targets, plan.palette)
-        loss = cross_entropy(_logits(batch.inputs, plan), ids)
-        step = tf.train.get_or_create_global_step()
-        update = tf.train.AdamOptimizer(plan.lr).minimize(loss, step)
-        saver = tf.train.Saver()
+        tf.set_random_seed(options.seed)
+        inputs = cleanup.enter_context(
+            contextlib.closing(labelled_pairs.training_inputs(pairs, options))
+        )
+        step = _build_step(inputs.next_batch(), options)
         session = cleanup.enter_context(tf.Session(config=session_config))
-        session.run(tf.global_variables_initializer())
-        folder.mkdir(parents=True, exist_ok=True)
-        cleanup.enter_context(file_lock.held(folder))
-        if prefix := tf.train.latest_checkpoint(str(folder)):
-            restore(saver, tf.global_variables(), session, prefix)
-            print(f"going on from {prefix}")
-        done = int(session.run(step))
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+        cleanup.enter_context(file_lock.held(options.output_dir))
+        done = _initialise(step, session, options.output_dir)
         inputs.start(session, done)
-        try:
-            with signals.taken() as stopped:
-                for number in _progress(done, plan.max_steps):
-                    value, _ = session.run([loss, update])
-                    if not np.isfinite(value):
-                        raise UserError(f"the loss of step {number} is not finite: lower --lr")
-                    if number % _TELL_EVERY == 0:
-                        tqdm.write(f"step {number}, cross-entropy {value:.3f}")
-                        sys.stdout.flush()
-                    is_last = number == plan.max_steps
-                    if number % _SAVE_EVERY == 0 or is_last or stopped.received:
-                        Facts(plan.palette, plan.width, config.crop_size, number, {}).save(folder)
-                        checkpoint_files.save(saver, session, folder, number)
-                    if stopped.received and not is_last:
-                        return stopped.told(number, plan.max_steps)
-        except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-            raise UserError(f"an image can no longer be read: {reason_of(error)}") from None
-        count = max(done, plan.max_steps)
-        print(f"done: {count} steps, in {folder}", flush=True)
-        known = was.scores if was and was.steps == count else {}
-        told = _scores(unseen, plan, session) if unseen else known
-    Facts(plan.palette, plan.width, config.crop_size, count, told).save(folder)
+        if code := _run_steps(step, session, done, options):
+            return code
+        steps = max(done, options.max_steps)
+        print(f"done: {steps} steps, in {options.output_dir}", flush=True)
+        scores = previous.scores if previous and previous.steps == steps else {}
+        if validation:
+            scores = _validate(validation, session, options)
+    _metadata(options, steps, scores).save(options.output_dir)
     return 0
 
 
-def _unseen(plan: Plan) -> Sequence[SourceImage]:
-    if plan.val_dir is None:
-        return []
-    try:
-        return list_images(plan.config.replace(input_dir=plan.val_dir))
-    except UserError as error:
-        raise UserError(str(error).replace("input_dir", "val_dir", 1)) from None
+def _previous_metadata(options: TrainingOptions) -> Metadata | None:
+    """Reads the segmenter.json of an earlier run in the output folder, if there is one.
 
-
-def _labels(images: Sequence[SourceImage], config: Config) -> list[Array]:
-    """The labels of some pairs, uint8 [H, W, 3] each."""
-    right = config.which_direction == "AtoB"
-    return [read_half(image.path, right=right) for image in spread_sample(images)]
-
-
-def _before(plan: Plan) -> Facts | None:
-    """What is there to go on with, if anything; it must have the same classes and sizes."""
-    if not (plan.folder / SEGMENTER_FILE).exists():
+    Raises:
+      UserError: the earlier run's classes or sizes are others.
+    """
+    folder = options.output_dir
+    if not (folder / SEGMENTER_FILE).exists():
         return None
-    was = Facts.load(plan.folder)
-    same = (was.width, was.size) == (plan.width, plan.config.crop_size)
-    if not (same and was.palette.is_equivalent(plan.palette)):
+    previous = Metadata.load(folder)
+    same_sizes = (previous.width, previous.size) == (options.width, options.crop_size)
+    if not (same_sizes and previous.palette.is_equivalent(options.palette)):
         raise UserError(
-            f"{plan.folder} holds a segmenter of another palette, width or crop_size: give the "
-            "same ones, or another --output_dir"
+            f"{folder} holds a segmenter of another palette, width or crop_size: give the same "
+            "ones, or another --output_dir"
         )
-    return was
+    return previous
+
+
+def _metadata(options: TrainingOptions, steps: int, scores: dict[str, float]) -> Metadata:
+    return Metadata(options.palette, options.width, options.crop_size, steps, scores)
+
+
+def _build_step(batch: Batch, options: TrainingOptions) -> _Step:
+    """Builds the loss of a batch and the update of the weights by Adam."""
+    assert batch.targets is not None
+    ids = class_ids(batch.targets, options.palette)
+    loss = cross_entropy(_logits(batch.inputs, options), ids)
+    number = tf.train.get_or_create_global_step()
+    update = tf.train.AdamOptimizer(options.lr).minimize(loss, number)
+    return _Step(loss, update, number, tf.train.Saver())
+
+
+def _initialise(step: _Step, session: tf.Session, folder: Path) -> int:
+    """Initialises all variables, from the folder's newest checkpoint if there is one.
+
+    Returns:
+      The number of steps so far.
+
+    Raises:
+      UserError: the checkpoint cannot be read, or is of another network.
+    """
+    session.run(tf.global_variables_initializer())
+    if prefix := tf.train.latest_checkpoint(str(folder)):
+        restore(step.saver, tf.global_variables(), session, prefix)
+        print(f"going on from {prefix}")
+    return int(session.run(step.number))
+
+
+def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOptions) -> int:
+    """Runs the steps that are left, and saves checkpoints and segmenter.json beside them.
+
+    Returns:
+      0, or 128 plus the number of the signal that stopped training.
+
+    Raises:
+      UserError: the loss is not finite, or an image can no longer be read.
+    """
+    with signals.taken() as stopped:
+        for number in _progress(done, options.max_steps):
+            try:
+                loss, _ = session.run([step.loss, step.update])
+            except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+                raise UserError(f"an image can no longer be read: {reason_of(error)}") from None
+            if not np.isfinite(loss):
+                raise UserError(f"the loss of step {number} is not finite: lower --lr")
+            if number % _PROGRESS_FREQ == 0:
+                tqdm.write(f"step {number}, cross-entropy {loss:.3f}")
+                sys.stdout.flush()
+            is_last = number == options.max_steps
+            if number % _SAVE_FREQ == 0 or is_last or stopped.received:
+                _metadata(options, number, {}).save(options.output_dir)
+                checkpoint_files.save(step.saver, session, options.output_dir, number)
+            if stopped.received and not is_last:
+                return stopped.told(number, options.max_steps)
+    return 0
 
 
 def _progress(done: int, last: int) -> "tqdm[int]":
+    """Yields the numbers of the steps that are left, with a progress bar on a terminal."""
     return tqdm(
         range(done + 1, last + 1),
         initial=done,
@@ -166,25 +182,30 @@ def _progress(done: int, last: int) -> "tqdm[int]":
     )
 
 
-def _logits(photos: tf.Tensor, plan: Plan) -> tf.Tensor:
+def _logits(photos: tf.Tensor, options: TrainingOptions) -> tf.Tensor:
     with tf.variable_scope(SCOPE, reuse=tf.AUTO_REUSE):
-        return scores(photos, len(plan.palette.classes), plan.width)
+        return class_scores(photos, len(options.palette.classes), options.width)
 
 
-def _scores(images: Sequence[SourceImage], plan: Plan, session: tf.Session) -> dict[str, float]:
-    """What the network reads off real photos, against their labels."""
+def _validate(
+    pairs: Sequence[SourceImage], session: tf.Session, options: TrainingOptions
+) -> dict[str, float]:
+    """Compares the network's labels of the validation photos with the true ones.
+
+    Returns:
+      The scores by name, as in `label_accuracy.scores`.
+    """
     start = time.monotonic()
-    with tf.device("/cpu:0"):
-        config = plan.config.replace(batch_size=1)
-        _, photos, wanted = elements_of(translation_batches(images, config), session)
-    read = [tf.argmax(_logits(photos, plan), -1), class_ids(wanted, plan.palette)]
-    classes = len(plan.palette.classes)
-    total = np.zeros((classes, classes + 1))
-    for _ in tqdm(images, "scoring", disable=not sys.stderr.isatty()):
-        predicted, truth = session.run(read)
-        total += label_accuracy.confusion_matrix(predicted, truth, classes)
-    found = label_accuracy.label_scores(total)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+    photo, label_image = labelled_pairs.next_validation_pair(pairs, options, session)
+    predicted_ids = tf.argmax(_logits(photo, options), -1)
+    true_ids = class_ids(label_image, options.palette)
+    num_classes = len(options.palette.classes)
+    total = np.zeros((num_classes, num_classes + 1))
+    for _ in tqdm(pairs, "scoring", disable=not sys.stderr.isatty()):
+        predicted, truth = session.run([predicted_ids, true_ids])
+        total += label_accuracy.confusion_matrix(predicted, truth, num_classes)
+    scores = label_accuracy.label_scores(total)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
     seconds = time.monotonic() - start
-    print(f"{len(images)} real photos in {seconds:.0f} s (not FCN-8s): {shown}")
-    return found
+    print(f"{len(pairs)} validation photos in {seconds:.0f} s (not FCN-8s): {shown}")
+    return scores

@@ -20,7 +20,7 @@ FLAGS = ("--crop_size", 32, "--width", 4, "--batch_size", 2, "--lr", 0.01)
 
 @pytest.fixture(scope="module")
 def palette(tmp_path_factory):
-    """The drawn facades' colours in a file; blinds are not to be evaluated."""
+    """The drawn facades' colours in a file; blinds are ignored."""
     path = tmp_path_factory.mktemp("palette") / "drawn.csv"
     rows = ["class,red,green,blue"]
     for name, (colour, _) in CLASSES.items():
@@ -31,7 +31,7 @@ def palette(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(data, palette, tmp_path_factory):
-    """A network after 12 steps, and what the program printed."""
+    """A network after 12 steps, the finished program, and its flags."""
     folder = tmp_path_factory.mktemp("segmenter") / "run"
     given = ("--input_dir", data / "train", "--val_dir", data / "test", "--palette", palette)
     flags = (*given, "--output_dir", folder, "--max_steps", 12, *FLAGS)
@@ -42,15 +42,15 @@ def test_no_graph_is_left_behind(trained):
     assert tf.executing_eagerly()
 
 
-def test_scores_are_told_and_kept(trained, palette):
+def test_scores_are_printed_and_saved(trained, palette):
     folder, done, _ = trained
-    facts = json.loads((folder / "segmenter.json").read_text())
-    assert list(facts["palette"]["classes"]) == [name for name in CLASSES if name != "blind"]
-    assert facts["palette"]["ignored"] == [list(CLASSES["blind"][0])]
-    assert (facts["steps"], facts["size"], facts["width"]) == (12, 32, 4)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in facts["scores"].items())
+    metadata = json.loads((folder / "segmenter.json").read_text())
+    assert list(metadata["palette"]["classes"]) == [name for name in CLASSES if name != "blind"]
+    assert metadata["palette"]["ignored"] == [list(CLASSES["blind"][0])]
+    assert (metadata["steps"], metadata["size"], metadata["width"]) == (12, 32, 4)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in metadata["scores"].items())
     assert done.stdout.splitlines()[-1].endswith(shown)
-    assert facts["scores"]["pixel_accuracy"] > 1 / len(CLASSES)
+    assert metadata["scores"]["pixel_accuracy"] > 1 / len(CLASSES)
 
 
 def test_resumes_exactly(trained, tmp_path):
@@ -65,7 +65,7 @@ def test_resumes_exactly(trained, tmp_path):
 
 
 def test_scores_stay_without_val_dir(trained, tmp_path):
-    """Where no step is added; they are of these weights."""
+    """Without new steps, the saved scores still describe the weights."""
     folder, _, flags = trained
     shutil.copytree(folder, tmp_path / "again")
     flags = changed(flags, "--output_dir", tmp_path / "again")
@@ -77,7 +77,7 @@ def test_scores_stay_without_val_dir(trained, tmp_path):
 
 
 def test_val_dir_must_be_labels(trained, data, tmp_path):
-    """Not photos, or images that are no pairs."""
+    """Folders of photos are refused."""
     (tmp_path / "photos").mkdir()
     for path in (data / "test").glob("*.png"):
         with Image.open(path) as pair:
@@ -88,8 +88,8 @@ def test_val_dir_must_be_labels(trained, data, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_training_goes_on(trained, tmp_path, number):
-    """What was done is saved, and the same command ends as if nothing had been."""
+def test_signals_stop_training(trained, tmp_path, number):
+    """A signal saves the steps so far."""
     flags = changed(changed(trained[2], "--output_dir", tmp_path / "run"), "--max_steps", 10**6)
     with start("train_segmenter", *flags) as program:
         for line in program.stdout:
@@ -102,13 +102,13 @@ def test_stopped_training_goes_on(trained, tmp_path, number):
         rf"^stopped by {number.name} after step (\d+) of 1000000; it is sa", rest, re.M
     )
     assert stopped
-    facts = json.loads((tmp_path / "run" / "segmenter.json").read_text())
-    assert facts["steps"] == int(stopped[1]) >= 100
-    assert tensors(tmp_path / "run")["global_step"] == facts["steps"]
+    metadata = json.loads((tmp_path / "run" / "segmenter.json").read_text())
+    assert metadata["steps"] == int(stopped[1]) >= 100
+    assert tensors(tmp_path / "run")["global_step"] == metadata["steps"]
 
 
-def test_evaluates(trained, data, tmp_path):
-    """Its own scores again: photos as outputs, labels as inputs."""
+def test_evaluation_gives_the_same_scores(trained, data, tmp_path):
+    """tools/evaluate.py computes the same scores from photos as outputs and labels as inputs."""
     folder, _, _ = trained
     for name in ("photos", "labels"):
         (tmp_path / name).mkdir()
@@ -162,11 +162,11 @@ def test_refuses(trained, name, value, words):
             lambda folder: (folder / "segmenter.json").write_text(
                 (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
             ),
-            ("is not of a segmenter as its segmenter.json tells",),
+            ("does not fit the segmenter.json beside it",),
         ),
     ],
 )
-def test_evaluation_refuses_what_is_none(trained, data, tmp_path, spoil, words):
+def test_evaluation_refuses_spoiled_segmenters(trained, data, tmp_path, spoil, words):
     folder = tmp_path / "spoiled"
     shutil.copytree(trained[0], folder)
     spoil(folder)

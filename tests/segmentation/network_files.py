@@ -1,27 +1,27 @@
-"""Writes files of networks for the tests: a small FCN-8s as Caffe has it, and tiny ones as ONNX.
+"""Writes network files for the tests: a small FCN-8s in Caffe's format, tiny networks in ONNX.
 
-Neither is needed for it: their files are protocol buffers, of which few kinds of field are used.
-The fields' numbers are those of caffe.proto and onnx.proto.
+Both formats are protocol buffers, written here without Caffe or ONNX. The numbers of fields come
+from caffe.proto and onnx.proto.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-FCN8S_CLASSES = 20  # those of the paper's file: 19 that are judged, and one more
+FCN8S_CLASSES = 20  # as in the paper's file: 19 evaluated classes, and one more
 WIDTHS = (3, 4, 5, 6, 6)  # channels of conv1 to conv5; FCN-8s has 64 to 512
-CONVOLUTIONS = (2, 2, 3, 3, 3)  # how many before each pooling
+CONVOLUTIONS = (2, 2, 3, 3, 3)  # convolutions before each pooling
 FC_WIDTH = 7
 
 
 class Layer(NamedTuple):
-    """A layer as a prototxt has it.
+    """A layer of a prototxt.
 
     Attributes:
-      name: its name, and that of the blob on top, but for "ReLU", which works in place.
-      kind: Caffe's name of what it does.
-      bottoms: the names of its inputs.
-      parameters: what stands in the block of parameters, in the prototxt's words.
+      name: name of the layer and of its output blob; a "ReLU" works in place.
+      kind: Caffe's type of the layer.
+      bottoms: names of the input blobs.
+      parameters: text of the parameter block.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Layer(NamedTuple):
 
 
 def varint(number):
-    """A whole number, 7 bits a byte, the lowest first; all but the last byte have the top bit."""
+    """An integer, 7 bits a byte, lowest first; all bytes but the last have the top bit set."""
     parts = []
     while number > 127:
         parts.append(number & 127 | 128)
@@ -44,7 +44,7 @@ def varint(number):
 
 
 def field(number, value):
-    """One field: a whole number as it is, text and bytes after their length."""
+    """One field: an integer, or text or bytes after their length."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     contents = value.encode() if isinstance(value, str) else value
@@ -57,17 +57,17 @@ def message(*fields):
 
 
 def blob(values):
-    """A BlobProto of an array: its shape, and its floats in a row."""
+    """A BlobProto of an array: the shape, then the floats."""
     shape = field(1, b"".join(varint(size) for size in values.shape))
     return message((7, shape), (5, np.ascontiguousarray(values, "<f4").tobytes()))
 
 
 def caffemodel(layers, weights):
-    """A NetParameter with the weights of each layer that has some.
+    """A NetParameter with the layers' weights.
 
     Args:
       layers: `Layer`s.
-      weights: lists of arrays by layer's name.
+      weights: lists of arrays by layer name.
     """
     stored = []
     for layer in layers:
@@ -79,7 +79,7 @@ def caffemodel(layers, weights):
 
 
 def prototxt(layers, shape):
-    """The text of a network: an input of some shape, then the layers."""
+    """The text of a network: an input of a given shape, then the layers."""
     sizes = " ".join(f"dim: {size}" for size in shape)
     head = 'layer { name: "data" type: "Input" top: "data" '
     lines = [head + f"input_param {{ shape {{ {sizes} }} }} }}"]
@@ -96,15 +96,15 @@ def convolution(outputs, kernel, *, pad=0, stride=1, bias=True):
 
 
 def fcn8s(rng, *, classes=FCN8S_CLASSES, inputs=3):
-    """FCN-8s as the authors' deploy.prototxt has it, with few channels.
+    """FCN-8s as in the authors' deploy.prototxt, with few channels.
 
     Args:
-      rng: of the weights.
+      rng: generator of the weights.
       classes: channels of the scores.
       inputs: channels of the images.
 
     Returns:
-      A list of `Layer`s, and their weights, lists of float32 arrays by layer's name.
+      A list of `Layer`s, and their weights: lists of float32 arrays by layer name.
     """
     layers, weights = [], {}
     channels = {"data": inputs}
@@ -113,7 +113,7 @@ def fcn8s(rng, *, classes=FCN8S_CLASSES, inputs=3):
         transposed = kind == "Deconvolution"
         words = convolution(outputs, kernel, bias=not transposed, **options)
         layers.append(Layer(name, kind, (bottom,), words))
-        # Signals neither vanish nor grow; a deconvolution's sums have a fourth of the terms.
+        # Keeps the activations' scale; a deconvolution sums a fourth of the terms.
         terms = channels[bottom] * kernel**2 / (4 if transposed else 1)
         ends = (channels[bottom], outputs) if transposed else (outputs, channels[bottom])
         filters = rng.normal(0, (2 / terms) ** 0.5, (*ends, kernel, kernel))
@@ -164,10 +164,10 @@ class Node(NamedTuple):
     """A node of an ONNX graph.
 
     Attributes:
-      kind: what it does.
-      inputs: names.
-      output: a name.
-      integers: lists of whole numbers by attribute's name.
+      kind: ONNX's type of the node.
+      inputs: names of the inputs.
+      output: name of the output.
+      integers: lists of integers by attribute name.
     """
 
     kind: str
@@ -183,7 +183,7 @@ def onnx(nodes, constants, outputs, shape):
       nodes: `Node`s.
       constants: float32 arrays by name.
       outputs: names.
-      shape: the input's; a name for what may be of any size.
+      shape: the input's shape; a name stands for any size.
     """
     float32 = 1
     graph = [(1, _node(node)) for node in nodes]
@@ -197,7 +197,7 @@ def onnx(nodes, constants, outputs, shape):
     graph.append((11, message((1, "image"), (2, message((1, typed))))))
     unknown = message(
         (1, message((1, float32), (2, b"")))
-    )  # OpenCV wants a shape, if without sizes
+    )  # OpenCV needs a shape, even without sizes
     graph += [(12, message((1, name), (2, unknown))) for name in outputs]
     return message((1, 7), (7, message(*graph)), (8, message((1, ""), (2, 11))))
 
@@ -210,3 +210,8 @@ def _node(node):
     ]
     names = [(1, name) for name in node.inputs]
     return message(*names, (2, node.output), (3, node.output), (4, node.kind), *attributes)
+
+
+def pointwise_scores(image, filters, biases):
+    """Scores of a 1x1 convolution, float64 [H, W, 4]."""
+    return image / 255 @ filters[:, :, 0, 0].T.astype(np.float64) + biases

@@ -1,4 +1,4 @@
-"""Files of true labels: which one is an image's, and what is read from it."""
+"""Files of true labels: which file belongs to an image, and what is read from it."""
 
 import struct
 import zlib
@@ -13,7 +13,7 @@ from p2p_graph.utils.errors import UserError
 
 PHOTO = "aachen_000000_000019_leftImg8bit"
 STEM = "aachen_000000_000019"
-# From each id, 0 to 33, to the one that is evaluated (cityscapesScripts' table).
+# The train id of each id from 0 to 33 (cityscapesScripts' table).
 TRAIN_IDS = [
     *(255, 255, 255, 255, 255, 255, 255),  # unlabelled, car itself, border, static, dynamic, ground
     *(0, 1, 255, 255),  # road, sidewalk, parking, rail track
@@ -38,14 +38,14 @@ def touch(*paths):
 
 @pytest.mark.parametrize("name", [PHOTO, STEM])
 @pytest.mark.parametrize("end", ["_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color", ""])
-def test_names_ends(tmp_path, name, end):
-    """Cityscapes' photos and labels may keep theirs."""
+def test_suffixes(tmp_path, name, end):
+    """Cityscapes' photos and labels may keep their suffixes."""
     touch(tmp_path / f"{STEM}{end}.png")
     assert label_files.find(tmp_path, [name]) == {name: tmp_path / f"{STEM}{end}.png"}
 
 
-def test_folders_in_the_folder(tmp_path):
-    """As gtFine has one for each city."""
+def test_nested_folders(tmp_path):
+    """gtFine has a folder for each city."""
     paths = {
         f"{city}_000000_00000{n}_leftImg8bit": tmp_path
         / ("train" if n else "val")
@@ -58,8 +58,8 @@ def test_folders_in_the_folder(tmp_path):
     assert label_files.find(tmp_path, list(paths)) == paths
 
 
-def test_the_first_of_several_kinds(tmp_path):
-    """Train ids before ids, before colours; wherever they are, and whatever comes first."""
+def test_best_of_several_kinds(tmp_path):
+    """Train ids come before ids, ids before colours, in any folder and any order."""
     ends = ("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color", "")
     paths = [
         tmp_path / folder / f"{STEM}{end}.png" for folder, end in zip("dcba", ends, strict=True)
@@ -78,7 +78,7 @@ def test_other_files_are_no_labels(tmp_path):
         label_files.find(tmp_path, [PHOTO])
 
 
-def test_missing_ones_are_named(tmp_path):
+def test_missing_labels_are_listed(tmp_path):
     touch(tmp_path / "b.png")
     with pytest.raises(UserError) as error:
         label_files.find(tmp_path, ["a", "b", PHOTO])
@@ -87,8 +87,8 @@ def test_missing_ones_are_named(tmp_path):
     assert rest == ["  a", f"  {PHOTO}"]
 
 
-def test_labels_of_one_name_are_refused(tmp_path):
-    """Unless they are of another kind, or nobody asks for them."""
+def test_several_labels_of_one_image_are_refused(tmp_path):
+    """Labels of other kinds and of other images do not matter."""
     paths = [tmp_path / folder / f"{name}.png" for folder in "xy" for name in ("a", "b")]
     better = tmp_path / "z" / "b_gtFine_labelIds.png"
     touch(*paths, better, tmp_path / "c.png")
@@ -100,7 +100,7 @@ def test_labels_of_one_name_are_refused(tmp_path):
     assert label_files.find(tmp_path, ["b", "c"]) == {"b": better, "c": tmp_path / "c.png"}
 
 
-def test_many_missing_ones(tmp_path):
+def test_many_missing_labels(tmp_path):
     with pytest.raises(UserError, match="25 of 25 images") as error:
         label_files.find(tmp_path, [f"{n}" for n in range(25)])
     assert str(error.value).splitlines()[-2:] == ["  19", "  ... and 5 more"]
@@ -116,15 +116,15 @@ def test_no_such_folder(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", f"{STEM}_gtFine_labelTrainIds"])
-def test_ids_are_taken_as_they_are(tmp_path, name):
+def test_ids_are_read_unchanged(tmp_path, name):
     values = np.arange(256).reshape(8, 32)
     found = label_files.read(write(tmp_path / f"{name}.png", values), CITYSCAPES)
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found, values)
 
 
-def test_ids_of_all_labels_become_those_that_are_evaluated(tmp_path):
-    """Those of cityscapesScripts, 0 to 33, and 255, as which a licence plate's -1 is written."""
+def test_label_ids_become_train_ids(tmp_path):
+    """Ids 0 to 33 are cityscapesScripts'; a licence plate's -1 is written as 255."""
     assert len(TRAIN_IDS) == 34
     path = write(tmp_path / f"{STEM}_gtFine_labelIds.png", [[*range(34), 34, 255]])
     found = label_files.read(path, CITYSCAPES)
@@ -150,7 +150,7 @@ def test_coloured_files(tmp_path, rng, alpha, palette):
 
 
 def test_files_with_a_palette_hold_ids(tmp_path):
-    """As PASCAL VOC's: their colours are for people."""
+    """PASCAL VOC has such files; their colours are for people."""
     image = Image.fromarray(np.uint8([[0, 1, 1, 15]]))
     image.putpalette([n * 3 % 256 for n in range(768)])
     image.save(tmp_path / "a.png")
@@ -159,19 +159,19 @@ def test_files_with_a_palette_hold_ids(tmp_path):
     assert label_files.read(tmp_path / "a.png", TWO).tolist() == [[0, 1, 1, 15]]
 
 
-def test_ids_of_one_bit_and_of_16(tmp_path):
+def test_ids_of_1_and_16_bits(tmp_path):
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "bit.png")
     assert label_files.read(tmp_path / "bit.png", TWO).tolist() == [[1, 0]]
-    deep = np.array([[0, 7, 256, 65535]], np.uint16)
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert label_files.read(tmp_path / "deep.png", TWO).tolist() == deep.tolist()
-    Image.fromarray(deep).save(tmp_path / "x_gtFine_labelIds.png")
+    ids = np.array([[0, 7, 256, 65535]], np.uint16)
+    Image.fromarray(ids).save(tmp_path / "16.png")
+    assert label_files.read(tmp_path / "16.png", TWO).tolist() == ids.tolist()
+    Image.fromarray(ids).save(tmp_path / "x_gtFine_labelIds.png")
     found = label_files.read(tmp_path / "x_gtFine_labelIds.png", TWO)
     assert found.tolist() == [[255, 0, 255, 255]]
 
 
-def test_a_look_at_all_files(tmp_path):
-    """Those of ids are of the palette's; those of colours are of its colours."""
+def test_check(tmp_path):
+    """All ids must be the palette's, and all colours too."""
     good = [
         write(tmp_path / "ids.png", [[0, 1, 255]]),
         write(tmp_path / "x_gtFine_labelIds.png", [[0, 0, 7]]),
@@ -197,7 +197,7 @@ def test_a_look_at_all_files(tmp_path):
 
 
 def huge(width, height):
-    """A file that says it has so many pixels."""
+    """A PNG file whose header claims this size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")))
     parts = (

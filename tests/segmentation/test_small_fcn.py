@@ -1,4 +1,4 @@
-"""The network that reads labels off photos, and its loss, against NumPy."""
+"""The small FCN, and its loss against NumPy."""
 
 import io
 
@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
-from p2p_graph.segmentation.small_fcn import class_ids, cross_entropy, scores
+from p2p_graph.segmentation.small_fcn import class_ids, class_scores, cross_entropy
 
 
 def evaluated(tensor, feed=None):
@@ -18,8 +18,8 @@ def evaluated(tensor, feed=None):
 
 
 @pytest.mark.parametrize("palette", [CITYSCAPES, FACADES], ids=lambda palette: palette.name)
-def test_class_ids_are_the_palettes(graph, rng, palette):
-    """Of noise, of the colours themselves, and of what JPEG makes of them."""
+def test_class_ids_match_the_palette(graph, rng, palette):
+    """The images are noise, the palette's colours, and these colours after JPEG."""
     colours = np.array([*palette.classes.values(), *palette.ignored], np.uint8)
     blocks = colours[rng.integers(0, len(colours), (6, 6))].repeat(8, 0).repeat(8, 1)
     file = io.BytesIO()
@@ -39,10 +39,10 @@ def test_cross_entropy(graph, rng):
     logits = rng.normal(0, 3, (2, 4, 5, 3)).astype(np.float32)
     ids = rng.integers(0, 5, (2, 4, 5))  # 3 and 4 are ignored
     wanted = []
-    for place in np.ndindex(ids.shape):
-        if ids[place] < 3:
-            odds = np.exp(logits[place].astype(np.float64))
-            wanted.append(-np.log(odds[ids[place]] / odds.sum()))
+    for position in np.ndindex(ids.shape):
+        if ids[position] < 3:
+            odds = np.exp(logits[position].astype(np.float64))
+            wanted.append(-np.log(odds[ids[position]] / odds.sum()))
     assert len(wanted) < ids.size
     found = evaluated(cross_entropy(tf.constant(logits), tf.constant(ids)))
     assert found == pytest.approx(np.mean(wanted), rel=1e-5)
@@ -57,7 +57,7 @@ def test_cross_entropy_of_no_class(graph):
     assert not gradient.any()
 
 
-def test_ignored_pixels_teach_nothing(graph, rng):
+def test_ignored_pixels_have_no_gradient(graph, rng):
     logits = tf.constant(rng.normal(0, 1, (1, 4, 4, 3)), tf.float32)
     ids = np.zeros((1, 4, 4), np.int64)
     ids[0, 1, 2] = 3
@@ -66,12 +66,12 @@ def test_ignored_pixels_teach_nothing(graph, rng):
     assert gradient[0, 1, 1].all()
 
 
-def test_each_image_is_read_alone(graph, rng):
-    """What else is in the batch does not matter, in shape or values."""
+def test_images_are_scored_alone(graph, rng):
+    """The batch's size and other images do not matter."""
     photos = rng.uniform(-1, 1, (3, 64, 32, 3)).astype(np.float32)
     several = tf.placeholder(tf.float32, [None, 64, 32, 3])
     with tf.variable_scope("net"):
-        found = scores(several, 5, 4)
+        found = class_scores(several, 5, 4)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         together = session.run(found, {several: photos})
@@ -82,9 +82,9 @@ def test_each_image_is_read_alone(graph, rng):
 
 
 def test_scores_see_near_and_far(graph, rng):
-    """A pixel's score hangs on pixels beside it, and on others far away, through inner levels."""
+    """A pixel's score depends on the pixel, and through inner levels on distant pixels."""
     photo = tf.constant(rng.uniform(-1, 1, (1, 64, 64, 3)), tf.float32)
-    found = scores(photo, 2, 4)
+    found = class_scores(photo, 2, 4)
     gradient = evaluated(tf.gradients(found[0, 32, 32, 0], photo)[0])
     assert gradient[0, 32, 32].any()
     assert gradient[0, 2, 60].any()

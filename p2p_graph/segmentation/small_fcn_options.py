@@ -1,0 +1,77 @@
+"""Options for training the small FCN. No TensorFlow."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from p2p_graph.config.options import Config
+from p2p_graph.imaging.palettes import Palette
+from p2p_graph.segmentation.small_fcn_file import SIZE_MULTIPLE
+from p2p_graph.utils.errors import UserError
+
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """What the small FCN is trained on, and how.
+
+    Attributes:
+      input_dir: the folder of training pairs, a photo and its label image side by side.
+      val_dir: the folder of validation pairs; None to train without scores.
+      palette: the classes and their colours.
+      output_dir: the folder for checkpoints and segmenter.json.
+      which_direction: "AtoB" if photos are the left halves, "BtoA" if they are the right ones.
+      crop_size: height and width of the images, pixels; a multiple of 32.
+      width: channels of the first level.
+      batch_size: images a step.
+      max_steps: training steps in total, earlier runs included.
+      lr: Adam's learning rate.
+      seed: seed of the initial weights and the order, crops and flips of the images.
+
+    Raises:
+      UserError: a value is out of range.
+    """
+
+    input_dir: str
+    val_dir: str | None
+    palette: Palette
+    output_dir: Path
+    which_direction: str
+    crop_size: int
+    width: int
+    batch_size: int
+    max_steps: int
+    lr: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Checks all values; see `Raises` above."""
+        for name in ("width", "max_steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not abs(self.lr) <= _LARGEST_FLOAT:
+            raise UserError(f"lr must be a finite number, not {self.lr}")
+        if self.lr <= 0:
+            raise UserError(f"lr must be above 0, not {self.lr}")
+        self.data_config(self.input_dir)
+        if self.crop_size % SIZE_MULTIPLE:
+            raise UserError(
+                f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"
+            )
+
+    def data_config(self, folder: str) -> Config:
+        """Returns the configuration of an input graph for a folder of pairs.
+
+        Raises:
+          UserError: a value is out of range.
+        """
+        return Config(
+            input_dir=folder,
+            which_direction=self.which_direction,
+            crop_size=self.crop_size,
+            resize_targets="nearest",
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )
