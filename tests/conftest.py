@@ -2,7 +2,7 @@
 
 import os
 
-# TensorFlow reads both variables when it is imported: log only errors, and use no GPU unless the
+# TensorFlow reads both variables on import: it logs fatal errors only, and sees no GPU unless the
 # GPU tests are asked for.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 if not os.environ.get("P2P_GRAPH_TEST_GPU"):
