@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves: a virtual environment in .venv, then what they need.
+# Every target but clean first makes a virtual environment in .venv and installs the tested versions there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint clean
 .DELETE_ON_ERROR:
 
-$(VENV)/.installed: setup.py constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-# Makes a small data set, trains on it, translates and evaluates its test images, and says which page to open.
+# Makes a small data set, trains on it, translates its test images, evaluates them, and names the page to open.
 demo: $(VENV)/.installed
 	$(BIN)/python data/make_facades.py --output_dir demo/facades --train 200 --test 12 --size 128
 	$(BIN)/python tools/train.py --input_dir demo/facades/train --output_dir demo/run --crop_size 128 \
@@ -27,6 +27,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,9 +1,9 @@
-"""What the tests share."""
+"""Fixtures of all tests."""
 
 import os
 
-# Before TensorFlow is imported anywhere: quiet, and without looking for a GPU, unless that is
-# what is tested.
+# TensorFlow reads both variables on import: it logs fatal errors only, and sees no GPU unless the
+# GPU tests are asked for.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 if not os.environ.get("P2P_GRAPH_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 @pytest.fixture
 def graph():
-    """A graph of the test's own, as the default one."""
+    """A new graph, which is the default graph during the test."""
     with tf.Graph().as_default() as graph:
         yield graph
 

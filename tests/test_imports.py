@@ -1,4 +1,8 @@
-"""What import-linter cannot say: programs answer at once, and only they read command lines."""
+"""Import rules besides those of import-linter, which pyproject.toml states.
+
+Programs answer --help and a wrong flag before TensorFlow is imported. Only cli and config use
+argparse.
+"""
 
 import ast
 import subprocess
@@ -12,7 +16,7 @@ import p2p_graph
 FOLDER = Path(p2p_graph.__file__).parent
 ROOT = FOLDER.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
-# A flag that each program refuses, and one that it must have.
+# Runs a program and prints its exit code and which packages it has imported by then.
 _PROBE = """
 import runpy, sys
 sys.argv = {argv!r}
@@ -25,7 +29,7 @@ except SystemExit as stop:
 
 
 def answer(program, *flags):
-    """What a program prints to some flags, and what it has imported by then."""
+    """Runs `_PROBE` with a program and its flags; returns the CompletedProcess."""
     source = _PROBE.format(argv=[f"{program}.py", *flags], program=program)
     return subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=True, cwd=ROOT
@@ -54,7 +58,7 @@ def test_a_wrong_flag_without_tensorflow(program):
 
 
 def imports(path):
-    """The top names of what a module imports, wherever the statement stands."""
+    """Yields the top-level package of every import in a module, also those inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

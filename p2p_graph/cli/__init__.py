@@ -1,1 +1,1 @@
-"""The programs: one module each, run by tools/*.py, the console scripts and `python -m`."""
+"""The programs, one module each: tools/*.py, the console scripts and `python -m` run them."""

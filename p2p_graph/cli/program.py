@@ -1,40 +1,43 @@
-"""What every program does around its own work: one line and an exit code for each error."""
+"""The entry point of every program: an expected error is one line on stderr and an exit code."""
 
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from p2p_graph.utils.errors import UserError
 
 
 def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoReturn]:
-    """Makes the entry point of a program: for a console script, tools/*.py and `python -m`.
+    """Wraps a program's main function as its entry point.
+
+    Console scripts, tools/*.py and `python -m` call the entry point.
 
     Args:
       main: takes the command line's arguments; returns the exit code, None for 0.
+
+    Returns:
+      a function that ends the process. The exit code is the one of `main`, 2 after an error that a
+      person can mend, or 130 after an interrupt. Such an error is a `UserError`, or an `OSError`
+      of the operating system, for example a full disk.
     """
 
     def run() -> NoReturn:
-        """Runs the program: an error that a person can mend is one line on stderr, exit code 2.
-
-        That is what the program says itself, and a full disk or a file that cannot be had.
-        """
-        program = sys.argv[0].rpartition("/")[2]
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # for names that are not UTF-8
+        """Runs the program and ends the process with its exit code."""
+        _accept_any_file_name()
+        name = Path(sys.argv[0]).name
         try:
             code = main(sys.argv[1:])
         except UserError as error:
-            print(f"{program}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             code = 2
         except OSError as error:
-            if error.errno is None:
+            if error.errno is None:  # not raised by the operating system: a defect
                 raise
             where = f"{error.filename}: " if error.filename else ""
-            print(f"{program}: {where}{os.strerror(error.errno)}", file=sys.stderr)
+            print(f"{name}: {where}{os.strerror(error.errno)}", file=sys.stderr)
             code = 2
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -42,3 +45,13 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
         sys.exit(code or 0)
 
     return run
+
+
+def _accept_any_file_name() -> None:
+    """Makes stdout and stderr escape characters that they cannot encode.
+
+    A file's name need not be UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
