@@ -302,6 +302,6 @@ def test_archives_of_images_of_different_sizes(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "mixed")
     Image.new("RGB", (20, 10)).save(tmp_path / "mixed" / "9.png")
     where = ("--input_dir", tmp_path / "mixed", "--output_file", tmp_path / "out.npz")
-    assert_refused(call("pack_npz", *where), "differ in size: give one (--size)")
+    assert_refused(call("pack_npz", *where), "differ in size: give one size (--size)")
     succeeded(call("pack_npz", *where, "--size", 16))
     assert file_bytes(tmp_path / "mixed")
