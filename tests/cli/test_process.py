@@ -348,27 +348,29 @@ def test_edges_without_their_packages(process, tmp_path, monkeypatch):
 
 @needs_hed
 def test_edges(tmp_path):
-    """Of a dark square on light ground: a closed line about its border, and nothing else."""
+    """A dark square on light ground gives a closed line along its border, and nothing else.
+
+    One of the two workers loads the network, which takes seconds; the other meets the image that
+    is too small for it.
+    """
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, (height, width) in enumerate([(96, 120), (120, 96)]):
-        image = np.full((height, width, 3), 220, np.uint8)
-        image[30:70, 30:70] = (40, 60, 50)
-        Image.fromarray(image).save(folder / f"{i}.png")
-    Image.new("RGB", (1, 9)).save(folder / "2.png")
+    square = np.full((96, 120, 3), 220, np.uint8)
+    square[30:70, 30:70] = (40, 60, 50)
+    Image.fromarray(square).save(folder / "0.png")
+    Image.new("RGB", (1, 9)).save(folder / "1.png")
     where = ("--input_dir", folder, "--output_dir", tmp_path / "out", "--operation", "edges")
     done = run("process", *where, "--workers", 2)
     assert done.returncode == 1
     assert done.stderr == (
-        f"1 of 3 images failed:\n  {folder}/2.png: is 1x9 pixels, too small to have edges\n"
+        f"1 of 2 images failed:\n  {folder}/1.png: is 1x9 pixels, too small to have edges\n"
     )
-    made = outputs(tmp_path)
-    assert [image.shape for image in made.values()] == [(96, 120), (120, 96)]
-    for image in made.values():
-        assert set(np.unique(image)) == {0, 255}
-        black = np.argwhere(image == 0)
-        apart = abs(abs(black - 49.5).max(axis=1) - 20)
-        assert np.median(apart) <= 2
-        assert 100 < len(black) < 400
-        assert (image[40:60, 26:34] == 0).any(axis=1).all()
-        assert (image[26:34, 40:60] == 0).any(axis=0).all()
+    [image] = outputs(tmp_path).values()
+    assert image.shape == (96, 120)
+    assert set(np.unique(image)) == {0, 255}
+    black = np.argwhere(image == 0)
+    apart = abs(abs(black - 49.5).max(axis=1) - 20)
+    assert np.median(apart) <= 2
+    assert 100 < len(black) < 400
+    assert (image[40:60, 26:34] == 0).any(axis=1).all()
+    assert (image[26:34, 40:60] == 0).any(axis=0).all()
