@@ -53,7 +53,7 @@ def process(photos, tmp_path):
 
 
 def outputs(tmp_path):
-    """What is in `out`, as arrays by name; there is nothing else."""
+    """The outputs as arrays by name; `out` holds nothing else."""
     paths = sorted((tmp_path / "out").iterdir())
     for path in paths:
         with Image.open(path) as image:
@@ -82,7 +82,7 @@ def test_operations(operation, flags, shape, process, tmp_path):
         assert image.dtype == np.uint8
 
 
-def test_the_values_are_the_operations(process, tmp_path):
+def test_values_of_resize_and_blank(process, tmp_path):
     succeeded(process("resize", "--size", 3, "--pad"))
     # Blocks of 8 pixels, and 4 rows of black on either side: pixels of 32/3.
     made, image = outputs(tmp_path)["a.png"], np.zeros((32, 32, 3))
@@ -117,7 +117,7 @@ def test_combine(photos, process, tmp_path):
     np.testing.assert_array_equal(made["d.png"][:, 32:], blocks(13))
 
 
-def test_what_exists_is_skipped(process, tmp_path):
+def test_existing_outputs_are_skipped(process, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.png").write_bytes(b"mine")
     (tmp_path / "out" / "c.png.unfinished").write_bytes(b"of a killed run")
@@ -144,8 +144,8 @@ def test_outputs_of_another_operation_are_not_mixed_in(process, tmp_path):
     assert file_bytes(tmp_path / "out") == before
 
 
-def test_workers_make_the_same(photos, process, tmp_path):
-    for i in range(12):  # more than are given out at first
+def test_workers_write_the_same_bytes(photos, process, tmp_path):
+    for i in range(12):  # more than are queued at first
         Image.fromarray(blocks(i)).save(photos / f"{i}.png")
     (photos / "bad1.png").write_text("text")
     (photos / "bad2.png").write_bytes(b"")
@@ -205,7 +205,7 @@ def test_only_twenty_failures_are_listed(photos, process):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "words"),
     [
         (["--operation", "paint"], ["--operation", "paint"]),
         (["--colour"], ["unrecognized arguments: --colour"]),
@@ -226,11 +226,11 @@ def test_only_twenty_failures_are_listed(photos, process):
         (["--output_dir", "photos/a.png/out"], ["photos/a.png/out: Not a directory"]),
     ],
 )
-def test_what_concerns_all_is_told_at_once(flags, told, photos, tmp_path):
+def test_bad_flags_are_refused_at_once(flags, words, photos, tmp_path):
     (tmp_path / "out").mkdir()
     before = file_bytes(tmp_path)
     usual = ("--input_dir", "photos", "--output_dir", "out", "--operation", "resize")
-    assert_refused(call("process", *usual, *flags, cwd=tmp_path), *told)
+    assert_refused(call("process", *usual, *flags, cwd=tmp_path), *words)
     assert file_bytes(tmp_path) == before
 
 
@@ -240,13 +240,13 @@ def test_equal_stems_are_refused(photos, process, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_help_is_an_answer_of_its_own():
+def test_help():
     assert "usage: " in succeeded(call("process", "--help")).stdout
 
 
 @pytest.fixture
 def long_run(tmp_path):
-    """The command of a run that takes seconds; its outputs go to `out`."""
+    """A command that takes seconds; its outputs go to `out`."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(60):
@@ -265,8 +265,8 @@ def wait_for(count, process, folder):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_interrupted_it_leaves_whole_images(workers, long_run, tmp_path):
-    """As Ctrl-C does it: every process of the group gets the signal."""
+def test_an_interrupt_leaves_complete_images_only(workers, long_run, tmp_path):
+    """Like Ctrl-C, the test sends the signal to every process of the group."""
     process = subprocess.Popen(
         [*long_run, str(workers)],
         stdout=subprocess.DEVNULL,
@@ -274,7 +274,7 @@ def test_interrupted_it_leaves_whole_images(workers, long_run, tmp_path):
         text=True,
         env=environment(),
         start_new_session=True,
-        # Where a shell runs the tests in the background, SIGINT is ignored, and this is inherited.
+        # A shell that runs the tests in the background lets them inherit an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
@@ -299,8 +299,8 @@ def alive(number):
 
 
 def children_of(process):
-    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [int(number) for number in listed.split()]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(number) for number in children.split()]
 
 
 @needs_proc
@@ -321,7 +321,7 @@ def test_workers_end_when_the_program_is_killed(long_run, tmp_path):
 
 @needs_proc
 def test_a_worker_that_is_killed(long_run, tmp_path):
-    """As the system does where memory ends."""
+    """The system kills a worker like this when memory runs out."""
     process = subprocess.Popen(
         [*long_run, "2"],
         stdout=subprocess.DEVNULL,

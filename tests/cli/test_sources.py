@@ -245,15 +245,15 @@ def test_packing_an_archive(data, tmp_path, size):
     assert "5 images are packed" in done.stdout
     with np.load(tmp_path / "made" / "set.npz") as found:
         assert set(found) == {"arr_0", "arr_1"}
-        side = size or 32
-        assert all(array.shape == (5, side, side, 3) for array in found.values())
-        nearest = [int((position + 0.5) * 32 / side) for position in range(side)]
+        width = size or 32
+        assert all(array.shape == (5, width, width, 3) for array in found.values())
+        nearest = [int((position + 0.5) * 32 / width) for position in range(width)]
         wanted = pixels(data / "train" / "2.png")[:, 32:][nearest][:, nearest]
         np.testing.assert_array_equal(found["arr_1"][1], wanted)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["set.npz"]
 
 
-def test_packing_goes_on_after_an_interruption(data, tmp_path):
+def test_packing_resumes_after_an_interruption(data, tmp_path):
     """A run killed in the middle of a shard leaves the shard under its temporary name only."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, "--pairs_per_shard", 2)
     succeeded(call("pack_records", *flags))
@@ -273,11 +273,11 @@ def test_packing_goes_on_after_an_interruption(data, tmp_path):
 def refused(data, tmp_path):
     """A function that checks that a tool refuses its flags in one line and writes nothing."""
 
-    def check(tool, *flags, told):
+    def check(tool, *flags, words):
         out = "--output_file" if tool == "pack_npz" else "--output_dir"
         target = tmp_path / ("out.npz" if tool == "pack_npz" else "out")
         done = call(tool, *flags, out, target)
-        assert_refused(done, *told)
+        assert_refused(done, *words)
         assert not target.exists()
 
     return check
@@ -289,7 +289,7 @@ def test_bad_sources(refused, sources, data, tmp_path):
     shutil.copytree(sources["shards"][1], tmp_path / "cut")
     [shard] = (tmp_path / "cut").glob("*.tfrecord")
     shard.write_bytes(shard.read_bytes()[:-9])
-    for flags, *told in (
+    for flags, *words in (
         (("--input_dir", tmp_path / "one.npz"), "must hold two arrays"),
         (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
         (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
@@ -300,11 +300,11 @@ def test_bad_sources(refused, sources, data, tmp_path):
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
         ((*sources["shards"], "--target_dir", data), "holds A and B"),
     ):
-        refused("train", *flags, *TINY, told=told)
+        refused("train", *flags, *TINY, words=words)
 
 
 def test_bad_packing(refused, sources, tmp_path):
-    for tool, flags, told in (
+    for tool, flags, word in (
         ("pack_records", (), "input_dir is missing"),
         ("pack_records", (*sources["pairs"], "--pairs_per_shard", 0), "must be at least 1, not 0"),
         ("pack_records", sources["archive"], "holds no image files"),
@@ -312,7 +312,7 @@ def test_bad_packing(refused, sources, tmp_path):
         ("pack_npz", (*sources["pairs"], "--size", 0), "size must be at least 1, not 0"),
         ("pack_npz", (*sources["pairs"], "--resize", "nearest"), "give a --size, too"),
     ):
-        refused(tool, *flags, told=[told])
+        refused(tool, *flags, words=[word])
     done = call("pack_npz", *sources["pairs"], "--output_file", tmp_path / "out.zip")
     assert_refused(done, "must end in .npz")
 

@@ -30,7 +30,7 @@ def parts(folder):
 
 
 def references(names, train=0.8, test=0.0):
-    """What the reference's tool makes of the sorted names."""
+    """The parts that the reference's tool gives the sorted names, by part."""
     kinds = ["train"] * int(train * len(names)) + ["test"] * int(test * len(names))
     kinds += ["val"] * (len(names) - len(kinds))
     state = random.getstate()
@@ -77,10 +77,10 @@ def test_split_that_copies(pile):
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_split_goes_on_where_it_was_interrupted(copy, pile):
+def test_split_completes_an_interrupted_split(copy, pile):
     flags = ("--dir", pile, "--train_frac", 0.6, "--test_frac", 0.2, *(["--copy"] if copy else []))
     wanted = references(NAMES, 0.6, 0.2)
-    # What a run leaves that is killed after four images, in the middle of a copy.
+    # The state after a run was killed in the middle of a copy, after four images.
     (pile / "train").mkdir()
     (pile / "test").mkdir()
     done = [(part, name) for part in ("train", "test") for name in wanted[part][:2]]
@@ -97,7 +97,7 @@ def test_split_goes_on_where_it_was_interrupted(copy, pile):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "words"),
     [
         (["--train_frac", "0.8", "--test_frac", "0.3"], ["0.8", "0.3", "must not exceed 1"]),
         (["--train_frac", "0.8", "--val_frac", "0.3"], ["add up to 1", "0.8 + 0 + 0.3"]),
@@ -110,10 +110,10 @@ def test_split_goes_on_where_it_was_interrupted(copy, pile):
         (["--dir", "empty"], ["dir empty holds no images"]),
     ],
 )
-def test_split_refuses_before_it_moves_anything(flags, told, pile, tmp_path):
+def test_split_refuses_before_it_moves_anything(flags, words, pile, tmp_path):
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    assert_refused(call("split", "--dir", "pile", *flags, cwd=tmp_path), *told)
+    assert_refused(call("split", "--dir", "pile", *flags, cwd=tmp_path), *words)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -141,11 +141,11 @@ def test_split_refuses_to_mix_two_splits(pile):
     assert sorted(pile.rglob("*")) == before
 
 
-def test_split_refuses_a_file_in_a_parts_place(pile):
+def test_split_refuses_a_file_named_like_a_part(pile):
     (pile / "val").write_text("a file")
     assert_refused(call("split", "--dir", pile), f"{pile / 'val'} is not a folder")
     assert not (pile / "train").exists()
 
 
-def test_split_help_is_an_answer_of_its_own():
+def test_split_help():
     assert "usage: " in succeeded(call("split", "--help")).stdout

@@ -72,16 +72,16 @@ def slow_suppressed(image, angles):
             + image[y0 + 1, x0 + 1] * a * b
         )
 
-    kept = np.zeros((height, width))
+    maxima = np.zeros((height, width))
     for y, x in np.ndindex(height, width):
         cosine, sine = np.cos(angles[y, x]), np.sin(angles[y, x])
         beside = [at(x + way * cosine, y + way * sine) for way in (-1, 1)]
-        kept[y, x] = 0 if 1.01 * image[y, x] < max(beside) else image[y, x]
+        maxima[y, x] = 0 if 1.01 * image[y, x] < max(beside) else image[y, x]
     reach = min(5, width // 2, height // 2)
     for i in range(reach):
-        for line in (kept[i], kept[height - 1 - i], kept[:, i], kept[:, width - 1 - i]):
+        for line in (maxima[i], maxima[height - 1 - i], maxima[:, i], maxima[:, width - 1 - i]):
             line *= i / reach
-    return kept
+    return maxima
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -160,7 +160,7 @@ def black(drawing):
 
 @pytest.mark.usefixtures("need_skimage")
 class TestLines:
-    """Hand-made maps; what is drawn is black."""
+    """Lines of hand-made maps."""
 
     def test_a_line_stays(self):
         image = np.zeros((40, 40), np.float32)

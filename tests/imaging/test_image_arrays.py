@@ -92,8 +92,8 @@ def slow_bicubic(values, size):
     side = len(values)
     rows = []
     for i in range(size):
-        place = (i + 0.5) * side / size - 0.5
-        weights = np.array([weight(j - place) for j in range(side)])
+        position = (i + 0.5) * side / size - 0.5
+        weights = np.array([weight(j - position) for j in range(side)])
         rows.append(np.tensordot(weights / weights.sum(), values, 1))
     return np.stack(rows)
 
@@ -133,8 +133,8 @@ def test_blur(shape, sigma, noise):
     image = noise(*shape)
     height, width = shape
     reach = math.ceil(4 * sigma)
-    places = range(-reach, reach + 1)
-    weights = np.array([math.exp(-((i / sigma) ** 2) / 2) for i in places])
+    offsets = range(-reach, reach + 1)
+    weights = np.array([math.exp(-((i / sigma) ** 2) / 2) for i in offsets])
     padded = np.pad(np.float64(image), ((reach, reach), (reach, reach), (0, 0)), "symmetric")
     wanted = np.zeros((height, width, 3))
     for y, x in np.ndindex(height, width):
@@ -145,7 +145,7 @@ def test_blur(shape, sigma, noise):
     assert abs(found - wanted).max() <= 0.501
 
 
-def test_blur_keeps_what_is_even():
+def test_blur_keeps_a_uniform_image():
     white = np.full((8, 8, 3), 255, np.uint8)
     np.testing.assert_array_equal(image_arrays.blurred(white, 3.0), white)
 
@@ -154,7 +154,7 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def deep_png(values):
+def png_16_bit(values):
     """A PNG of 16 bits a channel: grey, or with 3 channels."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -184,7 +184,7 @@ def read(tmp_path):
 def test_16_bits_are_scaled(channels, read, rng):
     values = rng.integers(0, 1 << 16, (5, 7, channels))
     values[0, 0], values[0, 1] = 0, 65535
-    found = read(deep_png(values))
+    found = read(png_16_bit(values))
     assert abs(found - np.broadcast_to(values / 257, (5, 7, 3))).max() <= 1
     assert (found[0, 0] == 0).all()
     assert (found[0, 1] == 255).all()
@@ -230,7 +230,7 @@ def test_cmyk_is_converted(read):
         (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:-300], "cannot be decoded: "),
     ],
 )
-def test_what_cannot_be_decoded(data, why, read):
+def test_files_that_cannot_be_decoded(data, why, read):
     with pytest.raises(UserError, match=why) as caught:
         read(data)
     assert "\n" not in str(caught.value)
