@@ -19,7 +19,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--arrays",
         metavar="NAMES",
-        help="names of an .npz archive's arrays, A,B (default: the usual names)",
+        help="names of an .npz archive's arrays, A,B (default: arr_0,arr_1 or inputs,targets or "
+        "the like)",
     )
     parser.add_argument(
         "--recipe",
