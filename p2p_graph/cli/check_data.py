@@ -1,8 +1,8 @@
-"""Looks at a data set before training: one table of what would stop it, and of what is odd.
+"""Inspects a data set before training: prints a table of what stops training, and what is unusual.
 
     python tools/check_data.py --input_dir facades/train
 
-The exit code is 1 where something would stop training.
+The exit code is 1 if training would stop, else 0.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,29 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses the flags, looks, and returns the exit code."""
+    """Parses the flags, inspects the images, and returns the exit code."""
     parser = flags.sources_parser(__doc__)
-    parser.add_argument("--arrays", metavar="NAMES", help="of an .npz archive's arrays, A,B")
     parser.add_argument(
-        "--recipe", metavar="NAME", default=None, help="whose images they are (by folder name)"
+        "--arrays",
+        metavar="NAMES",
+        help="names of an .npz archive's arrays, A,B (default: arr_0,arr_1 or inputs,targets or "
+        "the like)",
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        default=None,
+        help="the paper's task, which says whether A or B has few colours; or none (default: by "
+        "the folder's name)",
     )
     given = vars(parser.parse_args(argv))
-    recipe = given.pop("recipe")
+    recipe_name = given.pop("recipe")
     config = flags.sources_config(given)
-    recipe = recipes.choose(recipe, Path(config.data))
-    plain = recipes.RECIPES[recipe].plain if recipe != "none" else None
+    recipe_name = recipes.choose(recipe_name, Path(config.data))
+    few_colors = recipes.RECIPES[recipe_name].plain if recipe_name != "none" else None
     with tensorflow_import():
         from p2p_graph.preparation import check_data
-    count, findings = check_data.check(config, plain)
+    count, findings = check_data.inspect_images(config, few_colors)
     print(f"{count} images in {config.data}")
     print(check_data.table(findings) if findings else "nothing to mend")
     return int(any(finding.stops for finding in findings))

@@ -1,4 +1,4 @@
-"""Downloads one of the paper's data sets and extracts it; run again, it resumes.
+"""Downloads and extracts one of the paper's data sets; a rerun resumes the download.
 
 python tools/download_dataset.py facades --output_dir data
 """
@@ -19,20 +19,26 @@ def main(argv: Sequence[str]) -> int:
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"one of {', '.join(NAMES)}")
     parser.add_argument(
-        "--output_dir", type=Path, default=Path(), help="the folder NAME is made in (default: .)"
+        "--output_dir",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to create NAME in (default: %(default)s)",
     )
     parser.add_argument(
         "--url",
         metavar="URL_PREFIX",
         default=URL_PREFIX,
-        help="the archive is URL_PREFIX/NAME.tar.gz (default: %(default)s)",
+        help="download URL_PREFIX/NAME.tar.gz (default: %(default)s)",
     )
-    parser.add_argument("--keep_archive", action="store_true", help="do not delete NAME.tar.gz")
+    parser.add_argument(
+        "--keep_archive", action="store_true", help="keep NAME.tar.gz instead of deleting it"
+    )
     options = parser.parse_args(argv)
     try:
         folder = get_dataset(options.name, options.output_dir, options.url, options.keep_archive)
     except KeyboardInterrupt:
-        print("stopped; run the same command again to go on from what has come", file=sys.stderr)
+        print("stopped; run the same command again to resume the download", file=sys.stderr)
         return 130
     print(f"the data is in {folder}")
     print(f"next: python tools/train.py --input_dir {shlex.quote(str(folder / 'train'))}")

@@ -14,19 +14,25 @@ from p2p_graph.utils.errors import UserError
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the flags and packs."""
+    """Parses the flags and packs the images."""
     parser = flags.sources_parser(__doc__)
-    parser.add_argument("--skip_bad", action="store_true", help="leave bad images out")
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="the archive")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out unusable images")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="archive to write")
     parser.add_argument(
-        "--size", metavar="N", type=int, default=None, help="side to scale to, pixels (as they are)"
+        "--size",
+        metavar="N",
+        type=int,
+        default=None,
+        help="height and width to scale to, in pixels (default: the images' own size)",
     )
-    parser.add_argument("--resize", choices=RESIZES, help="how (area)")
+    parser.add_argument(
+        "--resize", choices=RESIZES, help="how to scale, with --size (default: area)"
+    )
     parser.add_argument(
         "--compress",
         action="store_true",
         default=False,
-        help="a smaller file, which training has to read into memory whole",
+        help="write a smaller file, which training reads into memory instead of mapping it",
     )
     given = vars(parser.parse_args(argv))
     path, size, compress = (
@@ -40,8 +46,8 @@ def main(argv: Sequence[str]) -> None:
     if size is not None and size < 1:
         raise UserError(f"size must be at least 1, not {size}")
     with tensorflow_import():
-        from p2p_graph.preparation import pack_images
-    count = pack_images.pack_archive(config, path, size, compress=compress)
+        from p2p_graph.preparation.pack_npz import pack_npz
+    count = pack_npz(config, path, size, compress=compress)
     print(f"{count} images are packed in {path}")
     print(flags.training_hint(path, given))
 

@@ -1,4 +1,4 @@
-"""Packs images into TFRecord shards for training; run again, it goes on where it was.
+"""Packs image files into TFRecord shards for training; a rerun writes the missing shards.
 
 python tools/pack_records.py --input_dir shoes/train --output_dir shoes_packed/train
 """
@@ -13,12 +13,18 @@ from p2p_graph.utils.errors import UserError
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the flags and packs."""
+    """Parses the flags and packs the images."""
     parser = flags.sources_parser(__doc__)
-    parser.add_argument("--skip_bad", action="store_true", help="leave bad images out")
-    parser.add_argument("--output_dir", metavar="DIR", required=True, help="where the shards go")
+    parser.add_argument("--skip_bad", action="store_true", help="leave out unusable images")
     parser.add_argument(
-        "--pairs_per_shard", metavar="N", type=int, default=1000, help="(%(default)s)"
+        "--output_dir", metavar="DIR", required=True, help="folder to write the shards to"
+    )
+    parser.add_argument(
+        "--pairs_per_shard",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="images per shard (default: %(default)s)",
     )
     given = vars(parser.parse_args(argv))
     folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")
@@ -26,8 +32,8 @@ def main(argv: Sequence[str]) -> None:
     if per_shard < 1:
         raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
     with tensorflow_import():
-        from p2p_graph.preparation import pack_images
-    count = pack_images.pack(config, folder, per_shard)
+        from p2p_graph.preparation.pack_shards import pack_shards
+    count = pack_shards(config, folder, per_shard)
     print(f"{count} images are packed in {folder}")
     print(flags.training_hint(folder, given))
 

@@ -1,10 +1,10 @@
-"""Makes an image of every image of a folder; run again, it makes those that are missing.
+"""Applies one operation to every image of a folder; a rerun writes the missing outputs.
 
     python tools/process.py --input_dir photos --operation resize --output_dir photos256
     python tools/process.py --input_dir photos256 --operation edges --output_dir edges --workers 2
     python tools/process.py --input_dir edges --b_dir photos256 --operation combine --output_dir all
 
-Outputs are PNG files with the inputs' names. `edges` needs the extra of that name:
+Outputs are PNG files with the inputs' names. The operation edges needs the extra `edges`:
 pip install '.[edges]'.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
-from p2p_graph.preparation.process_images import OPERATIONS, Job, process
+from p2p_graph.preparation.process_images import OPERATIONS, ImageOperation, process
 
-# Which operation a flag is of.
-FLAGS = {
+# The operation that takes each flag.
+_OPERATION_OF = {
     "size": "resize",
     "pad": "resize",
     "b_dir": "combine",
@@ -28,45 +28,57 @@ FLAGS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parses the flags, makes the images, and returns the exit code: 1 if some failed."""
+    """Parses the flags, processes the images, and returns the exit code: 1 if some failed."""
+    parser = _parser()
+    options = vars(parser.parse_args(argv))
+    for name, operation in _OPERATION_OF.items():
+        if name in options and options["operation"] != operation:
+            parser.error(f"--{name} is a flag of {operation}, not of {options['operation']}")
+    input_dir, output_dir = options.pop("input_dir"), options.pop("output_dir")
+    how = {name: options.pop(name) for name in ("b_dir", "workers") if name in options}
+    return 1 if process(input_dir, output_dir, ImageOperation(**options), **how) else 0
+
+
+def _parser() -> flags.Parser:
     parser = flags.Parser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("--input_dir", required=True, type=Path, metavar="DIR", help="the folder of images")
-    add("--output_dir", required=True, type=Path, metavar="DIR", help="the folder to write to")
-    add("--operation", required=True, choices=OPERATIONS, help="what to make of them")
-    add("--workers", type=int, metavar="N", help="processes at a time (1)")
-    add("--size", type=int, metavar="N", help=f"resize: new side ({Job.size})")
-    add("--pad", action="store_true", help="resize: add a black border instead of cutting")
-    add("--b_dir", type=Path, metavar="DIR", help="combine: the folder of the right halves")
+    add("--input_dir", required=True, type=Path, metavar="DIR", help="folder of images")
+    add("--output_dir", required=True, type=Path, metavar="DIR", help="folder to write to")
+    add("--operation", required=True, choices=OPERATIONS, help="operation to apply")
+    add("--workers", type=int, metavar="N", help="number of worker processes (default: 1)")
+    add(
+        "--size",
+        type=int,
+        metavar="N",
+        help=f"resize: new height and width, in pixels (default: {ImageOperation.size})",
+    )
+    add("--pad", action="store_true", help="resize: add a black border instead of cropping")
+    add("--b_dir", type=Path, metavar="DIR", help="combine: folder of the right halves")
     add(
         "--sigma",
         type=float,
         metavar="X",
-        help=f"blur: the Gaussian's, in pixels ({Job.sigma})",
+        help="blur: standard deviation of the Gaussian, in pixels "
+        f"(default: {ImageOperation.sigma})",
     )
     add(
         "--threshold",
         type=float,
         metavar="X",
-        help="edges: least probability (25/255)",
+        help="edges: least probability of an edge (default: 25/255)",
     )
     add(
         "--small_edge",
         type=int,
         metavar="N",
-        help=f"edges: lines of fewer pixels are left out ({Job.small_edge})",
+        help="edges: remove lines of fewer pixels than this "
+        f"(default: {ImageOperation.small_edge})",
     )
-    options = vars(parser.parse_args(argv))
-    for name, operation in FLAGS.items():
-        if name in options and options["operation"] != operation:
-            parser.error(f"--{name} is a flag of {operation}, not of {options['operation']}")
-    input_dir, output_dir = options.pop("input_dir"), options.pop("output_dir")
-    how = {name: options.pop(name) for name in ("b_dir", "workers") if name in options}
-    return 1 if process(input_dir, output_dir, Job(**options), **how) else 0
+    return parser
 
 
 run = program(main)

@@ -1,9 +1,10 @@
-"""Parts a folder of images into train, test and val inside it; run again, it goes on.
+"""Splits a folder of images into train, test and val; a rerun completes the same split.
 
     python tools/split.py --dir photos
     python tools/split.py --dir photos --train_frac 0.9 --test_frac 0.1 --val_frac 0 --copy
 
-The first gives train 80 % and val the rest. Each image goes where the reference's tool puts it.
+The first command moves 80 % of the images to train and the rest to val. Every image goes where the
+reference's tool puts it.
 """
 
 import argparse
@@ -16,19 +17,31 @@ from p2p_graph.preparation.split_folder import split
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the flags and parts the folder."""
+    """Parses the flags and splits the folder."""
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dir", required=True, type=Path, metavar="DIR", help="the folder of images")
-    add("--train_frac", type=float, default=0.8, metavar="X", help="share of train (%(default)s)")
-    add("--test_frac", type=float, default=0.0, metavar="X", help="share of test (%(default)s)")
+    add("--dir", required=True, type=Path, metavar="DIR", help="folder of images")
+    add(
+        "--train_frac",
+        type=float,
+        default=0.8,
+        metavar="X",
+        help="share of train (default: %(default)s)",
+    )
+    add(
+        "--test_frac",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="share of test (default: %(default)s)",
+    )
     add(
         "--val_frac",
         type=float,
         metavar="X",
-        help="share of val (what is left, and what the others leave by rounding; 0: none)",
+        help="share of val; 0 for no val at all (default: the remainder)",
     )
-    add("--sort", action="store_true", help="part the sorted names, instead of shuffling them")
+    add("--sort", action="store_true", help="split the sorted names instead of shuffling them")
     add("--copy", action="store_true", help="copy the images instead of moving them")
     options = parser.parse_args(argv)
     counts = split(

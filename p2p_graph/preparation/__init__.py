@@ -1,1 +1,1 @@
-"""Making data sets ready: download, image processing, splits, packing, checks."""
+"""Preparation of data sets: download, image processing, splits, packing, inspection."""

@@ -1,4 +1,4 @@
-"""Looks at every image of a data set before training: what would stop it, and what is odd."""
+"""Inspects every image of a data set before training: what stops training, and what is unusual."""
 
 import concurrent.futures
 import functools
@@ -22,14 +22,14 @@ from p2p_graph.data.image_listing import is_archive, is_packed, is_single, list_
 from p2p_graph.imaging.image_arrays import decode_rgb
 from p2p_graph.utils.errors import UserError
 
-_NAMED = 3  # images a finding names
-_SQUARE = 0.02  # how far an image's sides may be apart and still look square
-_PLAIN_COLORS = 12  # as many as the facades' labels have
-_PLAIN_STEP = 8  # levels that count as one: JPEG blurs label maps
-_SWAPPED = 0.9  # share of the images whose wrong side is the plainer one
+_NAMED_IMAGES = 3  # names per finding in the table
+_SQUARE_TOLERANCE = 0.02  # how far width / height of a square image may be from 1
+_FEW_COLORS = 12  # as many as the facades' labels have
+_COLOR_STEP = 8  # levels that count as one: JPEG blurs label maps
+_SWAPPED_SHARE = 0.9  # of the images, to report that A and B are swapped
 
-# Findings that stop nothing, in the order of the table, and what training makes of them.
-_ODD = {
+# What training does with images that are unusual but usable, in the order of the table.
+_WARNINGS = {
     "alpha": "transparency is dropped",
     "16 bits": "kept in full",
     "A is grey": "repeated in three channels",
@@ -44,13 +44,13 @@ Array = np.ndarray[Any, Any]
 
 
 class Finding(NamedTuple):
-    """Something that holds of some images.
+    """A property that some images share.
 
     Attributes:
       what: "corrupt", "alpha", ...
-      stops: whether training stops because of it.
-      names: of the images, each followed by the reason where it stops training.
-      advice: what training makes of it, or what to do.
+      stops: whether training stops because of these images.
+      names: the images' names, each followed by the reason where training stops.
+      advice: what training does with these images, or what a person can do.
     """
 
     what: str
@@ -60,65 +60,66 @@ class Finding(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What a look at one image found.
+    """The result of inspecting one image or pair.
 
     Attributes:
-      name: what it is called.
-      problem: why it cannot be used.
-      odd: which of the other findings hold.
-      digest: of its pixels.
-      plain: for A and B each, the share of the most frequent colours.
+      name: the image's path.
+      problem: why the image cannot be used, or None.
+      warnings: the keys of `_WARNINGS` that hold.
+      digest: SHA-256 of the pixels; empty where there is a problem.
+      color_shares: for A and B each, the share of pixels that have one of the 12 most frequent
+        colours, in (0, 1]; empty where there is a problem.
     """
 
     name: str
     problem: Problem | None
-    odd: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     digest: bytes = b""
-    plain: tuple[float, ...] = ()
+    color_shares: tuple[float, ...] = ()
 
 
-def check(config: Config, plain_side: str | None) -> tuple[int, list[Finding]]:
-    """Looks at every image that `config` names.
+def inspect_images(config: Config, few_colors: str | None) -> tuple[int, list[Finding]]:
+    """Inspects every image that `config` names.
 
     Args:
-      config: input_dir and target_dir, or manifest; what kind of images they are.
-      plain_side: the side, "A" or "B", that should have few colours; None where neither should.
+      config: input_dir and target_dir, or manifest; arrays; what kind of images these are.
+      few_colors: the half, "A" or "B", that should have few colours; None if neither should.
 
     Returns:
-      How many images there are, and what was found; first what stops training.
+      The number of images, and the findings: first those that stop training.
 
     Raises:
-      UserError: there are no images, or they cannot be listed.
+      UserError: there are no images, or the images cannot be listed.
     """
-    looks = list(_looks(config))
+    inspections = list(_inspect_all(config))
     findings = []
     for kind in PROBLEMS:
-        bad = [
-            f"{look.name}: {look.problem.text}"
-            for look in looks
-            if look.problem and look.problem.kind == kind
+        names = [
+            f"{inspection.name}: {inspection.problem.text}"
+            for inspection in inspections
+            if inspection.problem and inspection.problem.kind == kind
         ]
-        findings.append(Finding(kind, True, bad, "mend or remove, or --skip_bad"))
-    first: dict[bytes, str] = {}
-    odd: dict[str, list[str]] = {what: [] for what in _ODD}
-    for look in looks:
-        for what in look.odd:
-            odd[what].append(look.name)
-        same = first.setdefault(look.digest, look.name) if look.digest else look.name
-        if same != look.name:
-            odd["duplicate"].append(f"{look.name} (as {same})")
-    findings += [Finding(what, False, odd[what], advice) for what, advice in _ODD.items()]
-    if swapped := _swapped(looks, plain_side):
-        findings.append(swapped)
-    return len(looks), [finding for finding in findings if finding.names]
+        findings.append(Finding(kind, True, names, "mend or remove, or --skip_bad"))
+    names_of: dict[str, list[str]] = {what: [] for what in _WARNINGS}
+    for inspection in inspections:
+        for what in inspection.warnings:
+            names_of[what].append(inspection.name)
+    names_of["duplicate"] = _duplicates(inspections)
+    findings += [Finding(what, False, names_of[what], advice) for what, advice in _WARNINGS.items()]
+    if few_colors is not None and _is_swapped(inspections, few_colors):
+        advice = f"{few_colors} should have few colours: give the other --which_direction"
+        names = [inspection.name for inspection in inspections]
+        findings.append(Finding("A and B look swapped", False, names, advice))
+    return len(inspections), [finding for finding in findings if finding.names]
 
 
 def table(findings: Sequence[Finding]) -> str:
     """Lays findings out in columns."""
     rows = [("finding", "images", "stops training", "in training", "which")]
     for finding in findings:
-        left = len(finding.names) - _NAMED
-        which = ", ".join(finding.names[:_NAMED]) + (f", and {left} more" if left > 0 else "")
+        unnamed = len(finding.names) - _NAMED_IMAGES
+        which = ", ".join(finding.names[:_NAMED_IMAGES])
+        which += f", and {unnamed} more" if unnamed > 0 else ""
         stops = "yes" if finding.stops else "no"
         rows.append((finding.what, str(len(finding.names)), stops, finding.advice, which))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -126,70 +127,83 @@ def table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _looks(config: Config) -> Iterator[Inspection]:
-    """Looks at each image, some at a time."""
-    look: Callable[[Any], Inspection]
+def _inspect_all(config: Config) -> Iterator[Inspection]:
+    """Inspects the images in their order, several at the same time."""
+    inspect: Callable[[Any], Inspection]
     items: Sequence[Any]
-    halves = not is_single(config)
+    pairs = not is_single(config)
     if is_archive(config):
         arrays = npz_archives.open_archive(Path(config.data), config.arrays, is_single(config))
         items = list_images(config)
-        look = functools.partial(_look_at_row, arrays=arrays)
+        inspect = functools.partial(_inspect_archive_image, arrays=arrays)
     elif is_packed(config):
         items = list_images(config)
-        look = functools.partial(_look_at_record, halves=halves)
+        inspect = functools.partial(_inspect_record, pairs=pairs)
     else:
         items = list_entries(config)
-        look = functools.partial(_look_at_files, halves=halves)
+        inspect = functools.partial(_inspect_files, pairs=pairs)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         shown = sys.stderr.isatty()
-        yield from tqdm(pool.map(look, items), "looking", len(items), disable=not shown)
+        yield from tqdm(pool.map(inspect, items), "inspecting", len(items), disable=not shown)
 
 
-def _look_at_files(entry: Entry, halves: bool) -> Inspection:
+def _inspect_files(entry: Entry, pairs: bool) -> Inspection:
+    """Inspects an image file, or the two files of a pair."""
     path, partner = entry
-    found = check_image(path, partner, pairs=halves)
-    if isinstance(found, Problem):
-        return Inspection(str(path), found)
-    return _look_at(found, [p.read_bytes() for p in (path, found.target) if p], halves)
+    image = check_image(path, partner, pairs=pairs)
+    if isinstance(image, Problem):
+        return Inspection(str(path), image)
+    return _inspect_encoded(image, [p.read_bytes() for p in (path, image.target) if p], pairs)
 
 
-def _look_at_record(image: SourceImage, halves: bool) -> Inspection:
-    return _look_at(image, list(filter(None, tfrecord_shards.stored_files(image))), halves)
+def _inspect_record(image: SourceImage, pairs: bool) -> Inspection:
+    """Inspects the files in a shard's record."""
+    return _inspect_encoded(image, list(filter(None, tfrecord_shards.stored_files(image))), pairs)
 
 
-def _look_at_row(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
+def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
+    """Inspects an image in an archive; arrays: [N, H, W, 3 or 1] in [0, 255], of A and B."""
     assert image.place is not None
-    sides = [np.broadcast_to(a[image.place], (*a.shape[1:3], 3)) for a in arrays]
-    return _look_at_sides(image, [np.rint(side).astype(np.uint8) for side in sides], [])
+    halves = [np.broadcast_to(a[image.place], (*a.shape[1:3], 3)) for a in arrays]
+    return _inspect_pixels(image, [np.rint(half).astype(np.uint8) for half in halves], [])
 
 
-def _look_at(image: SourceImage, files: Sequence[bytes], halves: bool) -> Inspection:
+def _inspect_encoded(image: SourceImage, files: Sequence[bytes], pairs: bool) -> Inspection:
+    """Inspects one image, or A and B, from the contents of JPEG and PNG files."""
     try:
         images = [decode_rgb(contents) for contents in files]
-    except UserError as error:  # of a record: files were looked at before
+    except UserError as error:  # only in records: `check_image` has decoded files before
         return Inspection(str(image.path), Problem(PROBLEMS[0], str(error)))
-    odd = ["alpha"] if any(map(_has_alpha, files)) else []
+    warnings = ["alpha"] if any(map(_has_alpha, files)) else []
     if image.deep:
-        odd.append("16 bits")
-    if halves and len(images) == 1:
+        warnings.append("16 bits")
+    if pairs and len(images) == 1:
         images = np.split(images[0], 2, axis=1)
-    return _look_at_sides(image, images, odd)
+    return _inspect_pixels(image, images, warnings)
 
 
-def _look_at_sides(image: SourceImage, sides: Sequence[Array], odd: Sequence[str]) -> Inspection:
-    found = list(odd)
-    for name, side in zip("AB", sides, strict=False):
-        if (side == side[:1, :1]).all():
+def _inspect_pixels(
+    image: SourceImage, halves: Sequence[Array], warnings: Sequence[str]
+) -> Inspection:
+    """Inspects pixels.
+
+    Args:
+      image: names the image.
+      halves: A and B, or one image; uint8 [H, W, 3] each.
+      warnings: what holds according to the files.
+    """
+    found = list(warnings)
+    for name, half in zip("AB", halves, strict=False):
+        if (half == half[:1, :1]).all():
             found.append(f"{name} is of one colour")
-        elif (side == side[..., :1]).all():
+        elif (half == half[..., :1]).all():
             found.append(f"{name} is grey")
-    height, width = sides[0].shape[:2]
-    if abs(width / height - 1) > _SQUARE:
+    height, width = halves[0].shape[:2]
+    if abs(width / height - 1) > _SQUARE_TOLERANCE:
         found.append("not square")
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(side).tobytes() for side in sides))
-    plain = tuple(_plainness(side) for side in sides)
-    return Inspection(str(image.path), None, tuple(found), digest.digest(), plain)
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(half).tobytes() for half in halves))
+    shares = tuple(_few_colors_share(half) for half in halves)
+    return Inspection(str(image.path), None, tuple(found), digest.digest(), shares)
 
 
 def _has_alpha(contents: bytes) -> bool:
@@ -197,20 +211,29 @@ def _has_alpha(contents: bytes) -> bool:
         return "A" in image.getbands() or "transparency" in image.info
 
 
-def _plainness(side: Array) -> float:
-    """The share of an image that has one of its most frequent colours."""
-    coarse = (side // _PLAIN_STEP).astype(np.int64)
-    counts = np.bincount(
-        (coarse * [1, 256 // _PLAIN_STEP, (256 // _PLAIN_STEP) ** 2]).sum(2).ravel()
-    )
-    return float(np.sort(counts)[-_PLAIN_COLORS:].sum() / counts.sum())
+def _few_colors_share(image: Array) -> float:
+    """Computes the share of pixels, uint8 [H, W, 3], with one of the most frequent colours."""
+    levels = 256 // _COLOR_STEP
+    coarse = (image // _COLOR_STEP).astype(np.int64)
+    counts = np.bincount((coarse * [1, levels, levels**2]).sum(2).ravel())
+    return float(np.sort(counts)[-_FEW_COLORS:].sum() / counts.sum())
 
 
-def _swapped(looks: Sequence[Inspection], plain_side: str | None) -> Finding | None:
-    """Whether the side that should have many colours is the one that has few."""
-    plainer = [look.plain[0] > look.plain[1] for look in looks if len(look.plain) == 2]
-    share = statistics.mean(a == (plain_side == "B") for a in plainer) if plainer else 0.0
-    if plain_side is None or share < _SWAPPED:
-        return None
-    advice = f"{plain_side} should have few colours: give the other --which_direction"
-    return Finding("A and B look swapped", False, [look.name for look in looks], advice)
+def _duplicates(inspections: Sequence[Inspection]) -> list[str]:
+    """Names every image whose pixels an earlier image has, and the first such image."""
+    first: dict[bytes, str] = {}
+    names = []
+    for name, digest in ((i.name, i.digest) for i in inspections if i.digest):
+        same = first.setdefault(digest, name)
+        if same != name:
+            names.append(f"{name} (as {same})")
+    return names
+
+
+def _is_swapped(inspections: Sequence[Inspection], few_colors: str) -> bool:
+    """Whether the half that should have many colours has fewer, in most pairs."""
+    pairs = [i.color_shares for i in inspections if len(i.color_shares) == 2]
+    if not pairs:
+        return False
+    wrong = [(a > b) == (few_colors == "B") for a, b in pairs]
+    return statistics.mean(wrong) >= _SWAPPED_SHARE

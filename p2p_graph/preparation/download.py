@@ -1,4 +1,4 @@
-"""Downloads a file, and goes on where an earlier download of it ended."""
+"""Downloads a file, and resumes an earlier download of the same file."""
 
 import http.client
 import json
@@ -12,51 +12,63 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from p2p_graph.utils.errors import UserError
 
-TIMEOUT = 30.0  # seconds that connecting, or waiting for the next bytes, may take
-TRIES = 5  # tries in a row that bring no new bytes before giving up
-RETRY_SECONDS = 1.0  # wait before the second try; doubles with each further one
-BLOCK = 1 << 18  # bytes read at most at once
+TIMEOUT = 30.0  # seconds to wait for a connection, or for the next bytes
+TRIES = 5  # consecutive tries without new bytes before giving up
+RETRY_SECONDS = 1.0  # wait before the second try; doubles before each further try
+BLOCK = 1 << 18  # bytes per read at most
 LINE_SECONDS, LINE_SHARE = 10.0, 0.1  # off a terminal: a progress line after this time or share
 
 
+class _Version(NamedTuple):
+    """A version of the file on the server.
+
+    Attributes:
+      validator: the value for If-Range; empty where the server names none.
+      total: the size in bytes; None where unknown.
+    """
+
+    validator: str
+    total: int | None
+
+
 class _DroppedError(Exception):
-    """A try that ended early but may be repeated; its text says how it ended."""
+    """A try that ended early and may be repeated; the text says how it ended."""
 
 
 def fetch(url: str, path: Path) -> None:
     """Downloads `url` to `path`, by way of `path`.part, which a later call resumes.
 
-    `path`.part.json remembers which version of the file the part is from. A server that names no
-    version (ETag, Last-Modified) or that knows no ranges makes each try start over.
+    `path`.part.json records which version of the file the part belongs to. A server that names no
+    version (ETag, Last-Modified) or that ignores ranges makes each try start over.
 
     Raises:
-        UserError: the file cannot be had; what has come so far is kept.
-        OSError: the disk cannot be written.
+      UserError: the file cannot be downloaded; the bytes received so far stay in the part.
+      OSError: the disk cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     note = path.with_name(f"{part.name}.json")
-    failures, most = 0, -1
+    failures, largest = 0, -1
     while True:
         try:
             _try_once(url, part, note)
             break
         except _DroppedError as error:
             size = _size(part)
-            # Only a part longer than ever before counts as progress: a server that cannot resume
-            # and always breaks off at the same place would otherwise be asked for ever.
-            failures = 1 if size > most else failures + 1
-            most = max(most, size)
+            # Only a part larger than ever before counts as progress. A server that cannot resume
+            # and always breaks off at the same byte would be asked for ever without this.
+            failures = 1 if size > largest else failures + 1
+            largest = max(largest, size)
             if failures >= TRIES:
-                kept = f"{part} keeps {size:,} bytes: " if size else ""
+                received = f"{part} keeps {size:,} bytes: " if size else ""
                 raise UserError(
-                    f"{url}: {error}, gave up after {TRIES} tries; {kept}"
-                    "run the same command again to go on, or check --url"
+                    f"{url}: {error}, gave up after {TRIES} tries; {received}"
+                    "run the same command again to resume, or check --url"
                 ) from None
             print(f"{error}; trying again", flush=True)
             time.sleep(RETRY_SECONDS * 2 ** (failures - 1))
@@ -65,77 +77,105 @@ def fetch(url: str, path: Path) -> None:
 
 
 def _try_once(url: str, part: Path, note: Path) -> None:
-    """Sends one request and appends what comes to `part`, which is the whole file on return.
+    """Sends one request and appends the answer to `part`, which is complete on return.
 
     Raises:
-        _DroppedError: the file is not whole yet and another try makes sense.
-        UserError: another try makes no sense.
+      _DroppedError: the file is incomplete and another try makes sense.
+      UserError: another try makes no sense.
     """
-    known, known_total = _read_note(note, url)
-    size = _size(part) if known else 0  # a part of unknown origin is not added to
+    known = _read_note(note, url)
+    size = _size(part) if known.validator else 0  # a part of unknown origin is not resumed
+    response = _send_request(url, part, size, known)
+    if response is None:
+        return
+    with response:
+        if response.status == 206 and size:
+            total = _check_range(response, part, size, known)
+        elif response.status == 200:
+            length = response.headers.get("Content-Length", "")
+            size, total = 0, int(length) if length.isdecimal() else None
+            # Emptied before the note is written: a note never describes another version's bytes.
+            part.write_bytes(b"")
+            validator = _validator(response.headers)
+            note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
+        else:
+            raise UserError(f"{url}: unexpected answer {response.status}; check --url")
+        require_space(part.parent, (total or 0) - size, f"to download {url}")
+        _append(response, part, size, total)
+
+
+def _send_request(
+    url: str, part: Path, size: int, known: _Version
+) -> http.client.HTTPResponse | None:
+    """Asks for the bytes after the first `size`; returns None where the part is complete.
+
+    Raises:
+      _DroppedError: another try makes sense.
+      UserError: another try makes no sense.
+    """
     headers = {"User-Agent": "p2p_graph"}
     if size:
-        headers |= {"Range": f"bytes={size}-", "If-Range": known}
-    response: http.client.HTTPResponse
+        headers |= {"Range": f"bytes={size}-", "If-Range": known.validator}
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
-        )
+        request = urllib.request.Request(url, headers=headers)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        return response
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416 and size:  # nothing lies beyond the part
-            if known_total == size and _content_range(error.headers)[1] in (None, size):
-                return
-            part.unlink()
-            raise _DroppedError("the file on the server has changed, starting over") from None
-        answer = f"the server answered {error.code} {reason(error)}"
+        if error.code == 416 and size:  # no bytes follow the part
+            if known.total == size and _content_range(error.headers)[1] in (None, size):
+                return None
+            raise _changed(part) from None
+        answer = f"the server answered {error.code} {brief_reason(error)}"
         if error.code >= 500:
             raise _DroppedError(answer) from None
         raise UserError(f"{url}: {answer}; check the name and --url") from None
     except (http.client.InvalidURL, ValueError) as error:
         raise UserError(f"{url!r} is not a URL ({error}); check --url") from None
     except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.URLError) and not size:  # never reached
+        if isinstance(error, urllib.error.URLError) and not size:  # no connection at all
             raise UserError(
-                f"cannot reach {url}: {reason(error)}; check the network and --url, then run the "
-                "same command again"
+                f"cannot reach {url}: {brief_reason(error)}; check the network and --url, then run "
+                "the same command again"
             ) from None
-        raise _DroppedError(reason(error)) from None
-    with response:
-        validator = _validator(response.headers)
-        if response.status == 206 and size:
-            start, total = _content_range(response.headers)
-            total = known_total if total is None else total
-            # Some servers answer a Range without looking at If-Range.
-            if start != size or total != known_total or validator != known:
-                part.unlink()
-                raise _DroppedError("the file on the server has changed, starting over")
-            print(f"resuming {part} at {size:,} bytes", flush=True)
-        elif response.status == 200:
-            length = response.headers.get("Content-Length", "")
-            size, total = 0, int(length) if length.isdecimal() else None
-            # Emptied before the note is written: a note never describes another version's bytes.
-            part.write_bytes(b"")
-            note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
-        else:
-            raise UserError(f"{url}: unexpected answer {response.status}; check --url")
-        need_space(part.parent, (total or 0) - size, f"to download {url}")
-        _append(response, part, size, total)
+        raise _DroppedError(brief_reason(error)) from None
+
+
+def _check_range(
+    response: http.client.HTTPResponse, part: Path, size: int, known: _Version
+) -> int | None:
+    """Checks that a partial answer continues the part; returns the file's size, None if unknown.
+
+    Raises:
+      _DroppedError: the answer is of another version. Some servers ignore If-Range.
+    """
+    start, total = _content_range(response.headers)
+    total = known.total if total is None else total
+    if start != size or _Version(_validator(response.headers), total) != known:
+        raise _changed(part)
+    print(f"resuming {part} at {size:,} bytes", flush=True)
+    return total
+
+
+def _changed(part: Path) -> _DroppedError:
+    """Deletes the part, which belongs to an old version; returns the error to raise."""
+    part.unlink()
+    return _DroppedError("the file on the server has changed, starting over")
 
 
 def _append(response: http.client.HTTPResponse, part: Path, size: int, total: int | None) -> None:
-    """Adds the response's bytes to `part`, which has `size` of `total` bytes, None if not known.
+    """Appends the response's bytes to `part`, which has `size` of `total` bytes, None if unknown.
 
     Raises:
-        _DroppedError: the connection broke, or ended before `total` bytes were there.
+      _DroppedError: the connection broke or ended before `total` bytes.
     """
     with part.open("ab") as out, _progress(part.stem, size, total) as update:
         while total is None or size < total:
-            # read1 gives what has come: a broken connection loses nothing that was received.
+            # read1 returns what has arrived: a broken connection loses no received bytes.
             try:
                 block = response.read1(BLOCK if total is None else min(BLOCK, total - size))
             except (OSError, http.client.HTTPException) as error:
-                raise _DroppedError(f"{reason(error)} at {size:,} bytes") from None
+                raise _DroppedError(f"{brief_reason(error)} at {size:,} bytes") from None
             if not block:
                 break
             out.write(block)
@@ -147,20 +187,20 @@ def _append(response: http.client.HTTPResponse, part: Path, size: int, total: in
 
 @contextmanager
 def _progress(name: str, size: int, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Gives a function to tell of more bytes: it moves a bar on a terminal, else prints lines."""
+    """Yields a function that takes numbers of new bytes: a bar on a terminal, else lines."""
     if sys.stderr.isatty():
         scale: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
         with tqdm(desc=name, total=total, initial=size, **scale) as bar:
             yield bar.update
         return
-    said_time, said_size = time.monotonic(), size
+    line_time, line_size = time.monotonic(), size
 
     def update(count: int) -> None:
-        nonlocal size, said_time, said_size
+        nonlocal size, line_time, line_size
         size += count
         now = time.monotonic()
-        if now - said_time >= LINE_SECONDS or (total and size - said_size >= LINE_SHARE * total):
-            said_time, said_size = now, size
+        if now - line_time >= LINE_SECONDS or (total and size - line_size >= LINE_SHARE * total):
+            line_time, line_size = now, size
             share = f" of {total:,} ({size / total:.0%})" if total else ""
             print(f"{name}: {size:,}{share} bytes", flush=True)
 
@@ -171,25 +211,25 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _read_note(note: Path, url: str) -> tuple[str, int | None]:
-    """Returns the part's validator, empty if the part cannot be resumed, and the whole's size."""
+def _read_note(note: Path, url: str) -> _Version:
+    """Reads which version the part belongs to; no validator where the part cannot be resumed."""
     try:
         known = json.loads(note.read_text())
         if known["url"] == url:
-            return known["validator"], known["total"]
+            return _Version(known["validator"], known["total"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
-    return "", None
+    return _Version("", None)
 
 
 def _validator(headers: Message) -> str:
-    """Returns what If-Range may name; a weak ETag may not, as bytes may differ under it."""
+    """Returns a value for If-Range: not a weak ETag, under which bytes may differ."""
     etag = headers.get("ETag", "W/")
     return headers.get("Last-Modified", "") if etag.startswith("W/") else etag
 
 
 def _content_range(headers: Message) -> tuple[int | None, int | None]:
-    """Returns the first byte's index and the whole file's size in bytes; None for what lacks."""
+    """Returns the first byte's index and the file's size in bytes; None for what is missing."""
     found = re.match(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range", ""))
     if found is None:
         return None, None
@@ -197,8 +237,12 @@ def _content_range(headers: Message) -> tuple[int | None, int | None]:
     return int(start) if start else None, int(total) if total != "*" else None
 
 
-def need_space(folder: Path, count: int, purpose: str) -> None:
-    """Raises UserError if the disk of `folder` has less than `count` bytes left."""
+def require_space(folder: Path, count: int, purpose: str) -> None:
+    """Checks that the disk of `folder` has `count` bytes left.
+
+    Raises:
+      UserError: the disk has less.
+    """
     free = shutil.disk_usage(folder).free
     if free < count:
         raise UserError(
@@ -207,8 +251,8 @@ def need_space(folder: Path, count: int, purpose: str) -> None:
         )
 
 
-def reason(error: BaseException) -> str:
-    """Returns what went wrong in a few words on one line, without the error number."""
-    cause = getattr(error, "reason", error)  # a URLError hides the true error there
+def brief_reason(error: BaseException) -> str:
+    """Returns an error's reason in a few words on one line, without the error number."""
+    cause = getattr(error, "reason", error)  # URLError wraps the true error
     text = str(getattr(cause, "strerror", None) or cause) or type(error).__name__
     return " ".join(text.split())

@@ -1,25 +1,17 @@
-"""Makes an image of every image of a folder: grey, resized, with a hole, joined, edges, blurred.
+"""Processes every image of a folder: the steps that make data sets of pairs from single images.
 
-It is what makes data sets of single images: one operation a run, outputs as PNG files of the same
-stems. Outputs that exist are left as they are, so that a run that was interrupted is gone on with
-by the same command.
+One call applies one operation and writes PNG files with the inputs' stems. Outputs that exist are
+left as they are, so that the same command completes an interrupted run.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import dataclasses
-import itertools
+import functools
 import json
 import math
-import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,71 +21,69 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import Problem, find_images, find_partners
+from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
-from p2p_graph.preparation import hed_edges
+from p2p_graph.preparation.hed_edges import draw_edges, require_packages
+from p2p_graph.preparation.worker_pool import map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, listed
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
-_TEXT = "p2p_graph"  # the key of what a PNG tells of how it was made
+_PNG_KEY = "p2p_graph"  # the key of the PNG text that records the operation
 _LINE_SECONDS = 10.0  # off a terminal: time between progress lines
-_AHEAD = 4  # images that each worker has been given or is about to be
-# What NumPy and TensorFlow ask how many threads they may have.
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """What is done to every image.
+class ImageOperation:
+    """An operation and its parameters. Outputs record all fields, as JSON in a PNG text.
 
     Attributes:
       operation: one of `OPERATIONS`.
-      size: side of what resize makes, in pixels.
-      pad: whether resize makes an image square by a black border, instead of cutting it.
-      sigma: of blur, in pixels.
-      threshold: of edges, a probability.
-      small_edge: of edges, in pixels.
+      size: resize: height and width of the output, in pixels.
+      pad: resize: whether to make an image square by a black border instead of by cropping.
+      sigma: blur: the Gaussian's standard deviation, in pixels.
+      threshold: edges: the least probability of an edge.
+      small_edge: edges: lines of fewer pixels are removed.
     """
 
     operation: str
     size: int = 256
     pad: bool = False
     sigma: float = 3.0
-    threshold: float = hed_edges.THRESHOLD
-    small_edge: int = hed_edges.SMALL_EDGE
+    threshold: float = edge_thinning.THRESHOLD
+    small_edge: int = edge_thinning.SMALL_EDGE
 
     def __post_init__(self) -> None:
         """Checks the values.
 
         Raises:
-          UserError: one is out of its range.
+          UserError: a value is out of its range.
         """
         if self.operation not in OPERATIONS:
-            raise UserError(f"operation {self.operation} is none of {', '.join(OPERATIONS)}")
+            raise UserError(f"operation {self.operation} must be one of {', '.join(OPERATIONS)}")
         if self.size < 1:
             raise UserError(f"size {self.size} must be at least 1")
         if not 0 < self.sigma < math.inf:
-            raise UserError(f"sigma {self.sigma} must be above 0")
+            raise UserError(f"sigma {self.sigma} must be above 0 and finite")
         if not 0 <= self.threshold <= 1:
             raise UserError(f"threshold {self.threshold} must be from 0 to 1")
         if self.small_edge < 0:
             raise UserError(f"small_edge {self.small_edge} must not be negative")
 
+    def to_json(self) -> str:
+        """Describes the operation for the PNG text."""
+        return json.dumps(dataclasses.asdict(self))
+
 
 class Task(NamedTuple):
-    """One image to make.
+    """The files of one output image.
 
     Attributes:
-      path: the image that it is made of.
+      path: the input image.
       output: the PNG file to write.
-      partner: for combine, the image that goes to the right, or what is wrong with it.
+      partner: combine: the right half, or why there is none.
     """
 
     path: Path
@@ -102,80 +92,76 @@ class Task(NamedTuple):
 
 
 def process(
-    input_dir: Path, output_dir: Path, job: Job, *, b_dir: Path | None = None, workers: int = 1
+    input_dir: Path,
+    output_dir: Path,
+    operation: ImageOperation,
+    *,
+    b_dir: Path | None = None,
+    workers: int = 1,
 ) -> int:
-    """Makes all images that are not there yet; names on stderr those that cannot be made.
+    """Writes the outputs that do not exist yet, and lists failed images on stderr.
 
     Args:
-      input_dir: the folder of images.
-      output_dir: the folder to write to, made where it does not exist.
-      job: what to do.
-      b_dir: for combine, the folder of the right halves.
+      input_dir: the folder of input images.
+      output_dir: the folder of outputs, created if missing.
+      operation: the operation for all images.
+      b_dir: combine: the folder of the right halves.
       workers: how many processes work at the same time.
 
     Returns:
-      How many images could not be made.
+      How many images failed.
 
     Raises:
       UserError: something is wrong that concerns all images.
     """
     if workers < 1:
         raise UserError(f"workers {workers} must be at least 1")
-    tasks = _plan(input_dir, output_dir, job, b_dir)
-    if job.operation == "edges":
-        hed_edges.need_packages()
-    _check_made(tasks, job)
+    tasks = _plan(input_dir, output_dir, operation, b_dir)
+    if operation.operation == "edges":
+        require_packages()
+    _check_outputs(tasks, operation)
     output_dir.mkdir(parents=True, exist_ok=True)
-    todo = [task for task in tasks if not task.output.exists()]
-    if len(todo) < len(tasks):
-        print(f"skipping {len(tasks) - len(todo)} images that are in {output_dir} already")
-    print(f"processing {len(todo)} images", flush=True)
-    bad = []
-    start = said = time.monotonic()
-    with (
-        contextlib.closing(_results(todo, job, workers)) as results,
-        tqdm(total=len(todo), unit="image", disable=not sys.stderr.isatty()) as bar,
-    ):
-        for done, (task, why) in enumerate(zip(todo, results, strict=True), 1):
-            if why:
-                bad.append(f"{task.path}: {why}")
-            bar.update()
-            now = time.monotonic()
-            if bar.disable and now - said >= _LINE_SECONDS:
-                said = now
-                rate = done / (now - start)
-                print(f"{done} of {len(todo)} images, {rate:.2f} images/s", flush=True)
-    print(f"wrote {len(todo) - len(bad)} images to {output_dir}", flush=True)
-    if bad:
-        print(f"{len(bad)} of {len(todo)} images failed:\n{listed(bad)}", file=sys.stderr)
-    return len(bad)
+    missing = [task for task in tasks if not task.output.exists()]
+    if len(missing) < len(tasks):
+        print(f"skipping {len(tasks) - len(missing)} images that are in {output_dir} already")
+    print(f"processing {len(missing)} images", flush=True)
+    function = functools.partial(process_image, operation=operation)
+    with contextlib.closing(map_in_processes(function, missing, workers)) as results:
+        failures = _collect_failures(missing, results)
+    print(f"wrote {len(missing) - len(failures)} images to {output_dir}", flush=True)
+    if failures:
+        print(
+            f"{len(failures)} of {len(missing)} images failed:\n{listed(failures)}",
+            file=sys.stderr,
+        )
+    return len(failures)
 
 
-def _check_made(tasks: Sequence[Task], job: Job) -> None:
-    """Refuses a folder in which images were made otherwise: they would be skipped."""
-    for task in tasks:
-        if not task.output.exists():
-            continue
-        try:
-            with Image.open(task.output) as image:
-                how = image.info.get(_TEXT)
-        except (OSError, SyntaxError):  # somebody's own
-            continue
-        if how is not None and how != _described(job):
-            raise UserError(
-                f"output_dir {task.output.parent} holds images made otherwise "
-                f"({task.output.name}: {how}): name another, or remove them"
-            )
+def process_image(task: Task, operation: ImageOperation) -> str | None:
+    """Writes one output atomically.
+
+    Returns:
+      Why the image failed, or None. The text continues the input's name.
+
+    Raises:
+      OSError: the output cannot be written.
+    """
+    try:
+        image = _apply(operation, task)
+    except UserError as error:
+        return str(error)
+    text = PngInfo()
+    text.add_text(_PNG_KEY, operation.to_json())
+    with atomic_write(task.output) as temporary:
+        Image.fromarray(image).save(temporary, "PNG", pnginfo=text)
+    return None
 
 
-def _described(job: Job) -> str:
-    """What an image's text tells of how it was made."""
-    return json.dumps(dataclasses.asdict(job))
-
-
-def _plan(input_dir: Path, output_dir: Path, job: Job, b_dir: Path | None) -> list[Task]:
-    """Says which file is made of which."""
-    if job.operation != "combine":
+def _plan(
+    input_dir: Path, output_dir: Path, operation: ImageOperation, b_dir: Path | None
+) -> list[Task]:
+    """Lists the files of every output image."""
+    if operation.operation != "combine":
         b_dir = None
     elif b_dir is None:
         raise UserError("operation combine needs the folder of the right halves (--b_dir)")
@@ -184,7 +170,7 @@ def _plan(input_dir: Path, output_dir: Path, job: Job, b_dir: Path | None) -> li
         if folder and output_dir.resolve() == folder.resolve():
             raise UserError(f"output_dir {output_dir} is {option}: name another folder")
     if output_dir.exists() and not output_dir.is_dir():
-        raise UserError(f"output_dir {output_dir} is not a folder")
+        raise UserError(f"output_dir {output_dir} is not a folder: name another")
     first: dict[str, Path] = {}
     for path in paths:
         other = first.setdefault(path.stem, path)
@@ -200,102 +186,73 @@ def _plan(input_dir: Path, output_dir: Path, job: Job, b_dir: Path | None) -> li
     ]
 
 
-def _results(tasks: Sequence[Task], job: Job, workers: int) -> Generator[str | None, None, None]:
-    """Makes all images; gives what `make` says of each, in their order."""
-    if workers == 1:
-        for task in tasks:
-            yield make(task, job)
-        return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent
-    )
-    rest = iter(tasks)
-    try:
-        with _starting(workers):
-            waiting = collections.deque(
-                pool.submit(make, task, job) for task in itertools.islice(rest, _AHEAD * workers)
+def _check_outputs(tasks: Sequence[Task], operation: ImageOperation) -> None:
+    """Refuses outputs of another operation, which would be skipped and so mixed in."""
+    for task in tasks:
+        if not task.output.exists():
+            continue
+        try:
+            with Image.open(task.output) as image:
+                found = image.info.get(_PNG_KEY)
+        except (OSError, SyntaxError):  # not written by this program
+            continue
+        if found is not None and found != operation.to_json():
+            raise UserError(
+                f"output_dir {task.output.parent} holds images of another operation "
+                f"({task.output.name}: {found}): name another folder, or remove the images"
             )
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(make, task, job) for task in itertools.islice(rest, 1))
-    except BrokenProcessPool:
-        raise UserError(
-            "a worker was killed, perhaps for want of memory: run the same command again with "
-            "fewer workers (--workers)"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _starting(workers: int) -> Iterator[None]:
-    """Has the processes started meanwhile share the cores, and leave Ctrl-C to this one."""
-    share = str(max(1, (os.cpu_count() or 1) // workers))
-    mine = [name for name in _THREADS if name not in os.environ]
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(mine, share))
-    try:
-        yield
-    finally:
-        for name in mine:
-            del os.environ[name]
-        signal.signal(signal.SIGINT, handler)
+def _collect_failures(tasks: Sequence[Task], results: Iterable[str | None]) -> list[str]:
+    """Waits for all results while showing progress; returns a line for each failed image."""
+    failures = []
+    start = last_line = time.monotonic()
+    with tqdm(total=len(tasks), unit="image", disable=not sys.stderr.isatty()) as bar:
+        for done, (task, failure) in enumerate(zip(tasks, results, strict=True), 1):
+            if failure:
+                failures.append(f"{task.path}: {failure}")
+            bar.update()
+            now = time.monotonic()
+            if bar.disable and now - last_line >= _LINE_SECONDS:
+                last_line = now
+                rate = done / (now - start)
+                print(f"{done} of {len(tasks)} images, {rate:.2f} images/s", flush=True)
+    return failures
 
 
-def _end_with_parent() -> None:
-    """Has a worker end when the program is killed, for which it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def make(task: Task, job: Job) -> str | None:
-    """Makes an image, whole or not at all.
-
-    Returns:
-      What is wrong with the images that it is made of, if anything.
+def _apply(operation: ImageOperation, task: Task) -> Array:
+    """Computes one output: uint8 RGB [H, W, 3], or [H, W] for edges.
 
     Raises:
-      OSError: it cannot be written.
+      UserError: an input cannot be used. The message continues the input's name.
     """
-    try:
-        image = _made(task, job)
-    except UserError as error:
-        return str(error)
-    told = PngInfo()
-    told.add_text(_TEXT, _described(job))
-    with atomic_write(task.output) as temporary:
-        Image.fromarray(image).save(temporary, "PNG", pnginfo=told)
-    return None
-
-
-def _made(task: Task, job: Job) -> Array:
     if isinstance(task.partner, Problem):
         raise UserError(task.partner.text)
     image = read_rgb(task.path)
-    if job.operation == "grayscale":
-        return grayscale(image)
-    if job.operation == "resize":
-        return resized(image, job.size, pad=job.pad)
-    if job.operation == "blank":
-        return blanked(image)
-    if job.operation == "edges":
-        return hed_edges.drawn(image, job.threshold, job.small_edge)
-    if job.operation == "blur":
-        return blurred(image, job.sigma)
+    match operation.operation:
+        case "grayscale":
+            return grayscale(image)
+        case "resize":
+            return resized(image, operation.size, pad=operation.pad)
+        case "blank":
+            return blanked(image)
+        case "edges":
+            return draw_edges(image, operation.threshold, operation.small_edge)
+        case "blur":
+            return blurred(image, operation.sigma)
     assert task.partner is not None
+    return _combine(image, task.partner)
+
+
+def _combine(image: Array, partner_path: Path) -> Array:
+    """Joins uint8 RGB [H, W, 3] and the image on its right: uint8 [H, 2 W, 3]."""
     try:
-        partner = read_rgb(task.partner)
+        partner = read_rgb(partner_path)
     except UserError as error:
-        raise UserError(f"has the partner {task.partner}, which {error}") from None
+        raise UserError(f"has the partner {partner_path}, which {error}") from None
     if image.shape != partner.shape:
         (height, width, _), (other_height, other_width, _) = image.shape, partner.shape
         raise UserError(
-            f"is {width}x{height} pixels, its partner {task.partner} {other_width}x{other_height}"
+            f"is {width}x{height} pixels, its partner {partner_path} {other_width}x{other_height}"
         )
     return np.concatenate([image, partner], axis=1)

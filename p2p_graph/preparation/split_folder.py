@@ -1,7 +1,7 @@
-"""Parts a folder of images into train, test and val, as the reference's tool does.
+"""Splits a folder of images into train, test and val, as the reference's tool does.
 
-Which image goes where is a function of all names, those in the parts already included. The same
-command, run again after it was interrupted, therefore goes on with the same split.
+The split is a function of all names, including those already in train, test and val. The same
+command therefore completes an interrupted split.
 """
 
 import filecmp
@@ -16,7 +16,7 @@ from p2p_graph.utils.errors import UserError
 
 PARTS = ("train", "test", "val")
 _SEED = 0  # the reference's
-_ROUNDING = 1e-9  # what sums of fractions may be off by
+_TOLERANCE = 1e-9  # for rounding in sums of fractions
 
 
 def split(
@@ -28,44 +28,43 @@ def split(
     sort: bool = False,
     copy: bool = False,
 ) -> dict[str, int]:
-    """Moves a folder's images into folders inside it; those that are there already stay.
+    """Moves a folder's images into its subfolders train, test and val.
 
-    Nothing is moved unless all can be.
+    Images that are in their subfolder already stay. Nothing is moved unless everything can be.
 
     Args:
-      folder: where the images are.
+      folder: the folder of images.
       train_frac: the share of train, from 0 to 1.
       test_frac: the share of test.
-      val_frac: the share of val; None for what is left, as the reference has it.
-      sort: whether the first names go to train, the next to test, the last to val, instead of a
-        shuffle.
-      copy: whether the images are copied instead.
+      val_frac: the share of val; None for the remainder, as in the reference.
+      sort: whether to split the sorted names (train first, val last) instead of shuffled ones.
+      copy: whether to copy the images instead of moving them.
 
     Returns:
-      How many images each part holds then; parts without any are left out.
+      The number of images in each part that has any.
 
     Raises:
-      UserError: the fractions or a name make it impossible.
+      UserError: the fractions are wrong, or an image is in the way of another.
     """
-    fractions = _fractions(train_frac, test_frac, val_frac)
-    places = _places(folder)
-    names = sorted(places)
+    fractions = _check_fractions(train_frac, test_frac, val_frac)
+    paths = _find_paths(folder)
+    names = sorted(paths)
     parts = assign(len(names), fractions, sort=sort, rest="train" if val_frac == 0 else "val")
     counts = {part: parts.count(part) for part in PARTS}
     for part, fraction in fractions.items():
         if fraction and not counts[part]:
             raise UserError(
                 f"{part}_frac {fraction:g} of the {len(names)} images in {folder} is none: "
-                "raise it, or make it 0"
+                "raise it, or set it to 0"
             )
-    todo = []
+    moves = []
     for name, part in zip(names, parts, strict=True):
-        if _is_to_do(name, folder, part, places[name], copy=copy):
-            todo.append((folder / name, folder / part / name))
+        if _must_move(name, folder, part, paths[name], copy=copy):
+            moves.append((folder / name, folder / part / name))
     for part in PARTS:
         if counts[part]:
             (folder / part).mkdir(exist_ok=True)
-    for source, target in todo:
+    for source, target in moves:
         if copy:
             _copy(source, target)
         else:
@@ -76,45 +75,59 @@ def split(
 def assign(
     count: int, fractions: dict[str, float], *, sort: bool = False, rest: str = "val"
 ) -> list[str]:
-    """Says which part each image belongs to, in the order of their names.
+    """Assigns a part to each image, in the order of the names.
 
-    Shares are rounded down, and `rest` gets what is left; the list is shuffled by the reference's
-    seed.
+    Shares are rounded down, and `rest` gets the remainder. The reference's seed shuffles the list.
+
+    Args:
+      count: the number of images.
+      fractions: the share of each part.
+      sort: whether to leave the list unshuffled: train, test, val.
+      rest: "train" or "val".
+
+    Returns:
+      `count` names of parts.
     """
     parts = [part for part in ("train", "test") for _ in range(int(fractions[part] * count))]
-    left = [rest] * (count - len(parts))
-    parts = left + parts if rest == "train" else parts + left
+    remainder = [rest] * (count - len(parts))
+    parts = remainder + parts if rest == "train" else parts + remainder
     if not sort:
         random.Random(_SEED).shuffle(parts)
     return parts
 
 
-def _fractions(train: float, test: float, val: float | None) -> dict[str, float]:
-    rest = 1 - train - test
-    found = {"train": train, "test": test, "val": rest if val is None else val}
-    for part, fraction in found.items():
-        # Not-a-numbers are outside, too.
+def _check_fractions(train: float, test: float, val: float | None) -> dict[str, float]:
+    """Returns the share of each part, val's included.
+
+    Raises:
+      UserError: a fraction is outside of [0, 1], or the sum is not 1.
+    """
+    remainder = 1 - train - test
+    fractions = {"train": train, "test": test, "val": remainder if val is None else val}
+    for part, fraction in fractions.items():
+        # The comparison refuses nan, too.
         if (val is not None or part != "val") and not 0 <= fraction <= 1:
             raise UserError(f"{part}_frac {fraction:g} must be from 0 to 1")
-    if val is not None and abs(rest - val) > _ROUNDING:
-        shown = " + ".join(f"{fraction:g}" for fraction in found.values())
+    if val is not None and abs(remainder - val) > _TOLERANCE:
+        shown = " + ".join(f"{fraction:g}" for fraction in fractions.values())
         raise UserError(f"train_frac, test_frac and val_frac must add up to 1, not {shown}")
-    if rest < -_ROUNDING:
+    if remainder < -_TOLERANCE:
         raise UserError(f"train_frac {train:g} and test_frac {test:g} must not exceed 1 together")
-    return found if found["val"] > _ROUNDING else {**found, "val": 0.0}
+    return fractions if fractions["val"] > _TOLERANCE else {**fractions, "val": 0.0}
 
 
-def _places(folder: Path) -> dict[str, list[Path]]:
-    """Finds where each name stands: in the folder itself, in its parts."""
+def _find_paths(folder: Path) -> dict[str, list[Path]]:
+    """Finds all files of each name: in the folder itself and in train, test and val."""
     for part in PARTS:
         if (folder / part).exists() and not (folder / part).is_dir():
             raise UserError(f"{folder / part} is not a folder: rename it")
-    inside = [path for part in PARTS for path in _images(folder / part)]
-    # Where all is moved already, the folder itself holds none.
-    places: dict[str, list[Path]] = {}
-    for path in [*(_images(folder) if inside else find_images(folder, "dir")), *inside]:
-        places.setdefault(path.name, []).append(path)
-    return places
+    in_parts = [path for part in PARTS for path in _images(folder / part)]
+    # After a complete split the folder itself holds no images, which `find_images` refuses.
+    outside = _images(folder) if in_parts else find_images(folder, "dir")
+    paths: dict[str, list[Path]] = {}
+    for path in [*outside, *in_parts]:
+        paths.setdefault(path.name, []).append(path)
+    return paths
 
 
 def _images(folder: Path) -> Sequence[Path]:
@@ -123,23 +136,27 @@ def _images(folder: Path) -> Sequence[Path]:
     return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
-def _is_to_do(name: str, folder: Path, part: str, places: Sequence[Path], *, copy: bool) -> bool:
-    """Whether an image is still to be moved or copied to its part."""
+def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, copy: bool) -> bool:
+    """Whether an image is still to be moved or copied to its part.
+
+    Raises:
+      UserError: the image is in another part, or both in the folder and in its part.
+    """
     source, target = folder / name, folder / part / name
-    for place in places:
-        if place not in (source, target):
+    for path in paths:
+        if path not in (source, target):
             raise UserError(
-                f"{place} exists, but this split has {name} in {part}: give the flags of the "
+                f"{path} exists, but this split has {name} in {part}: give the flags of the "
                 "earlier split, or move its images back"
             )
-    if len(places) == 1:
-        return places[0] == source
+    if len(paths) == 1:
+        return paths[0] == source
     if copy and filecmp.cmp(source, target, shallow=False):
         return False
     raise UserError(f"{target} exists already, beside {source}: remove one of them")
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies a file, whole or not at all."""
+    """Copies a file atomically."""
     with atomic_write(target) as temporary:
         shutil.copy2(source, temporary)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside their place first, then renamed."""
+"""Atomic writes: a file appears under its name in full, or not at all."""
 
 import contextlib
 import json
@@ -9,23 +9,26 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives the path to write to; what is there then takes a file's place, unless something fails.
+    """Yields a temporary path and renames it over the target on success.
+
+    The temporary path is `path` with the suffix .unfinished added. On an error the temporary file
+    is removed, and the target stays as it was.
 
     Raises:
-      OSError: it cannot take that place; what was there is as it was.
+      OSError: the file cannot be renamed.
     """
     temporary = path.with_name(f"{path.name}.unfinished")
     try:
         yield temporary
         temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
+        with contextlib.suppress(OSError):  # so that the first error is the one that is raised
             temporary.unlink(missing_ok=True)
         raise
 
 
 def write_json(path: Path, record: Mapping[str, Any], *, sort_keys: bool = False) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically, indented by four spaces."""
     text = json.dumps(record, indent=4, sort_keys=sort_keys)
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""tools/check_data.py: each kind of image that is bad or odd, in each form of data set."""
+"""tools/check_data.py: every finding, in every form of data set."""
 
 import shutil
 
@@ -28,7 +28,7 @@ def noise(height, width, *channels):
 
 
 def rows(done):
-    """The table's rows, by what they are of: how many, whether training stops, and which."""
+    """The table's rows by finding: the number of images, whether training stops, the names."""
     _, columns, *lines = done.stdout.splitlines()
     starts = [columns.index(name) for name in ("images", "stops", "in training", "which")]
     return {
@@ -43,7 +43,7 @@ def rows(done):
 
 @pytest.fixture
 def folder(data, tmp_path):
-    """Six good pairs, of which three are odd in a way or two, and bad ones."""
+    """Twelve pairs: usable ones, unusual ones and two that stop training."""
     folder = tmp_path / "pairs"
     shutil.copytree(data / "train", folder)
     shutil.copy(folder / "1.png", folder / "copy.png")
@@ -87,7 +87,7 @@ def test_nothing_to_mend(data):
     assert done.stdout == f"5 images in {data / 'train'}\nnothing to mend\n"
 
 
-def test_what_is_only_odd_stops_nothing(folder):
+def test_unusual_images_stop_nothing(folder):
     (folder / "cut.png").unlink()
     (folder / "odd.png").unlink()
     assert "duplicate" in rows(succeeded(call("check_data", "--input_dir", folder)))
@@ -119,7 +119,7 @@ def test_pairs_that_do_not_fit(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "swap", "told"),
+    ("recipe", "swap", "message"),
     [
         ("facades", False, None),
         ("facades", True, "B should have few colours"),
@@ -129,34 +129,38 @@ def test_pairs_that_do_not_fit(data, tmp_path):
         ("none", True, None),
     ],
 )
-def test_swapped_sides(data, tmp_path, recipe, swap, told):
+def test_swapped_halves(data, tmp_path, recipe, swap, message):
     for path in (data / "train").iterdir():
         values = pixels(path)
         Image.fromarray(np.roll(values, 32, axis=1) if swap else values).save(tmp_path / path.name)
     done = succeeded(call("check_data", "--input_dir", tmp_path, "--recipe", recipe))
-    assert ("A and B look swapped" in done.stdout) == (told is not None)
-    assert told is None or told in done.stdout
+    assert ("A and B look swapped" in done.stdout) == (message is not None)
+    assert message is None or message in done.stdout
 
 
-def test_the_folders_name_says_what_it_is(data, tmp_path):
+def test_the_folders_name_chooses_the_recipe(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "edges2shoes" / "train")
     done = succeeded(call("check_data", "--input_dir", tmp_path / "edges2shoes" / "train"))
     assert "A and B look swapped" in done.stdout
 
 
 def test_other_forms(folder, tmp_path):
-    """What is left of the images in shards, an archive and a list."""
+    """The same findings in shards and archives, as far as these keep them, and in a list."""
     packing = ("--input_dir", folder, "--skip_bad")
     assert call("pack_records", *packing, "--output_dir", tmp_path / "shards").returncode == 0
-    odd = {what: row for what, row in ROWS.items() if row[1] == "no"} | {"B is grey": ("1", "no")}
+    unusual = {what: row for what, row in ROWS.items() if row[1] == "no"} | {
+        "B is grey": ("1", "no")
+    }
     found = rows(succeeded(call("check_data", "--input_dir", tmp_path / "shards")))
-    assert {what: row[:2] for what, row in found.items()} == odd
+    assert {what: row[:2] for what, row in found.items()} == unusual
 
     where = ("--output_file", tmp_path / "set.npz", "--size", 40)
     assert call("pack_npz", *packing, *where).returncode == 0
     found = rows(succeeded(call("check_data", "--input_dir", tmp_path / "set.npz")))
-    kept = ("A is grey", "B is grey", "B is of one colour", "duplicate")
-    assert {what: row[0] for what, row in found.items()} == {what: odd[what][0] for what in kept}
+    remaining = ("A is grey", "B is grey", "B is of one colour", "duplicate")
+    assert {what: row[0] for what, row in found.items()} == {
+        what: unusual[what][0] for what in remaining
+    }
 
     (tmp_path / "list.csv").write_text("input\npairs/cut.png\npairs/odd.png\n")
     done = call("check_data", "--manifest", tmp_path / "list.csv", "--single")
@@ -172,7 +176,7 @@ def test_fractions_in_an_archive(tmp_path):
     assert found["B is of one colour"][0] == "3"
 
 
-def test_what_a_person_can_mend(data, tmp_path):
+def test_bad_input(data, tmp_path):
     assert_refused(call("check_data"), "input_dir is missing")
     assert_refused(call("check_data", "--input_dir", tmp_path / "none"), "none does not exist")
     assert_refused(call("check_data", "--input_dir", data), "holds folders but no images")

@@ -1,5 +1,6 @@
-"""The same images in every form that they may come in: trained on, resumed, split, translated."""
+"""Every form of data set gives the same images: in training, resuming, splits and translation."""
 
+import functools
 import json
 import shutil
 
@@ -21,10 +22,13 @@ from .common import (
     tensors,
 )
 
+# Building the graph takes most of a short run, so the networks have few layers, too.
+TINY = (*SMALL, "--crop_size", 16, "--discriminator", "patch16")
+
 
 @pytest.fixture(scope="module")
 def sources(data, tmp_path_factory):
-    """The flags that name the same five pairs in each form."""
+    """Flags that name the same five pairs, by the form of the data set."""
     root = tmp_path_factory.mktemp("sources")
     paths = sorted((data / "train").iterdir(), key=lambda path: int(path.stem))
     halves = []
@@ -38,12 +42,12 @@ def sources(data, tmp_path_factory):
     np.savez(root / "plain.npz", inputs=halves[0], targets=halves[1])
     np.savez_compressed(root / "floats.npz", *(np.float32(half) for half in halves))
     folders = ("--input_dir", root / "a", "--target_dir", root / "b")
-    atomic_write = ("--input_dir", data / "train")
+    pairs = ("--input_dir", data / "train")
     succeeded(call("pack_records", *folders, "--output_dir", root / "two", "--pairs_per_shard", 2))
-    succeeded(call("pack_records", *atomic_write, "--output_dir", root / "one"))
-    succeeded(call("pack_npz", *atomic_write, "--output_file", root / "packed.npz"))
+    succeeded(call("pack_records", *pairs, "--output_dir", root / "one"))
+    succeeded(call("pack_npz", *pairs, "--output_file", root / "packed.npz"))
     return {
-        "pairs": atomic_write,
+        "pairs": pairs,
         "folders": folders,
         "manifest": ("--manifest", root / "pairs.csv"),
         "archive": ("--input_dir", root / "plain.npz"),
@@ -68,9 +72,9 @@ FORMS = (
 
 @pytest.fixture(scope="module")
 def trained(sources, tmp_path_factory):
-    """A run of 8 steps of pairs, for more than an epoch."""
+    """The folder of an uninterrupted run of 8 steps on pairs: more than an epoch."""
     folder = tmp_path_factory.mktemp("trained")
-    succeeded(call("train", *sources["pairs"], *SMALL, "--output_dir", folder, "--max_steps", 8))
+    succeeded(call("train", *sources["pairs"], *TINY, "--output_dir", folder, "--max_steps", 8))
     return folder
 
 
@@ -79,34 +83,49 @@ def trained(sources, tmp_path_factory):
     [*((form, 1024) for form in FORMS), ("folders", 0), ("shards of two files", 0)],
 )
 def test_every_form_trains_the_same_and_resumes_exactly(sources, trained, form, cache_mb, tmp_path):
-    flags = (*sources[form], *SMALL, "--output_dir", tmp_path, "--cache_mb", cache_mb)
+    flags = (*sources[form], *TINY, "--output_dir", tmp_path, "--cache_mb", cache_mb)
     for steps in (3, 8):
         succeeded(call("train", *flags, "--max_steps", steps))
     assert_equal_bits(tensors(tmp_path), tensors(trained))
     assert (tmp_path / "losses.jsonl").read_text() == (trained / "losses.jsonl").read_text()
 
 
+@pytest.fixture(scope="module")
+def translate(sources, make_model, tmp_path_factory):
+    """A function that translates a form of the pairs; returns inputs and outputs by name."""
+
+    def translate(form, direction):
+        folder = tmp_path_factory.mktemp("translated")
+        model = make_model("--which_direction", direction)
+        out = ("--checkpoint", model, "--output_dir", folder)
+        succeeded(call("test", *sources[form], *out))
+        return {kind: images(folder, kind) for kind in ("inputs", "outputs")}
+
+    return translate
+
+
+@pytest.fixture(scope="module")
+def translated_pairs(translate):
+    """A function that translates the pairs side by side, once a direction."""
+    return functools.cache(functools.partial(translate, "pairs"))
+
+
 @pytest.mark.parametrize(
     ("form", "direction"),
     [*((form, "BtoA") for form in FORMS[1:]), ("folders", "AtoB"), ("archive", "AtoB")],
 )
-def test_every_form_translates_the_same(sources, make_model, form, direction, tmp_path):
-    model = make_model("--which_direction", direction)
-    made = []
-    for name, flags in (("wanted", sources["pairs"]), ("found", sources[form])):
-        out = ("--checkpoint", model, "--output_dir", tmp_path / name)
-        succeeded(call("test", *flags, *out))
-        made.append([images(tmp_path / name, kind) for kind in ("inputs", "outputs")])
-    for wanted, found in zip(*made, strict=True):
-        assert len(found) == 5
-        for a, b in zip(wanted.values(), found.values(), strict=True):
+def test_every_form_translates_the_same(translate, translated_pairs, form, direction):
+    wanted, found = translated_pairs(direction), translate(form, direction)
+    for kind in ("inputs", "outputs"):
+        assert len(found[kind]) == 5
+        for a, b in zip(wanted[kind].values(), found[kind].values(), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("form", ["folders", "manifest", "archive", "shards of two files"])
 def test_a_split_is_recorded_and_the_rest_is_tested(sources, form, tmp_path):
     flags = (*sources[form], "--split", 0.6, "--split_seed", 4)
-    command = (*flags, *SMALL, "--output_dir", tmp_path / "run")
+    command = (*flags, *TINY, "--output_dir", tmp_path / "run")
     done = succeeded(call("train", *command, "--max_steps", 2))
     assert "examples count = 3" in done.stdout
     options = json.loads((tmp_path / "run" / "options.json").read_text())
@@ -127,9 +146,9 @@ def test_a_split_is_recorded_and_the_rest_is_tested(sources, form, tmp_path):
     assert_refused(done, "split (was 0.6, now 0.8)")
 
 
-def test_other_images_are_tested_whole(sources, data, tmp_path):
+def test_a_split_is_not_applied_to_other_images(sources, data, tmp_path):
     run = ("--output_dir", tmp_path / "run", "--split", 0.6, "--max_steps", 1)
-    succeeded(call("train", *sources["pairs"], *SMALL, *run))
+    succeeded(call("train", *sources["pairs"], *TINY, *run))
     where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
     done = succeeded(call("test", "--input_dir", data / "test", *where))
     assert f"split: not applied, since training was on {data / 'train'}" in done.stdout
@@ -138,17 +157,17 @@ def test_other_images_are_tested_whole(sources, data, tmp_path):
 
 def test_a_split_is_known_from_any_folder(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "pairs")
-    command = ("--input_dir", "pairs", *SMALL, "--split", 0.6, "--output_dir", "run")
+    command = ("--input_dir", "pairs", *TINY, "--split", 0.6, "--output_dir", "run")
     succeeded(call("train", *command, "--max_steps", 1, cwd=tmp_path))
     (tmp_path / "sub").mkdir()
     where = ("--input_dir", "../pairs", "--checkpoint", "../run", "--output_dir", "made")
     done = succeeded(call("test", *where, cwd=tmp_path / "sub"))
     assert "split: 2 images that are not trained on" in done.stdout
     assert len(images(tmp_path / "sub" / "made")) == 2
-    other = ("--input_dir", "../pairs", *SMALL, "--split", 0.6, "--output_dir", "../run")
+    other = ("--input_dir", "../pairs", *TINY, "--split", 0.6, "--output_dir", "../run")
     succeeded(call("train", *other, "--max_steps", 2, cwd=tmp_path / "sub"))
 
-    # With more images the parts would be others.
+    # With more images the split would differ.
     shutil.copy(data / "test" / "7.png", tmp_path / "pairs" / "7.png")
     done = call("test", *where, cwd=tmp_path / "sub")
     assert_refused(done, "are others than in training (5 then)", "--split 1 takes all")
@@ -156,7 +175,7 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     assert_refused(done, "are others than when run was begun (5 then)")
 
 
-def test_what_is_packed_is_said_how_to_train_on(data, tmp_path):
+def test_packing_prints_the_command_that_trains(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "facades" / "train")
     where = ("--input_dir", tmp_path / "facades" / "train", "--output_dir", tmp_path / "packed")
     done = succeeded(call("pack_records", *where))
@@ -191,7 +210,7 @@ def test_single_images_in_every_form(sources, data, tmp_path):
         ("list", ("--manifest", tmp_path / "list.csv")),
     ):
         out = ("--output_dir", tmp_path / name, "--max_steps", 2)
-        succeeded(call("train", *flags, *SMALL, "--lab_colorization", *out))
+        succeeded(call("train", *flags, *TINY, "--lab_colorization", *out))
         ends[name] = tensors(tmp_path / name)
     assert_equal_bits(ends["shards"], ends["folder"])
     assert_equal_bits(ends["archive"], ends["folder"])
@@ -200,10 +219,10 @@ def test_single_images_in_every_form(sources, data, tmp_path):
     assert sorted(images(tmp_path / "made")) == ["1", "2"]
 
 
-def test_each_side_is_scaled_its_own_way(data, tmp_path):
-    """Label colours are never mixed, photographs are."""
+def test_inputs_and_targets_are_scaled_each_in_their_own_way(data, tmp_path):
+    """Resizing never mixes label colours, but mixes those of photographs."""
     how = ("--resize", "bilinear", "--resize_targets", "nearest", "--scale_size", 40)
-    run = ("--output_dir", tmp_path / "run", "--max_steps", 1, *SMALL)
+    run = ("--output_dir", tmp_path / "run", "--max_steps", 1, *SMALL, "--discriminator", "patch16")
     succeeded(call("train", "--input_dir", data / "train", *run, *how))
     where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
     succeeded(call("test", "--input_dir", data / "test", *where, "--crop_size", 96))
@@ -226,39 +245,39 @@ def test_packing_an_archive(data, tmp_path, size):
     assert "5 images are packed" in done.stdout
     with np.load(tmp_path / "made" / "set.npz") as found:
         assert set(found) == {"arr_0", "arr_1"}
-        side = size or 32
-        assert all(array.shape == (5, side, side, 3) for array in found.values())
-        nearest = [int((place + 0.5) * 32 / side) for place in range(side)]
+        width = size or 32
+        assert all(array.shape == (5, width, width, 3) for array in found.values())
+        nearest = [int((position + 0.5) * 32 / width) for position in range(width)]
         wanted = pixels(data / "train" / "2.png")[:, 32:][nearest][:, nearest]
         np.testing.assert_array_equal(found["arr_1"][1], wanted)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["set.npz"]
 
 
-def test_packing_goes_on_after_an_interruption(data, tmp_path):
-    """A shard that was cut off in the middle is not there under its name."""
+def test_packing_resumes_after_an_interruption(data, tmp_path):
+    """A run killed in the middle of a shard leaves the shard under its temporary name only."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, "--pairs_per_shard", 2)
     succeeded(call("pack_records", *flags))
-    atomic_write = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     name = "pairs-00002-of-00003.tfrecord"
     (tmp_path / name).rename(tmp_path / f"{name}.unfinished")
-    done = call("train", "--input_dir", tmp_path, *SMALL, "--output_dir", tmp_path / "run")
+    done = call("train", "--input_dir", tmp_path, *TINY, "--output_dir", tmp_path / "run")
     assert_refused(done, f"lacks 1 of 3 shards, {name}")
     succeeded(call("pack_records", *flags))
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == atomic_write
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-# What cannot be used
+# Bad input
 
 
 @pytest.fixture
 def refused(data, tmp_path):
-    """A function that runs a tool, and checks that it said so in one line and wrote nothing."""
+    """A function that checks that a tool refuses its flags in one line and writes nothing."""
 
-    def check(tool, *flags, told):
+    def check(tool, *flags, words):
         out = "--output_file" if tool == "pack_npz" else "--output_dir"
         target = tmp_path / ("out.npz" if tool == "pack_npz" else "out")
         done = call(tool, *flags, out, target)
-        assert_refused(done, *told)
+        assert_refused(done, *words)
         assert not target.exists()
 
     return check
@@ -270,7 +289,7 @@ def test_bad_sources(refused, sources, data, tmp_path):
     shutil.copytree(sources["shards"][1], tmp_path / "cut")
     [shard] = (tmp_path / "cut").glob("*.tfrecord")
     shard.write_bytes(shard.read_bytes()[:-9])
-    for flags, *told in (
+    for flags, *words in (
         (("--input_dir", tmp_path / "one.npz"), "must hold two arrays"),
         (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
         (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
@@ -281,11 +300,11 @@ def test_bad_sources(refused, sources, data, tmp_path):
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
         ((*sources["shards"], "--target_dir", data), "holds A and B"),
     ):
-        refused("train", *flags, *SMALL, told=told)
+        refused("train", *flags, *TINY, words=words)
 
 
 def test_bad_packing(refused, sources, tmp_path):
-    for tool, flags, told in (
+    for tool, flags, word in (
         ("pack_records", (), "input_dir is missing"),
         ("pack_records", (*sources["pairs"], "--pairs_per_shard", 0), "must be at least 1, not 0"),
         ("pack_records", sources["archive"], "holds no image files"),
@@ -293,7 +312,7 @@ def test_bad_packing(refused, sources, tmp_path):
         ("pack_npz", (*sources["pairs"], "--size", 0), "size must be at least 1, not 0"),
         ("pack_npz", (*sources["pairs"], "--resize", "nearest"), "give a --size, too"),
     ):
-        refused(tool, *flags, told=[told])
+        refused(tool, *flags, words=[word])
     done = call("pack_npz", *sources["pairs"], "--output_file", tmp_path / "out.zip")
     assert_refused(done, "must end in .npz")
 
@@ -302,6 +321,6 @@ def test_archives_of_images_of_different_sizes(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "mixed")
     Image.new("RGB", (20, 10)).save(tmp_path / "mixed" / "9.png")
     where = ("--input_dir", tmp_path / "mixed", "--output_file", tmp_path / "out.npz")
-    assert_refused(call("pack_npz", *where), "differ in size: give one (--size)")
+    assert_refused(call("pack_npz", *where), "differ in size: give one size (--size)")
     succeeded(call("pack_npz", *where, "--size", 16))
     assert file_bytes(tmp_path / "mixed")

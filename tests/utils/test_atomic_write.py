@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: on success, on errors, and of JSON."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 
 
-def test_a_file_takes_its_place(tmp_path):
+def test_the_temporary_file_replaces_the_target(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")
     with atomic_write(path) as temporary:
@@ -18,7 +18,7 @@ def test_a_file_takes_its_place(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_what_fails_leaves_nothing(tmp_path, error):
+def test_an_error_leaves_the_target_and_no_temporary_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
 
@@ -33,14 +33,14 @@ def test_what_fails_leaves_nothing(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_had(tmp_path):
-    """The first error is told, not that there is nothing to remove."""
+def test_a_path_that_cannot_be_written(tmp_path):
+    """The first error is raised, not one about the missing temporary file."""
     with (
-        pytest.raises(FileNotFoundError) as told,
+        pytest.raises(FileNotFoundError) as caught,
         atomic_write(tmp_path / "no" / "a.txt") as temporary,
     ):
         temporary.write_text("x")
-    assert told.value.filename.endswith("a.txt.unfinished")
+    assert caught.value.filename.endswith("a.txt.unfinished")
 
 
 def test_json(tmp_path):

@@ -1,0 +1,81 @@
+"""Packs images into one .npz archive, as 8-bit RGB of one size."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph.config.options import Config
+from p2p_graph.data import npz_archives
+from p2p_graph.data.dataset_ops import elements_of, mapped
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_pairs import Pairs, scaled
+from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.errors import UserError
+
+
+def pack_npz(config: Config, path: Path, size: int | None, *, compress: bool = False) -> int:
+    """Packs the images that `config` names into one archive.
+
+    The archive holds uint8 [N, H, W, 3]: arr_0 is A (or the single images) and arr_1 is B.
+
+    Args:
+      config: input_dir and target_dir, or manifest; inputs_only for single images; resize.
+      path: the archive.
+      size: height and width to scale images to, in pixels. None keeps the images' size, which all
+        images must share.
+      compress: whether to write a smaller file, which cannot be mapped into memory.
+
+    Returns:
+      The number of images.
+
+    Raises:
+      UserError: an image cannot be used, the images differ in size, or the archive cannot be
+        written.
+    """
+    if path.suffix.lower() != npz_archives.SUFFIX:
+        raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
+    images = list_images(config)
+    arrays = _decode(images, config, size)
+    save = np.savez_compressed if compress else np.savez
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            save(file, *arrays)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    return len(images)
+
+
+def _decode(
+    images: Sequence[SourceImage], config: Config, size: int | None
+) -> list["np.ndarray[Any, Any]"]:
+    """Decodes and scales images as training does: one array, or A's and B's."""
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+        pairs = Pairs(images, config)
+        height_width = pairs.size if size is None else (size, size)
+        if height_width is None:
+            raise UserError(f"the images in {config.data} differ in size: give one size (--size)")
+
+        def to_uint8(image: tf.Tensor) -> tf.Tensor:
+            if image.dtype == tf.uint8:
+                image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
+            if size is not None:
+                image = scaled(image, size, config.resize)
+            return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
+
+        indices = tf.data.Dataset.range(len(images))
+        decoded = mapped(indices, lambda index: tuple(map(to_uint8, pairs.source(index))))
+        next_images = elements_of(decoded.prefetch(2), session)
+        shape = (len(images), *height_width, 3)
+        arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
+        shown = sys.stderr.isatty()
+        for index in tqdm(range(len(images)), unit="image", disable=not shown):
+            for array, image in zip(arrays, session.run(next_images), strict=True):
+                array[index] = image
+    return arrays

@@ -1,0 +1,133 @@
+"""Packs image files into TFRecord shards."""
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow.compat.v1 as tf
+from tqdm import tqdm
+
+from p2p_graph.config.options import Config
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialized, shard_name
+from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.errors import UserError, reason_of
+
+RECORD_FILE = "packed.json"  # says which images the shards beside it hold
+
+
+def pack_shards(config: Config, folder: Path, per_shard: int, name: str = "pairs") -> int:
+    """Packs the images that `config` names into shards, in their order.
+
+    A rerun keeps the shards that are intact and writes the missing ones.
+
+    Args:
+      config: input_dir and target_dir, or manifest; inputs_only for single images.
+      folder: the folder of shards, created if missing.
+      per_shard: images per shard; the last shard may hold fewer.
+      name: the prefix of the shards' file names.
+
+    Returns:
+      The number of images.
+
+    Raises:
+      UserError: an image cannot be used, the folder holds other shards, or the folder cannot be
+        written.
+    """
+    images = list_images(config)
+    if images[0].place is not None:
+        raise UserError(
+            f"input_dir {config.data} holds no image files to pack: name the folder that its "
+            "images were packed from"
+        )
+    sources = {path.parent.resolve() for p in images for path in (p.path, p.target) if path}
+    if folder.resolve() in sources:
+        raise UserError(f"output_dir {folder} holds images that are packed: name another folder")
+    _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
+    count = math.ceil(len(images) / per_shard)
+    with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
+        for number in range(count):
+            shard = folder / shard_name(name, number, count)
+            in_shard = images[number * per_shard : (number + 1) * per_shard]
+            intact = is_intact(shard)
+            if not intact:
+                _write_shard(shard, in_shard)
+            bar.update(len(in_shard))
+            if bar.disable:
+                before = ", as before" if intact else ""
+                print(f"{shard.name}: {len(in_shard)} images{before}", flush=True)
+    return len(images)
+
+
+def _digest(images: Sequence[SourceImage]) -> str:
+    """Identifies a list of images by their files' paths, sizes and times of change."""
+    digest = hashlib.sha256()
+    for image in images:
+        for path in filter(None, (image.path, image.target)):
+            status = path.stat()
+            digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _record(folder: Path, record: dict[str, object]) -> None:
+    """Writes what is packed into RECORD_FILE, or checks that the file says the same.
+
+    Raises:
+      UserError: the file is damaged or says something else, shards lack the file, or the folder
+        cannot be written.
+    """
+    path = folder / RECORD_FILE
+    before = _read_record(path)
+    if before == record:
+        return
+    if before is not None:
+        raise UserError(
+            f"output_dir {folder} holds shards of other images, or packed with other flags: name "
+            "another folder, or remove this one"
+        )
+    if find_shards(folder):
+        raise UserError(
+            f"output_dir {folder} holds shards of other images (without a {RECORD_FILE}): name "
+            "another folder, or remove the shards"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, record)
+    except OSError as error:
+        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+
+
+def _read_record(path: Path) -> dict[str, object] | None:
+    """Reads RECORD_FILE; returns None where there is no such file.
+
+    Raises:
+      UserError: the file cannot be read, or is damaged.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(
+            f"{path} is damaged: remove it and the shards beside it, then run the same command "
+            "again"
+        )
+    return record
+
+
+def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:
+    """Writes a shard atomically."""
+    try:
+        with atomic_write(shard) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for image in images:
+                writer.write(serialized(image))
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"{shard} cannot be written: {reason_of(error)}") from None

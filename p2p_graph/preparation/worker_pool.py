@@ -1,0 +1,97 @@
+"""Maps a function over many items in worker processes, with results in the items' order."""
+
+import collections
+import concurrent.futures
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from p2p_graph.utils.errors import UserError
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_QUEUED = 4  # items submitted ahead for each worker
+# NumPy and TensorFlow read their number of threads from these variables.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+
+def map_in_processes(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int
+) -> Generator[_Result, None, None]:
+    """Yields `function(item)` for every item, in order.
+
+    One worker means this process. Closing the generator cancels the items that have not started.
+
+    Args:
+      function: a picklable function.
+      items: picklable arguments, one a call.
+      workers: how many processes work at the same time.
+
+    Raises:
+      UserError: a worker process was killed.
+    """
+    if workers == 1:
+        yield from map(function, items)
+        return
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_exit_with_parent
+    )
+    remaining = iter(items)
+    try:
+        with _worker_environment(workers):
+            submitted = collections.deque(
+                pool.submit(function, item)
+                for item in itertools.islice(remaining, _QUEUED * workers)
+            )
+        while submitted:
+            yield submitted.popleft().result()
+            submitted.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker was killed, perhaps for lack of memory: run the same command again with "
+            "fewer workers (--workers)"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _worker_environment(workers: int) -> Iterator[None]:
+    """Lets the processes that start inside share the cores and ignore Ctrl-C.
+
+    Ctrl-C reaches the whole process group. Only this process reacts, and ends the pool.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    unset = [name for name in _THREAD_VARIABLES if name not in os.environ]
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(dict.fromkeys(unset, threads))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
+        signal.signal(signal.SIGINT, handler)
+
+
+def _exit_with_parent() -> None:
+    """Makes a worker exit when its parent dies; without this, the worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
