@@ -135,11 +135,10 @@ class ReproduceOptions:
                 object.__setattr__(self, name, type(value)(Path(value).resolve()))
 
     def _check_train_flags(self) -> None:
-        of_rows = {
-            name for row in self.table.rows for name in flags.given("train", "", row.train_flags)
-        }
+        of_rows = [flag for row in self.table.rows for flag in row.train_flags]
+        reserved = {*_RESERVED_FLAGS, *flags.given("train", "", of_rows)}
         for name in flags.given("train", "", self.train_flags):
-            if name in (*_RESERVED_FLAGS, *of_rows):
+            if name in reserved:
                 raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
 
     def _check_evaluation(self) -> None:

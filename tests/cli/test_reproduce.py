@@ -26,7 +26,7 @@ from p2p_graph.utils import file_lock
 
 from .common import SMALL, assert_refused, call, start, succeeded, tensors
 
-SMALL = ("--", *SMALL)
+SMALL = ("--", *SMALL, "--levels", 2)
 LINEAR = (*SMALL, "--lr_schedule", "linear")  # depends on how many steps there are in all
 # A segmenter that calls everything dark background, and the rest facade.
 SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
@@ -292,7 +292,7 @@ def test_dry_run_lists_commands_and_time(data, tmp_path):
     work = tmp_path / "work"
     flags = ("--data", data, "--output_dir", work, "--budget", "1m", "--rows", "L1", "--seeds", 2)
     done = succeeded(
-        call("reproduce", "facades", *flags, "--dry_run", *SMALL, "--steps_per_run", 50)
+        call("reproduce", "facades", *flags, "--dry_run", *SMALL, "--steps_per_run", 25)
     )
     assert done.stdout.count("measuring") == 1
     rows = re.findall(r"^== L1, seed (\d): (\d+) steps, about (\d) minutes$", done.stdout, re.M)

@@ -23,12 +23,9 @@ with file_lock.held(Path(sys.argv[1])):
 
 def test_a_second_holder_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "new.lock"):
-        with file_lock.held(path):
-            with (
-                pytest.raises(UserError, match=f"another program is at work in {tmp_path}: "),
-                file_lock.held(path),
-            ):
-                pass
+        refused = pytest.raises(UserError, match=f"another program is at work in {tmp_path}: ")
+        with file_lock.held(path), refused, file_lock.held(path):
+            pass
         with file_lock.held(path):
             pass
 
