@@ -1,6 +1,5 @@
-"""How a table's rows are judged: the flags of tools/evaluate.py, tried before all training."""
+"""The flags of tools/evaluate.py for a table's rows, tried out before any training."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,82 +7,76 @@ from typing import NamedTuple
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.evaluation.inception_features import Inception
 from p2p_graph.imaging import image_arrays, palettes
-from p2p_graph.reproduction import row_programs
-from p2p_graph.reproduction.paper_tables import TABLES
+from p2p_graph.imaging.palettes import Palette
+from p2p_graph.reproduction.options import ReproduceOptions
 from p2p_graph.segmentation import label_files, segmenters
-from p2p_graph.utils.errors import UserError
 
 
-class Evaluator(NamedTuple):
-    """How rows are evaluated.
+class EvaluationFlags(NamedTuple):
+    """How a table's rows are evaluated.
 
     Attributes:
-      flags: of tools/evaluate.py, for all rows.
-      reads: a digest of the segmenter, the palette, the labels and Inception's graph.
+      flags: of tools/evaluate.py, the same for all rows.
+      files: the files of the segmenter, the palette, the labels and Inception's graph.
     """
 
     flags: tuple[str, ...]
-    reads: str
+    files: tuple[Path, ...]
 
 
-def evaluator_of(options: argparse.Namespace, images: Sequence[SourceImage]) -> Evaluator:
-    """How to evaluate a table's rows, once it is certain that it works on these test images.
+def check_evaluation(
+    options: ReproduceOptions, test_images: Sequence[SourceImage]
+) -> EvaluationFlags:
+    """The flags of tools/evaluate.py, once everything that they name was loaded and fits.
 
     Args:
-      options: the flags of tools/reproduce.py.
-      images: the test images, pairs side by side.
+      options: the table, and the segmenter, palette, labels and Inception graph for it.
+      test_images: pairs side by side.
 
     Raises:
-      UserError: it does not, or there is something for which the table has no use.
+      UserError: a file cannot be used, or labels do not fit the palette.
     """
-    table = TABLES[options.table]
-    names = table.metrics.split(",")
-    for name in ("segmenter", "labels_dir"):
-        if getattr(options, name) and not table.needs_segmenter:
-            raise UserError(f"{name} is for tables of FCN-scores: leave it out")
-    reads_labels = bool({"fcn", "labels"} & set(names))
-    if options.palette and not reads_labels:
-        raise UserError("palette is for tables of labels: leave it out")
-    if table.needs_segmenter and not options.segmenter:
-        raise UserError(
-            f"{options.table} needs what reads labels off photos (--segmenter): the folder of the "
-            "authors' Caffe model, or one of tools/train_segmenter.py"
-        )
-    evaluator: list[str] = []
-    reads: list[Path] = []
+    table = options.table
+    metrics = list(table.metrics)
+    flags: list[str] = []
+    files: list[Path] = []
     palette = None
-    if table.needs_segmenter:
+    if options.segmenter:
         segmenter = segmenters.load(options.segmenter)
+        # Raises an error if the segmenter has a palette and the requested one is another.
         segmenter.with_palette(palettes.load(options.palette) if options.palette else None)
         palette = segmenter.palette
-        evaluator += ["--segmenter", options.segmenter]
-        reads += segmenters.files_of(options.segmenter)
-    if reads_labels and palette is None:
+        flags += ["--segmenter", options.segmenter]
+        files += segmenters.files_of(options.segmenter)
+    if table.needs_palette and palette is None:
         name = options.palette or table.recipe
         palette = palettes.load(name)
-        evaluator += ["--palette", name]
-        if name not in palettes.PALETTES:
-            reads.append(Path(name))
+        flags += ["--palette", name]
+        files += [Path(name)] if name not in palettes.PALETTES else []
+    if palette:
+        files += _check_labels(options, test_images, palette)
     if options.labels_dir:
-        found = label_files.find(options.labels_dir, output_names([one.path for one in images]))
-        reads += found.values()
-        assert palette is not None
-        label_files.check(list(found.values()), palette)
-        evaluator += ["--labels_dir", str(options.labels_dir)]
-    elif palette:  # labels are the right halves, whichever way the row goes
-        labels = [image_arrays.read_half(one.path, right=True) for one in palettes.spread_sample(images)]
-        palette.check_coverage(labels, f"labels in {options.data / table.test}")
+        flags += ["--labels_dir", str(options.labels_dir)]
     if options.inception:
         Inception(options.inception).close()
-        reads.append(options.inception)
-        names += ["fid", "kid"]
-        statistics = options.output_dir / f"{table.recipe}_{table.direction}" / "targets.npz"
-        evaluator += [
-            "--inception",
-            str(options.inception),
-            "--target_statistics",
-            str(statistics),
-        ]
-    return Evaluator(
-        (*evaluator, "--metrics", ",".join(names)), row_programs.digest(reads) if reads else ""
-    )
+        files.append(options.inception)
+        metrics += ["fid", "kid"]
+        statistics = options.task_folder / "targets.npz"
+        flags += ["--inception", str(options.inception), "--target_statistics", str(statistics)]
+    return EvaluationFlags((*flags, "--metrics", ",".join(metrics)), tuple(files))
+
+
+def _check_labels(
+    options: ReproduceOptions, test_images: Sequence[SourceImage], palette: Palette
+) -> list[Path]:
+    """Checks true labels against the palette; returns their files, if labels_dir holds them."""
+    if options.labels_dir:
+        names = output_names([image.path for image in test_images])
+        paths = list(label_files.find(options.labels_dir, names).values())
+        label_files.check(paths, palette)
+        return paths
+    # The labels are the right halves in both directions.
+    images = palettes.spread_sample(test_images)
+    labels = [image_arrays.read_half(image.path, right=True) for image in images]
+    palette.check_coverage(labels, f"labels in {options.data / options.table.test_folder}")
+    return []

@@ -1,4 +1,4 @@
-"""The paper's tables and figures as data: what each row was trained with, and what it reached.
+"""The paper's tables and figures as data: the flags of each row, and its published figures.
 
 Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks" (CVPR).
 """
@@ -12,56 +12,62 @@ class Row(NamedTuple):
     """A way of training, and the figures that the paper gives for it.
 
     Attributes:
-      name: as the paper calls it.
-      run: its folder; rows of several tables that are trained alike share it.
-      flags: of tools/train.py, besides the preset `paper`.
-      paper: its figures, one for each of the table's, as printed; None where there is none.
+      name: the paper's name.
+      run_name: the name of the run's folder. Rows of several tables that are trained alike share
+        a run.
+      train_flags: flags of tools/train.py besides the preset `paper`.
+      paper_figures: the paper's value in each column, as printed; None where the paper has none.
     """
 
     name: str
-    run: str
-    flags: tuple[str, ...]
-    paper: tuple[float | None, ...]
+    run_name: str
+    train_flags: tuple[str, ...]
+    paper_figures: tuple[float | None, ...]
 
 
 class Table(NamedTuple):
-    """A table.
+    """A table or a figure of the paper.
 
     Attributes:
-      title: what it shows, and where it stands.
+      title: the subject, and the number in the paper.
       recipe: the data set's name.
-      direction: which half is made from which.
-      test: the data set's folder of test images.
-      metrics: of tools/evaluate.py.
-      figures: the columns, by the names that tools/evaluate.py gives them.
+      direction: "AtoB" translates the left half of a pair to the right half, "BtoA" the right.
+      test_folder: the name of the data set's folder of test images.
+      metrics: names of metrics of tools/evaluate.py.
+      figures: the columns, by the names that tools/evaluate.py gives the values.
       rows: in the paper's order.
-      photos: the paper's figures of real photos, where a segmenter judges; else empty.
+      ground_truth: the paper's FCN-scores of the real photos; empty in tables without FCN-scores.
     """
 
     title: str
     recipe: str
     direction: str
-    test: str
-    metrics: str
+    test_folder: str
+    metrics: tuple[str, ...]
     figures: tuple[str, ...]
     rows: tuple[Row, ...]
-    photos: tuple[float, ...] = ()
+    ground_truth: tuple[float, ...] = ()
 
     @property
     def needs_segmenter(self) -> bool:
-        """Whether labels are read off photos."""
-        return "fcn" in self.metrics.split(",")
+        """Whether a segmenter reads labels off translated photos."""
+        return "fcn" in self.metrics
+
+    @property
+    def needs_palette(self) -> bool:
+        """Whether a metric compares labels."""
+        return self.needs_segmenter or "labels" in self.metrics
 
 
 _L1 = ("--gan_weight", "0")
 _NO_L1 = ("--l1_weight", "0")
 _GAN = ("--unconditional",)
 _NO_SKIPS = ("--generator", "encoder_decoder")
-_BATCH10 = ("--batch_size", "10")  # in Table 2 alone, as its caption says
+_BATCH10 = ("--batch_size", "10")  # only in Table 2, according to the caption
 _FCN = ("fcn_pixel_accuracy", "fcn_class_accuracy", "fcn_class_iou")
-_FCN_OF_PHOTOS = (0.80, 0.26, 0.21)
+_FCN_OF_REAL_PHOTOS = (0.80, 0.26, 0.21)
 _HISTOGRAM = ("histogram_l", "histogram_a", "histogram_b")
-_TO_PHOTOS = ("cityscapes", "BtoA", "val", "fcn,histogram,l1,psnr,ssim", _FCN)
+_TO_PHOTOS = ("cityscapes", "BtoA", "val", ("fcn", "histogram", "l1", "psnr", "ssim"), _FCN)
 
 TABLES: Mapping[str, Table] = MappingProxyType(
     {
@@ -75,7 +81,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 Row("L1+GAN", "L1+GAN", _GAN, (0.64, 0.20, 0.15)),
                 Row("L1+cGAN", "L1+cGAN", (), (0.66, 0.23, 0.17)),
             ),
-            _FCN_OF_PHOTOS,
+            _FCN_OF_REAL_PHOTOS,
         ),
         "table2": Table(
             "Generators: FCN-scores, Cityscapes labels to photo (Table 2)",
@@ -96,7 +102,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 Row("U-net (L1)", "L1_batch10", (*_L1, *_BATCH10), (0.48, 0.18, 0.13)),
                 Row("U-net (L1+cGAN)", "L1+cGAN_batch10", _BATCH10, (0.55, 0.20, 0.14)),
             ),
-            _FCN_OF_PHOTOS,
+            _FCN_OF_REAL_PHOTOS,
         ),
         "table3": Table(
             "D's receptive fields: FCN-scores, Cityscapes labels to photo (Table 3)",
@@ -107,14 +113,14 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 Row("70x70", "L1+cGAN", (), (0.66, 0.23, 0.17)),
                 Row("286x286", "image286", ("--discriminator", "image286"), (0.42, 0.16, 0.11)),
             ),
-            _FCN_OF_PHOTOS,
+            _FCN_OF_REAL_PHOTOS,
         ),
         "table6": Table(
             "Cityscapes photo to labels (Table 6)",
             "cityscapes",
             "AtoB",
             "val",
-            "labels,l1,psnr,ssim",
+            ("labels", "l1", "psnr", "ssim"),
             ("pixel_accuracy", "class_accuracy", "class_iou"),
             (
                 Row("L1", "L1", _L1, (0.86, 0.42, 0.35)),
@@ -127,7 +133,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "cityscapes",
             "BtoA",
             "val",
-            "histogram,l1,psnr,ssim",
+            ("histogram", "l1", "psnr", "ssim"),
             _HISTOGRAM,
             (
                 Row("L1", "L1", _L1, (0.81, 0.69, 0.70)),
@@ -141,7 +147,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             "facades",
             "BtoA",
             "test",
-            "l1,psnr,ssim,histogram",
+            ("l1", "psnr", "ssim", "histogram"),
             ("l1", "psnr", "ssim", *_HISTOGRAM),
             (
                 Row("L1", "L1", _L1, (None,) * 6),

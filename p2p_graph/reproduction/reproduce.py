@@ -1,272 +1,103 @@
-"""What tools/reproduce.py does: plans a table's rows, makes them one after the other, shows them.
+"""Reproduces a table of the paper: trains, translates and evaluates each row, writes the table.
 
-Each row is three commands, which are the programs in tools/ (see `rows`). Run again, a table goes
-on where it was.
+The same command run again continues where it stopped.
 """
 
-import argparse
-import functools
 import shlex
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
-from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.config import flags
-from p2p_graph.config.options import OPTIONS_FILE, Config
-from p2p_graph.config.options_file import check_unchanged
-from p2p_graph.data.image_listing import list_images
-from p2p_graph.evaluation import evaluation_report
-from p2p_graph.imaging import palettes
-from p2p_graph.imaging.html_page import INDEX_FILE
-from p2p_graph.reproduction import evaluation_flags, row_programs, step_budget, table_report
-from p2p_graph.reproduction.evaluation_flags import Evaluator
-from p2p_graph.reproduction.paper_tables import TABLES, Row, Table
-from p2p_graph.reproduction.row_programs import Job, Stage
-from p2p_graph.reproduction.table_report import Made
-from p2p_graph.training.run import configure
+from p2p_graph.reproduction import row_programs, row_record, table_report
+from p2p_graph.reproduction.child_programs import RunProgram, run_child
+from p2p_graph.reproduction.options import ReproduceOptions
+from p2p_graph.reproduction.row_results import RunResult
+from p2p_graph.reproduction.row_runs import RowRun
+from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
 from p2p_graph.utils import file_lock
-from p2p_graph.utils.errors import UserError
 
-_PLANS_FILE = "plans.json"
-_SELF_CHECK = "--self_check"
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
-# What tools/train.py is given for every row, so that it cannot be given beside.
-_OWN_FLAGS = (
-    *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
-    *("seed", "mode", "checkpoint", "target_dir", "manifest", "steps_per_epoch"),
-)
-
-Stages = tuple[Stage, Stage, Stage]
 
 
-def run(options: argparse.Namespace, extra: Sequence[str]) -> int:
-    """Makes a table, or says how it would be made.
+def reproduce(options: ReproduceOptions, run_program: RunProgram = run_child) -> int:
+    """Reproduces a table, or prints the plan for it.
+
+    A row that fails is reported and omitted from the table. SIGINT and SIGTERM stop the work.
 
     Args:
-      options: the flags of tools/reproduce.py.
-      extra: more flags of tools/train.py, for all rows.
+      options: the table, the data and the budget.
+      run_program: runs a program of this package.
 
     Returns:
-      The exit code: 0, or that of the last program that ended otherwise. A row that fails is left
-      out, and the others are made; SIGINT and SIGTERM end the table.
+      The exit code: 0, or the code of the last row that failed or was stopped.
 
     Raises:
       UserError: something that a person can mend.
     """
-    table = TABLES[options.table]
-    step_budget.check(options.budget)
-    # A table is known by its files, however they are named.
-    options.data, options.output_dir = options.data.resolve(), options.output_dir.resolve()
-    for name in ("segmenter", "palette", "labels_dir", "inception"):
-        given = getattr(options, name)
-        if given and given not in palettes.PALETTES and Path(given).exists():
-            setattr(options, name, type(given)(Path(given).resolve()))
-    wanted = _rows(table, options)
-    every = _jobs(table, options, extra)
-    jobs = [job for job in every if job.row in wanted]
-    configs = {job.folder: _config(job) for job in jobs}
-    tested = configs[jobs[0].folder].replace(input_dir=str(options.data / table.test))
-    evaluator = evaluation_flags.evaluator_of(options, list_images(tested))
-    seconds = _stopwatch(jobs, configs)
-    steps = step_budget.steps_of(
-        options.budget,
-        configs,
-        {job.folder: job.flags for job in jobs},
-        seconds,
-        options.output_dir / _PLANS_FILE,
-        keep=not options.dry_run,
-    )
-    data = {
-        part: row_programs.digest(_files(options.data / part)) for part in ("train", table.test)
-    }
-    stages = {job.folder: _stages(job, options, steps, data, evaluator) for job in every}
-    if table.needs_segmenter:
-        _add_photos(stages, every, jobs[0])
-    for job in jobs:
-        _check_run(job, stages[job.folder][0], configs[job.folder], steps[job.folder])
+    plan = make_plan(options)
     if options.dry_run:
-        _tell(jobs, stages, steps, seconds)
+        _print_plan(plan)
         return 0
-    failed = 0
-    for number, job in enumerate(jobs, 1):
-        print(f"== row {number} of {len(jobs)}: {job.name}, {steps[job.folder]} steps")
-        code = row_programs.run(job, stages[job.folder])
-        if code:
-            print(f"row {job.row.name} ended with {code}; the same command goes on from there")
-            failed = code
+    code = _run_rows(plan, run_program)
+    if code not in _STOPPED:
+        _write_table(plan)
+    return code
+
+
+def _print_plan(plan: TablePlan) -> None:
+    """Prints commands, steps, and about how long training takes."""
+    total = 0.0
+    for run in plan.requested:
+        steps = plan.steps[run.folder]
+        remaining = steps - steps_done(run)
+        seconds = remaining * plan.seconds_per_step(run.folder) if remaining else 0.0
+        total += seconds
+        time = f"about {seconds / 60:.0f} minutes" if remaining else "already trained"
+        print(f"== {run.name}: {steps} steps, {time}")
+        for stage in plan.stages[run.folder]:
+            print(stage)
+    print(f"{len(plan.requested)} rows, about {total / 3600:.1f} hours of training")
+
+
+def _run_rows(plan: TablePlan, run_program: RunProgram) -> int:
+    """Runs the requested rows in order; returns 0 or the last exit code of a row that failed."""
+    last_failure = 0
+    count = len(plan.requested)
+    for number, run in enumerate(plan.requested, 1):
+        print(f"== row {number} of {count}: {run.name}, {plan.steps[run.folder]} steps")
+        code = row_programs.run_row(run, plan.stages[run.folder], run_program)
+        if not code:
+            continue
+        print(f"row {run.row.name} ended with exit code {code}; the same command continues it")
+        last_failure = code
         if code in _STOPPED:
-            return code
-        if code and table.needs_segmenter and number < len(jobs):
-            _add_photos(stages, every, jobs[number])  # should it have been this one's
-    made = [made for job in every if (made := _made(job, stages[job.folder]))]
-    if made:
-        folder = options.output_dir / options.table
-        folder.mkdir(exist_ok=True)
-        with file_lock.held(folder, wait=True):
-            table_report.write(folder, options.table, made, shlex.join(extra))
-    return failed
+            break
+        if number < count:
+            # The failed row may have been the one to score the real photos.
+            plan.add_self_check(plan.requested[number])
+    return last_failure
 
 
-def _rows(table: Table, options: argparse.Namespace) -> list[Row]:
-    """The rows that are asked for."""
-    known = {row.name: row for row in table.rows}
-    if not options.rows:
-        return list(known.values())
-    wanted = [name.strip() for name in options.rows.split(",")]
-    if lost := [name for name in wanted if name not in known]:
-        raise UserError(f"rows must be of {', '.join(known)}, not {lost[0]!r}")
-    return [known[name] for name in wanted]
-
-
-def _jobs(table: Table, options: argparse.Namespace, extra: Sequence[str]) -> list[Job]:
-    """All of a table's rows, with as many seeds as are asked for."""
-    for part in ("train", table.test):
-        if not (options.data / part).is_dir():
-            raise UserError(
-                f"data {options.data} has no folder {part}: name the folder of {table.recipe} "
-                "(tools/download_dataset.py gets it)"
-            )
-    of_rows = {name for row in table.rows for name in flags.given("train", "", row.flags)}
-    for name in flags.given("train", "", extra):
-        if name in (*_OWN_FLAGS, *of_rows):
-            raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
-    task = f"{table.recipe}_{table.direction}"
-    jobs = []
-    for seed in range(options.seeds):
-        for row in table.rows:
-            folder = options.output_dir / task / (row.run + (f"-seed{seed}" if seed else ""))
-            given = (
-                *("--input_dir", str(options.data / "train")),
-                *("--preset", "paper", "--recipe", table.recipe),
-                *("--which_direction", table.direction, "--seed", str(seed)),
-                *row.flags,
-                *extra,
-            )
-            jobs.append(Job(row, seed, folder, given))
-    return jobs
-
-
-def _files(folder: Path) -> list[Path]:
-    """What is in a folder of images: them, or shards of them."""
-    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-
-
-def _config(job: Job) -> Config:
-    try:
-        return configure(flags.given("train", "", job.flags))
-    except UserError as error:
-        raise UserError(f"row {job.row.name}: {error}") from None
-
-
-def _stages(
-    job: Job,
-    options: argparse.Namespace,
-    steps: Mapping[Path, int],
-    data: Mapping[str, str],
-    evaluator: Evaluator,
-) -> Stages:
-    """A job's commands; how long one that is not asked for is trained, the others tell.
-
-    `data` are digests of the images to train on and to test with, by their folders' names.
-    """
-    made, found = job.folder / row_programs.MADE, job.folder / f"evaluation-{options.table}"
-    count = steps.get(job.folder) or max(steps.values())
-    train = (*job.flags, "--max_steps", str(count), "--output_dir", str(job.folder))
-    part = TABLES[options.table].test
-    images = ("--input_dir", str(options.data / part))
-    test = (*images, "--checkpoint", str(job.folder), "--output_dir", str(made))
-    judged = ("--results_dir", str(made), "--output_dir", str(found), *evaluator.flags)
-    name, report = f"evaluate {options.table}", found / evaluation_report.JSON_FILE
-    return (
-        Stage("train", ("train.py", *train), job.folder / OPTIONS_FILE, data["train"]),
-        Stage("test", ("test.py", *test), made / INDEX_FILE, data[part]),
-        Stage(name, ("evaluate.py", *judged), report, evaluator.reads),
-    )
-
-
-def _add_photos(stages: dict[Path, Stages], every: Sequence[Job], first: Job) -> None:
-    """Lets one job's evaluation read the real photos, which are the same for all rows.
-
-    It is one that is done and has, or else the first that is asked for.
-    """
-
-    def reading(job: Job) -> Stages:
-        train, test, evaluate = stages[job.folder]
-        others = (flag for flag in evaluate.command if flag != _SELF_CHECK)
-        return train, test, evaluate._replace(command=(*others, _SELF_CHECK))
-
-    job = next((job for job in every if _is_done(job, reading(job))), first)
-    stages[job.folder] = reading(job)
-
-
-def _is_done(job: Job, stages: Stages) -> bool:
-    record = row_programs.record_of(job)
-    return all(row_programs.is_done(stage, record) for stage in stages)
-
-
-def _stopwatch(jobs: Sequence[Job], configs: Mapping[Path, Config]) -> Callable[[Path], float]:
-    """What says how many seconds a step takes in a job's folder; a row's seeds take the same."""
-    runs = {job.folder: job.row.run for job in jobs}
-
-    @functools.cache
-    def of_run(run: str) -> float:
-        job = next(job for job in jobs if job.row.run == run)
-        command = (str(row_programs.TOOLS / "train.py"), *job.flags)
-        return step_budget.seconds_a_step(command, configs[job.folder].batch_size)
-
-    return lambda folder: of_run(runs[folder])
-
-
-def _check_run(job: Job, stage: Stage, config: Config, steps: int) -> None:
-    """Refuses a run that must not be trained on: of other options or images, or too long."""
-    record = row_programs.record_of(job)
-    if not (job.folder / OPTIONS_FILE).exists():
+def _write_table(plan: TablePlan) -> None:
+    """Writes the table of all finished runs, if any is finished."""
+    options = plan.options
+    results = [result for run in plan.runs if (result := _result(run, plan))]
+    if not results:
         return
-    if "train" in record and record["train"]["reads"] != stage.reads:
-        raise UserError(
-            f"{job.folder} was trained on other images: restore them, or name another --output_dir"
-        )
-    given = flags.given("train", "", (*job.flags, "--max_steps", str(steps)))
-    check_unchanged(config.replace(max_steps=steps), job.folder, given)
-    source = checkpoint_files.find(job.folder)
-    if source and source.step() > steps:
-        raise UserError(
-            f"{job.folder} has {source.step()} steps already, more than the {steps} of this "
-            f"budget: give as many (--budget {source.step()}), or another --output_dir"
+    options.table_folder.mkdir(exist_ok=True)
+    with file_lock.held(options.table_folder, wait=True):
+        table_report.write(
+            options.table_folder, options.table_name, results, shlex.join(options.train_flags)
         )
 
 
-def _made(job: Job, stages: Stages) -> Made | None:
-    """What a table is to show of a job, if it is done; says which was done otherwise."""
-    record = row_programs.record_of(job)
-    if _is_done(job, stages):
-        found = stages[2].makes.parent
-        return Made(job.row, job.folder, job.folder / row_programs.MADE, found, record["train"])
-    if record.get(stages[2].name, {}).get("done"):
+def _result(run: RowRun, plan: TablePlan) -> RunResult | None:
+    """The result of a run that is done as planned; reports a run that was done otherwise."""
+    record = row_record.read(run)
+    if plan.is_done(run):
+        evaluation = run.evaluation_folder(plan.options.table_name)
+        return RunResult(run.row, run.folder, run.results_folder, evaluation, record["train"])
+    if record.get(plan.stages[run.folder].evaluate.name, {}).get("done"):
         print(
-            f"left out: {job.name}, which was made with other flags or steps, from other images, "
-            "or judged by other files"
+            f"omitted: {run.name} has other flags or steps, was trained or tested on other images, "
+            "or was evaluated with other files"
         )
     return None
-
-
-def _tell(
-    jobs: Sequence[Job],
-    stages: Mapping[Path, Stages],
-    steps: Mapping[Path, int],
-    seconds_a_step: Callable[[Path], float],
-) -> None:
-    """Lists commands, steps, and about how long training takes."""
-    total = 0.0
-    for job in jobs:
-        source = checkpoint_files.find(job.folder) if job.folder.exists() else None
-        count = steps[job.folder]
-        missing = count - (source.step() if source else 0)
-        seconds = missing * seconds_a_step(job.folder) if missing else 0.0
-        total += seconds
-        left = f"about {seconds / 60:.0f} minutes" if missing else "trained before"
-        print(f"== {job.name}: {count} steps, {left}")
-        for stage in stages[job.folder]:
-            print(stage)
-    print(f"{len(jobs)} rows, about {total / 3600:.1f} hours of training")

@@ -1,4 +1,4 @@
-"""One program at a time: in a folder, or at a file."""
+"""Locks by which only one program at a time works in a folder or on a file."""
 
 import contextlib
 import os
@@ -14,19 +14,18 @@ if sys.platform != "win32":
 
 @contextlib.contextmanager
 def held(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Keeps out other programs that ask for a folder or a file, which is made if it is not there.
+    """Holds an exclusive lock on a folder or a file while the context is entered.
 
-    The system lets go when this program ends, however that is.
-
-    Windows, and some file systems of networks, have no such locks: nothing is kept out there.
+    The operating system releases the lock when the program ends, killed programs included.
+    Windows and some network file systems have no such locks: there, every program enters.
 
     Args:
-      path: the folder, which must be there, or the file.
-      wait: whether to wait until others let go, instead of an error.
+      path: an existing folder, or a file. A missing file is created.
+      wait: whether to wait for the lock instead of raising an error.
 
     Raises:
-      UserError: another program holds it.
-      OSError: there is no such folder.
+      UserError: another program holds the lock.
+      OSError: the folder does not exist.
     """
     if sys.platform == "win32":
         yield

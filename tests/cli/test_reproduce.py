@@ -1,23 +1,57 @@
-"""tools/reproduce.py: a table from nothing, what is not made again, and bad input."""
+"""tools/reproduce.py: a table from nothing, what is not done again, and bad input.
 
+A child process takes seconds to import TensorFlow. So `call` is for tests of the programs that the
+rows start, and `reproduce` runs these programs in this process.
+"""
+
+import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from p2p_graph.cli.reproduce import parse
+from p2p_graph.reproduction.reproduce import reproduce as reproduce_table
 from p2p_graph.utils import file_lock
 
-from .common import SMALL, assert_refused, call, run, start, succeeded, tensors
+from .common import SMALL, assert_refused, call, start, succeeded, tensors
 
-SMALL = ("--", *SMALL)
+SMALL = ("--", *SMALL, "--levels", 2)
 LINEAR = (*SMALL, "--lr_schedule", "linear")  # depends on how many steps there are in all
 # A segmenter that calls everything dark background, and the rest facade.
 SEGMENTER = "def classes(photo):\n    return (photo.mean(2) > 99).astype(int)\n"
+
+
+def in_this_process(program, flags):
+    """Runs a program of a row as `call` does, and shows what it prints as a child would."""
+    done = call(program.removesuffix(".py"), *flags)
+    sys.modules.pop("by_brightness", None)  # a child would import SEGMENTER again
+    print(done.stdout, end="")
+    print(done.stderr, end="", file=sys.stderr)
+    return done.returncode
+
+
+def reproduce(*args, cwd="."):
+    """As `call("reproduce", ...)`, with the programs of the rows in this process, too."""
+    argv, before = list(map(str, args)), Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        os.chdir(cwd)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = reproduce_table(parse(argv), in_this_process)
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +66,17 @@ def flags(data, work):
 
 @pytest.fixture(scope="module")
 def made(flags, work):
-    """What is printed for one row, then for both."""
+    """What is printed for one row, by child processes, then for both."""
     one = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
-    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
+    both = succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
     return one.stdout, both.stdout
 
 
 def test_a_finished_row_is_not_made_again(made):
     one, both = made
-    assert "done before" not in one
-    assert [both.count(f"{stage}: done before") for stage in ("train", "test")] == [1, 1]
-    assert both.count("evaluate facades: done before") == 1
+    assert "already done" not in one
+    assert [both.count(f"{stage}: already done") for stage in ("train", "test")] == [1, 1]
+    assert both.count("evaluate facades: already done") == 1
 
 
 def test_the_table_is_the_evaluations(made, work):
@@ -75,42 +109,46 @@ def test_the_figure_has_a_column_a_method(made, work, data):
 
 
 def test_a_row_that_failed_goes_on(made, flags, work):
-    """The others are made without it; then, what was not done, and what is made of that."""
+    """First the table has the other row only; then the failed stage and its followers are run."""
     path = work / "facades_BtoA" / "L1" / "row.json"
     record = json.loads(path.read_text())
     record["test"]["done"] = False
-    record["evaluate another"] = record["evaluate facades"]  # another table's
+    record["evaluate another"] = record["evaluate facades"]  # of another table
     path.write_text(json.dumps(record))
     in_the_way = work / "facades_BtoA" / "L1" / "made"
     shutil.rmtree(in_the_way)
     in_the_way.write_text("not a folder")
-    failed = call("reproduce", *flags, "--budget", 3, *LINEAR)
+    failed = reproduce(*flags, "--budget", 3, *LINEAR)
     assert failed.returncode == 2
-    assert "row L1 ended with 2; the same command goes on from there" in failed.stdout
+    assert "row L1 ended with exit code 2; the same command continues it" in failed.stdout
     assert "== row 2 of 2" in failed.stdout
     table = json.loads((work / "facades" / "facades.json").read_text())
     assert [row["name"] for row in table["rows"]] == ["L1+cGAN"]
     in_the_way.unlink()
-    # As if it had been killed while it trained, and then trained on: how long, nobody knows.
+    # As if the row had been killed in training and then resumed: the time is unknown.
     record = json.loads(path.read_text())
     record["train"]["seconds"] = None
     path.write_text(json.dumps(record))
     other = work / "facades_BtoA" / "L1+cGAN" / "row.json"
-    atomic_write = other.read_text()
-    other.write_text(atomic_write.replace('"reads": "', '"reads": "other'))
-    done = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    text = other.read_text()
+    other.write_text(text.replace('"reads": "', '"reads": "other'))
+    done = succeeded(reproduce(*flags, "--budget", 3, "--rows", "L1", *LINEAR))
     assert "seconds of training: L1 unknown\n" in done.stdout.replace("  \n", "\n")
-    assert "left out: L1+cGAN, seed 0, which was made with other flags" in done.stdout
-    assert "train: done before" in done.stdout
-    assert "test: python tools/test.py" in done.stdout
-    assert "evaluate facades: python tools/evaluate.py" in done.stdout
+    assert "omitted: L1+cGAN, seed 0 has other flags" in done.stdout
+    assert "train: already done" in done.stdout
+    assert "test: python -m p2p_graph.cli.test " in done.stdout
+    assert "evaluate facades: python -m p2p_graph.cli.evaluate " in done.stdout
     record = json.loads(path.read_text())
     assert record["test"]["done"]
-    assert sorted(record) == ["evaluate facades", "test", "train"]  # another's are of old images
-    other.write_text(atomic_write)
-    both = succeeded(call("reproduce", *flags, "--budget", 3, *LINEAR))
-    assert "left out" not in both.stdout
-    assert both.stdout.count("done before") == 6
+    assert sorted(record) == [
+        "evaluate facades",
+        "test",
+        "train",
+    ]  # the other table's entry is of old images
+    other.write_text(text)
+    both = succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
+    assert "omitted" not in both.stdout
+    assert both.stdout.count("already done") == 6
 
 
 def test_an_interrupted_row_is_saved(data, tmp_path):
@@ -119,11 +157,11 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
     with program:
         for line in program.stdout:
             if line.startswith("progress"):
-                program.terminate()  # itself alone: it is to pass that on
+                program.terminate()  # the program alone, which passes the signal on
                 break
         rest = program.stdout.read()
     assert program.returncode == 143
-    assert "the same command goes on" in rest
+    assert "row L1 ended with exit code 143; the same command continues it" in rest
     folder = tmp_path / "facades_BtoA" / "L1"
     train = json.loads((folder / "row.json").read_text())["train"]
     assert not train["done"]
@@ -135,17 +173,27 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
 
 
 def test_sigint_to_the_program_alone(data, tmp_path):
-    """Where no terminal tells the program that it has started."""
+    """No terminal sends the signal to the row's program, too."""
+    began, over = tmp_path / "facades_BtoA" / "L1" / "options.json", threading.Event()
+
+    def interrupt():
+        while not began.exists():
+            if over.wait(0.02):
+                return
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     flags = ("facades", "--data", data, "--output_dir", tmp_path, "--budget", 10**6)
-    with start("reproduce", *flags, *SMALL, "--progress_freq", 10) as program:
-        for line in program.stdout:
-            if line.startswith("progress"):
-                os.kill(program.pid, signal.SIGINT)
-                break
-        rest = program.stdout.read()
-    assert program.returncode == 130
-    assert "row L1 ended with 130" in rest
-    assert "row 2 of 2" not in rest
+    try:
+        done = call("reproduce", *flags, *SMALL)
+    finally:
+        over.set()
+        thread.join()
+    assert done.returncode == 130
+    assert "row L1 ended with exit code 130" in done.stdout
+    assert "row 2 of 2" not in done.stdout
+    assert tensors(began.parent)["global_step"] > 0
 
 
 def test_one_program_at_a_row(made, flags, work):
@@ -155,7 +203,7 @@ def test_one_program_at_a_row(made, flags, work):
 
 
 def test_measuring_ends_with_the_program(data, tmp_path):
-    """Nothing goes on where it is asked to stop."""
+    """A signal leaves no process behind."""
     flags = ("facades", "--data", data, "--output_dir", tmp_path / "work", "--budget", "9m")
     with start("reproduce", *flags, *SMALL, start_new_session=True) as program:
         assert program.stdout.readline().startswith("measuring")
@@ -169,7 +217,7 @@ def test_measuring_ends_with_the_program(data, tmp_path):
 
 
 def test_tables_share_runs(data, tmp_path):
-    """What is trained further under one table is evaluated anew under the other."""
+    """A run that one table trains further is evaluated again for the other table."""
     (tmp_path / "streets").mkdir()
     (tmp_path / "streets" / "train").symlink_to(data / "train")
     (tmp_path / "streets" / "val").symlink_to(data / "test")
@@ -178,56 +226,58 @@ def test_tables_share_runs(data, tmp_path):
     evaluator = ("--segmenter", "by_brightness:classes", "--palette", data / "palette.csv")
 
     def made(table, steps, *flags):
-        done = succeeded(call("reproduce", table, *shared, steps, *flags, *SMALL, cwd=tmp_path))
+        done = succeeded(reproduce(table, *shared, steps, *flags, *SMALL, cwd=tmp_path))
         record = json.loads((tmp_path / "work" / table / f"{table}.json").read_text())
         return done.stdout, record
 
     _, before = made("figure7", 2)
-    told, scores = made("table1", 4, *evaluator)
-    assert [text in told for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [True]
+    printed, scores = made("table1", 4, *evaluator)
+    assert [text in printed for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [
+        True
+    ]
     photos = scores["rows"][0]["figures"]["photos_pixel_accuracy"]
     assert 0 < photos < 1
     real, row = scores["real photos"], scores["rows"][0]
     assert real["figures"]["fcn_pixel_accuracy"] == photos
     assert real["difference"]["fcn_pixel_accuracy"] == photos - 0.8
     assert row["difference"]["fcn_class_iou"] == row["figures"]["fcn_class_iou"] - 0.16
-    told, after = made("figure7", 4)
-    assert "train: done before" in told
-    assert "test: done before" in told
-    assert "evaluate figure7: done before" not in told
+    printed, after = made("figure7", 4)
+    assert "train: already done" in printed
+    assert "test: already done" in printed
+    assert "evaluate figure7: already done" not in printed
     assert [one["rows"][0]["options"][0]["max_steps"] for one in (before, after)] == [2, 4]
     assert before["rows"][0]["figures"] != after["rows"][0]["figures"]
-    told, seeds = made("table1", 4, *evaluator, "--seeds", 2)
-    assert told.count("train: done before") == 1
+    printed, seeds = made("table1", 4, *evaluator, "--seeds", 2)
+    assert printed.count("train: already done") == 1
     assert [one["seed"] for one in seeds["rows"][0]["options"]] == [0, 1]
     assert seeds["rows"][0]["figures"]["photos_pixel_accuracy"] == photos
     assert seeds["rows"][0]["figures"]["l1"] != scores["rows"][0]["figures"]["l1"]
-    assert " (± " in told
-    # Another judge: what the first one said does not stand beside what this one says.
+    assert " (± " in printed
+    # Another segmenter: one table does not mix the scores of two.
     (tmp_path / "by_brightness.py").write_text(SEGMENTER.replace("99", "150"))
-    told, other = made("table1", 4, *evaluator)
-    assert "evaluate table1: done before" not in told
+    printed, other = made("table1", 4, *evaluator)
+    assert "evaluate table1: already done" not in printed
     assert other["real photos"]["figures"] != scores["real photos"]["figures"]
     assert [len(row["options"]) for row in other["rows"]] == [1]
-    # A row that fails leaves the photos to the next one.
+    # If the row that scores the real photos fails, the next row scores them.
     folder = tmp_path / "work" / "cityscapes_BtoA"
     shutil.rmtree(folder / "cGAN" / "made")
     (folder / "L1").mkdir()
     (folder / "L1" / "made").write_text("in the way")
     shared = (*shared[:-2], "cGAN,L1", "--budget")
-    both = call("reproduce", "table1", *shared, 4, *evaluator, *SMALL, cwd=tmp_path)
+    both = reproduce("table1", *shared, 4, *evaluator, *SMALL, cwd=tmp_path)
     assert both.returncode == 2
-    assert "row L1 ended with 2" in both.stdout
+    assert "row L1 ended with exit code 2" in both.stdout
     assert "| real photos | " in both.stdout
     (folder / "L1" / "made").unlink()
     # And other images.
     (tmp_path / "streets" / "val").unlink()
     (tmp_path / "streets" / "val").symlink_to(data / "train")
-    told, _ = made("figure7", 4)
-    assert told.count("train: done before") == 2
-    assert "test: done before" not in told
-    assert "test images: 5" in told
-    # Of training there is no going on with others.
+    printed, _ = made("figure7", 4)
+    assert printed.count("train: already done") == 2
+    assert "test: already done" not in printed
+    assert "test images: 5" in printed
+    # Training is not resumed on other images.
     (tmp_path / "streets" / "train").unlink()
     (tmp_path / "streets" / "train").symlink_to(data / "test")
     done = call("reproduce", "figure7", *shared, 5, *SMALL, cwd=tmp_path)
@@ -235,19 +285,26 @@ def test_tables_share_runs(data, tmp_path):
 
 
 def test_dry_run_lists_commands_and_time(data, tmp_path):
-    """Where there is a minute for two seeds, a step is timed once, and each gets half of it."""
+    """In a minute for two seeds, a step is measured once, and each seed gets half of the time.
+
+    Also with flags behind -- that do not fit the measurement's own numbers of steps.
+    """
     work = tmp_path / "work"
     flags = ("--data", data, "--output_dir", work, "--budget", "1m", "--rows", "L1", "--seeds", 2)
-    done = succeeded(run("reproduce", "facades", *flags, "--dry_run", *SMALL))
-    assert done.stderr == ""
+    done = succeeded(
+        call("reproduce", "facades", *flags, "--dry_run", *SMALL, "--steps_per_run", 25)
+    )
     assert done.stdout.count("measuring") == 1
-    told = re.findall(r"^== L1, seed (\d): (\d+) steps, about (\d) minutes$", done.stdout, re.M)
-    assert [seed for seed, *_ in told] == ["0", "1"]
-    assert told[0][1] == told[1][1] != "0"
+    rows = re.findall(r"^== L1, seed (\d): (\d+) steps, about (\d) minutes$", done.stdout, re.M)
+    assert [seed for seed, *_ in rows] == ["0", "1"]
+    assert rows[0][1] == rows[1][1] != "0"
     assert done.stdout.endswith("2 rows, about 0.0 hours of training\n")
-    for program in ("train.py", "test.py", "evaluate.py"):
-        assert done.stdout.count(f"python tools/{program} --") == 2
-    assert f"--max_steps {told[0][1]} " in done.stdout
+    commands = [line for line in done.stdout.splitlines() if line.startswith("python ")]
+    for program in ("train", "test", "evaluate"):
+        assert (
+            sum(line.startswith(f"python -m p2p_graph.cli.{program} --") for line in commands) == 2
+        )
+    assert f"--max_steps {rows[0][1]} " in done.stdout
     assert not work.exists()
 
 
@@ -275,26 +332,28 @@ def test_refuses(made, flags, change, words):
 
 @pytest.mark.parametrize("text", ["[]", '{"train": 5}', '{"train": {"seconds": "x"}}', "{", "x"])
 def test_refuses_damaged_records(made, flags, work, text):
-    """Before anything is made, also where another row is asked for."""
+    """Before any row is run, also if another row is requested."""
     path = work / "facades_BtoA" / "L1+cGAN" / "row.json"
-    atomic_write = path.read_text()
+    before = path.read_text()
     path.write_text(text)
     try:
-        assert_refused(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR), str(path))
+        done = call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR)
+        assert_refused(done, str(path))
+        assert "== row" not in done.stdout
     finally:
-        path.write_text(atomic_write)
+        path.write_text(before)
 
 
 def test_refuses_what_does_not_fit(data, tmp_path):
-    """Before anything is trained; but rows that nobody asks for may not fit."""
+    """Before anything is trained; but rows that are not requested may not fit."""
     for name, part in (("train", "train"), ("val", "test")):
         (tmp_path / name).symlink_to(data / part)
     flags = ("--data", tmp_path, "--output_dir", tmp_path / "work", "--budget", 3)
     done = call("reproduce", "table6", *flags, *SMALL)
     assert_refused(done, "palette cityscapes does not fit the labels in", "val")
     done = call("reproduce", "table3", *flags, "--rows", "1x1", *SMALL)
-    assert_refused(done, "table3 needs what reads labels off photos")
-    done = call("reproduce", "table3", *flags, *SMALL)
+    assert_refused(done, "table3 needs a network that reads labels off photos")
+    done = call("reproduce", "table3", *flags, "--segmenter", "a:b", *SMALL)
     assert_refused(done, "row 286x286: crop_size must be at least 96")
     assert not (tmp_path / "work").exists()
 

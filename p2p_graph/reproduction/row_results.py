@@ -1,0 +1,95 @@
+"""The figures of a row: read from the evaluations of its runs, averaged over seeds."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from p2p_graph.config.options import OPTIONS_FILE
+from p2p_graph.evaluation import example_files
+from p2p_graph.reproduction.paper_tables import Row, Table
+
+_OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
+
+
+class RunResult(NamedTuple):
+    """A finished run of a row.
+
+    Attributes:
+      row: the row.
+      run_folder: the folder of the training run.
+      results_folder: the folder of the translated images.
+      evaluation_folder: the folder of the evaluation.
+      training: the entry "train" of row.json, with seconds and hardware.
+    """
+
+    row: Row
+    run_folder: Path
+    results_folder: Path
+    evaluation_folder: Path
+    training: Mapping[str, Any]
+
+
+class RowResult(NamedTuple):
+    """The figures of a row.
+
+    Attributes:
+      row: the row.
+      figures: means over the runs, by name.
+      spread: by name, the standard deviation over the runs, or the 95 % interval of a single run.
+      runs: the row's runs, one a seed.
+      options: of each run, the options that a table shows.
+    """
+
+    row: Row
+    figures: Mapping[str, float]
+    spread: Mapping[str, str]
+    runs: Sequence[RunResult]
+    options: Sequence[Mapping[str, Any]]
+
+
+def by_row(results: Sequence[RunResult]) -> list[RowResult]:
+    """Gathers the runs of each row, in the order of the first runs."""
+    rows = dict.fromkeys(result.row for result in results)
+    return [_row_result(row, [result for result in results if result.row == row]) for row in rows]
+
+
+def evaluation_of(result: RunResult) -> dict[str, Any]:
+    """Reads the evaluation of a run."""
+    found: dict[str, Any] = _read_json(result.evaluation_folder / evaluation_report.JSON_FILE)
+    return found
+
+
+def real_photo_figures(table: Table, rows: Sequence[RowResult]) -> dict[str, float]:
+    """The FCN-scores of the real photos by the table's columns, from the row that has them.
+
+    Returns:
+      Nothing if no row has them.
+    """
+    names = {name: name.replace("fcn_", "photos_") for name in table.figures}
+    for row in rows:
+        if table.ground_truth and all(name in row.figures for name in names.values()):
+            return {column: row.figures[name] for column, name in names.items()}
+    return {}
+
+
+def _row_result(row: Row, runs: Sequence[RunResult]) -> RowResult:
+    evaluations = [evaluation_of(run)["figures"] for run in runs]
+    figures, spread = {}, {}
+    # Only one of the runs has figures of the real photos.
+    for name, first in {name: one[name] for one in evaluations for name in one}.items():
+        values = [one[name]["value"] for one in evaluations if name in one]
+        finite = [value for value in values if value is not None]
+        figures[name] = statistics.fmean(finite) if len(finite) == len(values) else float("nan")
+        if len(finite) > 1:
+            spread[name] = f"± {statistics.stdev(finite):.3g}"
+        elif first["interval_95"]:
+            spread[name] = "{:.3g} to {:.3g}".format(*first["interval_95"])
+    trained = [_read_json(run.run_folder / OPTIONS_FILE) for run in runs]
+    options = [{name: one[name] for name in _OPTIONS} for one in trained]
+    return RowResult(row, figures, spread, runs, options)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,179 @@
+"""The plan of a table: its training runs, their configurations, steps and stages."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.config import flags
+from p2p_graph.config.options import OPTIONS_FILE, Config
+from p2p_graph.config.options_file import check_unchanged
+from p2p_graph.data.image_listing import list_images
+from p2p_graph.reproduction import (
+    child_programs,
+    row_record,
+    row_runs,
+    step_budget,
+    step_timing,
+)
+from p2p_graph.reproduction.evaluation_flags import check_evaluation
+from p2p_graph.reproduction.options import ReproduceOptions
+from p2p_graph.reproduction.row_runs import RowRun, Stages
+from p2p_graph.training.run import configure
+from p2p_graph.utils.errors import UserError
+
+_PLANS_FILE = "plans.json"
+_SELF_CHECK = "--self_check"
+
+
+@dataclasses.dataclass(frozen=True)
+class TablePlan:
+    """How a table is made.
+
+    Attributes:
+      options: what was asked for.
+      runs: the runs of all rows and seeds. The table shows every finished run.
+      requested: the runs to train now.
+      steps: training steps by folder, of the requested runs.
+      stages: the stages of all runs, by folder. `add_self_check` replaces one entry.
+      seconds_per_step: measures a training step of a requested run, by folder.
+    """
+
+    options: ReproduceOptions
+    runs: Sequence[RowRun]
+    requested: Sequence[RowRun]
+    steps: Mapping[Path, int]
+    stages: dict[Path, Stages]
+    seconds_per_step: Callable[[Path], float]
+
+    def is_done(self, run: RowRun) -> bool:
+        """Whether all stages of a run are done as planned."""
+        return _is_done(run, self.stages[run.folder])
+
+    def add_self_check(self, default: RowRun) -> None:
+        """Lets one evaluation score the real photos, too: their scores are the same in all rows.
+
+        Does nothing for tables without FCN-scores.
+
+        Args:
+          default: the run whose evaluation does so, if no finished evaluation has.
+        """
+        if not self.options.table.needs_segmenter:
+            return
+
+        def with_check(run: RowRun) -> Stages:
+            stages = self.stages[run.folder]
+            command = (flag for flag in stages.evaluate.command if flag != _SELF_CHECK)
+            evaluate = stages.evaluate._replace(command=(*command, _SELF_CHECK))
+            return stages._replace(evaluate=evaluate)
+
+        run = next((run for run in self.runs if _is_done(run, with_check(run))), default)
+        self.stages[run.folder] = with_check(run)
+
+
+def make_plan(options: ReproduceOptions) -> TablePlan:
+    """Plans a table, and refuses everything that would fail later.
+
+    Raises:
+      UserError: an option is wrong, files do not fit, or a finished run has other options.
+    """
+    runs = row_runs.all_runs(options)
+    for run in runs:
+        row_record.read(run)  # raises an error now rather than when the table is written
+    requested = [run for run in runs if run.row in options.rows]
+    configs = {run.folder: _config(run) for run in requested}
+    test_folder = options.data / options.table.test_folder
+    first = configs[requested[0].folder]
+    test_images = list_images(first.replace(input_dir=str(test_folder)))
+    evaluation = check_evaluation(options, test_images)
+    seconds_per_step = _step_timer(requested, configs)
+    steps = step_budget.training_steps(
+        options.budget,
+        configs,
+        {run.folder: run.train_flags for run in requested},
+        seconds_per_step,
+        options.output_dir / _PLANS_FILE,
+        save_plan=not options.dry_run,
+    )
+    digests = {
+        "train": row_record.digest(_data_files(options.data / "train")),
+        "test": row_record.digest(_data_files(test_folder)),
+        "evaluate": row_record.digest(evaluation.files) if evaluation.files else "",
+    }
+    # A run that is not requested now counts as finished with as many steps as the requested runs.
+    other_steps = max(steps.values())
+    stages = {
+        run.folder: row_runs.run_stages(
+            run, options, steps.get(run.folder, other_steps), evaluation.flags, digests
+        )
+        for run in runs
+    }
+    plan = TablePlan(options, runs, requested, steps, stages, seconds_per_step)
+    plan.add_self_check(requested[0])
+    for run in requested:
+        _check_resumable(run, stages[run.folder], configs[run.folder], steps[run.folder])
+    return plan
+
+
+def steps_done(run: RowRun) -> int:
+    """The step of a run's last checkpoint, 0 without one."""
+    checkpoint = checkpoint_files.find(run.folder) if run.folder.exists() else None
+    return checkpoint.step() if checkpoint else 0
+
+
+def _is_done(run: RowRun, stages: Stages) -> bool:
+    record = row_record.read(run)
+    return all(row_record.is_done(stage, record) for stage in stages)
+
+
+def _config(run: RowRun) -> Config:
+    try:
+        return configure(flags.given("train", "", run.train_flags))
+    except UserError as error:
+        raise UserError(f"row {run.row.name}: {error}") from None
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The files of a data set's folder: images, or shards of images."""
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+
+
+def _step_timer(
+    requested: Sequence[RowRun], configs: Mapping[Path, Config]
+) -> Callable[[Path], float]:
+    """Makes a function that measures seconds per training step of a run, by its folder.
+
+    Every row is measured once: a step takes as long with every seed.
+    """
+    by_folder = {run.folder: run for run in requested}
+
+    @functools.cache
+    def seconds_of_row(run_name: str) -> float:
+        run = next(run for run in requested if run.row.run_name == run_name)
+        print("measuring:", child_programs.shell_command("train.py", run.train_flags), flush=True)
+        return step_timing.seconds_per_step(
+            [*child_programs.child_command("train.py"), *run.train_flags],
+            configs[run.folder].steps_per_run,
+        )
+
+    return lambda folder: seconds_of_row(by_folder[folder].row.run_name)
+
+
+def _check_resumable(run: RowRun, stages: Stages, config: Config, steps: int) -> None:
+    """Refuses to resume a run of other options or other images, or of more steps."""
+    record = row_record.read(run)
+    if not (run.folder / OPTIONS_FILE).exists():
+        return
+    if "train" in record and record["train"]["reads"] != stages.train.inputs_digest:
+        raise UserError(
+            f"{run.folder} was trained on other images: restore them, or name another --output_dir"
+        )
+    given = flags.given("train", "", (*run.train_flags, "--max_steps", str(steps)))
+    check_unchanged(config.replace(max_steps=steps), run.folder, given)
+    done = steps_done(run)
+    if done > steps:
+        raise UserError(
+            f"{run.folder} has {done} steps already, more than the {steps} of this budget: "
+            f"give as many (--budget {done}), or another --output_dir"
+        )
