@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.input_graph import TrainingInputs
 from p2p_graph.runtime import devices
@@ -34,13 +34,13 @@ SECONDS = 5  # of each measurement
 
 def measure(folder, **options):
     """Returns the seconds to check the images and to start, and images per second."""
-    config = Config(input_dir=str(folder), **options)
-    _, session_config = devices.choose("cpu")
+    data = Options.of(input_dir=str(folder), **options).data
+    device = devices.choose("cpu")
     start = time.perf_counter()
-    images = list_images(config)
+    images = list_images(data.source, single=False)
     listed = time.perf_counter()
-    with tf.Graph().as_default(), tf.Session(config=session_config) as session:
-        inputs = TrainingInputs(images, config)
+    with tf.Graph().as_default(), tf.Session(config=device.config) as session:
+        inputs = TrainingInputs(images, data, 0, on_cpu=True)
         next_batch = session.make_callable(inputs.next_batch().inputs.op)
         inputs.start(session, 0)
         next_batch()
@@ -50,7 +50,7 @@ def measure(folder, **options):
         count, since = 0, time.perf_counter()
         while time.perf_counter() - since < SECONDS:
             next_batch()
-            count += config.batch_size
+            count += data.batches.batch_size
         rate = count / (time.perf_counter() - since)
         inputs.close()
     return {"check_s": listed - start, "start_s": started - listed, "images_a_second": rate}

@@ -77,21 +77,24 @@ def discriminator(inputs, targets, ndf):
         return tf.sigmoid(conv(x, 1, 1))
 
 
-def build_step(inputs, targets, config):
+def build_step(inputs, targets, options, device):
     """Builds one training step; returns the tensors and ops to fetch."""
+    del device  # the reference chooses none
+    ngf, ndf = options.model.generator.ngf, options.model.discriminator.ndf
+    lr, beta1, losses = options.optimizer.lr, options.optimizer.beta1, options.losses
     with tf.variable_scope("generator", use_resource=False):
-        outputs = generator(inputs, config.ngf)
+        outputs = generator(inputs, ngf)
     with tf.variable_scope("discriminator", use_resource=False):
-        real = discriminator(inputs, targets, config.ndf)
+        real = discriminator(inputs, targets, ndf)
     with tf.variable_scope("discriminator", reuse=True, use_resource=False):
-        fake = discriminator(inputs, outputs, config.ndf)
+        fake = discriminator(inputs, outputs, ndf)
     d_loss = tf.reduce_mean(-(tf.log(real + EPS) + tf.log(1 - fake + EPS)))
     gan_loss = tf.reduce_mean(-tf.log(fake + EPS))
     l1_loss = tf.reduce_mean(tf.abs(targets - outputs))
-    d_adam = tf.train.AdamOptimizer(config.lr, config.beta1)
+    d_adam = tf.train.AdamOptimizer(lr, beta1)
     d_train = d_adam.minimize(d_loss, var_list=tf.trainable_variables("discriminator/"))
     with tf.control_dependencies([d_train]):
-        g_adam = tf.train.AdamOptimizer(config.lr, config.beta1)
-        g_loss = config.gan_weight * gan_loss + config.l1_weight * l1_loss
+        g_adam = tf.train.AdamOptimizer(lr, beta1)
+        g_loss = losses.gan_weight * gan_loss + losses.l1_weight * l1_loss
         g_train = g_adam.minimize(g_loss, var_list=tf.trainable_variables("generator/"))
     return [g_train, d_loss, gan_loss, l1_loss]

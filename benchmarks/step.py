@@ -8,6 +8,7 @@ machine's speed cancel. PyTorch needs `pip install '.[peers]'`. A GPU is used if
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 REFERENCE = "reference"
 STEPS_PER_CALL = 10  # in variants that run several training steps per `Session.run` call
-# Options of `Config`, or settings of `torch_step`.
+# Options by flat name, or settings of `torch_step`.
 VARIANTS = {
     REFERENCE: None,
     "fp32": {},
@@ -44,32 +45,45 @@ SIZES = {"batch_size": 1, "crop_size": 256, "ngf": 64, "ndf": 64}
 WARM_UP = 3  # steps in which algorithms are chosen and memory is allocated
 
 
-def ours(inputs, targets, config):
+def ours(inputs, targets, options, device):
     import tensorflow.compat.v1 as tf
 
     from p2p_graph.data.input_graph import Batch
-    from p2p_graph.training.session_calls import Plan, build_run
-    from p2p_graph.training.step import make_optimizers
+    from p2p_graph.models.networks import Networks
+    from p2p_graph.training.session_calls import Schedule, build_session_call, compiled
+    from p2p_graph.training.step import build_step, make_optimizers
+    from p2p_graph.training.updates import ORDERS
 
-    batch = Batch(tf.constant([""] * config.batch_size), inputs, targets)
-    plan = Plan(2**30, config.steps_per_run)
-    run = build_run(lambda: batch, config, make_optimizers(config), plan)
-    return [run.model.train, run.model.losses]
+    batch_size = options.data.batches.batch_size
+    batch = Batch(tf.constant([""] * batch_size), inputs, targets)
+    build = functools.partial(
+        build_step,
+        networks=Networks(options.model, options.losses, 0, on_cpu=device.is_cpu),
+        order=ORDERS[options.optimizer.updates],
+        optimizers=make_optimizers(options.optimizer),
+    )
+    if options.execution.xla:
+        build = compiled(lambda: batch, build, with_gradients=False)
+    schedule = Schedule(2**30, options.execution.steps_per_run)
+    call = build_session_call(lambda: batch, build, schedule, batch_size)
+    return [call.step.train, call.step.losses]
 
 
-def step_of(build, config):
+def step_of(build, options):
     """Builds a step on random images and opens a session; returns a function that runs the step."""
     import tensorflow.compat.v1 as tf
 
     from p2p_graph.runtime import devices
 
-    _, session_config = devices.choose("auto", mixed=config.precision == "mixed")
+    device = devices.choose("auto")
+    devices.set_gpu_arithmetic(options.model.layers.precision)
     graph = tf.Graph()
     with graph.as_default():
-        size = [config.batch_size, config.crop_size, config.crop_size, 3]
+        side = options.data.scaling.crop_size
+        size = [options.data.batches.batch_size, side, side, 3]
         images = [tf.random_uniform(size, -1, 1, seed=seed) for seed in (1, 2)]
-        fetches = build(*images, config)
-        session = tf.Session(graph=graph, config=session_config)
+        fetches = build(*images, options, device)
+        session = tf.Session(graph=graph, config=device.config)
         session.run(tf.global_variables_initializer())
     return session.make_callable(fetches)
 
@@ -87,12 +101,12 @@ def make(variant, sizes):
         return torch_step.make_step(*picked, device=device, **settings), 1
     import literal
 
-    from p2p_graph.config.options import Config
+    from p2p_graph.config.options import Options
 
     if variant == REFERENCE:
-        return step_of(literal.build_step, Config(**sizes)), 1
-    config = Config(**sizes, **NO_REPORTS, **settings)
-    return step_of(ours, config), config.steps_per_run
+        return step_of(literal.build_step, Options.of(**sizes)), 1
+    options = Options.of(**sizes, **NO_REPORTS, **settings)
+    return step_of(ours, options), options.execution.steps_per_run
 
 
 def work(variant, sizes):

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _SHOWN = 3
 _UNFINISHED = ".unfinished"
@@ -93,7 +93,7 @@ class Checkpoint:
 
 
 def _unreadable(prefix: Path, error: Exception) -> UserError:
-    return UserError(f"checkpoint {prefix} cannot be read: {reason_of(error)}")
+    return UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}")
 
 
 def _some(items: Sequence[str]) -> str:
@@ -182,7 +182,7 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         publish(temporary / prefix.name, prefix)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = reason_of(error)
+        reason = one_line_reason(error)
         kept = find(folder)
         good = f"{kept.prefix.name} there is whole" if kept else "there is none before it"
         raise UserError(f"checkpoint {prefix} cannot be written ({good}): {reason}") from None

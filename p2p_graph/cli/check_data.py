@@ -15,7 +15,7 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, inspects the images, and returns the exit code."""
-    parser = flags.sources_parser(__doc__)
+    parser = flags.source_parser(__doc__)
     parser.add_argument(
         "--arrays",
         metavar="NAMES",
@@ -31,13 +31,13 @@ def main(argv: Sequence[str]) -> int:
     )
     given = vars(parser.parse_args(argv))
     recipe_name = given.pop("recipe")
-    config = flags.sources_config(given)
-    recipe_name = recipes.choose(recipe_name, Path(config.data))
-    few_colors = recipes.RECIPES[recipe_name].plain if recipe_name != "none" else None
+    data = flags.source_options(given).data
+    recipe_name = recipes.choose(recipe_name, Path(data.source.path))
+    few_colors = recipes.RECIPES[recipe_name].few_colours if recipe_name != "none" else None
     with tensorflow_import():
         from p2p_graph.preparation import check_data
-    count, findings = check_data.inspect_images(config, few_colors)
-    print(f"{count} images in {config.data}")
+    count, findings = check_data.inspect_images(data.source, few_colors, single=data.task.is_single)
+    print(f"{count} images in {data.source.path}")
     print(check_data.table(findings) if findings else "nothing to mend")
     return int(any(finding.stops for finding in findings))
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
-from p2p_graph.config.options import RESIZES
+from p2p_graph.config.data_options import RESIZES
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.utils.errors import UserError
 
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs the images."""
-    parser = flags.sources_parser(__doc__)
+    parser = flags.source_parser(__doc__)
     parser.add_argument("--skip_bad", action="store_true", help="leave out unusable images")
     parser.add_argument("--output_file", metavar="FILE", required=True, help="archive to write")
     parser.add_argument(
@@ -40,14 +40,14 @@ def main(argv: Sequence[str]) -> None:
         given.pop("size"),
         given.pop("compress"),
     )
-    config = flags.sources_config(given)
+    data = flags.source_options(given).data
     if size is None and "resize" in given:
         raise UserError("resize says how to scale: give a --size, too")
     if size is not None and size < 1:
         raise UserError(f"size must be at least 1, not {size}")
     with tensorflow_import():
         from p2p_graph.preparation.pack_npz import pack_npz
-    count = pack_npz(config, path, size, compress=compress)
+    count = pack_npz(data, path, size, compress=compress)
     print(f"{count} images are packed in {path}")
     print(flags.training_hint(path, given))
 

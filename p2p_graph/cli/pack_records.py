@@ -14,7 +14,7 @@ from p2p_graph.utils.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs the images."""
-    parser = flags.sources_parser(__doc__)
+    parser = flags.source_parser(__doc__)
     parser.add_argument("--skip_bad", action="store_true", help="leave out unusable images")
     parser.add_argument(
         "--output_dir", metavar="DIR", required=True, help="folder to write the shards to"
@@ -28,12 +28,12 @@ def main(argv: Sequence[str]) -> None:
     )
     given = vars(parser.parse_args(argv))
     folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")
-    config = flags.sources_config(given)
+    data = flags.source_options(given).data
     if per_shard < 1:
         raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
     with tensorflow_import():
         from p2p_graph.preparation.pack_shards import pack_shards
-    count = pack_shards(config, folder, per_shard)
+    count = pack_shards(data.source, folder, per_shard, single=data.task.is_single)
     print(f"{count} images are packed in {folder}")
     print(flags.training_hint(folder, given))
 

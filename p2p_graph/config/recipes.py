@@ -19,7 +19,7 @@ class Recipe:
     batch_size: int
     jitter: bool  # scaled to 286/256 of the crop, then cropped at random
     mirror: bool
-    plain: str | None = None  # the side, A or B, of few colours: labels, a map, edges
+    few_colours: str | None = None  # the half, A or B, of labels, a map or edges
 
     def options(self, crop_size: int) -> dict[str, Any]:
         """The defaults that it sets, by flat option name."""
@@ -35,15 +35,15 @@ class Recipe:
 RECIPES = MappingProxyType(
     {
         # labels -> photo, 400 pairs
-        "facades": Recipe("BtoA", 200, 1, jitter=True, mirror=True, plain="B"),
+        "facades": Recipe("BtoA", 200, 1, jitter=True, mirror=True, few_colours="B"),
         # labels -> photo, 2,975 pairs
-        "cityscapes": Recipe("BtoA", 200, 1, jitter=True, mirror=True, plain="B"),
+        "cityscapes": Recipe("BtoA", 200, 1, jitter=True, mirror=True, few_colours="B"),
         # aerial photo -> map, 1,096 pairs
-        "maps": Recipe("AtoB", 200, 1, jitter=True, mirror=True, plain="B"),
+        "maps": Recipe("AtoB", 200, 1, jitter=True, mirror=True, few_colours="B"),
         # edges -> photo, 50,000 pairs
-        "edges2shoes": Recipe("AtoB", 15, 4, jitter=False, mirror=False, plain="A"),
+        "edges2shoes": Recipe("AtoB", 15, 4, jitter=False, mirror=False, few_colours="A"),
         # edges -> photo, 137,000 pairs
-        "edges2handbags": Recipe("AtoB", 15, 4, jitter=False, mirror=False, plain="A"),
+        "edges2handbags": Recipe("AtoB", 15, 4, jitter=False, mirror=False, few_colours="A"),
         # day -> night, 17,823 pairs
         "night2day": Recipe("BtoA", 17, 4, jitter=True, mirror=True),
     }

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
-from p2p_graph.utils.errors import UserError, listed
+from p2p_graph.utils.errors import UserError, shortened_list
 
 # How the last part of a complete file begins and ends: a JPEG's last scan, all of a PNG.
 _ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
@@ -37,11 +37,11 @@ def usable_images(
         count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
         if not skip_bad:
             raise UserError(
-                f"{count}; mend or remove them, or go on with --skip_bad:\n{listed(bad)}"
+                f"{count}; mend or remove them, or go on with --skip_bad:\n{shortened_list(bad)}"
             )
         if not good:
-            raise UserError(f"{count}, so none is left:\n{listed(bad)}")
-        print(f"{count}, going on without them:\n{listed(bad)}", file=sys.stderr)
+            raise UserError(f"{count}, so none is left:\n{shortened_list(bad)}")
+        print(f"{count}, going on without them:\n{shortened_list(bad)}", file=sys.stderr)
     return good
 
 

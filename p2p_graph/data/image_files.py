@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from p2p_graph.utils.errors import UserError, no_folder
+from p2p_graph.utils.errors import UserError, why_no_folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _SHOWN = 20
@@ -61,7 +61,7 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
       UserError: there is no such folder, or it holds no image.
     """
     if not folder.is_dir():
-        raise UserError(f"{option} {folder} {no_folder(folder)}")
+        raise UserError(f"{option} {folder} {why_no_folder(folder)}")
     try:
         entries = list(folder.iterdir())
     except OSError as error:

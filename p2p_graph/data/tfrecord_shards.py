@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from p2p_graph.data.dataset_ops import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage, find_images
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 SUFFIX = ".tfrecord"
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
@@ -186,7 +186,7 @@ def _checked(shard: Path, size: int, changed: int) -> list[SourceImage]:
             ) from None
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
             raise UserError(
-                f"{shard} holds records of another program ({reason_of(error)}): "
+                f"{shard} holds records of another program ({one_line_reason(error)}): "
                 "make them with tools/pack_records.py"
             ) from None
     return images

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.data.image_files import Problem, check_images, find_images, find_partners
+from p2p_graph.data.image_checks import check_images
+from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
 from p2p_graph.imaging.image_arrays import read_rgb
-from p2p_graph.utils.errors import UserError, listed, no_folder
+from p2p_graph.utils.errors import UserError, shortened_list, why_no_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +65,7 @@ def _of_results(folder: Path) -> list[Example]:
     """Lists the examples in a folder that tools/test.py has written."""
     image_folder = folder / IMAGE_FOLDER
     if not image_folder.is_dir():
-        problem = f"has no folder {IMAGE_FOLDER}" if folder.is_dir() else no_folder(folder)
+        problem = f"has no folder {IMAGE_FOLDER}" if folder.is_dir() else why_no_folder(folder)
         raise UserError(
             f"results_dir {folder} {problem}: name a folder that tools/test.py has written"
         )
@@ -116,5 +117,5 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     _, bad = check_images([*pairs, *inputs], pairs=False)
     if bad:
         raise UserError(
-            f"{len(bad)} images cannot be evaluated; mend or remove them:\n{listed(bad)}"
+            f"{len(bad)} images cannot be evaluated; mend or remove them:\n{shortened_list(bad)}"
         )

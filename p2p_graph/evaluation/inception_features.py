@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from p2p_graph.imaging import image_arrays
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 DIMS = 2048  # channels of pool_3, the mean over 8x8 positions
 _IMAGES_NODE, _FEATURES_NODE = "ExpandDims", "pool_3"
@@ -55,7 +55,9 @@ class Inception:
     def __init__(self, path: Path, dims: int = DIMS):
         self.dims = dims
         self._path = path
-        self.device, config = devices.choose("auto")
+        device = devices.choose("auto")
+        devices.set_gpu_arithmetic("fp32")
+        self.device = device.name
         try:
             contents = path.read_bytes()
         except OSError as error:
@@ -65,7 +67,7 @@ class Inception:
             # Values in [0, 255], as the graph's own DecodeJpeg, Cast and ExpandDims give.
             self._images = tf.placeholder(tf.float32, [1, None, None, 3], "images")
             self._features = self._import_graph(contents)
-        self._session = tf.Session(graph=graph, config=config)
+        self._session = tf.Session(graph=graph, config=device.config)
 
     def __enter__(self) -> "Inception":
         """Gives the network."""
@@ -108,7 +110,7 @@ class Inception:
                 )
             except tf.errors.OpError as error:
                 raise UserError(
-                    f"inception {self._path} cannot be run: {reason_of(error)}"
+                    f"inception {self._path} cannot be run: {one_line_reason(error)}"
                 ) from None
             yield values.reshape(self.dims)
 
@@ -129,7 +131,7 @@ class Inception:
         try:
             needed = tf.graph_util.extract_sub_graph(definition, [_FEATURES_NODE])
         except (ValueError, KeyError, AssertionError) as error:
-            raise self._wrong_graph(reason_of(error)) from None
+            raise self._wrong_graph(one_line_reason(error)) from None
         if variables := [node.name for node in needed.node if node.op in _VARIABLE_OPS]:
             raise self._wrong_graph(f"it is not frozen, {variables[0]} is a variable")
         inputs = {f"{_IMAGES_NODE}:0": self._images}
@@ -138,7 +140,7 @@ class Inception:
                 needed, inputs, [f"{_FEATURES_NODE}:0"], name="inception"
             )
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise self._wrong_graph(reason_of(error)) from None
+            raise self._wrong_graph(one_line_reason(error)) from None
         shape = features.shape.as_list() if features.shape.rank is not None else "of no known rank"
         if features.dtype != tf.float32 or shape != [1, 1, 1, self.dims]:
             raise self._wrong_graph(

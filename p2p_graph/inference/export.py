@@ -21,7 +21,7 @@ from p2p_graph.data.postprocess import to_rgb
 from p2p_graph.inference.trained_model import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
 _TEMPORARY, _FORMER = ".unfinished", ".former"
@@ -55,7 +55,9 @@ def export(given: Mapping[str, Any]) -> None:
             path.replace(folder / path.name)
         save_options(options.replace(output_dir=str(folder)), folder)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"output_dir {folder} cannot be written: {reason_of(error)}") from None
+        raise UserError(
+            f"output_dir {folder} cannot be written: {one_line_reason(error)}"
+        ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):  # it goes if it is empty

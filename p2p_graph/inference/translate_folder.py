@@ -26,7 +26,7 @@ from p2p_graph.inference.trained_model import configure, named_data, with_traini
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import translate
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
 
@@ -206,12 +206,12 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        reason = reason_of(error)
+        reason = one_line_reason(error)
         raise UserError(
             f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
         ) from None
     except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise UserError(f"an image can no longer be read: {reason_of(error)}") from None
+        raise UserError(f"an image can no longer be read: {one_line_reason(error)}") from None
 
 
 def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:

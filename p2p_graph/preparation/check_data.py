@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data import npz_archives, tfrecord_shards
-from p2p_graph.data.image_files import PROBLEMS, Entry, Problem, SourceImage, check_image
-from p2p_graph.data.image_listing import is_archive, is_packed, is_single, list_entries, list_images
+from p2p_graph.data.image_checks import check_image
+from p2p_graph.data.image_files import PROBLEMS, Entry, Problem, SourceImage
+from p2p_graph.data.image_listing import is_archive, is_packed, list_entries, list_images
 from p2p_graph.imaging.image_arrays import decode_rgb
 from p2p_graph.utils.errors import UserError
 
@@ -78,12 +79,15 @@ class Inspection(NamedTuple):
     color_shares: tuple[float, ...] = ()
 
 
-def inspect_images(config: Config, few_colors: str | None) -> tuple[int, list[Finding]]:
-    """Inspects every image that `config` names.
+def inspect_images(
+    source: ImageSource, few_colors: str | None, *, single: bool
+) -> tuple[int, list[Finding]]:
+    """Inspects every image of a source.
 
     Args:
-      config: input_dir and target_dir, or manifest; arrays; what kind of images these are.
+      source: where the images are.
       few_colors: the half, "A" or "B", that should have few colours; None if neither should.
+      single: whether they are single images, not pairs.
 
     Returns:
       The number of images, and the findings: first those that stop training.
@@ -91,7 +95,7 @@ def inspect_images(config: Config, few_colors: str | None) -> tuple[int, list[Fi
     Raises:
       UserError: there are no images, or the images cannot be listed.
     """
-    inspections = list(_inspect_all(config))
+    inspections = list(_inspect_all(source, single=single))
     findings = []
     for kind in PROBLEMS:
         names = [
@@ -127,21 +131,20 @@ def table(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _inspect_all(config: Config) -> Iterator[Inspection]:
+def _inspect_all(source: ImageSource, *, single: bool) -> Iterator[Inspection]:
     """Inspects the images in their order, several at the same time."""
     inspect: Callable[[Any], Inspection]
     items: Sequence[Any]
-    pairs = not is_single(config)
-    if is_archive(config):
-        arrays = npz_archives.open_archive(Path(config.data), config.arrays, is_single(config))
-        items = list_images(config)
+    if is_archive(source):
+        items = list_images(source, single=single)
+        arrays = npz_archives.load_arrays(Path(source.path), items[0].arrays)
         inspect = functools.partial(_inspect_archive_image, arrays=arrays)
-    elif is_packed(config):
-        items = list_images(config)
-        inspect = functools.partial(_inspect_record, pairs=pairs)
+    elif is_packed(source):
+        items = list_images(source, single=single)
+        inspect = functools.partial(_inspect_record, pairs=not single)
     else:
-        items = list_entries(config)
-        inspect = functools.partial(_inspect_files, pairs=pairs)
+        items = list_entries(source, single=single)
+        inspect = functools.partial(_inspect_files, pairs=not single)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         shown = sys.stderr.isatty()
         yield from tqdm(pool.map(inspect, items), "inspecting", len(items), disable=not shown)
@@ -163,8 +166,8 @@ def _inspect_record(image: SourceImage, pairs: bool) -> Inspection:
 
 def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
     """Inspects an image in an archive; arrays: [N, H, W, 3 or 1] in [0, 255], of A and B."""
-    assert image.place is not None
-    halves = [np.broadcast_to(a[image.place], (*a.shape[1:3], 3)) for a in arrays]
+    assert image.position is not None
+    halves = [np.broadcast_to(a[image.position], (*a.shape[1:3], 3)) for a in arrays]
     return _inspect_pixels(image, [np.rint(half).astype(np.uint8) for half in halves], [])
 
 
@@ -175,7 +178,7 @@ def _inspect_encoded(image: SourceImage, files: Sequence[bytes], pairs: bool) ->
     except UserError as error:  # only in records: `check_image` has decoded files before
         return Inspection(str(image.path), Problem(PROBLEMS[0], str(error)))
     warnings = ["alpha"] if any(map(_has_alpha, files)) else []
-    if image.deep:
+    if image.is_16_bit:
         warnings.append("16 bits")
     if pairs and len(images) == 1:
         images = np.split(images[0], 2, axis=1)

@@ -9,23 +9,23 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import DataOptions
 from p2p_graph.data import npz_archives
-from p2p_graph.data.dataset_ops import elements_of, mapped
+from p2p_graph.data.dataset_ops import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_listing import list_images
-from p2p_graph.data.image_pairs import Pairs, scaled
+from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
 
 
-def pack_npz(config: Config, path: Path, size: int | None, *, compress: bool = False) -> int:
-    """Packs the images that `config` names into one archive.
+def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool = False) -> int:
+    """Packs the images of a source into one archive.
 
     The archive holds uint8 [N, H, W, 3]: arr_0 is A (or the single images) and arr_1 is B.
 
     Args:
-      config: input_dir and target_dir, or manifest; inputs_only for single images; resize.
+      data: the source; inputs_only for single images; resize.
       path: the archive.
       size: height and width to scale images to, in pixels. None keeps the images' size, which all
         images must share.
@@ -40,8 +40,8 @@ def pack_npz(config: Config, path: Path, size: int | None, *, compress: bool = F
     """
     if path.suffix.lower() != npz_archives.SUFFIX:
         raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
-    images = list_images(config)
-    arrays = _decode(images, config, size)
+    images = list_images(data.source, single=data.task.is_single)
+    arrays = _decode(images, data, size)
     save = np.savez_compressed if compress else np.savez
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,25 +53,27 @@ def pack_npz(config: Config, path: Path, size: int | None, *, compress: bool = F
 
 
 def _decode(
-    images: Sequence[SourceImage], config: Config, size: int | None
+    images: Sequence[SourceImage], data: DataOptions, size: int | None
 ) -> list["np.ndarray[Any, Any]"]:
     """Decodes and scales images as training does: one array, or A's and B's."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        pairs = Pairs(images, config)
+        pairs = ImagePairs(images, data.task, data.scaling)
         height_width = pairs.size if size is None else (size, size)
         if height_width is None:
-            raise UserError(f"the images in {config.data} differ in size: give one size (--size)")
+            raise UserError(
+                f"the images in {data.source.path} differ in size: give one size (--size)"
+            )
 
         def to_uint8(image: tf.Tensor) -> tf.Tensor:
             if image.dtype == tf.uint8:
                 image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
             if size is not None:
-                image = scaled(image, size, config.resize)
+                image = scale(image, size, data.scaling.resize)
             return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 
         indices = tf.data.Dataset.range(len(images))
-        decoded = mapped(indices, lambda index: tuple(map(to_uint8, pairs.source(index))))
-        next_images = elements_of(decoded.prefetch(2), session)
+        decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decoded(i))))
+        next_images = next_element(decoded.prefetch(2), session)
         shape = (len(images), *height_width, 3)
         arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
         shown = sys.stderr.isatty()

@@ -10,25 +10,28 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialized, shard_name
 from p2p_graph.utils.atomic_write import atomic_write, write_json
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 RECORD_FILE = "packed.json"  # says which images the shards beside it hold
 
 
-def pack_shards(config: Config, folder: Path, per_shard: int, name: str = "pairs") -> int:
-    """Packs the images that `config` names into shards, in their order.
+def pack_shards(
+    source: ImageSource, folder: Path, per_shard: int, *, single: bool, name: str = "pairs"
+) -> int:
+    """Packs the images of a source into shards, in their order.
 
     A rerun keeps the shards that are intact and writes the missing ones.
 
     Args:
-      config: input_dir and target_dir, or manifest; inputs_only for single images.
+      source: where the images are.
       folder: the folder of shards, created if missing.
       per_shard: images per shard; the last shard may hold fewer.
+      single: whether they are single images, not pairs.
       name: the prefix of the shards' file names.
 
     Returns:
@@ -38,14 +41,14 @@ def pack_shards(config: Config, folder: Path, per_shard: int, name: str = "pairs
       UserError: an image cannot be used, the folder holds other shards, or the folder cannot be
         written.
     """
-    images = list_images(config)
-    if images[0].place is not None:
+    images = list_images(source, single=single)
+    if images[0].position is not None:
         raise UserError(
-            f"input_dir {config.data} holds no image files to pack: name the folder that its "
+            f"input_dir {source.path} holds no image files to pack: name the folder that its "
             "images were packed from"
         )
-    sources = {path.parent.resolve() for p in images for path in (p.path, p.target) if path}
-    if folder.resolve() in sources:
+    folders = {path.parent.resolve() for p in images for path in (p.path, p.target) if path}
+    if folder.resolve() in folders:
         raise UserError(f"output_dir {folder} holds images that are packed: name another folder")
     _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
     count = math.ceil(len(images) / per_shard)
@@ -130,4 +133,4 @@ def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:
             for image in images:
                 writer.write(serialized(image))
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"{shard} cannot be written: {reason_of(error)}") from None
+        raise UserError(f"{shard} cannot be written: {one_line_reason(error)}") from None

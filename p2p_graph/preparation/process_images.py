@@ -26,7 +26,7 @@ from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError, listed
+from p2p_graph.utils.errors import UserError, shortened_list
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 _PNG_KEY = "p2p_graph"  # the key of the PNG text that records the operation
@@ -131,7 +131,7 @@ def process(
     print(f"wrote {len(missing) - len(failures)} images to {output_dir}", flush=True)
     if failures:
         print(
-            f"{len(failures)} of {len(missing)} images failed:\n{listed(failures)}",
+            f"{len(failures)} of {len(missing)} images failed:\n{shortened_list(failures)}",
             file=sys.stderr,
         )
     return len(failures)

@@ -83,5 +83,5 @@ def _hardware() -> str:
     if info.exists():
         found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
         name = found[1] if found else name
-    device, _ = devices.choose("auto")
-    return f"{device}, {name}" if device.startswith("CPU") else f"{device}; {os.cpu_count()} cores"
+    device = devices.choose("auto")
+    return f"{device.name}, {name}" if device.is_cpu else f"{device.name}; {os.cpu_count()} cores"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.config.options import OPTIONS_FILE
-from p2p_graph.evaluation import example_files
+from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.evaluation import evaluation_report
 from p2p_graph.reproduction.paper_tables import Row, Table
 
 _OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from p2p_graph.config.options import OPTIONS_FILE
-from p2p_graph.evaluation import example_files
+from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.evaluation import evaluation_report
 from p2p_graph.imaging.html_page import INDEX_FILE
 from p2p_graph.reproduction import child_programs
 from p2p_graph.reproduction.options import ReproduceOptions

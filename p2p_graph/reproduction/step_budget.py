@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.config.recipes import RECIPES
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.reproduction.options import Budget
@@ -19,7 +19,7 @@ _Name = TypeVar("_Name")
 
 def training_steps(
     budget: Budget,
-    configs: Mapping[_Name, Config],
+    options_of: Mapping[_Name, Options],
     train_flags: Mapping[_Name, Sequence[str]],
     seconds_per_step: Callable[[_Name], float],
     plans_path: Path,
@@ -33,7 +33,7 @@ def training_steps(
 
     Args:
       budget: how long to train.
-      configs: the configuration of each training run, by the run's name or folder.
+      options_of: the options of each training run, by the run's name or folder.
       train_flags: the flags of each training run, without steps and output folder.
       seconds_per_step: measures a step of a training run.
       plans_path: the file that stores how many steps a number of minutes became.
@@ -47,14 +47,14 @@ def training_steps(
         is damaged.
     """
     if budget.steps is not None:
-        return dict.fromkeys(configs, budget.steps)
+        return dict.fromkeys(options_of, budget.steps)
     if budget.minutes is None:
-        return {name: _steps_of_paper(config) for name, config in configs.items()}
-    runs = sorted(f"{name} ({shlex.join(train_flags[name])})" for name in configs)
+        return {name: _steps_of_paper(options) for name, options in options_of.items()}
+    runs = sorted(f"{name} ({shlex.join(train_flags[name])})" for name in options_of)
     key = f"{budget.text}: {', '.join(runs)}"
     plans = _read_plans(plans_path)
     if key not in plans:
-        seconds = sum(seconds_per_step(name) for name in configs)
+        seconds = sum(seconds_per_step(name) for name in options_of)
         plans[key] = int(budget.minutes * 60 / seconds)
         if not plans[key]:
             raise UserError(
@@ -64,13 +64,14 @@ def training_steps(
         if save_plan:
             plans_path.parent.mkdir(parents=True, exist_ok=True)
             write_json(plans_path, plans)
-    return dict.fromkeys(configs, plans[key])
+    return dict.fromkeys(options_of, plans[key])
 
 
-def _steps_of_paper(config: Config) -> int:
+def _steps_of_paper(options: Options) -> int:
     """As many epochs as the paper trained on the data set."""
-    epochs = RECIPES[config.recipe or ""].max_epochs
-    return epochs * math.ceil(len(list_images(config)) / config.batch_size)
+    epochs = RECIPES[options.run.recipe or ""].max_epochs
+    images = list_images(options.data.source, single=options.data.task.is_single)
+    return epochs * math.ceil(len(images) / options.data.batches.batch_size)
 
 
 def _read_plans(path: Path) -> dict[str, int]:

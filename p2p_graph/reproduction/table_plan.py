@@ -1,4 +1,4 @@
-"""The plan of a table: its training runs, their configurations, steps and stages."""
+"""The plan of a table: its training runs, their options, steps and stages."""
 
 import dataclasses
 import functools
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.config import flags
-from p2p_graph.config.options import OPTIONS_FILE, Config
-from p2p_graph.config.options_file import check_unchanged
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.reproduction import (
     child_programs,
@@ -20,7 +20,7 @@ from p2p_graph.reproduction import (
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.options import ReproduceOptions
 from p2p_graph.reproduction.row_runs import RowRun, Stages
-from p2p_graph.training.run import configure
+from p2p_graph.training.configure import configure
 from p2p_graph.utils.errors import UserError
 
 _PLANS_FILE = "plans.json"
@@ -82,15 +82,15 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     for run in runs:
         row_record.read(run)  # raises an error now rather than when the table is written
     requested = [run for run in runs if run.row in options.rows]
-    configs = {run.folder: _config(run) for run in requested}
+    train_options = {run.folder: _train_options(run) for run in requested}
     test_folder = options.data / options.table.test_folder
-    first = configs[requested[0].folder]
-    test_images = list_images(first.replace(input_dir=str(test_folder)))
+    first = train_options[requested[0].folder].replace(input_dir=str(test_folder))
+    test_images = list_images(first.data.source, single=False)
     evaluation = check_evaluation(options, test_images)
-    seconds_per_step = _step_timer(requested, configs)
+    seconds_per_step = _step_timer(requested, train_options)
     steps = step_budget.training_steps(
         options.budget,
-        configs,
+        train_options,
         {run.folder: run.train_flags for run in requested},
         seconds_per_step,
         options.output_dir / _PLANS_FILE,
@@ -112,7 +112,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     plan = TablePlan(options, runs, requested, steps, stages, seconds_per_step)
     plan.add_self_check(requested[0])
     for run in requested:
-        _check_resumable(run, stages[run.folder], configs[run.folder], steps[run.folder])
+        _check_resumable(run, stages[run.folder], train_options[run.folder], steps[run.folder])
     return plan
 
 
@@ -127,7 +127,7 @@ def _is_done(run: RowRun, stages: Stages) -> bool:
     return all(row_record.is_done(stage, record) for stage in stages)
 
 
-def _config(run: RowRun) -> Config:
+def _train_options(run: RowRun) -> Options:
     try:
         return configure(flags.given("train", "", run.train_flags))
     except UserError as error:
@@ -140,7 +140,7 @@ def _data_files(folder: Path) -> list[Path]:
 
 
 def _step_timer(
-    requested: Sequence[RowRun], configs: Mapping[Path, Config]
+    requested: Sequence[RowRun], train_options: Mapping[Path, Options]
 ) -> Callable[[Path], float]:
     """Makes a function that measures seconds per training step of a run, by its folder.
 
@@ -154,13 +154,13 @@ def _step_timer(
         print("measuring:", child_programs.shell_command("train.py", run.train_flags), flush=True)
         return step_timing.seconds_per_step(
             [*child_programs.child_command("train.py"), *run.train_flags],
-            configs[run.folder].steps_per_run,
+            train_options[run.folder].execution.steps_per_run,
         )
 
     return lambda folder: seconds_of_row(by_folder[folder].row.run_name)
 
 
-def _check_resumable(run: RowRun, stages: Stages, config: Config, steps: int) -> None:
+def _check_resumable(run: RowRun, stages: Stages, options: Options, steps: int) -> None:
     """Refuses to resume a run of other options or other images, or of more steps."""
     record = row_record.read(run)
     if not (run.folder / OPTIONS_FILE).exists():
@@ -170,7 +170,7 @@ def _check_resumable(run: RowRun, stages: Stages, config: Config, steps: int) ->
             f"{run.folder} was trained on other images: restore them, or name another --output_dir"
         )
     given = flags.given("train", "", (*run.train_flags, "--max_steps", str(steps)))
-    check_unchanged(config.replace(max_steps=steps), run.folder, given)
+    check_unchanged(options.replace(max_steps=steps), run.folder, given)
     done = steps_done(run)
     if done > steps:
         raise UserError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from p2p_graph.evaluation import example_files
+from p2p_graph.evaluation.example_images import read_image
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.reproduction.paper_tables import TABLES, Table
 from p2p_graph.reproduction.row_results import (
@@ -18,6 +18,7 @@ from p2p_graph.reproduction.row_results import (
     real_photo_figures,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.json_values import without_non_finite
 
 _FIGURE_ROWS = 8  # images in a table's figure
 
@@ -178,5 +179,5 @@ def _draw(
             images[column].append(read_image(image_folder / row[-1]))
     image_grid.save_grid(folder / "figure.png", table.title, images, names)
     html_page.write_index(
-        folder, table.title, metadata, ("name", *columns), page_rows, images=columns
+        folder, table.title, metadata, ("name", *columns), page_rows, image_columns=columns
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from p2p_graph.imaging.image_arrays import read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
-from p2p_graph.utils.errors import UserError, listed, no_folder
+from p2p_graph.utils.errors import UserError, shortened_list, why_no_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -40,19 +40,19 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
       UserError: the folder does not exist, or an image has no label file, or several of one kind.
     """
     if not folder.is_dir():
-        raise UserError(f"labels_dir {folder} {no_folder(folder)}")
+        raise UserError(f"labels_dir {folder} {why_no_folder(folder)}")
     files = _files_by_stem(folder)
     stems = {name: name.removesuffix(_PHOTO_SUFFIX) for name in names}
     if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
             f"{len(missing)} of {len(names)} images have no labels NAME.png in labels_dir "
-            f"{folder}:\n{listed(missing)}"
+            f"{folder}:\n{shortened_list(missing)}"
         )
     found = {name: files[stem] for name, stem in stems.items()}
     if ambiguous := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
         raise UserError(
             f"{len(ambiguous)} of {len(names)} images have several labels in labels_dir {folder}, "
-            f"leave one of each:\n{listed(ambiguous)}"
+            f"leave one of each:\n{shortened_list(ambiguous)}"
         )
     return {name: path for name, (path,) in found.items()}
 
@@ -97,11 +97,14 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     if problems := [one.problem for one in found if one.problem]:
         raise UserError(
             f"{len(problems)} of {len(paths)} labels cannot be used; palette {palette.name} has "
-            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:\n{listed(problems)}"
+            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:\n"
+            f"{shortened_list(problems)}"
         )
     coloured = [path for path, one in zip(paths, found, strict=True) if one.is_coloured]
     if coloured:
-        palette.check_coverage(map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)")
+        palette.check_coverage(
+            map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)"
+        )
     if not any(one.has_class for one in found):
         raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
 

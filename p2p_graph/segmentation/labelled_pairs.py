@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.data.dataset_ops import elements_of
+from p2p_graph.data.dataset_ops import next_element
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 from p2p_graph.imaging.image_arrays import read_half
-from p2p_graph.imaging.palettes import some
+from p2p_graph.imaging.palettes import spread_sample
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils.errors import UserError
 
@@ -20,7 +20,7 @@ def training_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     Raises:
       UserError: there are none, some cannot be used, or the labels have other colours.
     """
-    pairs = list_images(options.data_config(options.input_dir))
+    pairs = list_images(options.data(options.input_dir).source, single=False)
     _check_colours(pairs, options, "labels")
     return pairs
 
@@ -34,16 +34,19 @@ def validation_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     if options.val_dir is None:
         return []
     try:
-        pairs = list_images(options.data_config(options.val_dir))
+        pairs = list_images(options.data(options.val_dir).source, single=False)
     except UserError as error:
         raise UserError(str(error).replace("input_dir", "val_dir", 1)) from None
     _check_colours(pairs, options, f"labels in val_dir {options.val_dir}")
     return pairs
 
 
-def training_inputs(pairs: Sequence[SourceImage], options: TrainingOptions) -> TrainingInputs:
+def training_inputs(
+    pairs: Sequence[SourceImage], options: TrainingOptions, *, on_cpu: bool
+) -> TrainingInputs:
     """Builds the input graph of training: shuffled, cropped and flipped batches."""
-    return TrainingInputs(pairs, options.data_config(options.input_dir))
+    data = options.data(options.input_dir)
+    return TrainingInputs(pairs, data, options.seed, on_cpu=on_cpu)
 
 
 def next_validation_pair(
@@ -54,9 +57,11 @@ def next_validation_pair(
     Returns:
       The photo and its label image, both float32 [1, crop_size, crop_size, 3] in [-1, 1].
     """
-    config = options.data_config(options.input_dir).replace(batch_size=1)
+    data = options.data(options.input_dir)
     with tf.device("/cpu:0"):
-        _, photo, label_image = elements_of(translation_batches(pairs, config), session)
+        _, photo, label_image = next_element(
+            translation_batches(pairs, data.task, data.scaling, 1), session
+        )
     return photo, label_image
 
 

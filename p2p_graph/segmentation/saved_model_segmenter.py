@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _SIGNATURE = "serving_default"
 
@@ -52,7 +52,7 @@ class SavedModelNetwork:
         except (ValueError, tf.errors.OpError) as error:
             height, width, _ = image.shape
             raise UserError(
-                f"cannot take an image of {width}x{height} pixels: {reason_of(error)}"
+                f"cannot take an image of {width}x{height} pixels: {one_line_reason(error)}"
             ) from None
         return np.moveaxis(result[0], -1, 0) if self.gives_scores else result[0]
 
@@ -69,13 +69,14 @@ def load(folder: Path) -> SavedModelNetwork:
     Raises:
       UserError: the model cannot be loaded, or has another signature.
     """
-    _, config = devices.choose("auto")
+    config = devices.choose("auto").config
+    devices.set_gpu_arithmetic("fp32")
     session = tf.Session(graph=tf.Graph(), config=config)
     try:
         with session.graph.as_default():
             loaded = tf.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
     except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = reason_of(error)
+        reason = one_line_reason(error)
         raise UserError(f"{folder} cannot be loaded as a SavedModel: {reason}") from None
     signatures = loaded.signature_def
     if _SIGNATURE not in signatures:

@@ -17,7 +17,7 @@ from p2p_graph.imaging.palettes import CITYSCAPES, IGNORED_ID, Palette
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.segmentation import fcn8s, opencv_networks
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _FORMS = (
     "a folder with a .caffemodel and its .prototxt, one by tools/train_segmenter.py, the folder of "
@@ -219,7 +219,7 @@ def _load_function(spec: str) -> Segmenter:
     try:
         function = getattr(importlib.import_module(module), name, None)
     except (Exception, SystemExit) as error:  # a user's module may raise anything
-        reason = f"{type(error).__name__}: {reason_of(error)}"
+        reason = f"{type(error).__name__}: {one_line_reason(error)}"
         raise UserError(
             f"segmenter {spec}: module {module} cannot be imported: {reason}"
         ) from error
@@ -230,7 +230,7 @@ def _load_function(spec: str) -> Segmenter:
         try:
             result: Array = function(image)
         except (Exception, SystemExit) as error:
-            raise UserError(f"failed: {type(error).__name__}: {reason_of(error)}") from error
+            raise UserError(f"failed: {type(error).__name__}: {one_line_reason(error)}") from error
         return result
 
     return Segmenter(spec, predict, gives_scores=False)

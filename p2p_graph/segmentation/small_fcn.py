@@ -15,9 +15,11 @@ from PIL import Image
 
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.models import ops
+from p2p_graph.models.batchnorm import batchnorm
+from p2p_graph.models.layer_settings import size_of
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 SCOPE = "segmenter"
 # Channels of the levels, in units of `width`. Each level halves height and width.
@@ -47,10 +49,10 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
         with tf.variable_scope(f"encoder_{number}"):
             # [N, H, W, C] => [N, H / 2, W / 2, factor * width]
             x = ops.conv(x, factor * width, 2)
-            x = ops.lrelu(ops.batchnorm(x, each=True))
+            x = ops.lrelu(batchnorm(x, per_image=True))
             with tf.variable_scope("again"):
                 x = ops.conv(x, factor * width, kernel=3)
-                x = ops.lrelu(ops.batchnorm(x, each=True))
+                x = ops.lrelu(batchnorm(x, per_image=True))
             levels.append(x)
     total = None
     for number, level in reversed(list(enumerate(levels, start=1))[-_SCORED_LEVELS:]):
@@ -58,7 +60,7 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
             # [N, h, w, C] => [N, h, w, num_classes]
             scores = ops.conv(level, num_classes, kernel=1, padding="valid", bias=True)
             total = scores if total is None else scores + ops.deconv(total, num_classes)
-    height, width = ops.size_of(photos)[1:]
+    height, width = size_of(photos)[1:]
     return tf.image.resize_images(total, [height, width], tf.image.ResizeMethod.BILINEAR)
 
 
@@ -115,7 +117,7 @@ def restore(
             )
         saver.restore(session, prefix)
     except tf.errors.OpError as error:
-        raise UserError(f"checkpoint {prefix} cannot be read: {reason_of(error)}") from None
+        raise UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}") from None
 
 
 class SmallFCN:
@@ -137,7 +139,8 @@ class SmallFCN:
             raise UserError(
                 f"segmenter {folder} holds no checkpoint: train it with tools/train_segmenter.py"
             )
-        _, config = devices.choose("auto")
+        config = devices.choose("auto").config
+        devices.set_gpu_arithmetic("fp32")
         with tf.Graph().as_default():
             size, palette = self.metadata.size, self.metadata.palette
             self._photo = tf.placeholder(tf.uint8, [size, size, 3], "photo")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.options import Options
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.segmentation.small_fcn_file import SIZE_MULTIPLE
 from p2p_graph.utils.errors import UserError
@@ -55,23 +56,23 @@ class TrainingOptions:
             raise UserError(f"lr must be a finite number, not {self.lr}")
         if self.lr <= 0:
             raise UserError(f"lr must be above 0, not {self.lr}")
-        self.data_config(self.input_dir)
+        self.data(self.input_dir)
         if self.crop_size % SIZE_MULTIPLE:
             raise UserError(
                 f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"
             )
 
-    def data_config(self, folder: str) -> Config:
-        """Returns the configuration of an input graph for a folder of pairs.
+    def data(self, folder: str) -> DataOptions:
+        """The options of the input graph for a folder of pairs.
 
         Raises:
           UserError: a value is out of range.
         """
-        return Config(
+        return Options.of(
             input_dir=folder,
             which_direction=self.which_direction,
             crop_size=self.crop_size,
             resize_targets="nearest",
             batch_size=self.batch_size,
             seed=self.seed,
-        )
+        ).data

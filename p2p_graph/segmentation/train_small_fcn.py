@@ -27,7 +27,7 @@ from p2p_graph.segmentation.small_fcn import (
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import file_lock, signals
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 _SAVE_FREQ = 1000  # steps
 _PROGRESS_FREQ = 100  # steps
@@ -64,8 +64,9 @@ def train(options: TrainingOptions) -> int:
     pairs = labelled_pairs.training_pairs(options)
     validation = labelled_pairs.validation_pairs(options)
     previous = _previous_metadata(options)
-    device, session_config = devices.choose("auto")
-    print(f"device: {device}")
+    device = devices.choose("auto")
+    devices.set_gpu_arithmetic("fp32")
+    print(f"device: {device.name}")
     print(
         f"{len(pairs)} training pairs, {len(validation)} validation pairs, "
         f"{options.max_steps} steps in total",
@@ -74,10 +75,10 @@ def train(options: TrainingOptions) -> int:
     with tf.Graph().as_default(), contextlib.ExitStack() as cleanup:
         tf.set_random_seed(options.seed)
         inputs = cleanup.enter_context(
-            contextlib.closing(labelled_pairs.training_inputs(pairs, options))
+            contextlib.closing(labelled_pairs.training_inputs(pairs, options, on_cpu=device.is_cpu))
         )
         step = _build_step(inputs.next_batch(), options)
-        session = cleanup.enter_context(tf.Session(config=session_config))
+        session = cleanup.enter_context(tf.Session(config=device.config))
         options.output_dir.mkdir(parents=True, exist_ok=True)
         cleanup.enter_context(file_lock.held(options.output_dir))
         done = _initialise(step, session, options.output_dir)
@@ -156,7 +157,9 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
             try:
                 loss, _ = session.run([step.loss, step.update])
             except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-                raise UserError(f"an image can no longer be read: {reason_of(error)}") from None
+                raise UserError(
+                    f"an image can no longer be read: {one_line_reason(error)}"
+                ) from None
             if not np.isfinite(loss):
                 raise UserError(f"the loss of step {number} is not finite: lower --lr")
             if number % _PROGRESS_FREQ == 0:
@@ -167,7 +170,7 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
                 _metadata(options, number, {}).save(options.output_dir)
                 checkpoint_files.save(step.saver, session, options.output_dir, number)
             if stopped.received and not is_last:
-                return stopped.told(number, options.max_steps)
+                return stopped.report_stop(number, options.max_steps)
     return 0
 
 

@@ -31,7 +31,7 @@ from p2p_graph.training.updates import ORDERS
 from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
 from p2p_graph.training.validation_images import steps_between, validation_images
 from p2p_graph.utils import file_lock
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 DEFAULT_EPOCHS = 200
 
@@ -196,7 +196,7 @@ def _train(run: Run) -> int:
     memory = devices.peak_memory()
     print(f"{steps} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
     if stopping.signals.received and step < last:
-        return stopping.signals.told(step, last)
+        return stopping.signals.report_stop(step, last)
     print(f"done: {step} steps, in {run.folder}")
     return 0
 
@@ -310,7 +310,7 @@ def _loop(
 
 def _as_user_error(error: Exception, step: int) -> Exception:
     """An error of a step as one line, where a person can mend it; other errors as they are."""
-    reason = reason_of(error)
+    reason = one_line_reason(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")
     if "summary histogram" in reason:

@@ -13,7 +13,7 @@ from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 from p2p_graph.training.hooks import StepHook, debiased
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step import Step
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 
 class EventFile:
@@ -70,7 +70,7 @@ def _reported() -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = reason_of(error)
+        reason = one_line_reason(error)
         raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
 
 

@@ -18,19 +18,19 @@ class UserError(ValueError):
     """
 
 
-def listed(lines: Sequence[str]) -> str:
+def shortened_list(lines: Sequence[str]) -> str:
     """Joins the first 20 lines, indented by two spaces, and says how many more there are."""
     more = len(lines) - _LISTED
     shown = "\n".join(f"  {line}" for line in lines[:_LISTED])
     return shown + (f"\n  ... and {more} more" if more > 0 else "")
 
 
-def no_folder(path: Path) -> str:
+def why_no_folder(path: Path) -> str:
     """Says why a path is not a folder; the text continues the path's name."""
     return "is not a folder" if path.exists() else "does not exist"
 
 
-def reason_of(error: BaseException) -> str:
+def one_line_reason(error: BaseException) -> str:
     """Extracts the reason from an error's message: one line, without TensorFlow's additions."""
     lines = str(getattr(error, "message", None) or error).splitlines()
     reasons = [line for line in lines if line.strip() and not line.startswith(_HEADINGS)]

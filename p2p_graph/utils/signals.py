@@ -43,8 +43,6 @@ class StopSignals:
         print("the same command goes on from there")
         return 128 + self.received
 
-    told = report_stop  # TODO: remove once training and segmentation call `report_stop`
-
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         self.received = signal.Signals(number)
         if self._on_signal:

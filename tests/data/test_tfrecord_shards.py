@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.data.tfrecord_shards import packed_images, read_record, shard_name
 from p2p_graph.preparation.pack_shards import RECORD_FILE, pack_shards
@@ -28,7 +28,7 @@ def folder(tmp_path, rng):
 
 @pytest.fixture
 def shards(folder, tmp_path):
-    pack_shards(Config(input_dir=str(folder)), tmp_path / "packed", 3)
+    pack_shards(ImageSource(input_dir=str(folder)), tmp_path / "packed", 3, single=False)
     return tmp_path / "packed"
 
 
@@ -42,7 +42,7 @@ def contents(images):
         )
         both, found = next_batch.get_next(), []
         for image in images:
-            fed = {shard: str(image.path.parent), place: image.place}
+            fed = {shard: str(image.path.parent), place: image.position}
             session.run(next_batch.initializer, fed)
             found.append(session.run(both))
         return found
@@ -57,8 +57,8 @@ def refusal(folder):
 
 
 def test_images_are_as_in_their_folder(folder, shards):
-    wanted = list_images(Config(input_dir=str(folder)))
-    found = list_images(Config(input_dir=str(shards)))
+    wanted = list_images(ImageSource(input_dir=str(folder)), single=False)
+    found = list_images(ImageSource(input_dir=str(shards)), single=False)
     assert sorted(path.name for path in shards.glob("*.tfrecord")) == [
         "pairs-00000-of-00003.tfrecord",
         "pairs-00001-of-00003.tfrecord",
@@ -78,8 +78,8 @@ def test_two_files_a_pair(folder, tmp_path):
     for path in folder.iterdir():
         with Image.open(path) as pil_image:
             pil_image.convert("L").save(targets / path.name)
-    config = Config(input_dir=str(folder), target_dir=str(targets))
-    pack_shards(config, tmp_path / "packed", 100)
+    source = ImageSource(input_dir=str(folder), target_dir=str(targets))
+    pack_shards(source, tmp_path / "packed", 100, single=False)
     found = packed_images(tmp_path / "packed")
     assert len(found) == COUNT
     for image, (a, b) in zip(found, contents(found), strict=True):
@@ -87,43 +87,43 @@ def test_two_files_a_pair(folder, tmp_path):
         assert a == (folder / image.path.name).read_bytes()
         assert b == (targets / image.path.name).read_bytes()
     with pytest.raises(UserError, match="this task takes single images"):
-        list_images(Config(input_dir=str(tmp_path / "packed"), lab_colorization=True))
+        list_images(ImageSource(input_dir=str(tmp_path / "packed")), single=True)
 
 
 def test_single_images(folder, tmp_path):
     Image.new("RGB", (7, 5)).save(folder / "9.png")
-    pack_shards(Config(input_dir=str(folder), inputs_only=True), tmp_path / "packed", 100)
-    single = Config(input_dir=str(tmp_path / "packed"), inputs_only=True)
-    assert len(list_images(single)) == COUNT + 1
+    pack_shards(ImageSource(input_dir=str(folder)), tmp_path / "packed", 100, single=True)
+    packed = ImageSource(input_dir=str(tmp_path / "packed"))
+    assert len(list_images(packed, single=True)) == COUNT + 1
     with pytest.raises(UserError, match="7 pixels wide"):
-        list_images(Config(input_dir=str(tmp_path / "packed")))
+        list_images(ImageSource(input_dir=str(tmp_path / "packed")), single=False)
 
 
 def test_packing_goes_on(folder, shards, capsys):
-    atomic_write = {path.name: path.read_bytes() for path in shards.iterdir()}
+    intact = {path.name: path.read_bytes() for path in shards.iterdir()}
     (shards / shard_name("pairs", 1, 3)).unlink()
     assert "lacks 1 of 3 shards, pairs-00001-of-00003.tfrecord" in refusal(shards)
     capsys.readouterr()
-    pack_shards(Config(input_dir=str(folder)), shards, 3)
+    pack_shards(ImageSource(input_dir=str(folder)), shards, 3, single=False)
     assert capsys.readouterr().out.splitlines() == [
         "pairs-00000-of-00003.tfrecord: 3 images, as before",
         "pairs-00001-of-00003.tfrecord: 3 images",
         "pairs-00002-of-00003.tfrecord: 1 images, as before",
     ]
-    assert {path.name: path.read_bytes() for path in shards.iterdir()} == atomic_write
+    assert {path.name: path.read_bytes() for path in shards.iterdir()} == intact
 
 
 def test_damaged_shards_are_packed_again(folder, shards):
     name = shard_name("pairs", 1, 3)
-    atomic_write = (shards / name).read_bytes()
+    intact = (shards / name).read_bytes()
     damage(shards / name, flipped(60))
-    pack_shards(Config(input_dir=str(folder)), shards, 3)
-    assert (shards / name).read_bytes() == atomic_write
+    pack_shards(ImageSource(input_dir=str(folder)), shards, 3, single=False)
+    assert (shards / name).read_bytes() == intact
 
 
 def test_a_folder_is_not_packed_into_itself(folder):
     with pytest.raises(UserError, match="holds images that are packed"):
-        pack_shards(Config(input_dir=str(folder)), folder, 3)
+        pack_shards(ImageSource(input_dir=str(folder)), folder, 3, single=False)
 
 
 @pytest.mark.parametrize("change", ["image", "size", "plan"])
@@ -133,12 +133,14 @@ def test_other_images_are_not_mixed_in(folder, shards, change):
     if change == "plan":
         (shards / RECORD_FILE).unlink()
     with pytest.raises(UserError, match="holds shards of other images"):
-        pack_shards(Config(input_dir=str(folder)), shards, 4 if change == "size" else 3)
+        pack_shards(
+            ImageSource(input_dir=str(folder)), shards, 4 if change == "size" else 3, single=False
+        )
 
 
 def test_packing_shards_is_refused(shards, tmp_path):
     with pytest.raises(UserError, match="holds no image files"):
-        pack_shards(Config(input_dir=str(shards)), tmp_path / "again", 3)
+        pack_shards(ImageSource(input_dir=str(shards)), tmp_path / "again", 3, single=False)
 
 
 def damage(shard, change):
@@ -213,5 +215,5 @@ def test_places_are_those_of_the_format(shards):
         while place < len(data):
             places.append(place)
             place += 8 + 4 + struct.unpack_from("<Q", data, place)[0] + 4
-        found = [p.place for p in packed_images(shards) if p.path.parent == shard]
+        found = [p.position for p in packed_images(shards) if p.path.parent == shard]
         assert found == places

@@ -52,7 +52,7 @@ def numeric_gradient(function, x, dy, step=1e-5):
 # What each operation computes
 
 
-# How many positions a filter may be used at to be applied as a matrix product: never, or always here.
+# At how many positions a filter may be applied as a matrix product: never, or always here.
 POSITIONS = pytest.mark.parametrize("positions", [0, 1000])
 
 

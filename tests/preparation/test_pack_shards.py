@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.preparation.pack_shards import pack_shards
 from p2p_graph.utils.errors import UserError
 
@@ -19,7 +19,9 @@ def pack(tmp_path, rng):
     for number in range(5):
         values = rng.integers(0, 256, (4, 8, 3), np.uint8)
         Image.fromarray(values).save(folder / f"{number}.png")
-    return lambda: pack_shards(Config(input_dir=str(folder)), tmp_path / "packed", 2)
+    return lambda: pack_shards(
+        ImageSource(input_dir=str(folder)), tmp_path / "packed", 2, single=False
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.reproduction.options import Budget
 from p2p_graph.reproduction.step_budget import training_steps
 from p2p_graph.utils.errors import UserError
@@ -24,7 +24,7 @@ def config(tmp_path):
         Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(folder / f"{number}.png")
     for name in (".DS_Store", "README.txt"):
         (folder / name).write_text("not an image")
-    return Config(input_dir=str(folder), recipe="facades", batch_size=2)
+    return Options.of(input_dir=str(folder), recipe="facades", batch_size=2)
 
 
 def steps_of(text, configs, plans, seconds_per_step=None, flags=FLAGS, save_plan=True):

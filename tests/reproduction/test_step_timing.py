@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from p2p_graph.config import flags
-from p2p_graph.config.options import Config
+from p2p_graph.config.options import Options
 from p2p_graph.reproduction.step_timing import seconds_per_step, step_counts
 from p2p_graph.utils.errors import UserError
 
@@ -69,7 +69,7 @@ def test_step_counts_fit_steps_per_run(program, tmp_path, steps_per_run):
     own = (*own, "--summary_freq", str(100 * steps_per_run), "--save_freq", str(steps_per_run))
     own = (*own, "--progress_freq", str(steps_per_run))
     seconds_per_step([*command, *own], steps_per_run)
-    config = Config(**flags.given("train", "", arguments.read_text().splitlines()))
+    config = Options.of(**flags.given("train", "", arguments.read_text().splitlines()))
     warm_up, total = step_counts(steps_per_run)
     assert (config.progress_freq, config.max_steps) == (warm_up, total)
     assert warm_up >= 10

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.training.hooks import CheckLosses
 from p2p_graph.training.losses_log import LOSSES_FILE, LogLosses
 from p2p_graph.training.session_calls import Schedule, SessionCall
-from p2p_graph.utils.errors import UserError, reason_of
+from p2p_graph.utils.errors import UserError, one_line_reason
 
 
 def lines(folder):
@@ -65,10 +65,10 @@ def test_reasons_of_tensorflows_errors(tmp_path):
         for fetch, said in cases.items():
             with pytest.raises(tf.errors.OpError) as caught:
                 session.run(fetch)
-            assert reason_of(caught.value).startswith(said)
-            assert "\n" not in reason_of(caught.value)
+            assert one_line_reason(caught.value).startswith(said)
+            assert "\n" not in one_line_reason(caught.value)
 
 
 def test_reasons_of_other_errors():
-    assert reason_of(ValueError("no\nmore")) == "no"
-    assert reason_of(RuntimeError()) == "RuntimeError"
+    assert one_line_reason(ValueError("no\nmore")) == "no"
+    assert one_line_reason(RuntimeError()) == "RuntimeError"
