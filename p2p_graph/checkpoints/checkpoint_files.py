@@ -1,4 +1,4 @@
-"""Checkpoints: finding, checking, restoring and saving them, whole or not at all."""
+"""Checkpoints: finding, checking, restoring, and saving them atomically."""
 
 import dataclasses
 import re
@@ -11,20 +11,20 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.checkpoints import variable_names
 from p2p_graph.utils.errors import UserError, one_line_reason
 
-_SHOWN = 3
-_UNFINISHED = ".unfinished"
-# What TensorFlow raises on a damaged checkpoint depends on where it is damaged.
+_SHOWN = 3  # variables named in a message
+_TEMPORARY = ".unfinished"
+# TensorFlow's errors for a damaged checkpoint; which one depends on the damage.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk, of either generation.
+    """A checkpoint on disk, of either generation of the reference program.
 
     Attributes:
-      prefix: its path without `.index` and `.data-...`.
-      stored: the name in the file of each variable, by native name.
-      shapes: by native name.
+      prefix: path without `.index` and `.data-...`.
+      stored: names of the variables in the file, by native name.
+      shapes: of the variables, by native name.
     """
 
     prefix: Path
@@ -33,21 +33,25 @@ class Checkpoint:
 
     @property
     def folder(self) -> Path:
-        """Where its options.json is."""
+        """The checkpoint's folder, which holds its options.json."""
         return self.prefix.parent
 
     @property
     def bias(self) -> str | None:
-        """Whether "all" of its convolutions have biases, or "none"; None if some have."""
+        """Which convolutions have biases: "all" or "none"; None if only some do."""
         return variable_names.bias(self.stored)
 
     @property
     def separable(self) -> bool:
-        """Whether its generator has separable convolutions."""
+        """Whether the generator has separable convolutions."""
         return any("/separable_conv/" in name for name in self.stored)
 
     def step(self) -> int:
-        """How many steps it was trained; 0 if it does not say."""
+        """Reads the number of training steps; 0 if the checkpoint has no global_step.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
         if "global_step" not in self.stored:
             return 0
         reader = tf.train.load_checkpoint(str(self.prefix))
@@ -57,27 +61,30 @@ class Checkpoint:
             raise _unreadable(self.prefix, error) from None
 
     def check(self, variables: Iterable[tf.Variable]) -> None:
-        """Checks that it holds these variables.
+        """Checks that the checkpoint holds variables of these names and shapes.
 
         Raises:
-          UserError: some are missing or have other shapes; the first ones are named.
+          UserError: variables are missing or have other shapes; the message names the first ones.
         """
         wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
         if missing := sorted(set(wanted) - set(self.stored)):
-            raise UserError(f"checkpoint {self.prefix} lacks {_some(missing)}")
+            raise UserError(f"checkpoint {self.prefix} lacks {_join_some(missing)}")
         wrong = [
-            f"{name} (wanted {shape}, found {list(self.shapes[name])})"
+            f"{name} (expected {shape}, found {list(self.shapes[name])})"
             for name, shape in wanted.items()
             if list(self.shapes[name]) != shape
         ]
         if wrong:
-            raise UserError(f"checkpoint {self.prefix} is of another size: {_some(wrong)}")
+            raise UserError(f"checkpoint {self.prefix} has other shapes: {_join_some(wrong)}")
 
     def restorer(self, variables: Iterable[tf.Variable]) -> Callable[[tf.Session], None]:
-        """Builds what restores these variables in a session.
+        """Builds a function that restores these variables in a session.
+
+        Returns:
+          The function; it raises `UserError` if the checkpoint is damaged.
 
         Raises:
-          UserError: as `check`; when it is called, the checkpoint is damaged.
+          UserError: see `check`.
         """
         variables = list(variables)
         self.check(variables)
@@ -96,16 +103,23 @@ def _unreadable(prefix: Path, error: Exception) -> UserError:
     return UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}")
 
 
-def _some(items: Sequence[str]) -> str:
-    left = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
+def _join_some(items: Sequence[str]) -> str:
+    """Joins the first items, and says how many more there are."""
+    more = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def find(folder: Path) -> Checkpoint | None:
-    """Finds the newest checkpoint in a folder; a checkpoint's prefix itself is taken as well.
+    """Finds the newest checkpoint in a folder.
+
+    Args:
+      folder: a folder, or the prefix of a checkpoint.
+
+    Returns:
+      The checkpoint, or None if there is none.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: the checkpoint cannot be read.
     """
     prefix = _find_prefix(folder)
     if prefix is None:
@@ -115,21 +129,26 @@ def find(folder: Path) -> Checkpoint | None:
     except _READ_ERRORS as error:
         raise _unreadable(prefix, error) from None
     stored = {
-        variable_names.to_native(name): name for name in found if not variable_names.is_moving(name)
+        variable_names.to_native(name): name
+        for name in found
+        if not variable_names.is_moving_average(name)
     }
-    return Checkpoint(prefix, stored, {name: found[old] for name, old in stored.items()})
+    return Checkpoint(prefix, stored, {native: found[name] for native, name in stored.items()})
 
 
 def need(folder: Path) -> Checkpoint:
-    """As `find`, for where a checkpoint must be.
+    """Finds the newest checkpoint in a folder, which must hold one.
+
+    Args:
+      folder: a folder, or the prefix of a checkpoint.
 
     Raises:
-      UserError: there is none, or it cannot be read.
+      UserError: there is no checkpoint, or it cannot be read.
     """
     checkpoint = find(folder)
     if checkpoint is None:
-        what = "does not exist" if not folder.exists() else "holds no checkpoint"
-        raise UserError(f"checkpoint {folder} {what}: name the output_dir of a training run")
+        problem = "does not exist" if not folder.exists() else "holds no checkpoint"
+        raise UserError(f"checkpoint {folder} {problem}: name the output_dir of a training run")
     return checkpoint
 
 
@@ -140,8 +159,8 @@ def _find_prefix(folder: Path) -> Path | None:
     if state.is_file():
         text = state.read_text(encoding="utf-8", errors="replace")
         if found := re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE):
-            named = folder / found[1]  # an absolute path stays itself
-            # The folder may have been moved since an absolute path was written.
+            named = folder / found[1]  # found[1] alone if it is an absolute path
+            # An absolute path is stale if the folder has been moved since.
             for prefix in (named, folder / named.name):
                 if _exists(prefix):
                     return prefix
@@ -162,18 +181,24 @@ def _data_files(prefix: Path) -> list[Path]:
 
 
 def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
-    """Saves a checkpoint `model-STEP`, and then removes the ones before it.
+    """Saves a checkpoint `model-STEP` atomically, then removes earlier ones.
 
-    It is written beside, then renamed, the `checkpoint` file last: whenever this is cut off, the
-    folder's newest checkpoint is a whole one.
+    The files are written to a temporary folder, then renamed, the `checkpoint` file last. If the
+    process is killed at any time, the newest checkpoint in the folder is intact.
+
+    Args:
+      saver: of the variables to save.
+      session: that holds their values.
+      folder: the run's folder.
+      step: the number of training steps.
 
     Returns:
       The checkpoint's prefix.
 
     Raises:
-      UserError: it could not be written; the checkpoint before it is as it was.
+      UserError: the checkpoint cannot be written; the previous one is intact.
     """
-    temporary = folder / _UNFINISHED
+    temporary = folder / _TEMPORARY
     prefix = folder / f"model-{step}"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -183,9 +208,9 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = one_line_reason(error)
-        kept = find(folder)
-        good = f"{kept.prefix.name} there is whole" if kept else "there is none before it"
-        raise UserError(f"checkpoint {prefix} cannot be written ({good}): {reason}") from None
+        newest = find(folder)
+        state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
+        raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
     shutil.rmtree(temporary, ignore_errors=True)
     for path in folder.glob("model-*"):
         if path.name.partition(".")[0] != prefix.name and re.match(r"model-\d+\.", path.name):
@@ -194,7 +219,10 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
 
 
 def publish(written: Path, prefix: Path) -> None:
-    """Renames a checkpoint's files to their place, and names it in the `checkpoint` file."""
+    """Renames a checkpoint from a temporary to its final prefix.
+
+    The folder's `checkpoint` file is replaced last, and names the final prefix.
+    """
     for path in [*_data_files(written), written.with_name(f"{written.name}.index")]:
         path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
     state = written.with_name("checkpoint")

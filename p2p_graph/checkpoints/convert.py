@@ -23,7 +23,7 @@ from p2p_graph.utils.errors import UserError, one_line_reason
 FORMS = ("native", "current", "pict")
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
-# Options of the networks of which the reference program knows the default alone.
+# Options of the networks for which the reference program supports the default only.
 _REFERENCE_NETWORKS = (
     "generator",
     "discriminator",
@@ -41,10 +41,10 @@ class _Model(NamedTuple):
     """A model to convert.
 
     Attributes:
-      source: the folder or file that it is from, for messages.
-      arrays: by native name: weights, and the optimizers' state where the source holds it.
-      options: of its training.
-      step: how many steps it was trained; 0 where the source does not say.
+      source: the folder or file that holds the model, for messages.
+      arrays: by native name: weights, and the optimizers' state if the source holds it.
+      options: of the training run.
+      step: number of training steps; 0 if the source does not store it.
     """
 
     source: Path
@@ -54,24 +54,24 @@ class _Model(NamedTuple):
 
 
 def convert(source: Path, target: Path, form: str, which_direction: str) -> None:
-    """Converts a checkpoint, with its optimizers' state and step where the form holds them.
+    """Converts a checkpoint, with the optimizers' state and the step if the form can hold them.
 
     Args:
       source: a folder with a checkpoint of either generation and its options.json, or a `.pict`.
       target: the folder to write, or the `.pict` file.
       form: one of `FORMS`.
-      which_direction: the direction of a `.pict`, which does not say it.
+      which_direction: of a `.pict` that is read, which does not store it.
 
     Raises:
-      UserError: the source cannot be read, the form cannot hold it, or the target exists.
+      UserError: the source cannot be read, the form cannot hold the model, or the target exists.
     """
     if target.exists():
-        raise UserError(f"{target} is there already: remove it, or name another --output")
+        raise UserError(f"{target} already exists: remove it, or name another --output")
     model = _read_pict(source, which_direction) if source.suffix == ".pict" else _read(source)
     if form == "native":
         _write_native(model, target)
         return
-    _check_reference_has(model)
+    _check_supported(model)
     if form == "pict":
         _write_pict(model, target)
     else:
@@ -81,7 +81,7 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
 def _write_native(model: _Model, target: Path) -> None:
     arrays, options = model.arrays, model.options
     if options.model.layers.bias in ("none", "all"):
-        arrays = without_void_biases(arrays)
+        arrays = drop_unused_biases(arrays)
         options = options.replace(bias=variable_names.bias(arrays))
     _write(arrays, target, model.step, None)
     save_options(options, target)
@@ -92,7 +92,7 @@ def _write_current(model: _Model, target: Path) -> None:
     if (crop_size, levels) != (256, 8):
         raise UserError(
             f"{model.source} was trained with crop_size {crop_size} and {levels} levels: "
-            "the reference program knows 256 and 8 alone"
+            "the reference program supports only 256 and 8"
         )
     flat = model.options.flat()
     options = {name: flat[name] for name in REFERENCE_FIELDS}
@@ -106,32 +106,32 @@ def _write_pict(model: _Model, target: Path) -> None:
     generator = {
         name: array
         for name, array in current.items()
-        if name.startswith("generator/") and not variable_names.is_moving(name)
+        if name.startswith("generator/") and not variable_names.is_moving_average(name)
     }
     pict_files.write(target, generator)
 
 
-def _check_reference_has(model: _Model) -> None:
-    """Checks that the reference program has such networks."""
+def _check_supported(model: _Model) -> None:
+    """Checks that the reference program supports the model's networks."""
     flat = model.options.flat()
     for name in _REFERENCE_NETWORKS:
         if flat[name] != DEFAULTS[name]:
             raise UserError(
-                f"{model.source} was trained with {name} {flat[name]}: the reference program knows "
-                f"{DEFAULTS[name]} alone"
+                f"{model.source} was trained with {name} {flat[name]}: the reference program "
+                f"supports only {DEFAULTS[name]}"
             )
     if flat["bias"] not in ("none", "all"):
         raise UserError(
-            f"{model.source} has biases in some layers: the reference program has them in all or "
-            "none"
+            f"{model.source} has biases in some layers: the reference program supports biases in "
+            "all layers or in none"
         )
 
 
 def to_current(native: Mapping[str, Any]) -> Arrays:
-    """Renames native arrays to the current generation's names, and adds its further variables.
+    """Renames native arrays to the current generation's names, and adds the missing variables.
 
-    Missing biases are zero, so that the network computes the same; so is their optimizer's state.
-    The unused moving averages have their initial values, 0 and 1.
+    Added biases and their optimizer state are 0, so that the network computes the same values.
+    Added moving averages, which the reference never reads, have their initial values 0 and 1.
     """
     current = {variable_names.to_current(name): array for name, array in native.items()}
     for name, array in native.items():
@@ -146,14 +146,16 @@ def to_current(native: Mapping[str, Any]) -> Arrays:
                     current[variable_names.to_current(bias)] = np.zeros(channels, np.float32)
         if weight == "offset":
             beta = variable_names.to_current(name)
-            mean, variance = (beta.replace("/beta", f"/{m}") for m in variable_names.MOVING)
+            mean, variance = (
+                beta.replace("/beta", f"/{name}") for name in variable_names.MOVING_AVERAGES
+            )
             current[mean] = np.zeros_like(array)
             current[variance] = np.ones_like(array)
     return current
 
 
-def without_void_biases(native: Mapping[str, Any]) -> Arrays:
-    """Leaves out biases if all are zero and were never updated: the model never had any."""
+def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
+    """Drops the biases if all of them and their optimizer state are 0: training had none."""
     biases = {
         name
         for name in native
@@ -180,17 +182,18 @@ def _read_pict(path: Path, which_direction: str) -> _Model:
 
 
 def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[str, Any]:
-    """What a `.pict` tells of its model; it has a generator alone, always of the current form."""
+    """Infers a model's options from a `.pict`: a generator of the current generation."""
     separable = any("/separable_conv/" in name for name in native)
     first = "separable_conv/pointwise_filter" if separable else "conv/filter"
     try:
         ngf = native[f"generator/encoder_1/{first}"].shape[3]
-        seen = native[f"generator/encoder_1/{first.replace('pointwise', 'depthwise')}"].shape[2]
+        depthwise = first.replace("pointwise", "depthwise")
+        input_channels = native[f"generator/encoder_1/{depthwise}"].shape[2]
     except KeyError:
         raise UserError(f"{source} does not hold a generator") from None
-    lab = seen != 3  # brightness is one channel, colours are two
+    lab = input_channels != 3  # the L channel, or the ab channels
     if lab:
-        which_direction = "AtoB" if seen == 1 else "BtoA"
+        which_direction = "AtoB" if input_channels == 1 else "BtoA"
     levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
     options = {
         "which_direction": which_direction,
@@ -206,7 +209,7 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
 
 
 def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:
-    """Writes a checkpoint into a new folder."""
+    """Writes a checkpoint, and options.json if given, to a new folder; removes it on an error."""
     prefix = target / f"model-{step}"
     temporary = target / ".unfinished"
     try:

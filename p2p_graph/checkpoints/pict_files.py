@@ -1,7 +1,8 @@
-"""`.pict` files: a generator's weights in a byte each, as the reference's browser demo reads them.
+"""`.pict` files: a generator's weights in 8 bits each, for the reference program's browser demo.
 
-Three blocks, each a big-endian uint32 length and that many bytes: JSON [{"name", "shape"}, ...]
-sorted by name, a codebook of 256 float32, and one uint8 code a weight, in the order of the JSON.
+A file has three blocks, each a big-endian uint32 length followed by its bytes: JSON
+[{"name", "shape"}, ...] sorted by name; a codebook of 256 little-endian float32; one uint8 code a
+weight, in the order of the JSON.
 """
 
 import json
@@ -17,18 +18,18 @@ from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
-_MU = 255
+_MU = 255  # of the mu-law (ITU-T G.711)
 _CODES = 256
 
 
 def codebook(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """256 values, spaced evenly on the mu-law scale of what they stand for (ITU-T G.711's mu).
+    """Makes a codebook for values: 256 entries, evenly spaced on a mu-law scale.
 
     Args:
       values: float32 [n].
 
     Returns:
-      float32 [256], rising.
+      float32 [256], in ascending order.
     """
     largest = np.max(np.abs(values))
     if largest == 0:
@@ -40,15 +41,27 @@ def codebook(values: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     return np.asarray(expanded, np.float32)
 
 
-def nearest(values: "np.ndarray[Any, Any]", book: "np.ndarray[Any, Any]") -> Any:
-    """The code of the nearest entry for each value: uint8 [n]; the lower one where two are."""
+def encode(values: "np.ndarray[Any, Any]", book: "np.ndarray[Any, Any]") -> Any:
+    """Encodes values as the indices of their nearest codebook entries.
+
+    Args:
+      values: float32 [n].
+      book: float32 [256], in ascending order.
+
+    Returns:
+      uint8 [n]; the lower index where two entries are equally near.
+    """
     above = np.clip(np.searchsorted(book, values), 1, len(book) - 1)
     nearer_below = np.abs(values - book[above - 1]) <= np.abs(book[above] - values)
     return (above - nearer_below).astype(np.uint8)
 
 
 def write(path: Path, arrays: Arrays) -> None:
-    """Writes weights, float32 by name, whole or not at all.
+    """Writes weights atomically.
+
+    Args:
+      path: the file.
+      arrays: float32, by name.
 
     Raises:
       UserError: the file cannot be written.
@@ -60,7 +73,7 @@ def write(path: Path, arrays: Arrays) -> None:
     blocks = (
         json.dumps(shapes).encode(),
         book.astype("<f4").tobytes(),
-        nearest(flat, book).tobytes(),
+        encode(flat, book).tobytes(),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +85,10 @@ def write(path: Path, arrays: Arrays) -> None:
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Reads weights, float32 by name.
+    """Reads weights.
+
+    Returns:
+      float32 arrays, by name.
 
     Raises:
       UserError: the file cannot be read, or is not a `.pict`.
@@ -86,7 +102,7 @@ def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
         while data:
             (length,) = struct.unpack(">I", data[:4])
             if len(data) < 4 + length:
-                raise ValueError("it is cut off")
+                raise ValueError("the file is cut off")
             blocks.append(data[4 : 4 + length])
             data = data[4 + length :]
         shapes, book, codes = blocks
@@ -97,7 +113,7 @@ def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
             arrays[entry["name"]] = flat[start : start + size].reshape(entry["shape"])
             start += size
         if start != len(flat):
-            raise ValueError(f"it has {len(flat)} weights, and shapes for {start}")
+            raise ValueError(f"the file has {len(flat)} weights, but shapes for {start}")
     except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
         raise UserError(f"{path} is not a .pict file: {error}") from None
     return arrays

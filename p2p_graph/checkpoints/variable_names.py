@@ -1,13 +1,14 @@
-"""The names of a model's variables in its checkpoints, in both generations of the reference.
+"""Names of a model's variables in checkpoints of both generations of the reference program.
 
-Native names are those of the first generation (`conv/filter`), which this package writes; the
-current one (December 2017 on: `conv2d/kernel`) has biases and moving moments besides.
+The first generation's names (`conv/filter`) are the native ones: this package writes them. The
+current generation (since December 2017: `conv2d/kernel`) also stores biases and moving averages.
 """
 
 import re
 from collections.abc import Iterable
 
-MOVING = ("moving_mean", "moving_variance")  # in the current generation, never updated or read
+# Stored by the current generation, but never updated or read.
+MOVING_AVERAGES = ("moving_mean", "moving_variance")
 
 _TO_CURRENT = {
     "deconv/filter": "conv2d_transpose/kernel",
@@ -21,11 +22,11 @@ _TO_CURRENT = {
     "batchnorm/offset": "batch_normalization/beta",
 }
 _TO_NATIVE = {current: native for native, current in _TO_CURRENT.items()}
-# network/layer/operation/weight, then what belongs to an optimizer.
+# network/layer/operation/weight, then the slot of an optimizer.
 _WEIGHT = re.compile(r"((?:generator|discriminator)/[^/]+)/([^/]+/[^/]+)(/Adam(?:_1)?)?")
 
 
-def _renamed(name: str, table: dict[str, str]) -> str:
+def _rename(name: str, table: dict[str, str]) -> str:
     parts = _WEIGHT.fullmatch(name)
     if not parts or parts[2] not in table:
         return name
@@ -33,28 +34,28 @@ def _renamed(name: str, table: dict[str, str]) -> str:
 
 
 def to_current(name: str) -> str:
-    """A native name as the current generation has it; what has one name in both is left alone."""
-    return _renamed(name, _TO_CURRENT)
+    """Converts a native name to the current generation's; other names are unchanged."""
+    return _rename(name, _TO_CURRENT)
 
 
 def to_native(name: str) -> str:
-    """A name of either generation as the first one has it."""
-    return _renamed(name, _TO_NATIVE)
+    """Converts a name of either generation to the native one; other names are unchanged."""
+    return _rename(name, _TO_NATIVE)
 
 
-def is_moving(name: str) -> bool:
-    """Whether it is one of the current generation's unused moving moments."""
-    return name.rpartition("/")[2] in MOVING
+def is_moving_average(name: str) -> bool:
+    """Whether a name is that of one of the current generation's unused moving averages."""
+    return name.rpartition("/")[2] in MOVING_AVERAGES
 
 
 def is_weight(name: str) -> bool:
-    """Whether a native name is a network's weight, not part of an optimizer's state."""
+    """Whether a native name is a network's weight, as opposed to an optimizer's state."""
     parts = _WEIGHT.fullmatch(name)
     return parts is not None and parts[2] in _TO_CURRENT and not parts[3]
 
 
 def bias(names: Iterable[str]) -> str | None:
-    """Whether "all" convolutions among native names have a bias, or "none"; None if some have."""
+    """Which convolutions among native names have a bias: "all" or "none"; None if only some do."""
     weights = {name for name in names if is_weight(name)}
     filters = {name for name in weights if name.endswith(("/filter", "/pointwise_filter"))}
     biased = {name for name in filters if f"{name.rpartition('/')[0]}/bias" in weights}

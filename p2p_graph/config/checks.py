@@ -9,16 +9,16 @@ from p2p_graph.utils.errors import UserError
 
 _POOLED_LEVELS = 4
 _SSIM_WINDOW = 11  # pixels
-_WIDEST = 32  # pixels at the innermost level of a U-Net whose depth was not asked for
+_WIDEST = 32  # pixels at the innermost level of a U-Net of default depth
 _FREQUENCIES = ("summary_freq", "progress_freq", "trace_freq", "display_freq", "save_freq")
 _SAMPLE_COUNT = ValidationOptions.sample_count
 
 
 def default_levels(generator: GeneratorOptions, crop_size: int) -> int:
-    """The generator's depth for a crop size: as often as that halves evenly.
+    """The generator's default depth: the number of times that the crop size halves evenly.
 
     Raises:
-      UserError: it does not halve evenly to a small enough size; a size nearby is named.
+      UserError: the crop size does not halve evenly to at most 32; the message suggests another.
     """
     if generator.generator == "pooled":
         return _POOLED_LEVELS
@@ -40,14 +40,14 @@ def default_levels(generator: GeneratorOptions, crop_size: int) -> int:
 
 
 def default_scale_size(scaling: ScalingOptions) -> int:
-    """The side before the random crop, in the reference's proportion of 286 to 256."""
+    """The default image side before the random crop: 286/256 of the crop, as in the reference."""
     if scaling.jitter == "none":
         return scaling.crop_size
     return round(scaling.crop_size * 286 / 256)
 
 
 def check_source(source: ImageSource, task: TaskOptions) -> None:
-    """Checks that what names the images agrees.
+    """Checks that the options that name the images are consistent.
 
     Raises:
       UserError: two options contradict each other.
@@ -70,24 +70,25 @@ def check_source(source: ImageSource, task: TaskOptions) -> None:
 
 
 def check_task(task: TaskOptions, scaling: ScalingOptions) -> None:
-    """Checks that the task is one, and that its scaling fits.
+    """Checks that one task is chosen, and that the scaling fits it.
 
     Raises:
       UserError: two options contradict each other.
     """
     if task.inpaint == "center" and scaling.resize_targets is not None:
         raise UserError(
-            "resize_targets contradicts inpaint center, where input and target are one image"
+            "resize_targets contradicts inpaint center, where input and target are one image: "
+            "leave it out"
         )
     if task.inpaint != "none" and task.lab_colorization:
         raise UserError("inpaint and lab_colorization are two tasks: give one of them")
 
 
 def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_ratio: float) -> None:
-    """Checks that crops fit the images, and images the generator.
+    """Checks that crops fit into the images, and that the generator fits the crops.
 
     Raises:
-      UserError: a size does not fit; what would is named.
+      UserError: a size does not fit; the message names one that does.
     """
     assert generator.levels is not None
     assert scaling.scale_size is not None
@@ -122,14 +123,14 @@ def check_losses(losses: LossOptions) -> None:
     """Checks that G has a loss.
 
     Raises:
-      UserError: both of its terms have the weight 0.
+      UserError: both terms of the loss have the weight 0.
     """
     if losses.gan_weight == 0 and losses.l1_weight == 0:
-        raise UserError("gan_weight and l1_weight are both 0: nothing is left to learn from")
+        raise UserError("gan_weight and l1_weight are both 0, so G has no loss: raise one of them")
 
 
 def check_validation(validation: ValidationOptions, shown_side: int, *, grid: bool) -> None:
-    """Checks that options of validation have something to work on.
+    """Checks that every validation option takes effect.
 
     Args:
       validation: the options.
@@ -141,16 +142,16 @@ def check_validation(validation: ValidationOptions, shown_side: int, *, grid: bo
     """
     for name in ("val_dir", "val_target_dir"):
         if getattr(validation, name) is not None and not validation.is_on:
-            raise UserError(f"{name} needs --sample_freq, which says when to translate it")
+            raise UserError(f"{name} needs --sample_freq, the interval of validation")
     if validation.val_target_dir is not None and validation.val_dir is None:
-        raise UserError("val_target_dir needs --val_dir, whose targets it holds")
+        raise UserError("val_target_dir needs --val_dir, the folder of the inputs")
     if validation.sample_count != _SAMPLE_COUNT and not (validation.is_on or grid):
         raise UserError("sample_count needs --sample_freq or, in tools/test.py, --grid")
     if validation.keep_best != "none" and not validation.is_on:
-        raise UserError("keep_best needs --sample_freq, which says when to look for it")
+        raise UserError("keep_best needs --sample_freq, the interval of validation")
     if validation.is_on and shown_side < _SSIM_WINDOW:
         raise UserError(
-            f"sample_freq needs images of {_SSIM_WINDOW} pixels at least, as SSIM does, "
+            f"sample_freq needs images of at least {_SSIM_WINDOW} pixels, the window of SSIM, "
             f"not {shown_side}"
         )
 
@@ -159,7 +160,7 @@ def check_frequencies(reports: ReportOptions, steps_per_run: int) -> None:
     """Checks that reports fall on the last step of a Session.run call.
 
     Raises:
-      UserError: one does not.
+      UserError: an interval is not a multiple of steps_per_run.
     """
     for name in _FREQUENCIES:
         if getattr(reports, name) % steps_per_run:
@@ -170,5 +171,5 @@ def check_frequencies(reports: ReportOptions, steps_per_run: int) -> None:
 
 
 def _halvings(size: int) -> int:
-    """How often a size halves evenly: 8 for 256, 7 for 128 and 384."""
+    """The number of times that a size halves evenly: 8 for 256, 7 for 128 and 384."""
     return (size & -size).bit_length() - 1

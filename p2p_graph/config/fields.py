@@ -1,4 +1,4 @@
-"""Options as dataclass fields: default, help text, flag, and the rule that a value must keep."""
+"""Options as dataclass fields: default, help text, flag, and the rule for values."""
 
 import dataclasses
 import json
@@ -31,16 +31,16 @@ def option(
     """Declares an option of a record.
 
     Args:
-      default: its value where none is given; None where the default depends on other options.
-      group: the heading of its flag in --help.
-      text: its help text, or one for each program.
-      programs: the programs that have its flag.
-      choices: the values that a string may have.
-      least: the smallest value of a number.
-      most: the largest value of a number.
-      below: a bound that a number does not reach.
-      rule: from a value to what is wrong with it ("must be ..."), None where nothing is.
-      off: the flag that turns a bool off; by default no_NAME where it is on.
+      default: the default value; None where the default depends on other options.
+      group: the heading of the flag in --help.
+      text: the help text, or one by program.
+      programs: the programs that have the flag.
+      choices: the allowed values of a string.
+      least: the smallest allowed value of a number.
+      most: the largest allowed value of a number.
+      below: an exclusive upper bound of a number.
+      rule: from a value to the rule that it breaks ("must be ..."), or None if it is allowed.
+      off: the flag that turns a bool off; by default no_NAME if the bool is on by default.
     """
     metadata = {
         "group": group,
@@ -64,7 +64,7 @@ def help_text(field: Field, program: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A frozen record of options of one concern. Making one checks every value.
+    """A frozen record of options of one concern, whose values are checked on construction.
 
     Raises:
       UserError: a value breaks its rule; the message names the option, the rule and the value.
@@ -78,7 +78,7 @@ class Record:
 
 
 def leaves(record: type) -> Iterator[tuple[type, Field]]:
-    """All options of a record and of the records in it, each with the record it belongs to."""
+    """All options of a record and of its nested records, as (record, option)."""
     for field in dataclasses.fields(record):
         if field.metadata:
             yield record, field
@@ -87,7 +87,7 @@ def leaves(record: type) -> Iterator[tuple[type, Field]]:
 
 
 def from_flat(record: type, flat: Mapping[str, Any]) -> Any:
-    """Makes a record, and the records in it, from option values by name; others are defaults."""
+    """Makes a record and its nested records from option values by name; the rest are defaults."""
     values = {}
     for field in dataclasses.fields(record):
         if not field.metadata:
@@ -98,7 +98,7 @@ def from_flat(record: type, flat: Mapping[str, Any]) -> Any:
 
 
 def to_flat(record: Any) -> dict[str, Any]:
-    """The option values of a record and of the records in it, by name."""
+    """The option values of a record and of its nested records, by name."""
     flat: dict[str, Any] = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)

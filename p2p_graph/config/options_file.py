@@ -1,4 +1,4 @@
-"""options.json: what a folder's model and run are, read back and compared."""
+"""options.json, the options of a training run: written, read back and compared."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from p2p_graph.utils.errors import UserError
 
 OPTIONS_FILE = "options.json"
 
-# What a checkpoint needs to be used: translation and export take these from its options.json.
+# Options that define a checkpoint's model: translation and export read them from its options.json.
 MODEL_FIELDS = (
     "which_direction",
     "lab_colorization",
@@ -35,7 +35,7 @@ MODEL_FIELDS = (
     "resize_targets",
     "preset",
 )
-# What may change between the parts of one training run without changing its result.
+# Options that may change when a training run is resumed: they do not affect its result.
 FREE_FIELDS = (
     "mode",
     "output_dir",
@@ -63,7 +63,7 @@ FREE_FIELDS = (
     "inputs_only",
 )
 
-# The reference program's own options, which it has in all modes and finds in an options.json.
+# The options of the reference program, in all of its modes and in its options.json.
 REFERENCE_FIELDS = (
     "aspect_ratio",
     "batch_size",
@@ -93,48 +93,47 @@ REFERENCE_FIELDS = (
     "which_direction",
 )
 
-
-# What an options.json tells besides options: which version wrote it, in which folder, and of a run
-# with a split what `listing.names_digest` said of its images.
-RECORDED = ("version", "working_dir", "images")
+# Keys of an options.json besides options: the version and the working directory that wrote it, and
+# for a run with a split the result of `image_listing.names_digest`.
+RECORD_FIELDS = ("version", "working_dir", "images")
 
 
 def save_options(options: Options, folder: Path, record: Mapping[str, str] | None = None) -> None:
     """Writes options.json into a folder, atomically.
 
     Args:
-      options: what it holds, by flat name.
-      folder: where it goes.
-      record: what else is known of the run, by names of `RECORDED`.
+      options: all options of the run.
+      folder: the folder to write to.
+      record: further values of `RECORD_FIELDS`.
     """
     recorded = {"working_dir": str(Path.cwd()), **(record or {}), "version": __version__}
     write_json(folder / OPTIONS_FILE, {**options.flat(), **recorded}, sort_keys=True)
 
 
 def read_options(folder: Path) -> dict[str, Any]:
-    """Reads a folder's options.json, this package's or the reference program's.
+    """Reads a folder's options.json, written by this package or by the reference program.
 
     Returns:
-      The options that stand in it, by name; what they leave out and their preset sets, from there.
+      The options in the file and, where the file has none, those of its preset, by flat name.
 
     Raises:
-      UserError: there is none, it is not JSON, or it has unknown keys or an unknown preset.
+      UserError: the file is missing, is not JSON, or has unknown keys or an unknown preset.
     """
     path = folder / OPTIONS_FILE
     try:
         options = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path} is missing: it stands beside every checkpoint and says what the model is"
+            f"{path} is missing: training writes it beside the checkpoint, copy it from there"
         ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(options, dict):
         raise UserError(f"{path} must hold one JSON object")
-    for name in RECORDED:
+    for name in RECORD_FIELDS:
         options.pop(name, None)
     if unknown := sorted(set(options) - set(FIELDS)):
-        raise UserError(f"{path} has keys that are not known: {', '.join(unknown)}")
+        raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
     preset = options.get("preset", DEFAULTS["preset"])
     if preset not in PRESETS:
         raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
@@ -142,35 +141,44 @@ def read_options(folder: Path) -> dict[str, Any]:
 
 
 def read_record(folder: Path) -> dict[str, str]:
-    """What options.json tells of a run besides its options, of `RECORDED`.
+    """Reads the values of `RECORD_FIELDS` in a folder's options.json.
+
+    Returns:
+      The values that the file has, by name.
 
     Raises:
-      UserError: as `read_options`.
+      UserError: see `read_options`.
     """
     read_options(folder)
     options = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-    return {name: options[name] for name in RECORDED if name in options}
+    return {name: options[name] for name in RECORD_FIELDS if name in options}
 
 
 def same_path(was: str, now: str, folder: Path) -> bool:
-    """Whether a path in a folder's options.json, maybe relative, is the same as one given now."""
+    """Whether two paths name the same file.
+
+    Args:
+      was: path in the folder's options.json, absolute or relative to its working directory.
+      now: path given now, absolute or relative to the current directory.
+      folder: the folder of the options.json.
+    """
     before = Path(read_record(folder).get("working_dir", "")) / was
     return was == now or before.resolve() == Path(now).resolve()
 
 
 def model_options(folder: Path) -> dict[str, Any]:
-    """Reads what a checkpoint's model is from its options.json.
+    """Reads the options that define a checkpoint's model from its options.json.
 
     Returns:
-      All of `MODEL_FIELDS`, by name; what the file leaves out has its default.
+      All of `MODEL_FIELDS`, by name; options that the file lacks have their defaults.
 
     Raises:
-      UserError: as `read_options`, or the options that every model has are missing.
+      UserError: see `read_options`; or a required option is missing, or a value is not allowed.
     """
     options = read_options(folder)
     if missing := [name for name in ("which_direction", "ngf", "ndf") if name not in options]:
         raise UserError(
-            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: without it the model is not known"
+            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: add the value of the training run"
         )
     try:
         stored = Options.of(**{name: options[name] for name in MODEL_FIELDS if name in options})
@@ -181,27 +189,39 @@ def model_options(folder: Path) -> dict[str, Any]:
 
 
 def check_unchanged(options: Options, folder: Path, given: Mapping[str, Any]) -> None:
-    """Refuses to go on with a run folder that was made otherwise.
+    """Checks that a run's folder may be resumed with these options.
+
+    Args:
+      options: of the resumed run.
+      folder: of the run.
+      given: the flags' values by flat name.
 
     Raises:
-      UserError: as `read_options`, or an option that matters was another one.
+      UserError: see `read_options`; or an option that affects the result has changed.
     """
     if changed := changed_options(options, folder, given):
         raise UserError(
             f"{folder} was made with other options: {'; '.join(changed)}; "
-            "give the same ones, or another --output_dir"
+            "give the same options, or another --output_dir"
         )
 
 
 def changed_options(options: Options, folder: Path, given: Mapping[str, Any]) -> list[str]:
-    """Names the options in which a run folder was made otherwise, as "name (was X, now Y)".
+    """Lists the options that differ from a run's folder and affect the result.
 
-    Options that do not change a run's result, or that the folder's file does not name, are left
-    out; so is a seed that was not asked for.
+    Options that the folder's options.json lacks are not compared, nor is a seed that was not given.
+
+    Args:
+      options: of the resumed run.
+      folder: of the run.
+      given: the flags' values by flat name.
+
+    Returns:
+      One entry a changed option, "name (was X, now Y)".
     """
     stored, flat = read_options(folder), options.flat()
     free = set(FREE_FIELDS)
-    if options.optimizer.lr_schedule == "linear":  # the last step is a part of the schedule
+    if options.optimizer.lr_schedule == "linear":  # the schedule depends on the last step
         free -= {"max_steps", "max_epochs"}
     changed = []
     for name, was in stored.items():

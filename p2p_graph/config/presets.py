@@ -1,8 +1,8 @@
-"""The published systems: whose networks, update rule and data handling a model has.
+"""Presets: the networks, losses, updates and data handling of published systems.
 
-Each is the options in which a system differs from affinelayer's program, the default.
-What the system's article or program leaves to its libraries (epsilons, slopes, first values) stands
-here as well. A flag overrides any of them.
+A preset lists the options in which a system differs from affinelayer's program, the default. It
+includes what the system leaves to its libraries: epsilons, slopes and initial values. A flag
+overrides a preset.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from typing import Any
 # Isola et al. 2017 and its Torch program (phillipi/pix2pix).
 _PAPER = {
     "bottleneck_norm": False,  # since March 2017: at batch 1 it would make the bottleneck constant
-    "norm_form": "fused",  # Torch's backward pass of it reads the updated scale throughout
+    "norm_form": "fused",  # all of Torch's backward pass reads the updated scale
     "d_scale": 0.5,  # section 3.3: "we divide the objective by 2 while optimizing D"
-    "resize": "bilinear",  # image.scale's default
+    "resize": "bilinear",  # default of image.scale
     "crop_from": 1,  # math.ceil(torch.uniform(...)): never the topmost row, nor the first column
-    "sampling": "replacement",  # donkey_folder draws every image anew
+    "sampling": "replacement",  # donkey_folder draws every image independently
 }
 
-# What Keras' layers and optimizers do unless they are told otherwise.
+# Defaults of Keras' layers and optimizers.
 _KERAS = {
     "norm_epsilon": 1e-3,
     "norm_stddev": 0.0,
@@ -30,9 +30,9 @@ _KERAS = {
 # TensorFlow's tutorial "pix2pix: Image-to-image translation with a conditional GAN", as of TF 2.3.
 _TF2_TUTORIAL = {
     **_KERAS,
-    "bias": "last",  # use_bias=False but in the last layer of each network
+    "bias": "last",  # use_bias=False except in the last layer of each network
     "lrelu_slope": 0.3,  # LeakyReLU()
-    "skip_activation": "lrelu",  # encoder blocks end in it
+    "skip_activation": "lrelu",  # encoder blocks end in LeakyReLU
     "gan_loss": "logits",  # BinaryCrossentropy(from_logits=True)
     "updates": "simultaneous",  # two tapes over one forward pass
     "resize": "nearest",
@@ -57,7 +57,7 @@ _PYIMAGESEARCH = {
     "batch_size": 32,
     "max_epochs": 150,
     "steps_per_epoch": 100,
-    "jitter": "shrink",  # random_jitter only scales up; ReadTrainExample scales back
+    "jitter": "shrink",  # random_jitter enlarges without cropping; ReadTrainExample scales back
     "resize": "bilinear",  # tf.image.resize's default
     "flip": False,
 }
@@ -65,13 +65,13 @@ _PYIMAGESEARCH = {
 # "Pix2Pix" in Keras on maps, after Brownlee's tutorial: satellite photo to map.
 _KERAS_MAPS = {
     **_KERAS,
-    "discriminator": "same142",  # its text says 70x70; the program has a fourth strided layer
+    "discriminator": "same142",  # the text says 70x70, but the program has a fourth strided layer
     "bias": "all",
     "bottleneck_norm": False,
     "gan_loss": "clip",  # binary cross-entropy on probabilities
     "d_scale": 0.5,  # loss_weights=[0.5]
-    # D on the real batch, D on the generated one, then the composite model. Its text says that D is
-    # not updated there; the program, taken literally, would move the scales of D's normalisation.
+    # D on the real batch, D on the generated one, then the composite model. There the text says that
+    # D is not updated; the program as written would update the scales of D's normalisation.
     "updates": "alternate",
     "max_epochs": 100,
     "sampling": "replacement",  # randint
@@ -90,8 +90,8 @@ _DEBLUR = {
     "gan_loss": "logits",
     "updates": "simultaneous",
     "resize": "bilinear",
-    "resize_first": True,  # load_image scales to 256, then random_jitter to 286
-    "split": 0.8,  # train_n = round(n * 0.8); of folders of their own, see training.configure
+    "resize_first": True,  # load_image scales to 256, random_jitter then to 286
+    "split": 0.8,  # train_n = round(n * 0.8); for separate folders only, see training.configure
     "split_seed": 23,
     "max_epochs": 100,
 }

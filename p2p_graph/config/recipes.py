@@ -1,4 +1,4 @@
-"""The paper's tasks: how each of its data sets was trained (Isola et al. 2017, section 6.2)."""
+"""Recipes: how the paper trained on each of its data sets (Isola et al. 2017, section 6.2)."""
 
 import dataclasses
 from pathlib import Path
@@ -12,17 +12,26 @@ _SPLITS = ("train", "val", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One task: its direction, how long it was trained, and how its images were varied."""
+    """The training of one data set.
+
+    Attributes:
+      which_direction: AtoB or BtoA.
+      max_epochs: number of epochs.
+      batch_size: images in a batch.
+      jitter: whether images are scaled to 286/256 of the crop, then cropped at random.
+      mirror: whether images are mirrored at random.
+      few_colours: the half with few colours (labels, a map or edges), A or B; None if neither.
+    """
 
     which_direction: str
     max_epochs: int
     batch_size: int
-    jitter: bool  # scaled to 286/256 of the crop, then cropped at random
+    jitter: bool
     mirror: bool
-    few_colours: str | None = None  # the half, A or B, of labels, a map or edges
+    few_colours: str | None = None
 
     def options(self, crop_size: int) -> dict[str, Any]:
-        """The defaults that it sets, by flat option name."""
+        """The option defaults that the recipe sets, by flat name."""
         return {
             "which_direction": self.which_direction,
             "max_epochs": self.max_epochs,
@@ -51,9 +60,14 @@ RECIPES = MappingProxyType(
 
 
 def dataset_name(data: Path) -> str:
-    """The name of the folder that holds train, val or test; of the folder itself if it is none.
+    """Names a data set.
 
-    A file, be it a list or an archive, is called by its stem.
+    Args:
+      data: a folder of images, a manifest or an archive.
+
+    Returns:
+      For a folder train, val or test, its parent's name; for another folder, its name; for a file,
+      its stem.
     """
     folder = data.resolve()
     if folder.is_file():
@@ -65,7 +79,7 @@ def choose(name: str | None, input_dir: Path) -> str:
     """Finds the name of the recipe for a data set.
 
     Args:
-      name: a recipe's name, "none", or None for the one named like the data set's folder.
+      name: a recipe's name, "none", or None for the recipe named like the data set's folder.
       input_dir: the folder of images.
 
     Returns:
@@ -76,8 +90,8 @@ def choose(name: str | None, input_dir: Path) -> str:
     """
     if name is None:
         folder = input_dir.resolve()
-        held = folder.name.lower() in _SPLITS and folder.parent.name in RECIPES
-        return folder.parent.name if held else "none"
+        is_known = folder.name.lower() in _SPLITS and folder.parent.name in RECIPES
+        return folder.parent.name if is_known else "none"
     if name != "none" and name not in RECIPES:
         raise UserError(f"recipe must be one of {', '.join(RECIPES)} or none, not {name!r}")
     return name

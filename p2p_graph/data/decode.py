@@ -1,4 +1,4 @@
-"""Decoding in the graph: from an image's number to its pixels, in files, shards or archives."""
+"""Decoding in the graph: from an image's index to its pixels, for files, shards and archives."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Decoder(NamedTuple):
     """Decodes images in a graph.
 
     Attributes:
-      decode: from an image's number, int64 scalar, to one image [h, w, 3] or two, A and B; uint8 in
+      decode: from an image's index, int64 scalar, to one image [h, w, 3] or two, A and B; uint8 in
         [0, 255] or float32 in [0, 1].
       in_memory: whether decoding again is as cheap as a cache.
     """

@@ -96,7 +96,7 @@ class ImageCache:
         def from_cache() -> list[tf.Tensor]:
             if self._holds_bytes:
                 parts = [table[index] for table in self._placeholders]
-                return _cut(self._pairs.scaled(parts), top, left, size)
+                return _cut(self._pairs.scale_parts(parts), top, left, size)
             first = tf.stack([tf.cast(index, tf.int32), top, left, 0])
             return [
                 tf.slice(table, first, [1, size, size, table.shape[-1]])[0]
@@ -104,7 +104,7 @@ class ImageCache:
             ]
 
         def from_source() -> list[tf.Tensor]:
-            return _cut(self._pairs.scaled(self._pairs.decoded(index)), top, left, size)
+            return _cut(self._pairs.scale_parts(self._pairs.decode(index)), top, left, size)
 
         if self._cached == self._count:
             return from_cache()
@@ -124,12 +124,12 @@ class ImageCache:
             pairs = build_pairs()
 
             def parts_of(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                decoded = pairs.decoded(index)
-                return tuple(decoded if self._holds_bytes else pairs.scaled(decoded))
+                decoded = pairs.decode(index)
+                return tuple(decoded if self._holds_bytes else pairs.scale_parts(decoded))
 
             images = parallel_map(tf.data.Dataset.range(self._cached), parts_of)
             parts = next_element(images.batch(_IMAGES_PER_CALL).prefetch(1), session)
-            tables = [_aligned(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
+            tables = [_make_aligned_array(shape, parts[0].dtype.as_numpy_dtype) for shape in shapes]
             for first in range(0, self._cached, _IMAGES_PER_CALL):
                 if self._closing.is_set():
                     break
@@ -148,8 +148,8 @@ def _cut(parts: Sequence[tf.Tensor], top: tf.Tensor, left: tf.Tensor, size: int)
     return [tf.slice(part, [top, left, 0], [size, size, part.shape[-1]]) for part in parts]
 
 
-def _aligned(shape: Sequence[int], dtype: type) -> Array:
-    """An empty array that TensorFlow takes over when it is fed; unaligned arrays are copied."""
+def _make_aligned_array(shape: Sequence[int], dtype: type) -> Array:
+    """Makes an uninitialized array that feeding does not copy, since its memory is aligned."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT

@@ -1,4 +1,4 @@
-"""Checks, before work starts, that every image file can be decoded and used."""
+"""Checks that every image file can be decoded and used, before any work starts."""
 
 import concurrent.futures
 import io
@@ -15,38 +15,47 @@ from p2p_graph.utils.errors import UserError, shortened_list
 
 # How the last part of a complete file begins and ends: a JPEG's last scan, all of a PNG.
 _ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
-_MANY = 5000  # images; above it, the check takes long enough to show its progress
+_MANY = 5000  # images; larger sets take long enough for a progress bar
 
 
 def usable_images(
     entries: Sequence[Entry], where: object, *, pairs: bool, skip_bad: bool
 ) -> list[SourceImage]:
-    """Decodes every image once, and lists those that can be used.
+    """Decodes every image once, and lists the usable ones.
 
     Args:
       entries: the images, at least one.
-      where: what they are of, for messages.
-      pairs: whether each without a partner is two halves side by side.
-      skip_bad: whether images that cannot be used are left out, and named on stderr.
+      where: folder or manifest that names the images, for messages.
+      pairs: whether an image without a partner is a pair, two halves side by side.
+      skip_bad: whether unusable images are left out and reported on stderr, instead of an error.
 
     Raises:
-      UserError: some cannot be used: the first 20 are named, a line each.
+      UserError: images are unusable; the message lists the first 20, one a line.
     """
     good, bad = check_images(entries, pairs=pairs)
     if bad:
         count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
         if not skip_bad:
             raise UserError(
-                f"{count}; mend or remove them, or go on with --skip_bad:\n{shortened_list(bad)}"
+                f"{count}; mend or remove them, or leave them out with --skip_bad:\n"
+                f"{shortened_list(bad)}"
             )
         if not good:
-            raise UserError(f"{count}, so none is left:\n{shortened_list(bad)}")
-        print(f"{count}, going on without them:\n{shortened_list(bad)}", file=sys.stderr)
+            raise UserError(f"{count}, so no image remains:\n{shortened_list(bad)}")
+        print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)
     return good
 
 
 def check_images(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[SourceImage], list[str]]:
-    """Decodes every image once; returns those that can be used, and a line for each other."""
+    """Decodes every image once.
+
+    Args:
+      entries: the images.
+      pairs: as in `usable_images`.
+
+    Returns:
+      The usable images, and one line for each unusable one: its path and the reason.
+    """
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         checks: Iterable[SourceImage | Problem] = pool.map(
             lambda entry: check_image(*entry, pairs=pairs), entries
@@ -66,7 +75,7 @@ def check_images(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[SourceI
 def check_image(
     path: Path, partner: Path | Problem | None, *, pairs: bool
 ) -> SourceImage | Problem:
-    """Looks at an image, or two; says what is wrong with it, if anything."""
+    """Decodes an image and its partner; returns the usable image, or its problem."""
     if isinstance(partner, Problem):
         return partner
     image = _check_file(path, pairs and not partner)
@@ -85,7 +94,7 @@ def check_image(
 
 
 def _check_file(path: Path, pairs: bool) -> SourceImage | Problem:
-    """Decodes an image; says what is wrong with it, if anything."""
+    """Decodes an image file; returns the usable image, or its problem."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -96,7 +105,7 @@ def _check_file(path: Path, pairs: bool) -> SourceImage | Problem:
             kind = "JPEG" if image.format == "MPO" else image.format
             width, height = image.size
             if kind == "PNG":
-                # Pillow does not look at every checksum when it decodes.
+                # Pillow's decoder does not verify every checksum.
                 with Image.open(io.BytesIO(contents)) as again:
                     again.verify()
             # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
@@ -117,5 +126,5 @@ def _check_file(path: Path, pairs: bool) -> SourceImage | Problem:
         return Problem(ODD_WIDTH, f"is {width} pixel wide, too narrow for two halves")
     if pairs and width % 2:
         return Problem(ODD_WIDTH, f"is {width} pixels wide: two equal halves need an even width")
-    # Pillow does not tell how many bits the channels of a PNG have; its 25th byte does.
+    # Pillow does not report a PNG's bit depth; byte 24 holds it.
     return SourceImage(path, width, height, is_16_bit=kind == "PNG" and contents[24] == 16)

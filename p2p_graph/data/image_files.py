@@ -1,4 +1,4 @@
-"""Image files: finding them in folders, pairing them by name, naming what is made of them."""
+"""Image files: listing folders, pairing files by name, naming output files."""
 
 import collections
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ CORRUPT, ODD_WIDTH, MISMATCH = PROBLEMS = ("corrupt", "odd width", "mismatched p
 
 
 class SourceImage(NamedTuple):
-    """An image that can be used, or a pair of two images of one size, A and B.
+    """A usable image, or a pair of two images A and B of equal size.
 
     Attributes:
-      path: its file, or A's; in an archive or a shard its name there, behind the archive's path.
+      path: the file, or A's file; for an archive or a shard, its path and the image's name in it.
       width: in pixels.
       height: in pixels.
-      is_16_bit: whether it, or one of the two, has more than 8 bits a channel.
-      target: B's path, where A and B are images of their own.
-      position: its index in an archive's arrays, or the first byte of its record in a shard.
-      arrays: the names of the archive's arrays that hold it, or A and B.
+      is_16_bit: whether a channel has more than 8 bits, in A or in B.
+      target: B's path, where A and B are separate images.
+      position: index in an archive's arrays, or the first byte of the record in a shard.
+      arrays: names of the archive's arrays that hold the image, or A and B.
     """
 
     path: Path
@@ -39,26 +39,26 @@ class Problem(NamedTuple):
 
     Attributes:
       kind: "corrupt", "odd width" or "mismatched pair".
-      text: a sentence that goes on from the image's name.
+      text: the reason; a message puts the image's path before it.
     """
 
     kind: str
     text: str
 
 
-# An image's file and its partner's, if it is to have one, or what is wrong with that.
+# An image's file; then its partner's file, a problem with the partner, or None without pairing.
 Entry = tuple[Path, Path | Problem | None]
 
 
 def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
-    """Lists a folder's images: by number where all names are numbers, else by name.
+    """Lists a folder's images: by number where all names are numbers, otherwise by name.
 
     Args:
-      folder: where they are.
-      option: what named the folder, for messages.
+      folder: the folder; folders inside it are ignored.
+      option: the option that names the folder, for messages.
 
     Raises:
-      UserError: there is no such folder, or it holds no image.
+      UserError: the folder does not exist, cannot be read, or holds no image.
     """
     if not folder.is_dir():
         raise UserError(f"{option} {folder} {why_no_folder(folder)}")
@@ -66,7 +66,7 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise UserError(f"{option} {folder} cannot be read: {error.strerror}") from None
-    # A link to nowhere is listed, too, so that it is told of as an image that cannot be used.
+    # A broken link is listed as well, so that it is reported as an unusable image.
     paths = [
         path
         for path in entries
@@ -86,13 +86,14 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """Names what is made of each image: its stem, or its whole name where stems are equal.
+    """Names the output files of each image, uniquely.
 
-    Where names are equal too, as a list of files may have them, a number stands before each.
+    The name is the image's stem. If stems coincide, it is the file name; if file names coincide
+    too, as in a manifest of several folders, it is a number and the file name.
     """
     stems = collections.Counter(path.stem for path in paths)
     names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
-    # A stem may be another image's whole name: a.png.jpg beside a.png and a.jpg.
+    # A stem may equal another image's file name: a.png.jpg beside a.png and a.jpg.
     if len(set(names)) < len(names):
         names = [path.name for path in paths]
     if len(set(names)) < len(names):
@@ -101,9 +102,9 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 
 
 def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:
-    """Lists a folder's images and, where there is a second folder, their partners in it.
+    """Lists a folder's images and, if a second folder is given, their partners in it.
 
-    Partners have the same name; any of the suffixes will do.
+    Partners have equal stems; their suffixes may differ.
 
     Raises:
       UserError: as `find_images`.
@@ -116,7 +117,7 @@ def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:
 def find_partners(
     paths: Sequence[Path], folder: Path, option: str = "target_dir"
 ) -> list[Path | Problem]:
-    """Finds each image's partner in another folder, or says what is wrong with it.
+    """Finds each image's partner in another folder, or the problem with the partner.
 
     Raises:
       UserError: as `find_images`.
@@ -131,7 +132,7 @@ def find_partners(
         if not named:
             partners.append(Problem(MISMATCH, f"has no partner in {folder}"))
         elif len(named) > 1 or names[path.stem] > 1:
-            why = f"has a name that stands more than once in its folder or {folder}"
+            why = f"shares its name with another file in its folder or in {folder}"
             partners.append(Problem(MISMATCH, why))
         else:
             partners.append(named[0])

@@ -1,4 +1,4 @@
-"""Which images a run has: from folders, a list of files, an archive or shards; all or a part."""
+"""The images of a run: from folders, a manifest, an archive or shards, and one part of a split."""
 
 import csv
 import dataclasses
@@ -22,31 +22,33 @@ _COLUMNS = ("input", "target")
 def list_images(
     source: ImageSource, *, single: bool, held_out: bool = False, at_most: int | None = None
 ) -> list[SourceImage]:
-    """Lists the images of a source; each of them can be used.
+    """Lists the usable images of a source.
 
     Args:
-      source: where the images are, and which part of them to take.
-      single: whether they are single images, not pairs (`TaskOptions.is_single`).
-      held_out: whether to take the remainder of a split instead of its training part.
-      at_most: how many of the first ones to take.
+      source: location of the images, and split.
+      single: whether images are single, not pairs (`TaskOptions.is_single`).
+      held_out: whether to list the remainder of the split instead of its training part.
+      at_most: maximum number of images, the first ones; None for all.
 
     Raises:
-      UserError: there are none, or some cannot be used.
+      UserError: the source has no images, or unusable ones without `skip_bad`.
     """
     data = Path(source.path)
     in_archive, in_shards = is_archive(source), is_packed(source)
     if source.target_dir is not None and (in_archive or in_shards):
-        raise UserError(f"target_dir is for folders of images: {data} holds A and B")
+        raise UserError(
+            f"target_dir goes with a folder of images only: {data} already holds A and B"
+        )
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
-        return _part(rows, source, held_out)[:at_most]
+        return _select_part(rows, source, held_out)[:at_most]
     if source.arrays is not None:
-        raise UserError(f"arrays names those of an .npz archive, which {data} is not")
+        raise UserError(f"arrays goes with an .npz archive only: {data} is not one")
     if in_shards:
-        packed = tfrecord_shards.packed_images(data)
+        packed = tfrecord_shards.list_packed_images(data)
         _check_packed(packed, data, single)
-        return _part(packed, source, held_out)[:at_most]
-    entries = _part(list_entries(source, single=single), source, held_out)
+        return _select_part(packed, source, held_out)[:at_most]
+    entries = _select_part(list_entries(source, single=single), source, held_out)
     if not source.skip_bad:
         entries = entries[:at_most]
     good = usable_images(entries, data, pairs=not single, skip_bad=source.skip_bad)
@@ -59,16 +61,16 @@ def is_archive(source: ImageSource) -> bool:
 
 
 def is_packed(source: ImageSource) -> bool:
-    """Whether the images are in shards."""
+    """Whether the images are in TFRecord shards."""
     named = source.manifest is not None or is_archive(source)
     return not named and bool(tfrecord_shards.find_shards(Path(source.path)))
 
 
 def list_entries(source: ImageSource, *, single: bool) -> list[Entry]:
-    """Lists the image files of folders or of a list, before they are looked at.
+    """Lists the image files of folders or of a manifest, without opening them.
 
     Raises:
-      UserError: there are none, or the list is wrong.
+      UserError: there are none, or the manifest is malformed.
     """
     if source.manifest is not None:
         return read_manifest(Path(source.manifest), single=single)
@@ -77,14 +79,14 @@ def list_entries(source: ImageSource, *, single: bool) -> list[Entry]:
 
 
 def read_manifest(path: Path, *, single: bool) -> list[Entry]:
-    """Reads a list of files: CSV whose first line names the columns input and target.
+    """Reads a manifest: a CSV file whose first line names the columns input and target.
 
     Args:
-      path: the list; the files' names in it are relative to its folder.
-      single: whether there is no column target.
+      path: the manifest; file names in it are relative to its folder.
+      single: whether the column target is absent.
 
     Raises:
-      UserError: it cannot be read, lacks a column, or has a line without a file's name.
+      UserError: the manifest cannot be read, lacks a column or a file name, or is empty.
     """
     columns = _COLUMNS[:1] if single else _COLUMNS
     try:
@@ -98,7 +100,7 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
             if single and _COLUMNS[1] in (reader.fieldnames or ()):
                 raise UserError(
                     f"manifest {path} lists pairs, but this task takes single images: "
-                    f"leave out the column {_COLUMNS[1]}"
+                    f"remove the column {_COLUMNS[1]}"
                 )
             entries: list[Entry] = []
             for row in reader:
@@ -118,18 +120,18 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
 
 
 def split_indices(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Parts the numbers below `count` into those to train on and the others, both in order.
+    """Splits the indices below `count` into a training part and the remainder, both sorted.
 
-    It is NumPy's shuffle after numpy.random.seed(seed), whose first `share`, rounded, is trained
-    on, as in the deblurring article.
+    The training part is the first round(count * share) indices of NumPy's shuffle after
+    numpy.random.seed(seed), as in the deblurring article.
     """
     order = np.random.RandomState(seed).permutation(count)
-    trained = round(count * share)
-    return sorted(order[:trained].tolist()), sorted(order[trained:].tolist())
+    training_count = round(count * share)
+    return sorted(order[:training_count].tolist()), sorted(order[training_count:].tolist())
 
 
 def names_digest(source: ImageSource, *, single: bool) -> str:
-    """Tells these images from others by what they are called, all parts of a split together."""
+    """A fingerprint of the images' names, over all parts of a split: count and SHA-256 digest."""
     if is_archive(source) or is_packed(source):
         unsplit = dataclasses.replace(source, split=1.0)
         paths = [image.path for image in list_images(unsplit, single=single)]
@@ -139,20 +141,20 @@ def names_digest(source: ImageSource, *, single: bool) -> str:
     return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
 
 
-def _part(items: Sequence[_Item], source: ImageSource, held_out: bool) -> list[_Item]:
+def _select_part(items: Sequence[_Item], source: ImageSource, held_out: bool) -> list[_Item]:
     if source.split == 1:
         return list(items)
     parts = split_indices(len(items), source.split, source.split_seed)
     if not parts[held_out]:
         raise UserError(
             f"split {source.split} of {len(items)} images in {source.path} leaves none "
-            f"to {'test' if held_out else 'train on'}"
+            f"to {'test' if held_out else 'train on'}: choose another --split"
         )
     return [items[index] for index in parts[held_out]]
 
 
 def _check_packed(images: Sequence[SourceImage], folder: Path, single: bool) -> None:
-    """Refuses shards that were not packed for this kind of task."""
+    """Checks that shards were packed for this kind of task."""
     if single and images[0].target is not None:
         raise UserError(
             f"the shards in {folder} hold two files a pair, but this task takes single images"

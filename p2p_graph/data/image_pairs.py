@@ -1,4 +1,4 @@
-"""From decoded images to pairs: an image is split into input and target, and both are scaled."""
+"""Image pairs in the graph: decoded images split into input and target, both scaled."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class ImagePairs:
     targets, the list holds one image.
 
     Attributes:
-      size: height and width before scaling where all images have the same, else None.
+      size: height and width before scaling if all images have the same, otherwise None.
       side: height and width after scaling, pixels.
       channels: of each part.
       fit_bytes: whether uint8 holds the parts before scaling exactly.
@@ -45,7 +45,7 @@ class ImagePairs:
         """The path of an image by its number, string scalar."""
         return self._paths[index]
 
-    def decoded(self, index: tf.Tensor) -> list[tf.Tensor]:
+    def decode(self, index: tf.Tensor) -> list[tf.Tensor]:
         """Decodes an image and splits it: its parts [h, w, C], before scaling.
 
         Returns:
@@ -57,10 +57,10 @@ class ImagePairs:
             for part, channels in zip(self._split(index), self.channels, strict=True)
         ]
 
-    def scaled(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    def scale_parts(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Scales the parts of a decoded image to float32 [side, side, C] in [-1, 1]."""
-        ways = [self._scaling.resize, self._scaling.resize_targets or self._scaling.resize]
-        return [self._scale(part, how) for part, how in zip(parts, ways, strict=False)]
+        resizes = [self._scaling.resize, self._scaling.resize_targets or self._scaling.resize]
+        return [self._scale(part, how) for part, how in zip(parts, resizes, strict=False)]
 
     def _split(self, index: tf.Tensor) -> list[tf.Tensor]:
         task, images = self._task, self._decode(index)

@@ -79,10 +79,10 @@ class TrainingInputs:
         self._cache.close()
 
     def _example(self, position: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The path, input and target at a position: drawn, decoded, split, cropped, mirrored."""
+        """The path, input and target at a position, cropped and mirrored."""
         task, scaling = self._data.task, self._data.scaling
-        draw = shuffled if self._data.batches.sampling == "epochs" else drawn
-        index = draw(position, self._count, self._seed)
+        index_at = shuffle_index if self._data.batches.sampling == "epochs" else draw_index
+        index = index_at(position, self._count, self._seed)
         assert self._pairs.side is not None
         window = jitter(position, self._pairs.side, scaling, self._seed)
         # Input and target are cut at the same position, and both are mirrored or neither.
@@ -107,7 +107,7 @@ def translation_batches(
     pairs = ImagePairs(images, task, scaling.without_jitter())
 
     def example(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        parts = pairs.scaled(pairs.decoded(index))
+        parts = pairs.scale_parts(pairs.decode(index))
         return (index, *(input_and_target(parts, task) if task.has_targets else parts))
 
     examples = parallel_map(tf.data.Dataset.range(len(images)), example)
@@ -115,16 +115,16 @@ def translation_batches(
     return examples.batch(batch_size, drop_remainder=batch_size == 1).prefetch(2)
 
 
-def shuffled(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar): every epoch is a shuffle of its own."""
+def shuffle_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """The image at a position (int64 scalar), in a new shuffle of all images every epoch."""
     epoch_seed = tf.random.experimental.stateless_fold_in(
         tf.constant([seed, _ORDER], tf.int64), position // count
     )
     return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
 
 
-def drawn(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar): each is drawn from all, with replacement."""
+def draw_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """The image at a position (int64 scalar), drawn from all images with replacement."""
     seeds = tf.constant([seed, _ORDER], tf.int64)
     position_seed = tf.random.experimental.stateless_fold_in(seeds, position)
     return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)

@@ -1,4 +1,4 @@
-"""sRGB and CIE Lab under D65, with the constants of the reference (Torch's image package)."""
+"""sRGB and CIE Lab under D65 in a graph, with the constants of Torch's image package."""
 
 import tensorflow.compat.v1 as tf
 
@@ -22,7 +22,7 @@ def rgb_to_lab(srgb: tf.Tensor) -> tf.Tensor:
       float32 [..., 3]: L in [0, 100], a and b within about [-110, 110].
     """
     with tf.name_scope("rgb_to_lab"):
-        # pow sees no value of the branch that is not taken, so that neither branch makes a NaN.
+        # tf.where evaluates both branches: clamping keeps pow, and its gradient, from making a NaN.
         curved = ((tf.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4
         linear = tf.where(srgb <= 0.04045, srgb / 12.92, curved)
         xyz = tf.tensordot(linear, tf.constant(RGB_TO_XYZ), 1) / tf.constant(WHITE)
@@ -52,11 +52,26 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
 
 
 def split_lab(srgb: tf.Tensor) -> tf.Tensor:
-    """Converts sRGB [..., 3] in [0, 1] to Lab [..., 3] scaled to about [-1, 1] each."""
+    """Converts sRGB to Lab, scaled as the networks see it.
+
+    Args:
+      srgb: float32 [..., 3] in [0, 1].
+
+    Returns:
+      float32 [..., 3], L, a and b, each in about [-1, 1].
+    """
     lightness, a, b = tf.unstack(rgb_to_lab(srgb), axis=-1)
     return tf.stack([lightness / 50 - 1, a / 110, b / 110], axis=-1)
 
 
-def join_lab(brightness: tf.Tensor, colors: tf.Tensor) -> tf.Tensor:
-    """Undoes `split_lab`: [..., 1] and [..., 2], scaled, become sRGB [..., 3] in [0, 1]."""
-    return lab_to_rgb(tf.concat([(brightness + 1) / 2 * 100, colors * 110], axis=-1))
+def join_lab(l_channel: tf.Tensor, ab_channels: tf.Tensor) -> tf.Tensor:
+    """Inverts `split_lab`.
+
+    Args:
+      l_channel: float32 [..., 1] in [-1, 1].
+      ab_channels: float32 [..., 2] in about [-1, 1].
+
+    Returns:
+      float32 sRGB [..., 3] in [0, 1].
+    """
+    return lab_to_rgb(tf.concat([(l_channel + 1) / 2 * 100, ab_channels * 110], axis=-1))

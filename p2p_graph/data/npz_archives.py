@@ -1,4 +1,4 @@
-"""Images in an .npz archive, as NumPy's savez and savez_compressed write it."""
+"""Images in an .npz archive, as written by NumPy's savez and savez_compressed."""
 
 import contextlib
 import functools
@@ -6,7 +6,7 @@ import math
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from p2p_graph.data.image_files import SourceImage
 from p2p_graph.utils.errors import UserError
 
 SUFFIX = ".npz"
-# What the two arrays, A and B, may be called without being asked for by name.
+# Names of the arrays A and B that are found without --arrays.
 _USUAL_NAMES = (
     ("arr_0", "arr_1"),
     ("inputs", "targets"),
@@ -25,22 +25,28 @@ _USUAL_NAMES = (
     ("A", "B"),
     ("a", "b"),
 )
-_CHUNK = 2**24  # bytes that are looked at in one piece
+_CHUNK = 2**24  # bytes read and checked at a time
 _LOCAL_HEADER = 30  # bytes before a zip member's name; APPNOTE.TXT, section 4.3.7
 
 Array = np.ndarray[Any, Any]
+_Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
+
+# Typed here, since NumPy's stubs before 2.3 leave these functions unannotated.
+_read_magic: Callable[[IO[bytes]], tuple[int, int]] = np.lib.format.read_magic
+_read_header_1_0: Callable[[IO[bytes]], _Header] = np.lib.format.read_array_header_1_0
+_read_header_2_0: Callable[[IO[bytes]], _Header] = np.lib.format.read_array_header_2_0
 
 
 def archive_images(path: Path, names: str | None, *, single: bool) -> list[SourceImage]:
-    """Lists the images of an archive, every value of which has been looked at.
+    """Lists the images of an archive, after checking all of its values.
 
     Args:
       path: the archive.
-      names: of its arrays, A's and B's with a comma between; None for the usual ones.
-      single: whether there is one array, without B.
+      names: comma-separated names of the arrays A and B; None for the usual names.
+      single: whether one array holds single images, without B.
 
     Raises:
-      UserError: as `choose_arrays` and `load_arrays`.
+      UserError: see `choose_arrays` and `load_arrays`.
     """
     chosen = choose_arrays(path, names, single=single)
     arrays = load_arrays(path, chosen)
@@ -58,8 +64,8 @@ def choose_arrays(path: Path, names: str | None, *, single: bool) -> tuple[str, 
 
     Args:
       path: the archive.
-      names: of its arrays, A's and B's with a comma between; None for the usual ones.
-      single: whether there is one array, without B.
+      names: comma-separated names of the arrays A and B; None for the usual names.
+      single: whether one array holds single images, without B.
 
     Raises:
       UserError: the archive cannot be read, or lacks an array.
@@ -69,21 +75,25 @@ def choose_arrays(path: Path, names: str | None, *, single: bool) -> tuple[str, 
             f"input_dir {path} {'is not a file' if path.exists() else 'does not exist'}"
         )
     with _reading(path), zipfile.ZipFile(path) as archive:
-        return tuple(_choose(path, list(map(_stem, archive.namelist())), names, single))
+        return tuple(_choose(path, list(map(_array_name, archive.namelist())), names, single))
 
 
-@functools.lru_cache(maxsize=2)  # those of training and of validation
+@functools.lru_cache(maxsize=2)  # training and validation
 def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[Array, ...]:
-    """Opens one array of an archive, or two of one shape.
+    """Opens one array of an archive, or two of equal shape.
 
-    An array of bytes that is not compressed stays on disk and is mapped into memory. Others are
-    read, as bytes if that is exact.
+    An uncompressed uint8 array is memory-mapped. Any other array is read, as uint8 if that is
+    exact.
+
+    Args:
+      path: the archive.
+      names: of the arrays.
 
     Returns:
-      uint8 [N, H, W, 3 or 1], or float32 with the same range.
+      uint8 or float32 [N, H, W, 3 or 1] in [0, 255].
 
     Raises:
-      UserError: the archive cannot be read, or holds other things than images.
+      UserError: the archive cannot be read, or an array does not hold images.
     """
     with _reading(path), zipfile.ZipFile(path) as archive:
         arrays = tuple(_read(path, archive, name) for name in names)
@@ -91,13 +101,15 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[Array, ...]:
         shapes = " and ".join(
             f"{name} {list(array.shape)}" for name, array in zip(names, arrays, strict=True)
         )
-        raise UserError(f"{path}: both arrays must hold as many images, of one size, not {shapes}")
+        raise UserError(
+            f"{path}: both arrays must hold equally many images of one size, not {shapes}"
+        )
     return arrays
 
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Makes what is wrong with an archive an error of one line."""
+    """Turns any error of reading an archive into a `UserError` of one line."""
     try:
         yield
     except UserError:
@@ -113,12 +125,12 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as an .npz archive: {error}") from None
 
 
-def _stem(member: str) -> str:
+def _array_name(member: str) -> str:
     return member.removesuffix(".npy")
 
 
 def _choose(path: Path, held: list[str], names: str | None, single: bool) -> list[str]:
-    """Finds which arrays are A and B."""
+    """Chooses A and B, or the single array, from the names that the archive holds."""
     wanted = 1 if single else 2
     shown = ", ".join(held) or "nothing"
     if names is not None:
@@ -132,48 +144,46 @@ def _choose(path: Path, held: list[str], names: str | None, single: bool) -> lis
         if len(held) == 1:
             return held
         raise UserError(
-            f"{path} holds {shown}, but this task takes single images: say which (--arrays A)"
+            f"{path} holds {shown}, but this task takes single images: name one (--arrays A)"
         )
     if len(held) < wanted:
         raise UserError(f"{path} must hold two arrays, inputs and targets: it holds {shown}")
     usual = [list(pair) for pair in _USUAL_NAMES if set(pair) <= set(held)]
     if len(usual) != 1:
-        raise UserError(f"{path} holds {shown}: say which are A and B (--arrays A,B)")
+        raise UserError(f"{path} holds {shown}: name A and B (--arrays A,B)")
     return usual[0]
 
 
 def _read(path: Path, archive: zipfile.ZipFile, name: str) -> Array:
-    """Reads or maps one array and checks its shape and values."""
+    """Reads or memory-maps one array and checks its shape and values."""
     member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
     with archive.open(member) as file:
-        shape, fortran, kind = _header(file)
+        shape, fortran, kind = _read_header(file)
         header_size = file.tell()
         if len(shape) == 3:  # grey
             shape = (*shape, 1)
         if len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape or kind.kind not in "uif":
             raise UserError(
-                f"{path}: {name} must hold images, numbers of the shape [N, H, W, 3], "
+                f"{path}: {name} must hold images, numbers of shape [N, H, W, 3], "
                 f"not {kind} {list(shape)}"
             )
         if fortran:
-            raise UserError(f"{path}: {name} is in Fortran's order: save it in C's")
+            raise UserError(f"{path}: {name} is in Fortran order: save it in C order")
         if kind == np.uint8 and member.compress_type == zipfile.ZIP_STORED:
-            start = _data_start(path, member) + header_size
+            start = _find_data(path, member) + header_size
             mapped = np.memmap(path, kind, "r", start, shape)
-            _check_largest(f"{path}: {name}", _chunks(mapped))
+            _check_range(f"{path}: {name}", _split_into_chunks(mapped))
             return mapped
-        return _converted(f"{path}: {name}", _rows(file, shape, kind), shape)
+        return _convert(f"{path}: {name}", _read_chunks(file, shape, kind), shape)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+def _read_header(file: IO[bytes]) -> _Header:
+    """Reads an array's shape, whether it is in Fortran order, and its type."""
+    return _read_header_1_0(file) if _read_magic(file) == (1, 0) else _read_header_2_0(file)
 
 
-def _data_start(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where a member's bytes begin: its local header is not as long as the central one."""
+def _find_data(path: Path, member: zipfile.ZipInfo) -> int:
+    """Finds a member's first byte: its local header may be longer than its central one."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(_LOCAL_HEADER)
@@ -181,8 +191,8 @@ def _data_start(path: Path, member: zipfile.ZipInfo) -> int:
     return member.header_offset + _LOCAL_HEADER + sum(int.from_bytes(n, "little") for n in lengths)
 
 
-def _rows(file: IO[bytes], shape: tuple[int, ...], kind: "np.dtype[Any]") -> Iterator[Array]:
-    """Reads some images at a time."""
+def _read_chunks(file: IO[bytes], shape: tuple[int, ...], kind: "np.dtype[Any]") -> Iterator[Array]:
+    """Reads an array in chunks of images."""
     size = math.prod(shape[1:]) * kind.itemsize
     at_once = max(1, _CHUNK // size)
     with tqdm(total=shape[0], unit="image", disable=not sys.stderr.isatty(), leave=False) as bar:
@@ -190,39 +200,46 @@ def _rows(file: IO[bytes], shape: tuple[int, ...], kind: "np.dtype[Any]") -> Ite
             count = min(at_once, shape[0] - first)
             contents = file.read(count * size)
             if len(contents) < count * size:
-                raise EOFError(f"it ends after {first} of {shape[0]} images")
+                raise EOFError(f"an array ends after {first} of {shape[0]} images")
             yield np.frombuffer(contents, kind).reshape(count, *shape[1:])
             bar.update(count)
-    # The checksum is compared where the end is met.
+    # Reading past the end makes zipfile compare the checksum.
     if file.read(1):
-        raise ValueError("an array is longer than it says")
+        raise ValueError("an array is longer than its header says")
 
 
-def _converted(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Array:
-    """Takes images over as bytes, for as long as all values are whole numbers."""
-    taken: Array = np.empty(shape, np.uint8)
+def _convert(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Array:
+    """Converts chunks to one uint8 array, or to float32 if a value is not an integer.
+
+    Args:
+      what: archive and array, for messages.
+      chunks: of the array, numbers of any type.
+      shape: of the array.
+    """
+    images: Array = np.empty(shape, np.uint8)
     first, largest = 0, 0.0
     for chunk in chunks:
         low, high = chunk.min(), chunk.max()
         if not (low >= 0 and high <= 255):
             raise UserError(f"{what} must have values in 0..255, not {low}..{high}")
         largest = max(largest, float(high))
-        if taken.dtype == np.uint8 and chunk.dtype.kind == "f" and (chunk != np.rint(chunk)).any():
-            taken = taken.astype(np.float32)
-        taken[first : first + len(chunk)] = chunk
+        is_exact = images.dtype != np.uint8 or chunk.dtype.kind != "f"
+        if not is_exact and (chunk != np.rint(chunk)).any():
+            images = images.astype(np.float32)
+        images[first : first + len(chunk)] = chunk
         first += len(chunk)
-    _check_largest(what, [np.float64(largest)])
-    return taken
+    _check_range(what, [np.float64(largest)])
+    return images
 
 
-def _chunks(array: Array) -> Iterator[Array]:
-    """Some images of an array at a time."""
+def _split_into_chunks(array: Array) -> Iterator[Array]:
+    """Splits an array into chunks of images."""
     at_once = max(1, _CHUNK // array[0].nbytes)
     return (array[first : first + at_once] for first in range(0, len(array), at_once))
 
 
-def _check_largest(what: str, chunks: Iterable[Any]) -> None:
-    """Refuses images in 0..1, which would be nearly black; it looks until it finds others."""
+def _check_range(what: str, chunks: Iterable[Any]) -> None:
+    """Refuses images in 0..1, which would be nearly black; reads chunks up to a value above 1."""
     largest = 0.0
     for chunk in chunks:
         largest = max(largest, float(chunk.max()))

@@ -1,4 +1,4 @@
-"""From the networks' values back to RGB images: what the input graph does, undone."""
+"""From the networks' values back to RGB images: the inverse of the input graph."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,8 @@ _COMPRESSION = 2  # of PNGs: files 3 % larger than at Pillow's 6, in a third of 
 def to_rgb(batch: Batch, outputs: tf.Tensor, task: TaskOptions) -> dict[str, tf.Tensor]:
     """Converts values to images.
 
-    With Lab, ab channels are shown in colour with the true L channel, an L channel in grey.
+    With Lab, ab channels are converted to RGB together with the true L channel, and an L channel
+    to grey.
 
     Args:
       batch: inputs and targets in [-1, 1].

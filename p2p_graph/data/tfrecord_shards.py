@@ -1,8 +1,8 @@
 """Images packed into TFRecord shards: few large files for large data sets.
 
-A record is a tf.train.Example with the image file's own bytes: training sees the same images as
-from a folder. The input graph reads any record by its position in its shard: image order and
-resuming are those of a folder.
+A record is a tf.train.Example with the unchanged bytes of the image file, so that training sees the
+same images as from a folder. The input graph reads a record by its position in the shard, so that
+shuffling and resuming work as from a folder.
 """
 
 import functools
@@ -21,10 +21,10 @@ from p2p_graph.utils.errors import UserError, one_line_reason
 
 SUFFIX = ".tfrecord"
 _NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
-# What stands around a record's data: its length, a checksum of that, and a checksum of the data.
+# A record: length of the data, checksum of the length, data, checksum of the data.
 _HEAD = struct.Struct("<QI")
 _FRAME = _HEAD.size + 4
-_AT_ONCE = 64  # records
+_RECORDS_PER_CALL = 64  # parsed by one Session.run call
 _FEATURES = {
     "name": tf.io.FixedLenFeature([], tf.string),
     "width": tf.io.FixedLenFeature([], tf.int64),
@@ -36,46 +36,46 @@ _FEATURES = {
 
 
 def shard_name(name: str, number: int, count: int) -> str:
-    """Names a shard as TensorFlow's data sets are: pairs-00003-of-00012.tfrecord."""
+    """Names a shard as TensorFlow Datasets does: pairs-00003-of-00012.tfrecord."""
     return f"{name}-{number:05d}-of-{count:05d}{SUFFIX}"
 
 
 def find_shards(folder: Path) -> list[Path]:
-    """Lists the shards in a folder, in order; none where it is no folder."""
+    """Lists the shards in a folder, sorted by name; none if the path is not a folder."""
     try:
         return sorted(folder.glob(f"*{SUFFIX}"))
     except OSError:
         return []
 
 
-def packed_images(folder: Path) -> list[SourceImage]:
-    """Lists the images in a folder's shards, after having read all of them once.
+def list_packed_images(folder: Path) -> list[SourceImage]:
+    """Lists the images in a folder's shards, after reading every record once.
 
     Raises:
-      UserError: a shard is missing, damaged, or was not written by `pack`.
+      UserError: a shard is missing, damaged, or was not written by `preparation.pack_shards`.
     """
     shards = find_shards(folder)
     _check_complete(folder, shards)
     images: list[SourceImage] = []
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
-        facts = shard.stat()
-        images += _checked(shard, facts.st_size, facts.st_mtime_ns)
+        status = shard.stat()
+        images += _list_records(shard, status.st_size, status.st_mtime_ns)
     return images
 
 
 def is_intact(shard: Path) -> bool:
-    """Whether a shard is there, and not damaged."""
+    """Whether a shard exists and all of its records can be read."""
     try:
-        facts = shard.stat()
-        _checked(shard, facts.st_size, facts.st_mtime_ns)
+        status = shard.stat()
+        _list_records(shard, status.st_size, status.st_mtime_ns)
     except (FileNotFoundError, UserError):
         return False
     return True
 
 
-def serialized(image: SourceImage) -> bytes:
-    """Makes an image's record; the files' bytes stay as they are."""
+def serialize_example(image: SourceImage) -> bytes:
+    """Makes an image's record from the unchanged bytes of its files."""
 
     def feature(value: bytes | int) -> tf.train.Feature:
         if isinstance(value, bytes):
@@ -100,11 +100,11 @@ def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     """Reads the files in one record.
 
     Args:
-      shard: string scalar, its path.
+      shard: string scalar, the shard's path.
       position: int64 scalar, the record's first byte.
 
     Returns:
-      The contents of A's file and B's, strings; the latter empty where there is none.
+      String scalars: the contents of A's file and of B's file, the latter empty without B.
     """
     opened = tf.raw_ops.TFRecordDatasetV2(
         filenames=[shard],
@@ -114,9 +114,9 @@ def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     )
     records = tf.data.experimental.from_variant(opened, tf.TensorSpec([], tf.string))
     record = records.take(1).get_single_element()
-    wanted = {name: _FEATURES[name] for name in ("a", "b")}
-    found = tf.io.parse_single_example(record, wanted)
-    return found["a"], found["b"]
+    features = {name: _FEATURES[name] for name in ("a", "b")}
+    files = tf.io.parse_single_example(record, features)
+    return files["a"], files["b"]
 
 
 def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
@@ -132,7 +132,7 @@ def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
 
 
 def _check_complete(folder: Path, shards: list[Path]) -> None:
-    """Looks for shards that their names ask for; they must be alone in their folder."""
+    """Checks that a folder holds every shard of one set, and no image files."""
     sets: dict[tuple[str, int], set[int]] = {}
     for shard in shards:
         found = _NAME.fullmatch(shard.name)
@@ -149,56 +149,67 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     if missing := sorted(set(range(count)) - numbers):
         raise UserError(
             f"{folder} lacks {len(missing)} of {count} shards, "
-            f"{shard_name(name, missing[0], count)} for one: tools/pack_records.py goes on"
+            f"first {shard_name(name, missing[0], count)}: rerun tools/pack_records.py"
         )
     try:
         beside = find_images(folder)
     except UserError:
         return
-    raise UserError(f"{folder} holds shards and images, {beside[0].name} for one: part them")
+    raise UserError(
+        f"{folder} holds shards and images, first {beside[0].name}: move one kind to another folder"
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def _checked(shard: Path, size: int, changed: int) -> list[SourceImage]:
-    """Lists a shard's images; it is read again only where its size or time has changed."""
-    del changed
-    positions = list(_positions(shard, size))
+def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
+    """Lists a shard's images; the shard is read again only if its size or time has changed."""
+    del modified
+    positions = list(_find_records(shard, size))
     images: list[SourceImage] = []
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = tf.data.TFRecordDataset(str(shard)).batch(_AT_ONCE)
+        records = tf.data.TFRecordDataset(str(shard)).batch(_RECORDS_PER_CALL)
         names = ("name", "width", "height", "deep", "b")
-        # Not a or b: both may be large, and the records' checksums hold for them.
+        # Without the files' contents, which are large and covered by the record's checksum.
         parsed = parallel_map(
-            records, lambda batch: _described(tf.io.parse_example(batch, _FEATURES), names)
+            records, lambda batch: _parse_metadata(tf.io.parse_example(batch, _FEATURES), names)
         ).prefetch(1)
         next_batch = next_element(parsed, session)
         try:
             while len(images) < len(positions):
-                for name, width, height, deep, two in zip(*session.run(next_batch), strict=True):
+                for name, width, height, is_16_bit, has_b in zip(
+                    *session.run(next_batch), strict=True
+                ):
                     path = shard / name.decode()
-                    target = path if two else None
+                    target = path if has_b else None
                     position = positions[len(images)]
-                    images.append(SourceImage(path, width, height, bool(deep), target, position))
+                    image = SourceImage(path, width, height, bool(is_16_bit), target, position)
+                    images.append(image)
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
-            near = len(images)
             raise UserError(
-                f"{shard} is damaged at one of the records from {near}: pack it again"
+                f"{shard} is damaged at or after record {len(images)}: rerun tools/pack_records.py"
             ) from None
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
             raise UserError(
-                f"{shard} holds records of another program ({one_line_reason(error)}): "
+                f"{shard} holds records of another format ({one_line_reason(error)}): "
                 "make them with tools/pack_records.py"
             ) from None
     return images
 
 
-def _described(found: dict[str, tf.Tensor], names: tuple[str, ...]) -> tuple[tf.Tensor, ...]:
-    described = {**found, "b": tf.strings.length(found["b"]) > 0}
-    return tuple(described[name] for name in names)
+def _parse_metadata(
+    features: dict[str, tf.Tensor], names: tuple[str, ...]
+) -> tuple[tf.Tensor, ...]:
+    """Selects features by name; "b" becomes whether the record has a file B."""
+    metadata = {**features, "b": tf.strings.length(features["b"]) > 0}
+    return tuple(metadata[name] for name in names)
 
 
-def _positions(shard: Path, size: int) -> Iterator[int]:
-    """The first bytes of a shard's records."""
+def _find_records(shard: Path, size: int) -> Iterator[int]:
+    """Finds the first byte of each of a shard's records.
+
+    Raises:
+      UserError: the last record does not end at the shard's size, or there is none.
+    """
     position = 0
     with shard.open("rb") as file:
         while position < size:
@@ -209,4 +220,5 @@ def _positions(shard: Path, size: int) -> Iterator[int]:
             yield position
             position += _HEAD.unpack(head)[0] + _FRAME
     if position != size or not size:
-        raise UserError(f"{shard} {'is cut off' if size else 'is empty'}: pack it again")
+        problem = "is cut off" if size else "is empty"
+        raise UserError(f"{shard} {problem}: rerun tools/pack_records.py")

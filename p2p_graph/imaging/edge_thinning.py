@@ -123,4 +123,5 @@ def _interpolate(image: Array, y: Array, x: Array) -> Array:
 def _ramp(size: int, reach: int) -> Array:
     """Makes factors along an axis: 0 at both ends, rising to 1 over `reach` pixels."""
     positions = np.arange(size)
-    return np.minimum(np.minimum(positions, positions[::-1]) / reach, 1).astype(np.float32)
+    ramp: Array = np.minimum(np.minimum(positions, positions[::-1]) / reach, 1).astype(np.float32)
+    return ramp

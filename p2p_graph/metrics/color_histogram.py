@@ -30,7 +30,8 @@ def lab_histograms(image: Array) -> Array:
     lab = lab.round(9)
     lab[:, 0] = lab[:, 0].clip(0, 100)  # the rounded L of white is above 100
     counts = [np.histogram(v, edges)[0] for v, edges in zip(lab.T, _EDGES.values(), strict=True)]
-    return np.concatenate(counts).astype(np.float64)
+    histograms: Array = np.concatenate(counts).astype(np.float64)
+    return histograms
 
 
 def histogram_intersections(first: Array, second: Array) -> dict[str, float]:

@@ -72,7 +72,7 @@ def _decode(
             return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 
         indices = tf.data.Dataset.range(len(images))
-        decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decoded(i))))
+        decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decode(i))))
         next_images = next_element(decoded.prefetch(2), session)
         shape = (len(images), *height_width, 3)
         arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]

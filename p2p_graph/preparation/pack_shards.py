@@ -13,7 +13,7 @@ from tqdm import tqdm
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_listing import list_images
-from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialized, shard_name
+from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialize_example, shard_name
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, one_line_reason
 
@@ -131,6 +131,6 @@ def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:
     try:
         with atomic_write(shard) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
             for image in images:
-                writer.write(serialized(image))
+                writer.write(serialize_example(image))
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"{shard} cannot be written: {one_line_reason(error)}") from None

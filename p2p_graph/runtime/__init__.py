@@ -1,1 +1,1 @@
-"""The device a graph runs on, and how TensorFlow is imported."""
+"""The device of a graph, and the import of TensorFlow."""

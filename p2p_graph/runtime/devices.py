@@ -9,7 +9,7 @@ from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 from p2p_graph.utils.errors import UserError
 
-# Deprecation notes concern developers, not the users of a program; errors are raised besides.
+# Deprecation warnings are for developers, not for users of the programs; errors are exceptions.
 tf.logging.set_verbosity(tf.logging.FATAL)
 
 
@@ -18,7 +18,7 @@ class Device(NamedTuple):
 
     Attributes:
       name: for reports.
-      config: of sessions; GPU memory is taken as it is needed.
+      config: of sessions; GPU memory is allocated on demand.
       is_cpu: whether it is the CPU.
     """
 
@@ -32,17 +32,17 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
 
     Args:
       device: "auto", "cpu" or "gpu".
-      parallel_calls: how many threads call `Session.run` at a time.
+      parallel_calls: number of threads that call `Session.run` at the same time.
 
     Raises:
-      UserError: a GPU was asked for, and TensorFlow finds none.
+      UserError: the device is "gpu", and TensorFlow finds none.
     """
     gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise UserError("device gpu: TensorFlow finds none; install the extra `gpu`, or use cpu")
     config = tf.ConfigProto(allow_soft_placement=True)
-    # Folding the zeros that Adam's moments start from takes a second, and a session holds the
-    # folded constants as long as it lives: as much memory as all weights.
+    # Constant folding would take a second for the initial zeros of Adam's moments, and the session
+    # would hold the folded constants, as large as all weights, until it is closed.
     rewriting = config.graph_options.rewrite_options
     rewriting.constant_folding = RewriterConfig.OFF
     config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
@@ -53,7 +53,7 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
     # On a CPU, rewriting takes a second for every new set of fetches, and no step is faster.
     rewriting.disable_meta_optimizer = True
     if parallel_calls > 1:
-        # Complete operations in parallel cost less than each divided among all cores.
+        # Running several operations in parallel is faster than splitting each among all cores.
         config.use_per_session_threads = True
         config.inter_op_parallelism_threads = parallel_calls
         config.intra_op_parallelism_threads = max(1, (os.cpu_count() or 1) // parallel_calls)
@@ -61,21 +61,20 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
 
 
 def set_gpu_arithmetic(precision: str) -> None:
-    """Sets, for the whole process, how a GPU multiplies; a program calls it before its session.
+    """Sets the arithmetic of GPUs for this process; must be called before a session is made.
 
-    TensorFloat-32 rounds factors to 1 of 1024, which fp32 does not stand for: it is on with mixed
-    precision alone.
+    TensorFloat-32 rounds factors to 10 bits of mantissa. It is enabled with mixed precision only.
 
     Args:
       precision: "fp32" or "mixed".
     """
-    # Threads of their own launch a GPU's kernels; TensorFlow reads this when it first uses one.
+    # Dedicated threads launch a GPU's kernels; TensorFlow reads the variable at the first use.
     os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
     tf.config.experimental.enable_tensor_float_32_execution(precision == "mixed")
 
 
 def peak_memory() -> str:
-    """The most memory that this process has taken, in GB, where the system reports it."""
+    """The peak memory of this process in GB, or "not known" where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

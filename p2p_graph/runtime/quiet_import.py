@@ -1,4 +1,4 @@
-"""TensorFlow's import, as the programs do it: quiet and quick. Importing this imports nothing."""
+"""A quiet and quick import of TensorFlow, for the programs."""
 
 import contextlib
 import gc
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def tensorflow_import() -> Iterator[None]:
-    """Imports TensorFlow, and what needs it, as the programs do: quietly and quickly."""
+    """Makes the imports of TensorFlow within the context quiet and quick."""
     with quiet_import(), quick_import():
         yield
 
 
 @contextlib.contextmanager
 def quick_import() -> Iterator[None]:
-    """Makes the import of TensorFlow quicker, by half a second.
+    """Makes the first import of TensorFlow half a second quicker.
 
-    TensorFlow loads Keras, which nothing here uses, and goes without where there is none. And the
-    thousands of modules are not garbage, so that there is no need to look for some among them.
+    TensorFlow loads Keras, which this package does not use, unless Keras is missing: the context
+    hides Keras. It also disables garbage collection, which would search thousands of live modules.
     """
     if {"tensorflow", "keras"} & set(sys.modules):
         yield
@@ -37,25 +37,25 @@ def quick_import() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Hides what TensorFlow prints while it is imported, unless the import fails.
+    """Hides what TensorFlow writes to stderr during its import, unless the import fails.
 
-    Its first messages come before it looks at TF_CPP_MIN_LOG_LEVEL. Where that is set, and not to
-    3, everything is shown.
+    TensorFlow writes its first messages before it reads TF_CPP_MIN_LOG_LEVEL. If the variable is
+    set to another level than 3, nothing is hidden.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level != "3":
         yield
         return
     sys.stderr.flush()
-    shown = os.dup(2)
+    stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
             yield
         except BaseException:
             hidden.seek(0)
-            os.write(shown, hidden.read())
+            os.write(stderr, hidden.read())
             raise
         finally:
-            os.dup2(shown, 2)
-            os.close(shown)
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -78,7 +78,7 @@ def test_names_of_both_generations(native, current, slot):
 def test_other_names_are_left_alone(name):
     assert variable_names.to_current(name) == variable_names.to_native(name) == name
     assert not variable_names.is_weight(name)
-    assert not variable_names.is_moving(name)
+    assert not variable_names.is_moving_average(name)
 
 
 @pytest.mark.parametrize("run", FIRST)
@@ -94,7 +94,7 @@ def test_names_of_the_first_generation(run):
 
 @pytest.mark.parametrize("run", CURRENT)
 def test_names_of_the_current_generation(run):
-    stored = [name for name in stored_names(run) if not variable_names.is_moving(name)]
+    stored = [name for name in stored_names(run) if not variable_names.is_moving_average(name)]
     assert len(stored) < len(stored_names(run))
     native = list(map(variable_names.to_native, stored))
     assert len(set(native)) == len(native)
@@ -155,7 +155,7 @@ def test_finds_a_run_of_the_reference(run):
     assert found.bias == ("all" if run in CURRENT else "none")
     assert found.separable == ("separable" in run)
     assert sorted(found.stored.values()) == sorted(
-        name for name in stored_names(run) if not variable_names.is_moving(name)
+        name for name in stored_names(run) if not variable_names.is_moving_average(name)
     )
     assert found.shapes.keys() == found.stored.keys()
     assert all(variable_names.to_native(old) == name for name, old in found.stored.items())
@@ -301,11 +301,11 @@ def test_missing_variables_are_named():
 def test_wrong_shapes_are_named(run):
     name = "generator/encoder_1/conv/filter"
     assert refusal(run, {name: [4, 4, 3, 64]}).endswith(
-        f"is of another size: {name} (wanted [4, 4, 3, 64], found [4, 4, 3, 1])"
+        f"has other shapes: {name} (expected [4, 4, 3, 64], found [4, 4, 3, 1])"
     )
     many = {f"generator/encoder_{i}/conv/filter": [4, 4, 5, 64] for i in range(1, 8)}
     said = refusal(run, many)
-    assert said.count("wanted") == 3
+    assert said.count("expected") == 3
     assert said.endswith(" and 4 more")
 
 
@@ -463,7 +463,7 @@ def test_full_disk(run, limit):
     limit(200)  # the data alone are 400 bytes
     message = failure(run, 7)
     limit(None)
-    assert "(model-3 there is whole)" in message
+    assert "(model-3 there is intact)" in message
     assert run.files() == files_of(3)
     assert run.saved() == 3
     run.save(8)
@@ -472,14 +472,14 @@ def test_full_disk(run, limit):
 
 def test_full_disk_at_the_first(run, limit):
     limit(200)
-    assert "(there is none before it)" in failure(run, 7)
+    assert "(none is saved there yet)" in failure(run, 7)
     assert run.files() == []
 
 
 def test_folder_that_is_gone(run):
     run.folder.rmdir()
     message = failure(run, 7)
-    assert "there is none before it" in message
+    assert "none is saved there yet" in message
 
 
 @pytest.mark.parametrize("name", ["model-7.index", "model-7.data-00000-of-00001", "checkpoint"])
@@ -488,7 +488,7 @@ def test_failure_while_renaming(run, name):
     (run.folder / name).unlink(missing_ok=True)
     (run.folder / name).mkdir()  # no file can take its place
     message = failure(run, 7)
-    assert " there is whole)" in message
+    assert " there is intact)" in message
     assert not (run.folder / ".unfinished").exists()
     intact = run.saved()
     assert intact == (7 if name == "checkpoint" else 3)
@@ -502,7 +502,7 @@ def test_failure_while_renaming(run, name):
 def test_unfinished_is_in_the_way(run):
     run.save(3)
     (run.folder / ".unfinished").write_text("")
-    assert "(model-3 there is whole)" in failure(run, 7)
+    assert "(model-3 there is intact)" in failure(run, 7)
     assert run.saved() == 3
 
 

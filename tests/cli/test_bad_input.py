@@ -124,7 +124,7 @@ def test_skip_bad_goes_on_with_the_others(tool, model, bad_images, tmp_path):
     done = call(tool, *where, *flags)
     assert done.returncode == 0, done.stderr
     first, *rest = done.stderr.splitlines()
-    assert first == f"6 of 8 images in {bad_images} cannot be used, going on without them:"
+    assert first == f"6 of 8 images in {bad_images} cannot be used, continuing without them:"
     assert_listed(rest)
     if tool == "test":
         assert sorted(images(tmp_path / "out")) == ["good1", "good2"]
@@ -265,7 +265,7 @@ def test_training_state_that_a_checkpoint_lacks(refused, data, tmp_path):
         (None, "is missing"),
         ("{", "cannot be read as JSON"),
         ("[]", "one JSON object"),
-        ('{"which_direction": "AtoB", "ngf": 2, "ndf": 2, "nfg": 2}', "not known: nfg"),
+        ('{"which_direction": "AtoB", "ngf": 2, "ndf": 2, "nfg": 2}', "unknown keys: nfg"),
         ('{"which_direction": "AtoB", "ndf": 2}', "lacks ngf"),
         ('{"which_direction": "AtoB", "ngf": "2", "ndf": 2}', 'ngf must be of type int, not "2"'),
     ],
@@ -322,12 +322,12 @@ def limit(size):
 
 
 def test_a_full_disk_while_saving(data, tmp_path):
-    """The checkpoint before it is whole, and the same command goes on from there."""
+    """The previous checkpoint is intact, and the same command resumes from it."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL)
     succeeded(call("train", *flags, "--max_steps", 3))
     before = tensors(tmp_path)
     done = run("train", *flags, "--max_steps", 6, preexec_fn=limit(100_000))
-    assert_refused(done, f"{tmp_path}/model-6 cannot be written", "model-3 there is whole")
+    assert_refused(done, f"{tmp_path}/model-6 cannot be written", "model-3 there is intact")
     assert_equal_bits(tensors(tmp_path), before)
     assert not list(tmp_path.glob("*unfinished*"))
     assert not list(tmp_path.glob("model-6*"))

@@ -239,14 +239,14 @@ def test_an_existing_folder_is_refused(form, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "kept").write_text("kept")
     flags = ("--checkpoint", FIRST, "--to", form, "--output", tmp_path / "there")
-    assert_refused(call("convert", *flags), f"{tmp_path}/there is there already")
+    assert_refused(call("convert", *flags), f"{tmp_path}/there already exists")
     assert [path.name for path in tmp_path.rglob("*")] == ["there", "kept"]
 
 
 def test_an_existing_pict_is_refused(tmp_path):
     (tmp_path / "there.pict").write_text("kept")
     flags = ("--checkpoint", FIRST, "--to", "pict", "--output", tmp_path / "there.pict")
-    assert_refused(call("convert", *flags), "there.pict is there already")
+    assert_refused(call("convert", *flags), "there.pict already exists")
     assert (tmp_path / "there.pict").read_text() == "kept"
 
 

@@ -261,7 +261,7 @@ def test_packing_resumes_after_an_interruption(data, tmp_path):
     name = "pairs-00002-of-00003.tfrecord"
     (tmp_path / name).rename(tmp_path / f"{name}.unfinished")
     done = call("train", "--input_dir", tmp_path, *TINY, "--output_dir", tmp_path / "run")
-    assert_refused(done, f"lacks 1 of 3 shards, {name}")
+    assert_refused(done, f"lacks 1 of 3 shards, first {name}")
     succeeded(call("pack_records", *flags))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -294,11 +294,11 @@ def test_bad_sources(refused, sources, data, tmp_path):
         (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
         (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
         (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
-        (("--input_dir", tmp_path / "cut"), "is cut off: pack it again"),
+        (("--input_dir", tmp_path / "cut"), "is cut off: rerun tools/pack_records.py"),
         ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
         ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1"),
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
-        ((*sources["shards"], "--target_dir", data), "holds A and B"),
+        ((*sources["shards"], "--target_dir", data), "already holds A and B"),
     ):
         refused("train", *flags, *TINY, words=words)
 

@@ -301,7 +301,7 @@ def test_options_file_is_written_anew(config, saved):
         ("{", "cannot be read as JSON"),
         (b"\xff\xfe", "cannot be read as JSON"),
         ("[1]", "one JSON object"),
-        ('{"ngf": 1, "zoo": 2, "ape": 3}', "not known: ape, zoo"),
+        ('{"ngf": 1, "zoo": 2, "ape": 3}', "unknown keys: ape, zoo"),
     ],
 )
 def test_unreadable_options_file(tmp_path, text, said):

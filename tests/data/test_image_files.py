@@ -296,7 +296,7 @@ def test_skip_bad_leaves_them_out(folder, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     first, *lines = err.splitlines()
-    assert first == f"2 of 4 images in {folder} cannot be used, going on without them:"
+    assert first == f"2 of 4 images in {folder} cannot be used, continuing without them:"
     assert lines == [f"  {folder / name}: is not an image" for name in ("2.png", "4.jpg")]
 
 
@@ -310,7 +310,7 @@ def test_skip_bad_needs_one_that_is_good(folder):
     fill(folder, "1.png", "2.png")
     with pytest.raises(UserError) as caught:
         check(folder, skip_bad=True)
-    assert str(caught.value).startswith(f"2 of 2 images in {folder} cannot be used, so none is")
+    assert str(caught.value).startswith(f"2 of 2 images in {folder} cannot be used, so no image ")
     assert "--skip_bad" not in str(caught.value)
 
 
@@ -367,7 +367,7 @@ def test_partners_that_do_not_fit(folder, targets, capsys):
     fill(targets, "a.png", "c.png", "c.jpg", "e.png", data=encoded("PNG"))
     fill(targets, "d.png", data=b"no image")
     fill(targets, "f.png", data=encoded("PNG", image=Image.fromarray(noise(8, 6))))
-    twice = f"has a name that stands more than once in its folder or {targets}"
+    twice = f"shares its name with another file in its folder or in {targets}"
     wanted = [
         f"  {folder / 'b.png'}: has no partner in {targets}",
         f"  {folder / 'c.png'}: {twice}",

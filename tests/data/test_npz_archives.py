@@ -37,7 +37,7 @@ def test_two_arrays(path, arrays):
     np.savez(path, *arrays)
     images = archive_images(path, None, single=False)
     first = path / "00000"
-    assert images[0] == SourceImage(first, WIDTH, HEIGHT, False, first, 0)
+    assert images[0] == SourceImage(first, WIDTH, HEIGHT, False, first, 0, ("arr_0", "arr_1"))
     assert [image.position for image in images] == list(range(N))
     assert images[4].path.stem == "00004"
 
@@ -101,7 +101,7 @@ def test_one_array_where_one_is_wanted(path, arrays):
 
 def test_which_one_of_two_must_be_said(path, arrays):
     np.savez(path, *arrays)
-    assert "this task takes single images: say which (--arrays A)" in refusal(path, single=True)
+    assert "this task takes single images: name one (--arrays A)" in refusal(path, single=True)
     [found] = open_archive(path, "arr_1", True)
     np.testing.assert_array_equal(found, arrays[1])
 
@@ -138,7 +138,7 @@ def test_a_member_whose_local_header_is_longer(path, arrays):
         (lambda a, b: (a,), "must hold two arrays, inputs and targets: it holds arr_0"),
         (lambda a, b: (), "it holds nothing"),
         (lambda a, b: (a, b[:4]), "of one size, not arr_0 [5, 6, 8, 3] and arr_1 [4, 6, 8, 3]"),
-        (lambda a, b: (a, b[:, :4]), "as many images, of one size"),
+        (lambda a, b: (a, b[:, :4]), "equally many images of one size"),
         (lambda a, b: (a, b[..., :2]), "arr_1 must hold images"),
         (lambda a, b: (a[:0], b[:0]), "arr_0 must hold images"),
         (lambda a, b: (a, b.astype(str)), "arr_1 must hold images"),

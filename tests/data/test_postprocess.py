@@ -58,7 +58,7 @@ def in_bytes(session, config, **images):
 def test_values_become_images(session, rng):
     values = [values_of(rng, 2, 4, 4, 3) for _ in range(3)]
     images = shown(session, Options.of(), *values)
-    assert list(images) == ["inputs", "outputs", "targets"] == list(postprocess.KINDS)
+    assert list(images) == ["inputs", "outputs", "targets"] == list(html_page.KINDS)
     for image, value in zip(images.values(), values, strict=True):
         np.testing.assert_allclose(image, (value + 1) / 2, atol=1e-6)
     ends = shown(session, Options.of(), *np.float32([[[[[-1, 0, 1]]]]] * 3))

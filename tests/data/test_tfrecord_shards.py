@@ -9,7 +9,7 @@ from PIL import Image
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_listing import list_images
-from p2p_graph.data.tfrecord_shards import packed_images, read_record, shard_name
+from p2p_graph.data.tfrecord_shards import list_packed_images, read_record, shard_name
 from p2p_graph.preparation.pack_shards import RECORD_FILE, pack_shards
 from p2p_graph.utils.errors import UserError
 
@@ -50,7 +50,7 @@ def contents(images):
 
 def refusal(folder):
     with pytest.raises(UserError) as caught:
-        packed_images(folder)
+        list_packed_images(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -80,7 +80,7 @@ def test_two_files_a_pair(folder, tmp_path):
             pil_image.convert("L").save(targets / path.name)
     source = ImageSource(input_dir=str(folder), target_dir=str(targets))
     pack_shards(source, tmp_path / "packed", 100, single=False)
-    found = packed_images(tmp_path / "packed")
+    found = list_packed_images(tmp_path / "packed")
     assert len(found) == COUNT
     for image, (a, b) in zip(found, contents(found), strict=True):
         assert image.target == image.path
@@ -102,7 +102,7 @@ def test_single_images(folder, tmp_path):
 def test_packing_goes_on(folder, shards, capsys):
     intact = {path.name: path.read_bytes() for path in shards.iterdir()}
     (shards / shard_name("pairs", 1, 3)).unlink()
-    assert "lacks 1 of 3 shards, pairs-00001-of-00003.tfrecord" in refusal(shards)
+    assert "lacks 1 of 3 shards, first pairs-00001-of-00003.tfrecord" in refusal(shards)
     capsys.readouterr()
     pack_shards(ImageSource(input_dir=str(folder)), shards, 3, single=False)
     assert capsys.readouterr().out.splitlines() == [
@@ -158,12 +158,12 @@ def flipped(place):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda contents: contents[:-5], "is cut off: pack it again"),
-        (lambda contents: contents[:5], "is cut off: pack it again"),
-        (lambda contents: b"", "is empty: pack it again"),
+        (lambda contents: contents[:-5], "is cut off: rerun tools/pack_records.py"),
+        (lambda contents: contents[:5], "is cut off: rerun tools/pack_records.py"),
+        (lambda contents: b"", "is empty: rerun tools/pack_records.py"),
         (lambda contents: contents + b"more", "is cut off"),
-        (flipped(40), "is damaged at one of the records from 0"),
-        (flipped(-6), "is damaged at one of the records from 0"),
+        (flipped(40), "is damaged at or after record 0"),
+        (flipped(-6), "is damaged at or after record 0"),
         (flipped(9), "is damaged"),
         (lambda contents: b"no shard, but long enough to be one" * 9, "is cut off"),
     ],
@@ -192,7 +192,7 @@ def test_records_of_other_programs(tmp_path, other):
         features = tf.train.Features(feature={"image/encoded": value})
         write(path, tf.train.Example(features=features).SerializeToString())
     message = refusal(tmp_path)
-    assert "holds records of another program" in message
+    assert "holds records of another format" in message
     assert "tools/pack_records.py" in message
 
 
@@ -201,7 +201,7 @@ def test_other_names_and_sets(shards, folder):
         ("mine.tfrecord", "is not named like a shard"),
         (shard_name("pairs", 0, 4), "more than one set: pairs (of 3), pairs (of 4)"),
         (shard_name("other", 0, 3), "more than one set: other (of 3), pairs (of 3)"),
-        ("1.png", "holds shards and images, 1.png for one"),
+        ("1.png", "holds shards and images, first 1.png"),
     ):
         (shards / name).write_bytes((folder / "1.png").read_bytes())
         assert told in refusal(shards)
@@ -215,5 +215,5 @@ def test_places_are_those_of_the_format(shards):
         while place < len(data):
             places.append(place)
             place += 8 + 4 + struct.unpack_from("<Q", data, place)[0] + 4
-        found = [p.position for p in packed_images(shards) if p.path.parent == shard]
+        found = [p.position for p in list_packed_images(shards) if p.path.parent == shard]
         assert found == places

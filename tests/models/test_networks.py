@@ -438,6 +438,6 @@ def test_variables_are_those_of_the_references_checkpoints(case, options):
     expected = {
         variable_names.to_native(name): shape
         for name, shape in tf.train.list_variables(checkpoint)
-        if not variable_names.is_moving(name)
+        if not variable_names.is_moving_average(name)
     }
     assert actual == expected

@@ -1,4 +1,4 @@
-"""The device of a graph, and what a session holds besides its variables."""
+"""The device of a graph, and the constants that a session holds."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError
 
 
-def test_auto_and_cpu_find_something_that_computes():
+def test_auto_and_cpu_find_a_device_that_computes():
     for device in ("auto", "cpu"):
         found = devices.choose(device)
         assert re.fullmatch(r"CPU, \d+ cores|GPU, .+", found.name)
@@ -32,7 +32,7 @@ def test_no_gpu():
         devices.choose("gpu")
 
 
-def test_choosing_a_device_changes_nothing_of_the_process():
+def test_choosing_a_device_does_not_change_the_process():
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     environment = dict(os.environ)
     devices.choose("auto")
@@ -52,8 +52,8 @@ def test_tensor_float_32_is_for_mixed_precision(precision, monkeypatch):
     assert found == (precision == "mixed")
 
 
-def test_starting_adam_leaves_no_constants_of_its_size():
-    """Constants are held for a session's life: as large as the weights, they would double them."""
+def test_initializing_adam_leaves_no_constants_of_its_size():
+    """A session holds its constants until it is closed: they would double the weights' memory."""
     with tf.Graph().as_default():
         weight = tf.get_variable("weight", [256, 256], use_resource=True)
         tf.train.AdamOptimizer().minimize(tf.reduce_sum(weight**2))
