@@ -1,1 +1,1 @@
-"""The programs, one module each: tools/*.py, the console scripts and `python -m` run them."""
+"""The programs, one module each, run by tools/*.py, console scripts or `python -m`."""

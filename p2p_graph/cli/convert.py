@@ -1,12 +1,17 @@
-"""Converts a checkpoint between the reference's generations, or to or from a .pict file.
+"""Converts a checkpoint between the reference program's generations, or to or from a .pict file.
 
     python tools/convert.py --checkpoint facades_train --to current --output facades_current
     python tools/convert.py --checkpoint facades_train --to pict --output facades_BtoA.pict
     python tools/convert.py --checkpoint facades_BtoA.pict --to native --output facades_model
 
-`native` is what this package writes, with the names of the reference's first generation; `current`
-is what the reference program has had since December 2017, biases and moving moments included.
-train.py and test.py read both without conversion.
+form     written by
+native   this package; variable names of the reference's first generation
+current  the reference program since December 2017; adds biases and moving averages
+pict     the browser demo's tool; the generator's weights only, in 8 bits each
+
+The checkpoint needs its options.json beside it; a .pict file needs none. The output must not exist:
+after an interrupted conversion, remove it and rerun. train.py and test.py read native and current
+checkpoints without conversion.
 """
 
 import argparse
@@ -21,14 +26,18 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and converts."""
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", required=True, type=Path, help="folder, or .pict file")
-    parser.add_argument("--to", required=True, choices=("native", "current", "pict"))
+    parser.add_argument(
+        "--checkpoint", required=True, type=Path, help="folder or .pict file to read"
+    )
+    parser.add_argument(
+        "--to", required=True, choices=("native", "current", "pict"), help="form to write"
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder or .pict file to write")
     parser.add_argument(
         "--which_direction",
         choices=("AtoB", "BtoA"),
         default="AtoB",
-        help="of a .pict that is read, which does not say it (AtoB)",
+        help="direction of a .pict file to read, which does not store it (default: AtoB)",
     )
     options = parser.parse_args(argv)
     with tensorflow_import():

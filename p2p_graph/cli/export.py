@@ -1,6 +1,9 @@
-"""Exports a trained generator: the reference's meta graph, and a SavedModel.
+"""Exports a trained generator for use without this package.
 
-python tools/export.py --checkpoint runs/facades_BtoA --output_dir facades_export
+The output folder receives the reference program's meta graph (export.meta and its checkpoint) and a
+SavedModel (saved_model/). Rerunning the command replaces both.
+
+Example: python tools/export.py --checkpoint runs/facades_BtoA --output_dir facades_export
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and exports."""
     given = flags.given("export", __doc__, argv)
+
     with tensorflow_import():
         from p2p_graph.inference import export
     export.export(given)

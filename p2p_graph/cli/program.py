@@ -1,4 +1,4 @@
-"""The entry point of every program: an expected error is one line on stderr and an exit code."""
+"""The entry point of every program: expected errors become one line on stderr and an exit code."""
 
 import io
 import os
@@ -19,9 +19,8 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
       main: takes the command line's arguments; returns the exit code, None for 0.
 
     Returns:
-      a function that ends the process. The exit code is the one of `main`, 2 after an error that a
-      person can mend, or 130 after an interrupt. Such an error is a `UserError`, or an `OSError`
-      of the operating system, for example a full disk.
+      A function that ends the process with the exit code of `main`, with 2 after a `UserError` or
+      an `OSError` of the operating system, such as a full disk, or with 130 after an interrupt.
     """
 
     def run() -> NoReturn:
@@ -50,7 +49,7 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
 def _accept_any_file_name() -> None:
     """Makes stdout and stderr escape characters that they cannot encode.
 
-    A file's name need not be UTF-8.
+    File names may contain bytes that are not UTF-8.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,8 +1,10 @@
-"""Translates a folder of images with a trained model, and makes a page of the results.
+"""Translates images with a trained model.
 
-    python tools/test.py --input_dir facades/test --checkpoint runs/facades_BtoA
+The model's options come from the options.json beside the checkpoint. The output folder receives
+every input, output and target as a PNG file in images/, and index.html, a page that shows them.
+Rerunning the command translates all images again.
 
-What the model is comes from the options.json beside the checkpoint.
+Example: python tools/test.py --input_dir facades/test --checkpoint runs/facades_BtoA
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,10 @@
-"""Trains a translation on pairs of images, or goes on training one.
+"""Trains a pix2pix model on pairs of images.
 
-    python tools/train.py --input_dir facades/train
+A pair is one image with A in its left half and B in its right half, or two files with equal names.
+The run's folder receives the newest checkpoint, options.json, losses.jsonl and TensorBoard
+summaries. Rerunning the same command resumes training from that checkpoint.
 
-Started again with the same flags, a run goes on from its last checkpoint.
+Example: python tools/train.py --input_dir facades/train
 """
 
 from collections.abc import Sequence

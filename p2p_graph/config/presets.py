@@ -65,7 +65,7 @@ _PYIMAGESEARCH = {
 # "Pix2Pix" in Keras on maps, after Brownlee's tutorial: satellite photo to map.
 _KERAS_MAPS = {
     **_KERAS,
-    "discriminator": "same142",  # the text says 70x70, but the program has a fourth strided layer
+    "discriminator": "same142",  # the text says 70x70; the program has four strided layers
     "bias": "all",
     "bottleneck_norm": False,
     "gan_loss": "clip",  # binary cross-entropy on probabilities

@@ -36,8 +36,13 @@ Layers = tuple[Patch, ...]
 def n_layers(count: int, ndf: int = 64) -> Layers:
     """The Torch program's discriminator with `count` layers between the first and the last.
 
-    Receptive fields: 0, `pixel`, 1 pixel (1x1 convolutions); 1, `patch16`, 16; 2, 34; 3, `patch70`,
-    70; 4, 142; 5, `image286`, 286.
+    count  receptive field  name
+        0          1 pixel  pixel (1x1 convolutions)
+        1               16  patch16
+        2               34
+        3               70  patch70
+        4              142
+        5              286  image286
     """
     widths = [ndf * min(2**i, 8) for i in range(count + 1)]
     if count == 0:
@@ -51,12 +56,12 @@ def n_layers(count: int, ndf: int = 64) -> Layers:
 
 
 def patch70(ndf: int = 64) -> Layers:
-    """The PatchGAN with a receptive field of 70 pixels: a grid of 30x30 scores at 256x256."""
+    """The PatchGAN with a receptive field of 70 pixels: 30x30 scores at 256x256."""
     return n_layers(3, ndf)
 
 
 def _same62(ndf: int) -> Layers:
-    """PyImageSearch's (July 2022): receptive field 62, 30x30 scores, one layer normalised."""
+    """PyImageSearch's discriminator (July 2022): receptive field 62, 30x30 scores, one norm."""
     return (
         *(Patch(width * ndf, 2, norm=False, padding="same") for width in (1, 2, 4)),
         Patch(8 * ndf, 1, norm=True, padding="same"),
@@ -65,7 +70,7 @@ def _same62(ndf: int) -> Layers:
 
 
 def _same94(ndf: int) -> Layers:
-    """The deblurring article's: receptive field 94, a grid of 16x16 scores."""
+    """The deblurring article's discriminator: receptive field 94, 16x16 scores."""
     return (
         *(Patch(width * ndf, 2, norm=width > 1, padding="same") for width in (1, 2, 4, 8)),
         Patch(1, 1, norm=False, padding="same"),
@@ -73,7 +78,7 @@ def _same94(ndf: int) -> Layers:
 
 
 def _same142(ndf: int) -> Layers:
-    """The one of Keras on maps: receptive field 142, a grid of 16x16 scores."""
+    """The discriminator of Keras on maps: receptive field 142, 16x16 scores."""
     *strided, last = _same94(ndf)
     return (*strided, Patch(8 * ndf, 1, norm=True, padding="same"), last)
 
@@ -97,7 +102,7 @@ def layers_of(name: str, ndf: int) -> Layers:
 
 
 def receptive_field(layers: Sequence[Patch]) -> int:
-    """The side of the image region that one score depends on, in pixels."""
+    """The side of the image region that a score depends on, in pixels."""
     size = 1
     for layer in reversed(layers):
         size = (size - 1) * layer.stride + layer.kernel
@@ -105,7 +110,7 @@ def receptive_field(layers: Sequence[Patch]) -> int:
 
 
 def output_size(size: int, layers: Sequence[Patch]) -> int:
-    """The side of the grid of scores for images of a side, in pixels; 0 if no patch fits."""
+    """The side of the grid of scores for images whose side is `size` pixels; 0 if no patch fits."""
     for layer in layers:
         if layer.padding == "same":
             size = -(-size // layer.stride)
@@ -125,10 +130,10 @@ def smallest_size(layers: Sequence[Patch]) -> int:
 
 
 def check_size(layers: Sequence[Patch], size: int) -> None:
-    """Checks that images of a side, in pixels, hold a patch.
+    """Checks that images whose side is `size` pixels hold a patch.
 
     Raises:
-      UserError: the images are too small; the smallest side is named.
+      UserError: the images are too small; the message names the smallest side.
     """
     if output_size(size, layers) < 1:
         raise UserError(
@@ -149,7 +154,7 @@ def discriminator(
     The gradient to the images rereads the weights (see `ops` and `training.updates`).
 
     Args:
-      images: concatenated along channels, each float32 [N, H, W, C] in [-1, 1]: inputs and targets.
+      images: inputs and targets, float32 [N, H, W, C] in [-1, 1], concatenated along channels.
       layers: one entry a convolution, first to last.
       bias: the convolutions with a bias: "none", "all", "last" or "unnormed".
       sigmoid: whether scores are probabilities.

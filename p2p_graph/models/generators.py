@@ -34,8 +34,8 @@ class UNet(NamedTuple):
       encoders: the levels down.
       decoders: the levels up.
       separable: depthwise separable convolutions instead of full ones.
-      skips: whether decoders take the output of the encoder at their size (without: an
-        encoder-decoder).
+      skips: whether decoders concatenate the encoder's output at their size; without skips the
+        network is an encoder-decoder.
       leaky_skips: whether skip connections pass leaky ReLU instead of ReLU.
       settings: what all layers share.
     """
@@ -53,13 +53,13 @@ class Pooled(NamedTuple):
 
     Attributes:
       encoders: channels of the levels down, outermost first.
-      bottleneck: channels of its two convolutions.
+      bottleneck: channels of the bottleneck's two convolutions.
       deconvs: channels of the transposed convolutions of the levels up, outermost first.
-      convs: channels of the convolutions after them.
+      convs: channels of the convolutions after the transposed ones.
       out_channels: channels of the output image.
       outer_dropout: dropout rate after the outermost encoder, and before the outermost decoder's
         convolution.
-      inner_dropout: dropout rate within the bottleneck.
+      inner_dropout: dropout rate inside the bottleneck.
       settings: what all layers share.
     """
 
@@ -91,7 +91,7 @@ def unet(
     Args:
       out_channels: channels of the output image.
       ngf: channels of the outermost level; the next levels have 2, 4, 8, 8, ... times as many.
-      levels: how often the image is halved, at least 2.
+      levels: number of times that the image size is halved, at least 2.
       dropout: dropout rate after the three innermost decoders.
       separable: depthwise separable convolutions instead of full ones.
       bias: the convolutions with a bias: "none", "all", "last" or "unnormed".
@@ -107,8 +107,8 @@ def unet(
         encoders.append(Encoder(width, norm, has_bias(bias, norm=norm)))
     decoders = [Decoder(out_channels, False, 0.0, bias=has_bias(bias, norm=False, last=True))]
     for i, width in enumerate(widths[:-1], start=1):
-        share = dropout if i >= levels - 3 else 0.0
-        decoders.append(Decoder(width, True, share, has_bias(bias, norm=True)))
+        rate = dropout if i >= levels - 3 else 0.0
+        decoders.append(Decoder(width, True, rate, has_bias(bias, norm=True)))
     return UNet(tuple(encoders), tuple(decoders), separable, skips, leaky_skips, settings)
 
 
@@ -148,9 +148,9 @@ def generator(
       inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
       spec: the layers.
       seed: int64 [2], of the dropout masks, the generator's only noise (section 3.1 of the paper).
-      per_image: whether normalisation uses per-image statistics and all images share their dropout
-        masks, so that an image's output does not depend on its batch; without, statistics are the
-        batch's and every image has its own masks.
+      per_image: whether normalisation uses per-image statistics and all images share dropout masks,
+        so that an image's output does not depend on its batch; otherwise normalisation uses batch
+        statistics and every image has its own masks.
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
@@ -174,17 +174,17 @@ def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, per_image: bool) -> tf
     for level in range(len(spec.decoders), 0, -1):
         up = spec.decoders[level - 1]
         with tf.variable_scope(f"decoder_{level}"):
-            # The innermost decoder takes the innermost encoder's output alone.
+            # The innermost decoder has the innermost encoder's output as its only input.
             above = None if level == len(spec.decoders) else x
-            x = _up(_joined(above, skips[level - 1], spec), up, spec)
+            x = _up(_join(above, skips[level - 1], spec), up, spec)
             x = batchnorm(x, per_image=per_image, settings=spec.settings) if up.norm else x
             layer_seed = tf.random.experimental.stateless_fold_in(seed, level)
             x = ops.dropout(x, up.dropout, layer_seed, shared_mask=per_image)
     return x
 
 
-def _joined(above: tf.Tensor | None, skip: tf.Tensor, spec: UNet) -> tf.Tensor:
-    """A decoder's input: the level above and the skip connection, activated and concatenated."""
+def _join(above: tf.Tensor | None, skip: tf.Tensor, spec: UNet) -> tf.Tensor:
+    """Joins a decoder's inputs: the level above and the skip connection, after activations."""
     if above is not None and not spec.skips:
         return tf.nn.relu(above)
     if spec.leaky_skips:
@@ -213,9 +213,9 @@ def _pooled(inputs: tf.Tensor, spec: Pooled, seed: tf.Tensor, per_image: bool) -
             ops.conv(x, channels, kernel=3, padding="same", bias=True, settings=spec.settings)
         )
 
-    def dropout(x: tf.Tensor, share: float, number: int) -> tf.Tensor:
+    def dropout(x: tf.Tensor, rate: float, number: int) -> tf.Tensor:
         layer_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        return ops.dropout(x, share, layer_seed, shared_mask=per_image)
+        return ops.dropout(x, rate, layer_seed, shared_mask=per_image)
 
     skips: list[tf.Tensor] = []
     x = inputs

@@ -1,4 +1,4 @@
-"""What the layers of a model share: their settings, and how their variables are made and read."""
+"""Settings that the layers of a model share, and the making and reading of their variables."""
 
 import zlib
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-FROZEN = "frozen"  # the collection of what is computed once from frozen weights
+FROZEN = "frozen"  # the collection of values computed once from frozen weights
 
 
 class LayerSettings(NamedTuple):
-    """What all layers of a model have in common; the defaults are affinelayer's.
+    """Settings of all layers of a model; the defaults are affinelayer's.
 
     Attributes:
       slope: of leaky ReLU below 0.

@@ -6,20 +6,20 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 EPS = 1e-12
-KERAS_EPS = 1e-7
+KERAS_EPS = 1e-7  # default of keras.backend.epsilon
 
 
 class GanLoss(NamedTuple):
-    """An adversarial loss, from D's scores.
+    """An adversarial loss of D's scores.
 
     L_D = as_real(D(real)) + as_fake(D(fake)); L_G = as_real(D(fake)). G minimises -log D(fake)
     instead of log(1 - D(fake)), which saturates (Isola et al. 2017, section 3.3).
 
     Attributes:
-      as_real: from scores, float32 [N, h, w, 1], to their distance from "real": float32 scalar, the
+      as_real: the loss of scores, float32 [N, h, w, 1], whose label is "real": float32 scalar, the
         mean over patches.
-      as_fake: the same for "fake".
-      sigmoid: whether scores are probabilities in (0, 1), instead of logits.
+      as_fake: the same for the label "fake".
+      sigmoid: whether scores are probabilities in (0, 1) instead of logits.
     """
 
     as_real: Callable[[tf.Tensor], tf.Tensor]
@@ -27,7 +27,7 @@ class GanLoss(NamedTuple):
     sigmoid: bool
 
 
-def _clipped(scores: tf.Tensor) -> tf.Tensor:
+def _clip(scores: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(scores, KERAS_EPS, 1 - KERAS_EPS)
 
 
@@ -45,8 +45,8 @@ GAN_LOSSES: Mapping[str, GanLoss] = {
     ),
     # Keras' binary cross-entropy on probabilities clipped to [1e-7, 1 - 1e-7]
     "clip": GanLoss(
-        lambda scores: tf.reduce_mean(-tf.log(_clipped(scores))),
-        lambda scores: tf.reduce_mean(-tf.log(1 - _clipped(scores))),
+        lambda scores: tf.reduce_mean(-tf.log(_clip(scores))),
+        lambda scores: tf.reduce_mean(-tf.log(1 - _clip(scores))),
         sigmoid=True,
     ),
     # Cross-entropy of logits x: log(1 + exp(-x)) and log(1 + exp(x))
@@ -65,7 +65,7 @@ GAN_LOSSES: Mapping[str, GanLoss] = {
 
 
 def l1_loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """mean|targets - outputs| over all values (Isola et al. 2017, equation 3).
+    """The L1 loss mean|targets - outputs| over all values (Isola et al. 2017, equation 3).
 
     Args:
       targets: float32 [N, H, W, C] in [-1, 1].

@@ -1,6 +1,6 @@
-"""4x4 convolutions of stride 2 as matrix products, for inputs of few places; with gradients.
+"""Matmul convolutions: 4x4 convolutions of stride 2 as matrix products, with gradients.
 
-`ops` chooses them where they are quicker.
+They are faster where a filter is applied at few positions; `ops` chooses.
 """
 
 from collections.abc import Callable
@@ -13,49 +13,51 @@ def conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A 4x4 convolution of stride 2 as a matrix product.
 
     Args:
-      inputs: [N, H, W, in]; H and W are known, and even.
-      weights: [4, 4, in, out].
+      inputs: float32 or bfloat16 [N, H, W, C_in]; H and W are static and even.
+      weights: of the same type [4, 4, C_in, C_out].
 
     Returns:
-      [N, H/2, W/2, out].
+      [N, H/2, W/2, C_out].
     """
     height, width, channels = inputs.shape.as_list()[1:]
     out_channels = weights.shape[-1]
-    patches = tf.reshape(_patches(inputs), [-1, 16 * channels])
-    outputs = _product(patches, tf.reshape(weights, [16 * channels, out_channels]))
+    patches = tf.reshape(_extract_patches(inputs), [-1, 16 * channels])
+    outputs = _matmul(patches, tf.reshape(weights, [16 * channels, out_channels]))
     return tf.reshape(outputs, [-1, height // 2, width // 2, out_channels])
 
 
 def deconv(
-    inputs: tf.Tensor, weights: tf.Tensor, once: Callable[[tf.Tensor], tf.Tensor] | None = None
+    inputs: tf.Tensor,
+    weights: tf.Tensor,
+    compute_once: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """A 4x4 transposed convolution of stride 2 as a matrix product.
 
     Args:
-      inputs: [N, H, W, in]; H and W are known.
-      weights: [4, 4, out, in].
-      once: where the weights do not change, what makes a tensor of them a single time.
+      inputs: float32 or bfloat16 [N, H, W, C_in]; H and W are static.
+      weights: of the same type [4, 4, C_out, C_in].
+      compute_once: for frozen weights, replaces a tensor computed from them by a stored value.
 
     Returns:
-      [N, 2H, 2W, out].
+      [N, 2H, 2W, C_out].
     """
     height, width, channels = inputs.shape.as_list()[1:]
     weights = tf.reshape(weights, [-1, channels])
     rows = tf.reshape(inputs, [-1, channels])
-    if once:
-        patches = tf.matmul(rows, once(tf.transpose(weights)))
+    if compute_once:
+        patches = tf.matmul(rows, compute_once(tf.transpose(weights)))
     else:
-        patches = _product_transposed(rows, weights)
-    return _sum_of_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
+        patches = _matmul_transposed(rows, weights)
+    return _sum_patches(tf.reshape(patches, [-1, height, width, weights.shape[0]]))
 
 
-# A product with a transposed filter is made as the transpose of the filter's product, which takes
-# half or a quarter of the time: few rows on the right are packed instead of the filter.
+# X W^T is computed as (W X^T)^T in half or a quarter of the time: the matrix library then packs the
+# few rows of X instead of the filter W.
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _product(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """X W, and its gradients."""
+def _matmul(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """X W and its gradient function."""
 
     def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         d_x = tf.transpose(tf.matmul(weights, dy, transpose_b=True))
@@ -65,8 +67,8 @@ def _product(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[...,
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _product_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """X W^T, and its gradients."""
+def _matmul_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """X W^T and its gradient function."""
 
     def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.matmul(dy, weights), tf.matmul(dy, x, transpose_a=True)
@@ -75,18 +77,18 @@ def _product_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Ca
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """The 4x4 patches around every second pixel: [N, H, W, C] => [N, H/2, W/2, 16C]."""
+def _extract_patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Extracts the 4x4 patches of a stride of 2: [N, H, W, C] => [N, H/2, W/2, 16C]."""
     four, two, one = ([1, n, n, 1] for n in (4, 2, 1))
-    return tf.image.extract_patches(inputs, four, two, one, "SAME"), _sum_of_patches
+    return tf.image.extract_patches(inputs, four, two, one, "SAME"), _sum_patches
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _sum_of_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """Adds patches up where `_patches` takes them: [N, h, w, 16C] => [N, 2h, 2w, C]."""
+def _sum_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """Adds overlapping patches, the adjoint of `_extract_patches`: => [N, 2h, 2w, C]."""
     height, width, channels = patches.shape.as_list()[1:]
     channels //= 16
-    # Row 2u + p of a patch falls on row p of the 2x2 pixels that lie u further down; so do columns.
+    # Row 2u + p of patch i lands on row p of the 2x2 block i + u; columns likewise, with v and q.
     parts = tf.reshape(patches, [-1, height, width, 2, 2, 2, 2, channels])
     parts = tf.transpose(parts, [3, 5, 0, 1, 4, 2, 6, 7])  # => [u, v, N, h, p, w, q, C]
     total = tf.add_n(
@@ -97,4 +99,4 @@ def _sum_of_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         ]
     )
     image = tf.reshape(total, [-1, 2 * height + 2, 2 * width + 2, channels])
-    return image[:, 1:-1, 1:-1], _patches
+    return image[:, 1:-1, 1:-1], _extract_patches

@@ -1,4 +1,4 @@
-"""G and D with their losses, as the options ask for them: what an update is built from."""
+"""G and D with their losses, built from the options."""
 
 import tensorflow.compat.v1 as tf
 
@@ -11,12 +11,12 @@ from p2p_graph.models.losses import GAN_LOSSES, l1_loss
 
 # Measured on two cores: see docs/PERFORMANCE.md.
 _MATMUL_POSITIONS = 1024
-# Without gradients, matrix products are the faster form at fewer positions only.
+# Without gradients, matrix products are faster at fewer positions only.
 _MATMUL_POSITIONS_FORWARD = 128
 
 
 class Networks:
-    """G and D: each call builds a forward pass of the weights as they are where it is built."""
+    """G and D; a call builds a forward pass that reads the weights at that point of the graph."""
 
     def __init__(
         self, model: ModelOptions, losses: LossOptions, seed: int, *, on_cpu: bool
@@ -82,8 +82,8 @@ class Networks:
                 settings=self._settings,
             )
 
-    def displayed(self, scores: tf.Tensor | None) -> tf.Tensor | None:
-        """Scores as TensorBoard displays them: logits as probabilities."""
+    def probabilities(self, scores: tf.Tensor | None) -> tf.Tensor | None:
+        """Scores for summaries: logits are converted to probabilities."""
         is_logit = self._losses.gan_loss == "logits" and scores is not None
         return tf.sigmoid(scores) if is_logit else scores
 

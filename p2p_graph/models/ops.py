@@ -1,10 +1,9 @@
-"""The layers' operations: explicit variables under the current variable scope, NHWC, float32.
+"""The layers' operations: variables in the current variable scope, NHWC, float32.
 
-An operation with `reread_weights=True` splits its gradient. Activations stay as the forward pass
-stored them, but the weight that the gradient passes through on its way to the inputs is read again
-where the backward pass is built. Under a control dependency on an update of the weight, the
-backward pass reads the updated weight; without one, the old weight (and then every update must wait
-for all gradients). `training.updates` says what this is for.
+With `reread_weights=True`, the backward pass uses the stored activations of the forward pass, but
+reads the weight again to compute the gradient to the inputs. Under a control dependency on an
+update of the weight, it reads the updated weight. Without one, it reads the old weight, and every
+update must wait for all gradients. `training.updates` explains the use.
 """
 
 import functools
@@ -56,12 +55,12 @@ def conv(
       kernel: side of the filter.
       padding: "one" (a zero on each side), "same" (TensorFlow's SAME), or "valid" (none).
       bias: whether a bias is added.
-      reread_weights: whether the gradient to the inputs reads the filter again (see the module).
+      reread_weights: whether the gradient to the inputs rereads the filter (see the module).
       settings: of the model's layers.
 
     Returns:
-      float32 [N, h, w, C_out]; h is ceil(H / stride) with "same", else
-      (H + 2 pad - kernel) / stride + 1, rounded down.
+      float32 [N, h, w, C_out]; h is ceil(H / stride) with "same", otherwise
+      floor((H + 2 pad - kernel) / stride) + 1.
     """
     with tf.variable_scope("conv"):
         variable = filter_variable(
@@ -74,7 +73,7 @@ def conv(
             outputs = matmul_conv.conv(inputs, filter_value(variable, settings))
             return _add_bias(outputs) if bias else outputs
         if padding == "one":
-            # Two operations: on a CPU, the convolution's own explicit padding takes a slower path.
+            # A separate pad: on a CPU, tf.nn.conv2d with explicit padding is slower.
             inputs, padding = tf.pad(inputs, _PAD_ONE), "valid"
         how = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
         if reread_weights:
@@ -128,11 +127,11 @@ def deconv(
         )
         inputs = cast_for_compute(inputs, settings)
         batch, height, width = size_of(inputs)
-        # In training, the gradients would take the time that this saves.
+        # For thin outputs, the matrix product is faster forwards but slower backwards.
         is_thin = settings.frozen and out_channels <= _THIN and settings.matmul_positions > 0
         if kernel == 4 and (is_thin or _is_small(inputs, 1, settings)):
-            once = functools.partial(computed_once, settings=settings) if settings.frozen else None
-            outputs = matmul_conv.deconv(inputs, cast_for_compute(variable, settings), once)
+            store = functools.partial(computed_once, settings=settings) if settings.frozen else None
+            outputs = matmul_conv.deconv(inputs, cast_for_compute(variable, settings), store)
         else:
             size = [batch, 2 * height, 2 * width, out_channels]
             weights = filter_value(variable, settings)
@@ -141,10 +140,10 @@ def deconv(
 
 
 def _is_small(inputs: tf.Tensor, stride: int, settings: LayerSettings) -> bool:
-    """Whether a filter is applied at so few positions that copying it costs most of the time.
+    """Whether a filter is applied at few enough positions for a matrix product to be faster.
 
-    A CPU's convolution copies the filter into another memory layout at each use. In the innermost
-    levels the copy takes longer than the arithmetic. A matrix product reads the filter as it is.
+    A CPU's convolution copies the filter to another memory layout at each use. In the innermost
+    levels the copy takes longer than the arithmetic. A matrix product needs no copy.
     """
     batch, height, width = inputs.shape.as_list()[:3]
     if height is None or width is None or height % stride or width % stride:
@@ -161,7 +160,7 @@ def separable_conv(
     bias: bool = False,
     settings: LayerSettings = DEFAULT_LAYERS,
 ) -> tf.Tensor:
-    """A 4x4 convolution of each channel by itself, then a 1x1 convolution across channels.
+    """A depthwise separable convolution: 4x4 for each channel, then 1x1 across channels.
 
     Variables: separable_conv/depthwise_filter [4, 4, C_in, 1], separable_conv/pointwise_filter
     [1, 1, C_in, C_out], separable_conv/bias [C_out].
@@ -174,7 +173,7 @@ def separable_conv(
       settings: of the model's layers.
 
     Returns:
-      float32 [N, H / stride, W / stride, C_out], rounded up (padding SAME).
+      float32 [N, ceil(H / stride), ceil(W / stride), C_out] (padding SAME).
     """
     with tf.variable_scope("separable_conv"):
         channels = inputs.shape[-1]
@@ -190,12 +189,12 @@ def separable_conv(
 
 
 def max_pool(inputs: tf.Tensor) -> tf.Tensor:
-    """The largest of every 2x2 values: [N, H, W, C] => [N, H/2, W/2, C]."""
+    """2x2 max pooling: [N, H, W, C] => [N, H/2, W/2, C]."""
     return tf.nn.max_pool2d(inputs, 2, 2, "VALID")
 
 
 def upsample(inputs: tf.Tensor) -> tf.Tensor:
-    """Repeats every pixel twice in both directions: [N, H, W, C] => [N, 2H, 2W, C]."""
+    """Nearest-neighbour upsampling by 2: [N, H, W, C] => [N, 2H, 2W, C]."""
     _, height, width = size_of(inputs)
     return tf.image.resize_images(
         inputs, [2 * height, 2 * width], tf.image.ResizeMethod.NEAREST_NEIGHBOR
@@ -203,7 +202,7 @@ def upsample(inputs: tf.Tensor) -> tf.Tensor:
 
 
 def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:
-    """Leaky ReLU as the reference writes it: at 0 its gradient is the mean of both slopes.
+    """Leaky ReLU as in the reference: its gradient at 0 is the mean of both slopes.
 
     Args:
       inputs: float32 of any shape.
@@ -212,7 +211,7 @@ def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:
     Returns:
       float32 of the same shape: x above 0, slope * x below.
     """
-    if inputs.dtype == tf.bfloat16:  # rounded once, not three times
+    if inputs.dtype == tf.bfloat16:  # one rounding instead of three
         return tf.nn.leaky_relu(inputs, slope)
     with tf.name_scope("lrelu"):
         return 0.5 * (1 + slope) * inputs + 0.5 * (1 - slope) * tf.abs(inputs)
@@ -225,9 +224,9 @@ def dropout(
 
     Args:
       inputs: float32 [N, H, W, C].
-      rate: the fraction that is dropped, in [0, 1).
+      rate: the fraction of values that become 0, in [0, 1).
       seed: int64 [2]; the mask is a pure function of the seed and the shape.
-      shared_mask: whether all images have one mask, so that an image's result does not depend on
+      shared_mask: whether all images share one mask, so that an image's result does not depend on
         its batch.
 
     Returns:
@@ -238,5 +237,5 @@ def dropout(
     with tf.name_scope("dropout"):
         batch, height, width = size_of(inputs)
         shape = [1 if shared_mask else batch, height, width, inputs.shape[-1]]
-        remains = tf.random.stateless_uniform(shape, seed) >= rate
-        return inputs * (tf.cast(remains, inputs.dtype) / (1 - rate))
+        keep = tf.random.stateless_uniform(shape, seed) >= rate
+        return inputs * (tf.cast(keep, inputs.dtype) / (1 - rate))

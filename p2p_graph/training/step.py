@@ -89,8 +89,8 @@ def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optim
     with tf.control_dependencies([step]):
         return Step(
             outputs,
-            networks.displayed(predict_real),
-            networks.displayed(predict_fake),
+            networks.probabilities(predict_real),
+            networks.probabilities(predict_fake),
             losses,
             Losses(*(variable.read_value() for variable in averages)),
             gradients,

@@ -271,8 +271,8 @@ def test_validation_images_in_another_form(data, tmp_path):
         (("--sample_count", 3), "sample_count needs --sample_freq"),
         (("--val_dir", "x"), "val_dir needs --sample_freq"),
         (("--sample_freq", 1, "--val_dir", "nowhere"), "nowhere does not exist"),
-        (("--sample_freq", 1, "--crop_size", 8), "images of 11 pixels at least"),
-        (("--sample_freq", 1, "--aspect_ratio", 0.3), "images of 11 pixels at least"),
+        (("--sample_freq", 1, "--crop_size", 8), "images of at least 11 pixels"),
+        (("--sample_freq", 1, "--aspect_ratio", 0.3), "images of at least 11 pixels"),
         (("--sample_freq", 1, "--sample_count", 0), "sample_count must be at least 1"),
     ],
 )
