@@ -149,7 +149,7 @@ class Options(Record):
 
     @classmethod
     def of(cls, **flat: Any) -> "Options":
-        """Makes options from values by flat name; the others have their defaults.
+        """Makes options from values by flat name; the rest have their defaults.
 
         Raises:
           UserError: as making one, or a name is not known.

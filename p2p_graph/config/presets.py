@@ -70,8 +70,8 @@ _KERAS_MAPS = {
     "bottleneck_norm": False,
     "gan_loss": "clip",  # binary cross-entropy on probabilities
     "d_scale": 0.5,  # loss_weights=[0.5]
-    # D on the real batch, D on the generated one, then the composite model. There the text says that
-    # D is not updated; the program as written would update the scales of D's normalisation.
+    # D on the real batch, D on the generated one, then the composite model. The text says that the
+    # composite model does not update D; the program would update the scales of D's normalisation.
     "updates": "alternate",
     "max_epochs": 100,
     "sampling": "replacement",  # randint

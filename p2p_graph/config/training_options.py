@@ -53,7 +53,7 @@ class OptimizerOptions(Record):
 
 @dataclasses.dataclass(frozen=True)
 class LengthOptions(Record):
-    """How long training, or translation, goes on."""
+    """The length of training or translation."""
 
     max_steps: int | None = option(
         None,

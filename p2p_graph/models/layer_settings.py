@@ -21,8 +21,8 @@ class LayerSettings(NamedTuple):
         where weights are reread (see `ops`). Both are computed by the fused operation here.
       glorot: whether filters are initialised from Glorot's uniform distribution (Glorot and Bengio
         2010, equation 16) instead of N(0, 0.02), not truncated (Isola et al. 2017, section 6.2).
-      matmul_positions: 4x4 convolutions of stride 2 are matrix products where their filter is
-        applied at this many positions or fewer.
+      matmul_positions: the most positions at which a filter is applied by a matmul convolution
+        (4x4, stride 2).
       mixed: whether activations, and the factors of convolutions, are bfloat16; variables,
         statistics of batch normalisation and all gradients of variables stay float32.
       frozen: whether weights do not change: what layers compute from a filter alone, such as its

@@ -11,7 +11,7 @@ from p2p_graph.models.losses import GAN_LOSSES, l1_loss
 
 # Measured on two cores: see docs/PERFORMANCE.md.
 _MATMUL_POSITIONS = 1024
-# Without gradients, matrix products are faster at fewer positions only.
+# Without gradients, matmul convolutions are faster at fewer positions only.
 _MATMUL_POSITIONS_FORWARD = 128
 
 

@@ -75,7 +75,7 @@ def test_names_of_both_generations(native, current, slot):
         "generator/encoder_1/dense/kernel",
     ],
 )
-def test_other_names_are_left_alone(name):
+def test_other_names_are_unchanged(name):
     assert variable_names.to_current(name) == variable_names.to_native(name) == name
     assert not variable_names.is_weight(name)
     assert not variable_names.is_moving_average(name)
@@ -106,7 +106,7 @@ def test_names_of_the_current_generation(run):
     assert not words & {"kernel", "gamma", "beta"}
 
 
-def test_both_generations_have_the_same_weights_but_for_biases():
+def test_both_generations_have_the_same_weights_except_biases():
     first, current = (
         {
             name
@@ -134,8 +134,8 @@ def folder(tmp_path):
 
 def add(folder, step, index=True, data=True):
     """Another checkpoint of the same variables."""
-    for name, wanted in ((INDEX, index), (DATA, data)):
-        if wanted:
+    for name, is_copied in ((INDEX, index), (DATA, data)):
+        if is_copied:
             shutil.copy(folder / name, folder / name.replace("-3", f"-{step}", 1))
 
 
@@ -191,7 +191,7 @@ def test_absolute_path(folder):
 
 
 @pytest.mark.parametrize("path", ["model-5", "/gone/model-5", r"C:\\runs\\model-5", ""])
-def test_checkpoint_file_that_names_none_that_is_there(folder, path):
+def test_checkpoint_file_that_names_a_missing_checkpoint(folder, path):
     add(folder, 2)
     point_at(folder, path)
     assert checkpoint_files.find(folder).prefix == folder / "model-3"
@@ -221,20 +221,20 @@ def test_prefix_itself(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("run", "holds no checkpoint"), ("gone", "does not exist")]
+    ("name", "message"), [("run", "holds no checkpoint"), ("gone", "does not exist")]
 )
-def test_none(tmp_path, name, said):
+def test_no_checkpoint(tmp_path, name, message):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "options.json").write_text("{}")
     path = tmp_path / name
     assert checkpoint_files.find(path) is None
     with pytest.raises(UserError) as caught:
         checkpoint_files.need(path)
-    assert str(caught.value).startswith(f"checkpoint {path} {said}: ")
+    assert str(caught.value).startswith(f"checkpoint {path} {message}: ")
 
 
 @pytest.mark.parametrize(("index", "data"), [(True, False), (False, True)])
-def test_half_of_a_checkpoint_is_none(folder, index, data):
+def test_incomplete_checkpoint_is_not_found(folder, index, data):
     (folder / "checkpoint").unlink()
     add(folder, 7, index, data)
     for name in (INDEX, DATA):
@@ -276,7 +276,7 @@ def test_restores_both_generations(run):
 
 
 def refusal(run, shapes):
-    """What is said to a model of these variables; the same by `check` and `restorer`."""
+    """The message for a model of these variables; `check` and `restorer` raise the same."""
     found = checkpoint_files.find(GOLDEN / run / "start")
     with tf.Graph().as_default():
         variables = make_variables(shapes)
@@ -304,12 +304,12 @@ def test_wrong_shapes_are_named(run):
         f"has other shapes: {name} (expected [4, 4, 3, 64], found [4, 4, 3, 1])"
     )
     many = {f"generator/encoder_{i}/conv/filter": [4, 4, 5, 64] for i in range(1, 8)}
-    said = refusal(run, many)
-    assert said.count("expected") == 3
-    assert said.endswith(" and 4 more")
+    message = refusal(run, many)
+    assert message.count("expected") == 3
+    assert message.endswith(" and 4 more")
 
 
-def test_check_accepts_what_fits():
+def test_check_accepts_matching_variables():
     found = checkpoint_files.find(GOLDEN / RUNS[2] / "start")
     shapes = dict(list(found.shapes.items())[:20])
     with tf.Graph().as_default():
@@ -341,7 +341,7 @@ def test_damaged_checkpoint(folder, name, damage):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "other bytes"])
-def test_damage_that_only_restoring_sees_has_a_reason(folder, damage):
+def test_damage_found_by_restoring_has_a_reason(folder, damage):
     found = checkpoint_files.find(folder)
     (folder / DATA).write_bytes(DAMAGE[damage]((folder / DATA).read_bytes()))
     with pytest.raises(UserError) as caught:
@@ -373,7 +373,7 @@ class Run:
         return sorted(path.name for path in self.folder.iterdir())
 
     def saved(self):
-        """The step whose checkpoint is found; checks that it can be read."""
+        """The step of the checkpoint that is found; checks that it can be read."""
         found = checkpoint_files.find(self.folder)
         [value] = set(restore(found)["generator/encoder_1/conv/filter"])
         assert found.prefix == self.folder / f"model-{value:.0f}"
@@ -402,7 +402,7 @@ def test_save(run):
     assert tf.train.latest_checkpoint(str(run.folder)) == str(run.folder / "model-3")
 
 
-def test_save_removes_the_one_before(run):
+def test_save_removes_the_previous_checkpoint(run):
     for step in (9, 10, 100):
         run.save(step)
         assert run.files() == files_of(step)
@@ -447,7 +447,7 @@ def failure(run, step):
 
 @pytest.fixture
 def limit():
-    """Sets how large a file may grow; writing on then fails as on a full disk."""
+    """Limits the size of files: longer writes fail as on a full disk."""
     resource = pytest.importorskip("resource", reason="a limit for files needs Unix")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -460,7 +460,7 @@ def limit():
 
 def test_full_disk(run, limit):
     run.save(3)
-    limit(200)  # the data alone are 400 bytes
+    limit(200)  # the data take 400 bytes
     message = failure(run, 7)
     limit(None)
     assert "(model-3 there is intact)" in message
@@ -470,13 +470,13 @@ def test_full_disk(run, limit):
     assert run.files() == files_of(8)
 
 
-def test_full_disk_at_the_first(run, limit):
+def test_full_disk_at_the_first_checkpoint(run, limit):
     limit(200)
     assert "(none is saved there yet)" in failure(run, 7)
     assert run.files() == []
 
 
-def test_folder_that_is_gone(run):
+def test_save_to_a_removed_folder(run):
     run.folder.rmdir()
     message = failure(run, 7)
     assert "none is saved there yet" in message
@@ -486,7 +486,7 @@ def test_folder_that_is_gone(run):
 def test_failure_while_renaming(run, name):
     run.save(3)
     (run.folder / name).unlink(missing_ok=True)
-    (run.folder / name).mkdir()  # no file can take its place
+    (run.folder / name).mkdir()  # no file can be renamed to a folder
     message = failure(run, 7)
     assert " there is intact)" in message
     assert not (run.folder / ".unfinished").exists()
@@ -499,7 +499,7 @@ def test_failure_while_renaming(run, name):
     assert run.saved() == 8
 
 
-def test_unfinished_is_in_the_way(run):
+def test_temporary_folder_cannot_be_made(run):
     run.save(3)
     (run.folder / ".unfinished").write_text("")
     assert "(model-3 there is intact)" in failure(run, 7)
@@ -507,12 +507,12 @@ def test_unfinished_is_in_the_way(run):
 
 
 def cut_off(run, step, done):
-    """Leaves a folder as if the program were killed while it saved, after some renames.
+    """Leaves a folder as if the program had been killed while saving, after some renames.
 
     Args:
-      run: whose checkpoint before it is there.
-      step: of the checkpoint that is cut off.
-      done: how many of data, index and `checkpoint` got their name.
+      run: a run with a previous checkpoint.
+      step: of the interrupted checkpoint.
+      done: how many of data, index and `checkpoint` have been renamed.
     """
     before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
     run.save(step)

@@ -16,7 +16,7 @@ from p2p_graph.utils.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 GROUPS = ["files", "data", "model", "training", "reports"]
-# Flags that turn an option off, and which.
+# Flags that turn an option off, and the option.
 OFF = {
     "no_flip": "flip",
     "unconditional": "conditional",
@@ -66,21 +66,21 @@ EXPORT_FLAGS = {
 }  # fmt: skip
 
 
-def parse(tool, *arguments):
-    return vars(flags.options_parser(tool, "Does it.").parse_args(arguments))
+def parse(program_name, *arguments):
+    return vars(flags.options_parser(program_name, "Does it.").parse_args(arguments))
 
 
-def known(tool):
-    """The names of a tool's flags, without dashes."""
-    parser = flags.options_parser(tool, "Does it.")
+def known(program_name):
+    """The names of a program's flags, without dashes."""
+    parser = flags.options_parser(program_name, "Does it.")
     names = {name for action in parser._actions for name in action.option_strings}
     return {name.removeprefix("--") for name in names} - {"-h", "help"}
 
 
-def refused(capsys, tool, *arguments):
-    """What is said to arguments that are refused: one line on stderr, and code 2."""
+def refused(capsys, program_name, *arguments):
+    """The message for refused arguments: one line on stderr, exit code 2."""
     with pytest.raises(SystemExit) as caught:
-        parse(tool, *arguments)
+        parse(program_name, *arguments)
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -89,11 +89,11 @@ def refused(capsys, tool, *arguments):
     return err
 
 
-@pytest.mark.parametrize("tool", PROGRAMS)
-def test_flags_are_the_tools_fields(tool):
-    wanted = {name for name, field in FIELDS.items() if tool in field.metadata["programs"]}
+@pytest.mark.parametrize("program_name", PROGRAMS)
+def test_flags_are_the_tools_fields(program_name):
+    wanted = {name for name, field in FIELDS.items() if program_name in field.metadata["programs"]}
     wanted |= {off for off, name in OFF.items() if name in wanted}
-    assert known(tool) == wanted
+    assert known(program_name) == wanted
 
 
 def test_flags_by_tool():
@@ -102,10 +102,10 @@ def test_flags_by_tool():
     assert known("export") == EXPORT_FLAGS
 
 
-@pytest.mark.parametrize("tool", PROGRAMS)
-def test_only_what_was_given_is_in_the_result(tool):
-    assert parse(tool) == {}
-    assert parse(tool, "--seed", "0") == {"seed": 0}
+@pytest.mark.parametrize("program_name", PROGRAMS)
+def test_result_has_given_flags_only(program_name):
+    assert parse(program_name) == {}
+    assert parse(program_name, "--seed", "0") == {"seed": 0}
 
 
 @pytest.mark.parametrize(("name", "value"), REFERENCE.items())
@@ -149,32 +149,32 @@ def test_on_and_off(off, name):
     assert parse("train", f"--{off}", f"--{name}") == {name: True}
 
 
-@pytest.mark.parametrize("tool", ["test", "export"])
-def test_flags_of_the_reference_that_do_nothing_are_taken(tool, capsys):
-    without = {name for name in REFERENCE if name.removeprefix("no_") not in known(tool)}
+@pytest.mark.parametrize("program_name", ["test", "export"])
+def test_flags_of_the_reference_without_effect_are_accepted(program_name, capsys):
+    without = {name for name in REFERENCE if name.removeprefix("no_") not in known(program_name)}
     assert {"lr", "no_flip", "scale_size", "save_freq"} <= without
     arguments = ["--seed", "1"]
     for name in sorted(without):
         arguments += [f"--{name}"] if REFERENCE[name] is True else [f"--{name}", "3"]
     arguments = [{"--which_direction": "--lr"}.get(argument, argument) for argument in arguments]
-    assert flags.given(tool, "Does it.", arguments) == {"seed": 1}
-    said = capsys.readouterr().out.splitlines()
-    assert f"--lr has no effect in {tool}" in said
+    assert flags.given(program_name, "Does it.", arguments) == {"seed": 1}
+    expected = capsys.readouterr().out.splitlines()
+    assert f"--lr has no effect in {program_name}" in expected
     assert flags.given("train", "Does it.", ["--lr", "3"]) == {"lr": 3.0}
     with pytest.raises(SystemExit):
-        flags.given(tool, "Does it.", ["--help"])
+        flags.given(program_name, "Does it.", ["--help"])
     assert "--lr" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("tool", PROGRAMS)
-def test_mode_must_name_the_tool(tool, capsys):
-    assert parse(tool, "--mode", tool) == {"mode": tool}
-    for other in {*PROGRAMS} - {tool}:
-        assert f"invalid choice: '{other}'" in refused(capsys, tool, "--mode", other)
+@pytest.mark.parametrize("program_name", PROGRAMS)
+def test_mode_must_name_the_tool(program_name, capsys):
+    assert parse(program_name, "--mode", program_name) == {"mode": program_name}
+    for other in {*PROGRAMS} - {program_name}:
+        assert f"invalid choice: '{other}'" in refused(capsys, program_name, "--mode", other)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--ngf", "many"], ["--ngf", "invalid int value: 'many'"]),
         (["--ngf", "1.5"], ["--ngf", "invalid int value: '1.5'"]),
@@ -189,26 +189,28 @@ def test_mode_must_name_the_tool(tool, capsys):
     ],
     ids=lambda value: " ".join(value),
 )
-def test_errors_are_one_line(arguments, said, capsys):
+def test_errors_are_one_line(arguments, expected, capsys):
     message = refused(capsys, "train", *arguments)
-    assert [part for part in said if part not in message] == []
+    assert [part for part in expected if part not in message] == []
     assert "--help" in message
 
 
-@pytest.mark.parametrize("tool", PROGRAMS)
-def test_help_shows_groups_and_every_flag(tool, capsys):
+@pytest.mark.parametrize("program_name", PROGRAMS)
+def test_help_shows_groups_and_every_flag(program_name, capsys):
     with pytest.raises(SystemExit) as caught:
-        parse(tool, "--help")
+        parse(program_name, "--help")
     assert caught.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert "Does it." in lines
     used = {
-        field.metadata["group"] for field in FIELDS.values() if tool in field.metadata["programs"]
+        field.metadata["group"]
+        for field in FIELDS.values()
+        if program_name in field.metadata["programs"]
     }
     titles = [line.removesuffix(":") for line in lines if line.removesuffix(":") in GROUPS]
     assert titles == [group for group in GROUPS if group in used]
     shown = {word for line in lines for word in line.replace(",", " ").split()}
-    assert {f"--{name}" for name in known(tool)} <= shown
+    assert {f"--{name}" for name in known(program_name)} <= shown
 
 
 def test_help_shows_flags_in_their_group(capsys):
@@ -220,7 +222,7 @@ def test_help_shows_flags_in_their_group(capsys):
         assert section.splitlines()[0] == f"{FIELDS[name].metadata['group']}:", name
 
 
-def test_help_tells_defaults(capsys):
+def test_help_shows_defaults(capsys):
     with pytest.raises(SystemExit):
         parse("train", "--help")
     text = " ".join(capsys.readouterr().out.split())
@@ -247,7 +249,7 @@ def test_run_makes_user_errors_one_line(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (OSError(errno.ENOSPC, "whatever"), os.strerror(errno.ENOSPC)),
         (
@@ -256,11 +258,11 @@ def test_run_makes_user_errors_one_line(monkeypatch, capsys):
         ),
     ],
 )
-def test_run_makes_the_systems_errors_one_line(error, said, monkeypatch, capsys):
+def test_run_makes_the_systems_errors_one_line(error, expected, monkeypatch, capsys):
     def main(argv):
         raise error
 
-    assert run(main, monkeypatch, capsys) == (2, "", f"train.py: {said}\n")
+    assert run(main, monkeypatch, capsys) == (2, "", f"train.py: {expected}\n")
 
 
 def test_run_ends_quietly_when_interrupted(monkeypatch, capsys):
@@ -317,7 +319,7 @@ def test_quiet_import_shows_why_it_failed(monkeypatch, capfd):
     assert capfd.readouterr().err == "library is missing\n"
 
 
-def test_quick_import_leaves_keras_out_and_things_as_they_were():
+def test_quick_import_leaves_out_keras_and_restores_the_process():
     program = """
 import gc, sys
 from p2p_graph.runtime.quiet_import import quick_import, tensorflow_import
@@ -328,7 +330,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "keras"]
 assert gc.isenabled()
 assert gc.get_freeze_count() > 100_000
 with quick_import():
-    assert gc.isenabled()  # there is nothing left to make quicker
+    assert gc.isenabled()  # TensorFlow is imported already: no effect
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 

@@ -47,7 +47,7 @@ REFERENCE_DEFAULTS = {
     "gan_weight": 1.0,
     "output_filetype": "png",
 }
-# What the reference has no option for, and what it does without one.
+# Options that the reference lacks, with defaults that do as the reference does.
 OWN_DEFAULTS = {
     "mode": "train",
     "target_dir": None,
@@ -162,12 +162,12 @@ def test_scale_size_is_derived(size, scale):
     assert Options.of(crop_size=size).data.scaling.scale_size == scale
 
 
-def test_what_is_given_is_not_derived():
+def test_given_sizes_are_not_derived():
     config = Options.of(crop_size=256, scale_size=300, levels=5)
     assert (config.data.scaling.scale_size, config.model.generator.levels) == (300, 5)
 
 
-# Options, and what the message must say: the option, the rule and the value.
+# Options, and parts of the message: the option, the rule and the value.
 WRONG = [
     ({"scale_size": 255}, ["scale_size", "at least crop_size (256)", "not 255"]),
     ({"crop_size": 128, "scale_size": 100}, ["scale_size", "at least crop_size (128)", "not 100"]),
@@ -229,13 +229,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("options", "said"), WRONG, ids=lambda value: str(value)[:40])
-def test_error_names_option_rule_and_value(options, said):
+@pytest.mark.parametrize(("options", "message_parts"), WRONG, ids=lambda value: str(value)[:40])
+def test_error_names_option_rule_and_value(options, message_parts):
     with pytest.raises(UserError) as caught:
         Options.of(**options)
     message = str(caught.value)
     assert "\n" not in message
-    assert [part for part in said if part not in message] == []
+    assert [part for part in message_parts if part not in message] == []
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_error_names_option_rule_and_value(options, said):
         {"dropout": 0.0},
         {"dropout": 0},
         {"lr": 0.0},
-        {"l1_weight": 100},  # a whole number is a float as well
+        {"l1_weight": 100},  # an integer is accepted as a float
         {"gan_weight": 0.0},
         {"beta1": 0.0},
         {"max_steps": 0},
@@ -262,7 +262,7 @@ def test_values_at_their_bounds_are_accepted(options):
     assert config.flat() | options == config.flat()
 
 
-def test_replace_checks_anew(config):
+def test_replace_checks_again(config):
     assert config.replace(seed=6) == Options.of(
         input_dir="pairs", output_dir="run", seed=6, batch_size=2
     )
@@ -282,19 +282,19 @@ def test_options_file_is_sorted_and_has_the_version(saved):
     assert "version" not in read_options(saved)
 
 
-def test_options_file_keeps_what_is_not_ascii(tmp_path):
+def test_options_file_stores_non_ascii_text(tmp_path):
     config = Options.of(input_dir="bücher/日本")
     save_options(config, tmp_path)
     assert read_options(tmp_path)["input_dir"] == "bücher/日本"
 
 
-def test_options_file_is_written_anew(config, saved):
+def test_options_file_is_replaced(config, saved):
     save_options(config.replace(seed=77), saved)
     assert read_options(saved)["seed"] == 77
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message_parts"),
     [
         (None, "is missing"),
         ("", "cannot be read as JSON"),
@@ -304,14 +304,14 @@ def test_options_file_is_written_anew(config, saved):
         ('{"ngf": 1, "zoo": 2, "ape": 3}', "unknown keys: ape, zoo"),
     ],
 )
-def test_unreadable_options_file(tmp_path, text, said):
+def test_unreadable_options_file(tmp_path, text, message_parts):
     path = tmp_path / "options.json"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     for read in (read_options, model_options):
         with pytest.raises(UserError) as caught:
             read(tmp_path)
-        assert said in str(caught.value)
+        assert message_parts in str(caught.value)
         assert str(path) in str(caught.value)
 
 
@@ -328,7 +328,7 @@ def test_wrong_model_option_names_the_file(saved):
         model_options(saved)
 
 
-def test_model_options_are_the_models_alone(saved):
+def test_model_options_have_the_models_fields_only(saved):
     edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=-1)
     assert model_options(saved) == {
         "which_direction": "AtoB",
@@ -353,7 +353,7 @@ def test_model_options_are_the_models_alone(saved):
     }
 
 
-def test_a_preset_supplies_what_the_file_leaves_out(tmp_path):
+def test_a_preset_supplies_missing_options(tmp_path):
     options = {"preset": "tf2-tutorial", "ngf": 2, "ndf": 2, "which_direction": "BtoA"}
     (tmp_path / "options.json").write_text(json.dumps(options))
     assert read_options(tmp_path) == {**PRESETS["tf2-tutorial"], **options}
@@ -370,7 +370,7 @@ def test_unknown_preset_in_the_file(tmp_path, preset):
         read_options(tmp_path)
 
 
-def test_steps_in_all_matter_to_a_linear_schedule(tmp_path):
+def test_total_steps_may_not_change_with_a_linear_schedule(tmp_path):
     config = Options.of(lr_schedule="linear", max_steps=10)
     save_options(config, tmp_path)
     assert changed_options(config, tmp_path, {}) == []
@@ -397,7 +397,7 @@ def test_reference_options_file(folder):
     assert (model["crop_size"], model["levels"], model["dropout"]) == (256, 8, 0.5)
 
 
-def test_nothing_changed(config, saved):
+def test_unchanged_options(config, saved):
     assert changed_options(config, saved, {}) == []
 
 
@@ -439,18 +439,18 @@ def test_changes_are_named(config, saved, changes, named):
     ],
     ids=str,
 )
-def test_what_does_not_change_the_result_is_free(config, saved, change):
+def test_options_without_effect_on_the_result_may_change(config, saved, change):
     assert changed_options(config.replace(**change), saved, change) == []
 
 
-def test_seed_counts_only_if_it_was_asked_for(config, saved):
+def test_seed_is_compared_only_if_given(config, saved):
     other = config.replace(seed=6)
     assert changed_options(other, saved, {}) == []
     assert changed_options(other, saved, {"seed": 6}) == ["seed (was 5, now 6)"]
 
 
-def test_input_dir_may_be_named_otherwise(config, tmp_path, monkeypatch):
-    """From the folder that a run was begun in, or from another."""
+def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monkeypatch):
+    """From the working directory of the first run, or from another."""
     (tmp_path / "pairs").mkdir()
     monkeypatch.chdir(tmp_path)
     save_options(config, tmp_path)
@@ -465,6 +465,6 @@ def test_input_dir_may_be_named_otherwise(config, tmp_path, monkeypatch):
     assert other == 'input_dir (was "pairs", now "others")'
 
 
-def test_options_that_the_file_does_not_have_are_not_compared(config, saved):
+def test_missing_options_are_not_compared(config, saved):
     edit(saved, remove=["dropout", "levels"])
     assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []

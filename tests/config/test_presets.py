@@ -1,4 +1,4 @@
-"""The published systems: their options, and their networks against tables worked out by hand."""
+"""Presets: their options, and their networks against parameter counts worked out by hand."""
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -14,12 +14,11 @@ from p2p_graph.utils.errors import UserError
 
 
 def convs(*layers, kernel=4):
-    """Weights of convolutions: of each the channels seen and made, and "b" with biases, "n" with
-    normalisation."""
+    """Counts weights of convolutions: input and output channels, "b" for biases, "n" for norms."""
     count = 0
-    for seen, made, *extras in layers:
-        count += kernel**2 * seen * made
-        count += made * extras.count("b") + 2 * made * extras.count("n")
+    for channels_in, channels_out, *extras in layers:
+        count += kernel**2 * channels_in * channels_out
+        count += channels_out * extras.count("b") + 2 * channels_out * extras.count("n")
     return count
 
 
@@ -68,7 +67,7 @@ PARAMETERS = {
         + convs((512, 1, "b"), kernel=3),
     ),
 }  # fmt: skip
-# The side of D's map of patches at 256 pixels.
+# The side of D's grid of scores at 256 pixels.
 PATCHES = {
     "affinelayer": 30,
     "paper": 30,
@@ -83,11 +82,11 @@ def config_of(preset, **given):
     return configure({"input_dir": "pairs", "preset": preset, "batch_size": 1, **given})
 
 
-def test_every_preset_is_looked_at():
+def test_every_preset_is_tested():
     assert set(PRESETS) == set(PARAMETERS) == set(PATCHES)
 
 
-def test_what_keras_counts():
+def test_parameter_counts_of_keras():
     """Keras' summaries of the tutorial's networks, "trainable params"."""
     assert PARAMETERS["tf2-tutorial"] == (54_414_979, 2_768_641)
 
@@ -126,14 +125,14 @@ def test_presets_hold_options_of_training(preset):
         assert config.flat()[name] == (3 if name == "batch_size" else value)
 
 
-def test_a_presets_split_is_of_folders_of_their_own():
-    """Pairs side by side come as train and test."""
+def test_split_of_a_preset_applies_to_separate_folders():
+    """Folders of pairs side by side are split into train and test already."""
     assert config_of("deblur").data.source.split == 1
     assert config_of("deblur", target_dir="b").data.source.split == 0.8
     assert config_of("deblur", split=0.5).data.source.split == 0.5
 
 
-def test_what_counts_most_is_nearest():
+def test_precedence():
     """A flag overrides a preset, a preset a data set's recipe, a recipe the defaults."""
     given = {"input_dir": "cityscapes/train"}
     recipe = configure(given)
@@ -169,7 +168,7 @@ def test_sizes_of_the_systems():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"preset": "mine"}, "preset must be one of affinelayer, paper, .*, not 'mine'"),
         ({"discriminator": "patch"}, "discriminator must be one of pixel, patch16, "),
@@ -189,6 +188,6 @@ def test_sizes_of_the_systems():
     ],
     ids=str,
 )
-def test_contradictions(given, said):
-    with pytest.raises(UserError, match=said):
+def test_contradictions(given, message):
+    with pytest.raises(UserError, match=message):
         configure({"input_dir": "pairs", **given})

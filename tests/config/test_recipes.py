@@ -17,7 +17,7 @@ TABLE = {
 }
 
 
-def test_there_are_no_others():
+def test_every_recipe_is_tested():
     assert set(RECIPES) == set(TABLE)
 
 
@@ -63,7 +63,7 @@ def test_chosen_by_the_data_sets_folder(name, split):
         "",
     ],
 )
-def test_other_folders_have_none(folder):
+def test_other_folders_have_no_recipe(folder):
     assert choose(None, Path(folder)) == "none"
 
 
@@ -76,7 +76,7 @@ def test_folder_is_resolved(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["none", *TABLE])
-def test_name_goes_before_the_folder(name):
+def test_a_name_overrides_the_folder(name):
     assert choose(name, Path("data/facades/train")) == name
 
 

@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 40, 24
 
 
 def noise(width=WIDTH, height=HEIGHT, channels=3):
-    """A blocky image: no codec makes it tiny."""
+    """A blocky image that no codec compresses to a few bytes."""
     blocks = np.random.default_rng(1).integers(0, 256, (height // 4 + 1, width // 4 + 1, channels))
     return np.uint8(blocks.repeat(4, axis=0).repeat(4, axis=1)[:height, :width])
 
@@ -38,7 +38,7 @@ def chunk(kind, data):
 
 
 def png(values, bits=16, interlaced=False):
-    """A PNG of 16 bits a channel, and one that is interlaced: Pillow does not write these."""
+    """A PNG of 16 bits a channel, or an interlaced one: Pillow writes neither."""
     height, width, channels = values.shape
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)]
     passes = [*passes, (1, 0, 2, 1)] if interlaced else [(0, 0, 1, 1)]
@@ -76,8 +76,8 @@ def check(folder, pairs=True, skip_bad=False):
     return usable_images(find_entries(folder, None), folder, pairs=pairs, skip_bad=skip_bad)
 
 
-def complaint(folder, pairs=True):
-    """What is said of the one image in a folder."""
+def problem_line(folder, pairs=True):
+    """The line that reports the only image in a folder."""
     with pytest.raises(UserError) as caught:
         check(folder, pairs)
     first, line = str(caught.value).splitlines()
@@ -102,7 +102,7 @@ def test_one_name_that_is_no_number_sorts_by_name(folder):
 
 
 @pytest.mark.parametrize("stem", ["²", "-1", "1.5", "1e3"])
-def test_what_only_looks_like_a_number(folder, stem):
+def test_names_that_are_not_decimal_numbers(folder, stem):
     fill(folder, "10.png", "9.png", f"{stem}.png")
     assert found(folder) == sorted(["10.png", "9.png", f"{stem}.png"])
 
@@ -119,14 +119,14 @@ def test_other_files_are_not_images(folder):
     assert found(folder) == ["a.png"]
 
 
-def test_only_the_folder_itself_is_looked_at(folder):
+def test_folders_inside_are_ignored(folder):
     (folder / "more").mkdir()
     fill(folder, "a.png", "more/b.png")
     assert find_images(folder) == [folder / "a.png"]
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.write_text("x"), "is not a folder"),
@@ -139,13 +139,13 @@ def test_only_the_folder_itself_is_looked_at(folder):
     ],
     ids=["missing", "a file", "empty", "no image", "folders"],
 )
-def test_folder_that_cannot_be_used(make, said, tmp_path):
+def test_folder_that_cannot_be_used(make, message, tmp_path):
     path = tmp_path / "data"
     make(path)
-    for look in (find_images, check):
+    for function in (find_images, check):
         with pytest.raises(UserError) as caught:
-            look(path)
-        assert str(caught.value).startswith(f"input_dir {path} {said}")
+            function(path)
+        assert str(caught.value).startswith(f"input_dir {path} {message}")
         assert "\n" not in str(caught.value)
 
 
@@ -187,7 +187,7 @@ GOOD = {
         encoded("MPO", save_all=True, append_images=[Image.fromarray(noise())]),
         False,
     ),
-    # As telephones write it: a film behind the image.
+    # As telephones write a film after the image.
     "JPEG with more behind": (encoded("JPEG") + bytes(9), False),
     "PNG": (encoded("PNG"), False),
     "PNG with more behind": (encoded("PNG") + b"IDAT" * 9, False),
@@ -207,12 +207,12 @@ GOOD = {
 @pytest.mark.parametrize("name", ["1.png", "1.jpg", "1.JPEG"])
 @pytest.mark.parametrize("kind", GOOD)
 def test_usable(folder, kind, name):
-    data, deep = GOOD[kind]
+    data, is_16_bit = GOOD[kind]
     fill(folder, name, data=data)
-    assert check(folder) == [SourceImage(folder / name, WIDTH, HEIGHT, deep)]
+    assert check(folder) == [SourceImage(folder / name, WIDTH, HEIGHT, is_16_bit)]
 
 
-def test_hand_made_png_is_what_it_should_be(folder):
+def test_hand_made_png_has_the_expected_pixels(folder):
     fill(folder, "1.png", data=png(noise(), bits=8, interlaced=True))
     with Image.open(folder / "1.png") as image:
         assert image.info["interlace"] == 1
@@ -241,7 +241,7 @@ BAD = {
     "PNG, its half": (PNG[: len(PNG) // 2], "cannot be decoded: "),
     "PNG, its first bytes": (PNG[:30], ""),
     "PNG without its header's end": (PNG[:20], ""),
-    # TensorFlow, unlike Pillow, refuses these.
+    # TensorFlow refuses these; Pillow alone would not.
     "PNG without its last chunk": (PNG[:-12], "cannot be decoded: "),
     "PNG without its last bytes": (PNG[:-20], "cannot be decoded: "),
     "PNG with a wrong checksum": (damaged(PNG, len(PNG) - 13), "cannot be decoded: "),
@@ -253,22 +253,22 @@ BAD = {
 @pytest.mark.parametrize("name", ["1.png", "1.jpg"])
 @pytest.mark.parametrize("kind", BAD)
 def test_not_usable(folder, kind, name):
-    data, said = BAD[kind]
+    data, message = BAD[kind]
     fill(folder, name, data=data)
-    assert complaint(folder).startswith(f"  {folder / name}: {said}")
+    assert problem_line(folder).startswith(f"  {folder / name}: {message}")
 
 
 @pytest.mark.parametrize(
-    ("width", "said"),
+    ("width", "message"),
     [
         (1, "is 1 pixel wide, too narrow for two halves"),
         (7, "is 7 pixels wide: two equal halves need an even width"),
     ],
 )
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_pairs_have_two_equal_halves(folder, width, said, file_format):
+def test_pairs_have_two_equal_halves(folder, width, message, file_format):
     fill(folder, "1.png", data=encoded(file_format, image=Image.fromarray(noise(width))))
-    assert complaint(folder) == f"  {folder / '1.png'}: {said}"
+    assert problem_line(folder) == f"  {folder / '1.png'}: {message}"
     assert check(folder, pairs=False) == [SourceImage(folder / "1.png", width, HEIGHT, False)]
 
 
@@ -278,7 +278,7 @@ def test_narrowest_pair(folder):
 
 
 @pytest.mark.parametrize(("bad", "left"), [(20, None), (21, "1 more"), (33, "13 more")])
-def test_first_twenty_are_listed(folder, bad, left):
+def test_first_twenty_problems_are_listed(folder, bad, left):
     fill(folder, *(f"{i}.png" for i in range(bad)))
     fill(folder, "500.png", data=PNG)
     with pytest.raises(UserError) as caught:
@@ -289,7 +289,7 @@ def test_first_twenty_are_listed(folder, bad, left):
     assert lines[20:] == ([f"  ... and {left}"] if left else [])
 
 
-def test_skip_bad_leaves_them_out(folder, capsys):
+def test_skip_bad_leaves_out_unusable_images(folder, capsys):
     fill(folder, "1.png", "3.png", data=PNG)
     fill(folder, "2.png", "4.jpg", data=b"x")
     assert [image.path.name for image in check(folder, skip_bad=True)] == ["1.png", "3.png"]
@@ -300,13 +300,13 @@ def test_skip_bad_leaves_them_out(folder, capsys):
     assert lines == [f"  {folder / name}: is not an image" for name in ("2.png", "4.jpg")]
 
 
-def test_skip_bad_is_quiet_without_bad_ones(folder, capsys):
+def test_skip_bad_is_quiet_without_unusable_images(folder, capsys):
     fill(folder, "1.png", data=PNG)
     assert len(check(folder, skip_bad=True)) == 1
     assert capsys.readouterr() == ("", "")
 
 
-def test_skip_bad_needs_one_that_is_good(folder):
+def test_skip_bad_needs_a_usable_image(folder):
     fill(folder, "1.png", "2.png")
     with pytest.raises(UserError) as caught:
         check(folder, skip_bad=True)
@@ -314,7 +314,7 @@ def test_skip_bad_needs_one_that_is_good(folder):
     assert "--skip_bad" not in str(caught.value)
 
 
-def test_order_is_kept_whatever_the_size(folder):
+def test_order_does_not_depend_on_image_size(folder):
     for i in range(40):
         size = 200 if i % 3 == 0 else 4
         fill(folder, f"{i}.png", data=encoded("PNG", image=Image.fromarray(noise(size, size))))
@@ -324,10 +324,10 @@ def test_order_is_kept_whatever_the_size(folder):
 def test_a_name_that_is_not_utf_8(folder):
     name = b"caf\xe9.png"
     fill(folder, os.fsdecode(name), data=encoded("PNG"))
-    assert complaint(folder).endswith(": has a name that is not UTF-8")
+    assert problem_line(folder).endswith(": has a name that is not UTF-8")
 
 
-def test_a_link_to_nowhere(folder):
+def test_broken_link(folder):
     fill(folder, "1.png", data=encoded("PNG"))
     (folder / "2.png").symlink_to("gone.png")
     (folder / "3.png").symlink_to("1.png")

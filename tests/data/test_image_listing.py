@@ -7,7 +7,7 @@ from p2p_graph.data.image_listing import list_images, names_digest, read_manifes
 from p2p_graph.utils.errors import UserError
 
 
-def listed(options, **how):
+def list_source(options, **how):
     return list_images(options.data.source, single=options.data.task.is_single, **how)
 
 
@@ -25,12 +25,12 @@ def manifest(tmp_path):
 
 def refusal(**options):
     with pytest.raises(UserError) as caught:
-        listed(Options.of(**options))
+        list_source(Options.of(**options))
     return str(caught.value)
 
 
 def paths_of(manifest, **options):
-    found = listed(Options.of(manifest=str(manifest), **options))
+    found = list_source(Options.of(manifest=str(manifest), **options))
     return [(p.path.name, p.target and p.target.name) for p in found]
 
 
@@ -40,7 +40,7 @@ def paths_of(manifest, **options):
 def test_manifest(manifest, tmp_path, monkeypatch):
     wanted = [("3.png", "1.png"), ("1.png", "2.png"), ("2.png", "3.png")]
     assert paths_of(manifest) == wanted
-    monkeypatch.chdir("/")  # its names are relative to its own folder
+    monkeypatch.chdir("/")  # names are relative to the manifest's folder
     assert paths_of(manifest) == wanted
     manifest.write_text(f"input,target\n{tmp_path}/a/1.png,b/2.png\n")
     assert paths_of(manifest) == [("1.png", "2.png")]
@@ -63,7 +63,7 @@ def test_manifest_of_single_images(manifest):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message_part"),
     [
         ("", "has no column 'input': its first line must name input,target"),
         ("a/1.png,b/1.png\n", "has no column 'input'"),
@@ -73,22 +73,22 @@ def test_manifest_of_single_images(manifest):
         ("input,target\n,b/1.png\n", "line 2: no input"),
     ],
 )
-def test_bad_manifests(manifest, text, told):
+def test_bad_manifests(manifest, text, message_part):
     manifest.write_text(text)
     message = refusal(manifest=str(manifest))
     assert message.startswith(f"manifest {manifest}")
-    assert told in message
+    assert message_part in message
     assert "\n" not in message
 
 
-def test_manifests_that_cannot_be_read(manifest, tmp_path):
+def test_unreadable_manifests(manifest, tmp_path):
     assert "does not exist" in refusal(manifest=str(tmp_path / "none.csv"))
     assert "cannot be read" in refusal(manifest=str(tmp_path))
     manifest.write_bytes(b"input,target\n\xff\xfe,b\n")
     assert "cannot be read" in refusal(manifest=str(manifest))
 
 
-def test_a_manifests_files_are_looked_at(manifest, tmp_path):
+def test_files_of_a_manifest_are_checked(manifest, tmp_path):
     Image.new("RGB", (8, 5)).save(tmp_path / "b" / "2.png")
     (tmp_path / "a" / "2.png").unlink()
     first, *rest = refusal(manifest=str(manifest)).splitlines()
@@ -107,16 +107,16 @@ def test_entries_of_a_manifest(manifest, tmp_path):
     )
 
 
-def test_names_tell_images_apart(manifest, tmp_path):
+def test_names_digest_distinguishes_images(manifest, tmp_path):
     def digest(**options):
         return names_digest(Options.of(**options).data.source, single=False)
 
-    atomic_write = digest(manifest=str(manifest))
-    assert atomic_write == digest(manifest=str(manifest), split=0.5)
-    assert atomic_write.startswith("3 ")
+    digest_of_all = digest(manifest=str(manifest))
+    assert digest_of_all == digest(manifest=str(manifest), split=0.5)
+    assert digest_of_all.startswith("3 ")
     folder = {"input_dir": str(tmp_path / "a"), "target_dir": str(tmp_path / "b")}
     before = digest(**folder)
-    assert before != atomic_write, "the order counts"
+    assert before != digest_of_all, "the order counts"
     (tmp_path / "a" / "3.png").rename(tmp_path / "a" / "4.png")
     assert digest(**folder) != before
 
@@ -140,7 +140,7 @@ def test_split_is_numpys_shuffle_of_the_names(count, share, seed):
 
 def test_parts_of_a_split(manifest):
     both = [
-        [p.path.name for p in listed(config, held_out=held_out)]
+        [p.path.name for p in list_source(config, held_out=held_out)]
         for config in [Options.of(manifest=str(manifest), split=0.6, split_seed=1)]
         for held_out in (False, True)
     ]
@@ -148,41 +148,41 @@ def test_parts_of_a_split(manifest):
     assert sorted(both[0] + both[1]) == ["1.png", "2.png", "3.png"]
 
 
-def test_only_the_part_that_is_used_is_looked_at(manifest, tmp_path):
+def test_only_the_selected_part_of_a_split_is_checked(manifest, tmp_path):
     config = Options.of(manifest=str(manifest), split=0.6, split_seed=1)
-    [held_out] = listed(config, held_out=True)
+    [held_out] = list_source(config, held_out=True)
     held_out.path.write_bytes(b"bad")
-    assert len(listed(config)) == 2
+    assert len(list_source(config)) == 2
 
 
 @pytest.mark.parametrize(
-    ("share", "held_out", "told"),
+    ("share", "held_out", "message_part"),
     [(0.1, False, "leaves none to train on"), (0.9, True, "leaves none to test")],
 )
-def test_a_split_that_leaves_nothing(manifest, share, held_out, told):
-    with pytest.raises(UserError, match=told):
-        listed(Options.of(manifest=str(manifest), split=share), held_out=held_out)
+def test_split_that_leaves_no_image(manifest, share, held_out, message_part):
+    with pytest.raises(UserError, match=message_part):
+        list_source(Options.of(manifest=str(manifest), split=share), held_out=held_out)
 
 
-def test_at_most_of_those_that_are_good(manifest, tmp_path, capsys):
+def test_at_most_counts_usable_images(manifest, tmp_path, capsys):
     (tmp_path / "a" / "3.png").unlink()
     with pytest.raises(UserError, match="1 of 1"):
-        listed(Options.of(manifest=str(manifest)), at_most=1)
-    [found] = listed(Options.of(manifest=str(manifest), skip_bad=True), at_most=1)
+        list_source(Options.of(manifest=str(manifest)), at_most=1)
+    [found] = list_source(Options.of(manifest=str(manifest), skip_bad=True), at_most=1)
     assert found.path.name == "1.png"
     assert "1 of 3" in capsys.readouterr().err
 
 
 def test_at_most(manifest):
-    found = listed(Options.of(manifest=str(manifest)), at_most=2)
+    found = list_source(Options.of(manifest=str(manifest)), at_most=2)
     assert [image.path.name for image in found] == ["3.png", "1.png"]
 
 
-# What contradicts
+# Contradictions
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message_part"),
     [
         ({"input_dir": "a", "manifest": "b.csv"}, "input_dir and manifest contradict"),
         ({"target_dir": "a", "manifest": "b.csv"}, "target_dir and manifest contradict"),
@@ -198,5 +198,5 @@ def test_at_most(manifest):
         ),
     ],
 )
-def test_contradictions(options, told):
-    assert told in refusal(**options)
+def test_contradictions(options, message_part):
+    assert message_part in refusal(**options)

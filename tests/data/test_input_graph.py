@@ -1,4 +1,4 @@
-"""Decoding, scaling and jitter against NumPy; and that a position alone decides what is seen."""
+"""Decoding, scaling and jitter against NumPy; batches are a function of seed and position."""
 
 import threading
 
@@ -25,7 +25,7 @@ def write(folder, name, values, **options):
     Image.fromarray(np.uint8(values)).save(folder / name, **options)
 
 
-def write_deep(folder, name, values):
+def write_16_bit(folder, name, values):
     """A PNG of 16 bits a channel."""
     with tf.Graph().as_default(), tf.Session() as session:
         data = session.run(tf.image.encode_png(tf.constant(values, tf.uint16)))
@@ -36,14 +36,14 @@ def noise(rng, *shape):
     return rng.integers(0, 256, shape, np.uint8)
 
 
-def listed(folder, config):
+def list_folder(folder, config):
     options = config.replace(input_dir=str(folder))
     return list_images(options.data.source, single=options.data.task.is_single)
 
 
 def translated(folder, config):
     """All batches of `translation_batches`."""
-    images = listed(folder, config)
+    images = list_folder(folder, config)
     batches = []
     with tf.Graph().as_default(), tf.Session() as session:
         task, scaling = config.data.task, config.data.scaling
@@ -64,9 +64,11 @@ def single(folder, **options):
 
 
 def streams(folder, config, *parts):
-    """Training batches: for each (first step, count), as `Batch` of all images in a row."""
+    """Training batches: for each (first step, count), a `Batch` of all images, concatenated."""
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(listed(folder, config), config.data, config.run.seed, on_cpu=True)
+        inputs = TrainingInputs(
+            list_folder(folder, config), config.data, config.run.seed, on_cpu=True
+        )
         next_batch = inputs.next_batch()
         for step, count in parts:
             inputs.start(session, step)
@@ -99,7 +101,7 @@ def area(image, size):
 
 
 def lab(rgb):
-    """Sets sRGB in [0, 1] to the Lab channels in about [-1, 1], by CIE's formulas for D65."""
+    """Converts sRGB in [0, 1] to Lab scaled to about [-1, 1], by CIE's formulas for D65."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(
         [
@@ -159,7 +161,7 @@ def test_jpeg_named_png(folder):
 def test_16_bits_keep_their_precision(folder, rng, depth):
     values = rng.integers(0, 2**16, (16, 16, depth), np.uint16)
     values[0, :4, 0] = [0x8000, 0x8001, 0x80FF, 0x8100]  # the first and the last are 8-bit levels
-    write_deep(folder, "1.png", values)
+    write_16_bit(folder, "1.png", values)
     inputs = single(folder)
     expected = np.broadcast_to(values / 65535 * 2 - 1, (16, 16, 3))
     np.testing.assert_allclose(inputs, expected, atol=2e-7)
@@ -169,7 +171,7 @@ def test_16_bits_keep_their_precision(folder, rng, depth):
 def test_16_bits_leave_other_images_alone(folder, rng):
     write(folder, "1.png", noise(rng, 16, 16, 3))
     alone = single(folder)
-    write_deep(folder, "2.png", rng.integers(0, 2**16, (16, 16, 3)))
+    write_16_bit(folder, "2.png", rng.integers(0, 2**16, (16, 16, 3)))
     config = Options.of(crop_size=16, inputs_only=True, batch_size=2)
     [(_, both)] = translated(folder, config)
     np.testing.assert_allclose(both[0], alone, rtol=0, atol=2e-7)
@@ -180,7 +182,7 @@ def test_range(folder, top):
     values = np.zeros((16, 16, 3), np.uint16)
     values[:8] = top
     if top > 255:
-        write_deep(folder, "1.png", values)
+        write_16_bit(folder, "1.png", values)
     else:
         write(folder, "1.png", values)
     inputs = single(folder)
@@ -189,12 +191,12 @@ def test_range(folder, top):
     np.testing.assert_array_equal(inputs[8:], -1)
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("is_16_bit", [False, True])
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_halves(folder, rng, direction, deep):
+def test_halves(folder, rng, direction, is_16_bit):
     values = noise(rng, 16, 32, 3)
-    if deep:
-        write_deep(folder, "1.png", np.uint16(values) * 257)
+    if is_16_bit:
+        write_16_bit(folder, "1.png", np.uint16(values) * 257)
     else:
         write(folder, "1.png", values)
     [(_, inputs, targets)] = translated(folder, Options.of(crop_size=16, which_direction=direction))
@@ -247,9 +249,9 @@ def bilinear(image, size):
     """Each new pixel's centre, between the four centres around it; without a wider filter."""
     for axis in (0, 1):
         count = image.shape[axis]
-        places = (np.arange(size) + 0.5) * count / size - 0.5
-        low = np.floor(places)
-        share = np.reshape(places - low, (-1, 1, 1) if axis == 0 else (1, -1, 1))
+        positions = (np.arange(size) + 0.5) * count / size - 0.5
+        low = np.floor(positions)
+        share = np.reshape(positions - low, (-1, 1, 1) if axis == 0 else (1, -1, 1))
         ends = [np.clip(np.int64(low + i), 0, count - 1) for i in (0, 1)]
         first, second = (image.take(end, axis=axis) for end in ends)
         image = first * (1 - share) + second * share
@@ -258,7 +260,7 @@ def bilinear(image, size):
 
 @pytest.mark.parametrize(("resize", "oracle"), [("nearest", nearest), ("bilinear", bilinear)])
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (10, 12), (37, 51)])
-def test_other_ways_to_scale(folder, rng, resize, oracle, height, width):
+def test_other_interpolations(folder, rng, resize, oracle, height, width):
     values = noise(rng, height, width, 3)
     write(folder, "1.png", values)
     config = Options.of(crop_size=32, levels=2, inputs_only=True, resize=resize)
@@ -287,7 +289,7 @@ def test_targets_are_scaled_their_own_way(folder, rng, direction, cache_mb):
 
 
 def test_targets_of_lab_are_scaled_their_own_way(folder, rng):
-    """Their colour, two channels of three."""
+    """The targets are the ab channels."""
     values = noise(rng, 20, 20, 3)
     write(folder, "1.png", values)
     config = Options.of(
@@ -301,7 +303,7 @@ def test_targets_of_lab_are_scaled_their_own_way(folder, rng):
 
 @pytest.mark.parametrize("cache_mb", [0, 100])
 def test_scaling_twice(folder, rng, cache_mb):
-    """To 32 and then to 36, as the deblurring article does it, and cropped in the corner."""
+    """To 32 and then to 36, as in the deblurring article, and cropped in the corner."""
     values = noise(rng, 20, 40, 3)
     write(folder, "1.png", values)
     config = Options.of(
@@ -348,13 +350,13 @@ def test_training_scales_256_to_286_as_the_reference(folder, rng):
 # Jitter
 
 SCALE, CROP = 16, 12  # offsets 0..4
-PLACES = SCALE - CROP + 1
+OFFSETS = SCALE - CROP + 1
 
 
 def read_coordinates(batch):
-    """Of images whose values are their coordinates: where each crop lay, and if it is mirrored.
+    """Reads offsets and mirroring from crops of images whose values are their coordinates.
 
-    Checks that inputs and targets are the same rectangle.
+    Checks that inputs and targets show the same rectangle.
     """
     inputs, targets = (np.round((x + 1) / 2 * 255).astype(int) for x in batch[1:])
     np.testing.assert_array_equal(targets[..., :2], 255 - inputs[..., :2])
@@ -385,10 +387,10 @@ def test_jitter_is_the_same_for_both_halves_and_uniform(coordinates):
     count = len(tops)
     assert count == 3000
     # Four standard deviations of the binomial distribution.
-    places = np.bincount(PLACES * tops + lefts, minlength=PLACES**2)
-    assert len(places) == PLACES**2
-    share = 1 / PLACES**2
-    assert np.abs(places - count * share).max() < 4 * np.sqrt(count * share * (1 - share))
+    positions = np.bincount(OFFSETS * tops + lefts, minlength=OFFSETS**2)
+    assert len(positions) == OFFSETS**2
+    share = 1 / OFFSETS**2
+    assert np.abs(positions - count * share).max() < 4 * np.sqrt(count * share * (1 - share))
     assert abs(mirrored.sum() - count / 2) < 4 * np.sqrt(count / 4)
     # Neither depends on the other.
     for offsets in (tops, lefts):
@@ -404,7 +406,7 @@ def test_jitter_differs_between_positions_and_seeds(coordinates):
     first, second = np.split(drawn[0], 2, axis=1)
     assert not np.array_equal(first, second)
     assert not np.array_equal(*drawn)
-    # Images of one batch are cut each for itself.
+    # Images of one batch have crops of their own.
     assert len({tuple(cut) for cut in first.T}) > 10
 
 
@@ -414,7 +416,7 @@ def test_no_flip_never_mirrors_and_crops_the_same(coordinates):
     plain = read_coordinates(stream(coordinates, config.replace(flip=False), 4))
     assert not plain[2].any()
     np.testing.assert_array_equal(plain[0], tops)
-    # The crop is taken after mirroring: on a mirrored image it lies the other way round.
+    # The crop is taken after mirroring: in the unmirrored image it lies on the other side.
     expected = np.where(mirrored, SCALE - CROP - lefts, lefts)
     np.testing.assert_array_equal(plain[1], expected)
 
@@ -426,24 +428,24 @@ def test_crops_from_the_second_row_on(coordinates):
         assert set(offsets) == set(range(1, SCALE - CROP + 1))
 
 
-def test_crop_from_where_there_is_nothing_to_crop(coordinates):
+def test_crop_from_with_crops_of_the_full_image(coordinates):
     config = Options.of(crop_size=SCALE, scale_size=SCALE, flip=False, crop_from=1)
     assert stream(coordinates, config, 1).inputs.shape == (1, SCALE, SCALE, 3)
 
 
-def test_nothing_to_crop(coordinates):
+def test_crop_of_the_full_image(coordinates):
     config = Options.of(crop_size=SCALE, scale_size=SCALE, flip=False, batch_size=6)
     inputs = stream(coordinates, config, 1).inputs
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
 
 
-# Folders of their own
+# Separate folders for A and B
 
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("is_16_bit", [False, True])
 @pytest.mark.parametrize("cache_mb", [0, 100])
-def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb):
+def test_two_folders_equal_two_halves(tmp_path, rng, direction, is_16_bit, cache_mb):
     values = [noise(rng, 20, 40, 3) for _ in range(5)]
     folders = {name: tmp_path / name for name in ("together", "a", "b")}
     for path in folders.values():
@@ -451,15 +453,15 @@ def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb)
     for i, image in enumerate(values):
         write(folders["together"], f"{i}.png", image)
         write(folders["a"], f"{i}.png", image[:, :20])
-        if deep:
-            write_deep(folders["b"], f"{i}.png", np.uint16(image[:, 20:]) * 257)
+        if is_16_bit:
+            write_16_bit(folders["b"], f"{i}.png", np.uint16(image[:, 20:]) * 257)
         else:
             write(folders["b"], f"{i}.png", image[:, 20:])
     config = Options.of(crop_size=16, scale_size=18, which_direction=direction, cache_mb=cache_mb)
     apart = config.replace(target_dir=str(folders["b"]))
     wanted, found = stream(folders["together"], config, 7), stream(folders["a"], apart, 7)
     for name in ("inputs", "targets"):
-        # 16 bits and 8 of one value differ in rounding.
+        # The same value rounds differently from 16 bits and from 8.
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=2e-6)
     [(*_, first), *_] = translated(folders["a"], apart)
     [(*_, second), *_] = translated(folders["together"], config)
@@ -469,8 +471,8 @@ def test_two_folders_are_as_two_halves(tmp_path, rng, direction, deep, cache_mb)
 # Holes
 
 
-def holed(values, kind):
-    """White where the Torch program, or affinelayer's tool for square images, makes it so."""
+def with_hole(values, kind):
+    """The hole of the Torch program (center), or of affinelayer's tool for squares (white30)."""
     values = values.copy()
     size = len(values)
     hole = size // 2 if kind == "center" else int(size * 0.3)
@@ -480,19 +482,23 @@ def holed(values, kind):
 
 
 @pytest.mark.parametrize("kind", ["center", "white30"])
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("is_16_bit", [False, True])
 @pytest.mark.parametrize("size", [16, 17, 18, 22, 36])
-def test_holes(folder, rng, kind, deep, size):
+def test_holes(folder, rng, kind, is_16_bit, size):
     values = noise(rng, size, size, 3)
-    if deep:
-        write_deep(folder, "1.png", np.uint16(values) * 257)
+    if is_16_bit:
+        write_16_bit(folder, "1.png", np.uint16(values) * 257)
     else:
         write(folder, "1.png", values)
     config = Options.of(crop_size=16, inpaint=kind)
     [(_, inputs, targets)] = translated(folder, config)
     decoded = as_values(values)
     np.testing.assert_allclose(targets[0], area(decoded, 16), atol=4e-5)
-    made = area(holed(decoded, kind), 16) if kind == "white30" else holed(area(decoded, 16), kind)
+    made = (
+        area(with_hole(decoded, kind), 16)
+        if kind == "white30"
+        else with_hole(area(decoded, 16), kind)
+    )
     np.testing.assert_allclose(inputs[0], made, atol=4e-5)
     [(_, inputs)] = translated(folder, config.replace(inputs_only=True))
     np.testing.assert_allclose(inputs[0], area(decoded, 16), atol=4e-5)
@@ -501,14 +507,14 @@ def test_holes(folder, rng, kind, deep, size):
 @pytest.mark.parametrize("kind", ["center", "white30"])
 @pytest.mark.parametrize("cache_mb", [0, 100])
 def test_holes_in_training(folder, rng, kind, cache_mb):
-    """The middle of what is seen; or that of the image, which is cropped with it."""
+    """The hole is centred in the crop (center), or in the image before cropping (white30)."""
     values = noise(rng, 40, 40, 3) // 2
     write(folder, "1.png", values)
     config = Options.of(
         crop_size=32, scale_size=40, inpaint=kind, flip=False, batch_size=20, cache_mb=cache_mb
     )
     batch = stream(folder, config, 1)
-    decoded, places = as_values(values), set()
+    decoded, positions = as_values(values), set()
     for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
         [(top, left)] = [
             (i, j)
@@ -516,11 +522,11 @@ def test_holes_in_training(folder, rng, kind, cache_mb):
             for j in range(9)
             if np.allclose(targets, decoded[i : i + 32, j : j + 32], atol=4e-5)
         ]
-        cut = holed(decoded, kind)[top : top + 32, left : left + 32]
-        expected = cut if kind == "white30" else holed(targets, kind)
+        cut = with_hole(decoded, kind)[top : top + 32, left : left + 32]
+        expected = cut if kind == "white30" else with_hole(targets, kind)
         np.testing.assert_allclose(inputs, expected, atol=4e-5)
-        places.add((top, left))
-    assert len(places) > 5
+        positions.add((top, left))
+    assert len(positions) > 5
 
 
 # Order
@@ -528,7 +534,7 @@ def test_holes_in_training(folder, rng, kind, cache_mb):
 
 @pytest.fixture
 def numbered(folder):
-    """Seven images of 4x4, each of a shade of its own."""
+    """Seven pairs of 4x4 pixels, each of another shade."""
     for i in range(7):
         write(folder, f"{i}.png", np.full((4, 8, 3), i * 30))
     return folder
@@ -538,7 +544,7 @@ TINY = Options.of(crop_size=4, scale_size=4, flip=False)
 
 
 def order(folder, config, count, step=0):
-    """The numbers of the images, from the paths; checks that the shades agree."""
+    """The images' numbers, read from their paths; checks that the shades agree."""
     batch = stream(folder, config, count, step)
     shades = np.round((batch.inputs[:, 0, 0, 0] + 1) / 2 * 255).astype(int)
     numbers = [int(path.decode().rpartition("/")[2].removesuffix(".png")) for path in batch.paths]
@@ -567,7 +573,7 @@ def test_last_batch_is_filled_from_the_next_epoch(numbered, batch_size):
     assert numbers == order(numbered, TINY, len(numbers))
 
 
-def test_images_drawn_from_all(numbered):
+def test_sampling_with_replacement(numbered):
     config = TINY.replace(sampling="replacement")
     numbers = order(numbered, config, 7 * 60)
     counts = np.bincount(numbers, minlength=7)
@@ -589,18 +595,18 @@ def test_paths_are_the_files(numbered):
     assert sorted(path.decode() for path in paths) == [str(numbered / f"{i}.png") for i in range(7)]
 
 
-# That nothing but the seed and the position decides
+# Batches are a function of seed and position
 
 COUNT = 10
 CONFIGS = {
-    # Six of the ten fit into 1 MB as bytes: they are smaller than scaled to 92 in floats.
+    # Six of the ten fit into 1 MB as bytes, which are smaller than float32 scaled to 92.
     "bytes": Options.of(crop_size=80, scale_size=92),
-    # Of these, five fit in.
+    # As float32, five of the ten fit into 1 MB.
     "several sizes": Options.of(crop_size=80, scale_size=92),
     "16 bits": Options.of(crop_size=80, scale_size=92),
-    "Lab": Options.of(crop_size=96, scale_size=112, lab_colorization=True),  # six as well
+    "Lab": Options.of(crop_size=96, scale_size=112, lab_colorization=True),  # six fit
 }
-KEPT = {"bytes": 6, "several sizes": 5, "16 bits": 5, "Lab": 6}
+CACHED = {"bytes": 6, "several sizes": 5, "16 bits": 5, "Lab": 6}
 
 
 @pytest.fixture(params=CONFIGS)
@@ -615,12 +621,12 @@ def config(kind):
 
 @pytest.fixture
 def images(folder, rng, kind):
-    """Ten images; none of 0 alone."""
+    """Ten images of noise."""
     for i in range(COUNT):
         height = 150 + i if kind == "several sizes" else 160
         values = noise(rng, height, 160 if kind == "Lab" else 320, 3)
         if kind == "16 bits" and i == 4:
-            write_deep(folder, f"{i}.png", np.uint16(values) * 256 + 7)
+            write_16_bit(folder, f"{i}.png", np.uint16(values) * 256 + 7)
         else:
             write(folder, f"{i}.png", values, compress_level=1)
     return folder
@@ -647,21 +653,23 @@ def test_batch_size_memory_and_start_do_not_matter(images, config):
     ]:
         chosen = config.replace(cache_mb=cache_mb, cache_as=cache_as, batch_size=batch_size)
         steps = 24 // batch_size
-        starts = [0, steps - 1, steps // 2]  # started anew, it goes on from there
+        starts = [0, steps - 1, steps // 2]  # each start continues from its step
         parts = [(start, steps - start) for start in starts]
         for start, batch in zip(starts, streams(images, chosen, *parts), strict=True):
             assert_same(batch, [values[start * batch_size :] for values in expected])
 
 
-@pytest.mark.parametrize(("cache_mb", "kept"), [(0, 0), (1, None), (64, COUNT)])
-def test_memory_for_kept_images(images, kind, config, cache_mb, kept):
+@pytest.mark.parametrize(("cache_mb", "cached"), [(0, 0), (1, None), (64, COUNT)])
+def test_cached_images_are_not_read_again(images, kind, config, cache_mb, cached):
     chosen = config.replace(cache_mb=cache_mb, batch_size=COUNT)
     originals = stream(images, chosen, 1)
     with tf.Graph().as_default(), tf.Session() as session:
-        inputs = TrainingInputs(listed(images, chosen), chosen.data, chosen.run.seed, on_cpu=True)
+        inputs = TrainingInputs(
+            list_folder(images, chosen), chosen.data, chosen.run.seed, on_cpu=True
+        )
         next_batch = inputs.next_batch()
         inputs.start(session, 0)
-        # What is kept is not seen to change; what is not kept is, after what was read ahead.
+        # Changed files show up in batches, after the prefetched ones, only where not cached.
         for path in images.iterdir():
             with Image.open(path) as image:
                 size = image.size
@@ -670,11 +678,11 @@ def test_memory_for_kept_images(images, kind, config, cache_mb, kept):
             batch = session.run(next_batch)
     assert set(batch.paths) == set(originals.paths)
     noisy = sum(np.ptp(values) > 0.5 for values in batch.inputs)
-    assert noisy == (KEPT[kind] if kept is None else kept)
+    assert noisy == (CACHED[kind] if cached is None else cached)
 
 
-def test_an_image_that_is_gone_before_it_is_kept(images, config):
-    listing = listed(images, config)
+def test_image_that_is_removed_before_it_is_cached(images, config):
+    listing = list_folder(images, config)
     for path in images.iterdir():
         path.unlink()
     with tf.Graph().as_default(), tf.Session() as session:
@@ -684,15 +692,15 @@ def test_an_image_that_is_gone_before_it_is_kept(images, config):
         inputs.close()
 
 
-def test_closing_ends_what_decodes(images, config):
+def test_close_ends_the_decoding_thread(images, config):
     before = threading.active_count()
     with tf.Graph().as_default():
-        TrainingInputs(listed(images, config), config.data, 0, on_cpu=True).close()
+        TrainingInputs(list_folder(images, config), config.data, 0, on_cpu=True).close()
     assert threading.active_count() == before
 
 
-def test_position_far_on(numbered):
-    """A long run's positions do not fit into 32 bits."""
+def test_positions_beyond_32_bits(numbered):
+    """Positions of a long run exceed 32 bits."""
     step = 2**33
     assert order(numbered, TINY, 7, step) == order(numbered, TINY, 8, step - 1)[1:]
     start = step + -step % 7
@@ -721,14 +729,14 @@ def test_lab_is_split_before_scaling(folder, rng, direction, size):
 
 def test_lab_of_16_bits(folder, rng):
     values = rng.integers(0, 2**16, (16, 16, 3), np.uint16)
-    write_deep(folder, "1.png", values)
+    write_16_bit(folder, "1.png", values)
     config = Options.of(crop_size=16, lab_colorization=True)
     [(_, inputs, targets)] = translated(folder, config)
     expected = lab(values / 65535)
     np.testing.assert_allclose(np.concatenate([inputs, targets], 3)[0], expected, atol=2e-4)
 
 
-def test_lab_of_grey_has_no_color(folder):
+def test_ab_channels_of_grey_are_zero(folder):
     write(folder, "1.png", np.tile(np.arange(16) * 17, (16, 1)))
     config = Options.of(crop_size=16, lab_colorization=True)
     [(_, inputs, targets)] = translated(folder, config)
@@ -765,7 +773,7 @@ def test_translation_sees_each_image_once_in_order(numbered, batch_size):
 
 
 def test_translation_does_not_jitter(coordinates):
-    """Whatever the options of training were."""
+    """Options of jitter have no effect."""
     config = Options.of(crop_size=SCALE, scale_size=40, flip=True, batch_size=3)
     for seed in (0, 1):
         [(_, inputs, _)] = translated(coordinates, config.replace(seed=seed))

@@ -31,7 +31,7 @@ def run(function, *arrays):
 
 
 def cube(steps=18):
-    """All sRGB colours with so many levels a channel."""
+    """All sRGB colours with `steps` levels a channel."""
     levels = np.linspace(0, 1, steps)
     return np.stack(np.meshgrid(levels, levels, levels), axis=-1)
 
@@ -41,7 +41,7 @@ def xyz_of_xy(x, y):
 
 
 def xyz_of_rgb():
-    """The matrix from linear sRGB: primaries so bright that together they are white."""
+    """The matrix from linear sRGB: primaries scaled so that their sum is white."""
     columns = np.stack([xyz_of_xy(*xy) for xy in PRIMARIES], axis=1)
     return columns * np.linalg.solve(columns, xyz_of_xy(*D65))
 
@@ -87,7 +87,7 @@ def test_lab_to_rgb():
         axis=-1,
     )
     expected = lab_to_rgb(lab)
-    assert 0.2 < np.mean((expected > 0) & (expected < 1)) < 0.8  # many of both kinds
+    assert 0.2 < np.mean((expected > 0) & (expected < 1)) < 0.8  # many inside of sRGB, many outside
     np.testing.assert_allclose(run(lab_color.lab_to_rgb, lab), expected, atol=0.004)
 
 
@@ -97,7 +97,7 @@ def test_dark_colours():
     np.testing.assert_allclose(run(lab_color.lab_to_rgb, rgb_to_lab(dark)), dark, atol=1e-4)
 
 
-def test_there_and_back():
+def test_round_trip():
     back = run(lambda srgb: lab_color.lab_to_rgb(lab_color.rgb_to_lab(srgb)), cube())
     np.testing.assert_allclose(back, cube(), atol=1e-3)
 
@@ -122,18 +122,18 @@ def test_split_lab_is_scaled_to_about_1():
 
 
 def test_join_lab_undoes_split_lab():
-    def there_and_back(srgb):
+    def round_trip(srgb):
         scaled = lab_color.split_lab(srgb)
         return lab_color.join_lab(scaled[..., :1], scaled[..., 1:])
 
-    np.testing.assert_allclose(run(there_and_back, cube()), cube(), atol=1e-3)
+    np.testing.assert_allclose(run(round_trip, cube()), cube(), atol=1e-3)
 
 
-def test_join_lab_of_all_that_a_network_may_say():
-    says = np.array([-1, -0.5, 0, 0.5, 1])
-    brightness, a, b = np.meshgrid(says, says, says)
-    srgb = run(lab_color.join_lab, brightness[..., None], np.stack([a, b], axis=-1))
-    lab = np.stack([50 * brightness + 50, 110 * a, 110 * b], axis=-1)
+def test_join_lab_over_the_range_of_outputs():
+    values = np.array([-1, -0.5, 0, 0.5, 1])
+    lightness, a, b = np.meshgrid(values, values, values)
+    srgb = run(lab_color.join_lab, lightness[..., None], np.stack([a, b], axis=-1))
+    lab = np.stack([50 * lightness + 50, 110 * a, 110 * b], axis=-1)
     np.testing.assert_allclose(srgb, lab_to_rgb(lab), atol=0.004)
     assert srgb.min() >= 0
     assert srgb.max() <= 1 + 1e-6

@@ -44,18 +44,18 @@ def test_two_arrays(path, arrays):
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_whole_numbers_are_read_as_bytes(path, arrays, kind, save, monkeypatch):
-    # In three pieces.
+def test_integers_are_read_as_bytes(path, arrays, kind, save, monkeypatch):
+    # In three chunks.
     monkeypatch.setattr("p2p_graph.data.npz_archives._CHUNK", 2 * HEIGHT * WIDTH * 3 * 8)
     save(path, *(array.astype(kind) for array in arrays))
-    for found, wanted in zip(open_archive(path, None, False), arrays, strict=True):
+    for found, expected in zip(open_archive(path, None, False), arrays, strict=True):
         assert found.dtype == np.uint8
-        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(found, expected)
         assert isinstance(found, np.memmap) == (kind == np.uint8 and save == np.savez)
 
 
-def test_fractions_stay(path, arrays, monkeypatch):
-    """Even where they come late, after pieces of whole numbers."""
+def test_fractions_are_read_as_float32(path, arrays, monkeypatch):
+    """Also after chunks of integers."""
     monkeypatch.setattr("p2p_graph.data.npz_archives._CHUNK", HEIGHT * WIDTH * 3 * 8)
     a = arrays[0].astype(np.float64)
     a[3, 1, 2, 0] = 1.5
@@ -83,7 +83,7 @@ def test_usual_names_in_any_order(path, arrays, names):
     np.testing.assert_array_equal(found[1], b)
 
 
-def test_names_that_are_asked_for(path, arrays):
+def test_given_names(path, arrays):
     a, b = arrays
     np.savez(path, photos=b, labels=a)
     assert "photos, labels" in refusal(path)
@@ -92,14 +92,14 @@ def test_names_that_are_asked_for(path, arrays):
     np.testing.assert_array_equal(found[1], b)
 
 
-def test_one_array_where_one_is_wanted(path, arrays):
+def test_one_array_of_single_images(path, arrays):
     np.savez(path, photos=arrays[0])
     [image, *_] = archive_images(path, None, single=True)
     assert image.target is None
     assert "must hold two arrays" in refusal(path)
 
 
-def test_which_one_of_two_must_be_said(path, arrays):
+def test_one_of_two_arrays_must_be_named(path, arrays):
     np.savez(path, *arrays)
     assert "this task takes single images: name one (--arrays A)" in refusal(path, single=True)
     [found] = open_archive(path, "arr_1", True)
@@ -117,7 +117,7 @@ def test_black_images_are_images(path, arrays):
 
 
 def test_a_member_whose_local_header_is_longer(path, arrays):
-    """Zip programs may pad it, and then the data begin later than the directory tells."""
+    """Zip programs may pad it: the data then begin later than the central directory says."""
     np.savez(path.with_name("plain.npz"), *arrays)
     with (
         zipfile.ZipFile(path.with_name("plain.npz")) as plain,
@@ -127,13 +127,13 @@ def test_a_member_whose_local_header_is_longer(path, arrays):
             info = zipfile.ZipInfo(name)
             info.extra = b"\xfe\xca\x08\x00" + bytes(8)
             padded.writestr(info, plain.read(name))
-    for found, wanted in zip(open_archive(path, None, False), arrays, strict=True):
+    for found, expected in zip(open_archive(path, None, False), arrays, strict=True):
         assert isinstance(found, np.memmap)
-        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message_part"),
     [
         (lambda a, b: (a,), "must hold two arrays, inputs and targets: it holds arr_0"),
         (lambda a, b: (), "it holds nothing"),
@@ -154,22 +154,22 @@ def test_a_member_whose_local_header_is_longer(path, arrays):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_arrays(path, arrays, change, told):
+def test_bad_arrays(path, arrays, change, message_part):
     np.savez(path, *change(*arrays))
-    assert told in refusal(path)
+    assert message_part in refusal(path)
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message_part"),
     [
         ("arr_0,arr_9", "has no array 'arr_9': it holds arr_0, arr_1"),
         ("arr_0", "must name 2"),
         ("", "has no array ''"),
     ],
 )
-def test_bad_names(path, arrays, names, told):
+def test_bad_names(path, arrays, names, message_part):
     np.savez(path, *arrays)
-    assert told in refusal(path, names)
+    assert message_part in refusal(path, names)
 
 
 def test_bad_files(path, arrays):

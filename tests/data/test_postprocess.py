@@ -1,4 +1,4 @@
-"""From values to images, files and a page."""
+"""Values to images, image files, and the page that shows them."""
 
 import html.parser
 import types
@@ -18,7 +18,7 @@ from p2p_graph.imaging.html_page import write_index
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.training_images import WriteImages
 
-# sRGB and Lab (D65), as tables have them.
+# sRGB and Lab (D65), published values.
 LAB = {
     (255, 255, 255): (100, 0, 0),
     (0, 0, 0): (0, 0, 0),
@@ -75,29 +75,29 @@ def scaled_lab():
     return np.split(np.float32(lab / [50, 110, 110] - [1, 0, 0])[None, None], [1], axis=-1)
 
 
-def test_lab_to_colors(session):
-    brightness, colors = scaled_lab()
+def test_lab_to_ab(session):
+    lightness, ab = scaled_lab()
     config = Options.of(lab_colorization=True, which_direction="AtoB")
-    images = shown(session, config, brightness, colors, 0 * colors)
+    images = shown(session, config, lightness, ab, 0 * ab)
     rgb = np.array(list(LAB)) / 255
     np.testing.assert_allclose(images["outputs"][0, 0], rgb, atol=0.004)
-    np.testing.assert_allclose(images["inputs"], (brightness + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(images["inputs"], (lightness + 1) / 2, atol=1e-6)
     assert images["inputs"].shape == (1, 1, 5, 1)
-    # Colourless targets: the brightness alone, in grey.
+    # Targets whose ab channels are 0: the L channel in grey.
     assert np.ptp(images["targets"], axis=-1).max() < 0.002
-    swapped = shown(session, config, brightness, 0 * colors, colors)
+    swapped = shown(session, config, lightness, 0 * ab, ab)
     np.testing.assert_allclose(swapped["targets"], images["outputs"])
 
 
-def test_lab_to_brightness(session):
-    brightness, colors = scaled_lab()
+def test_lab_to_lightness(session):
+    lightness, ab = scaled_lab()
     config = Options.of(lab_colorization=True, which_direction="BtoA")
-    images = shown(session, config, colors, brightness / 2, brightness)
+    images = shown(session, config, ab, lightness / 2, lightness)
     rgb = np.array(list(LAB)) / 255
-    # The input is shown with the true brightness, not with that put out.
+    # The input is shown with the true L channel, not with the output's.
     np.testing.assert_allclose(images["inputs"][0, 0], rgb, atol=0.004)
-    np.testing.assert_allclose(images["outputs"], (brightness / 2 + 1) / 2, atol=1e-6)
-    np.testing.assert_allclose(images["targets"], (brightness + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(images["outputs"], (lightness / 2 + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(images["targets"], (lightness + 1) / 2, atol=1e-6)
     assert images["outputs"].shape == images["targets"].shape == (1, 1, 5, 1)
 
 
@@ -105,9 +105,9 @@ def test_lab_to_brightness(session):
 def test_lab_and_back_is_the_same_image(session, rng, direction):
     rgb = np.uint8(rng.integers(0, 256, (1, 8, 8, 3)))
     lab = session.run(lab_color.split_lab(tf.constant(rgb / 255, tf.float32)))
-    brightness, colors = lab[..., :1], lab[..., 1:]
+    lightness, ab = lab[..., :1], lab[..., 1:]
     config = Options.of(lab_colorization=True, which_direction=direction)
-    parts = (brightness, colors) if direction == "AtoB" else (colors, brightness)
+    parts = (lightness, ab) if direction == "AtoB" else (ab, lightness)
     images = in_bytes(session, config, **shown(session, config, parts[0], parts[1], parts[1]))
     kind = "targets" if direction == "AtoB" else "inputs"
     assert np.abs(images[kind].astype(int) - rgb).max() <= 1
@@ -125,7 +125,7 @@ def test_every_level_is_exact(session):
 
 
 def test_rounding_and_saturation(session):
-    """As TensorFlow converts: 255.5 times the value, cut off."""
+    """TensorFlow's conversion: 255.5 times the value, truncated."""
     values = np.linspace(-0.5, 1.5, 5001, dtype=np.float32)[None, None, :, None]
     images = in_bytes(session, Options.of(), outputs=values)
     np.testing.assert_array_equal(
@@ -211,7 +211,7 @@ class Page(html.parser.HTMLParser):
             self.texts.append((self.open[-1], data.strip()))
 
     def text(self, tag):
-        """What stands in tags of a kind; the pieces of one text are apart where it has entities."""
+        """The texts in tags of a kind; an entity splits a text."""
         return [data for inside, data in self.texts if inside == tag]
 
 
@@ -230,14 +230,14 @@ ODD = [
 ]
 
 
-def write(folder, rows, title="Images", facts=(("checkpoint", "run/model-3"),)):
-    path = write_index(folder, title, dict(facts), ("name", "input", "output"), rows)
+def write(folder, rows, title="Images", metadata=(("checkpoint", "run/model-3"),)):
+    path = write_index(folder, title, dict(metadata), ("name", "input", "output"), rows)
     return path, Page(path)
 
 
 def test_page(tmp_path):
     rows = [(name, f"{name}-inputs.png", f"{name}-outputs.png") for name in ("1", "2")]
-    path, page = write(tmp_path, rows, facts={"checkpoint": "run/model-3", "steps": 7}.items())
+    path, page = write(tmp_path, rows, metadata={"checkpoint": "run/model-3", "steps": 7}.items())
     assert path == tmp_path / "index.html"
     assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
     assert path.read_text().startswith("<!DOCTYPE html>\n")
@@ -271,14 +271,14 @@ def test_odd_names(tmp_path, name):
         assert "".join(page.text(tag)) == name, tag
     [image] = page.images
     assert image["alt"] == f"{name}-inputs.png"
-    # What a browser asks for: nothing of the name is taken for a query, a fragment or a host.
+    # The URL that a browser requests: no part of the name is a query, a fragment or a host.
     url = urllib.parse.urlsplit(urllib.parse.urljoin("file:///run/index.html", image["src"]))
     assert (url.scheme, url.netloc, url.query, url.fragment) == ("file", "", "", "")
     assert urllib.parse.unquote(url.path) == f"/run/images/{name}-inputs.png"
     assert image["src"].isascii()
 
 
-def test_page_is_written_anew(tmp_path):
+def test_page_is_replaced(tmp_path):
     write(tmp_path, [(f"old {i}", f"old {i}-inputs.png") for i in range(50)])
     path, page = write(tmp_path, [("new", "new-inputs.png")], title="Second")
     assert "old" not in path.read_text()
@@ -289,7 +289,7 @@ def test_page_is_written_anew(tmp_path):
 
 
 def test_page_that_fails_leaves_the_one_before(tmp_path):
-    path, _ = write(tmp_path, [("whole", "whole-inputs.png")])
+    path, _ = write(tmp_path, [("first", "first-inputs.png")])
     before = path.read_bytes()
 
     def rows():

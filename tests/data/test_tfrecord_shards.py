@@ -1,4 +1,4 @@
-"""Shards: written, listed, and read at any place; and every way in which they can be wrong."""
+"""Shards: packing, listing and reading at any position; damaged and incomplete shards."""
 
 import struct
 
@@ -33,18 +33,18 @@ def shards(folder, tmp_path):
 
 
 def contents(images):
-    """What the graph reads of each."""
+    """The files of each image, read in a graph."""
     with tf.Graph().as_default(), tf.Session() as session:
-        shard, place = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
-        # It is read where the input graph does, in the function of a data set.
+        shard, position = tf.placeholder(tf.string, []), tf.placeholder(tf.int64, [])
+        # Read inside a data set's function, as in the input graph.
         next_batch = tf.data.make_initializable_iterator(
-            tf.data.Dataset.from_tensors((shard, place)).map(read_record)
+            tf.data.Dataset.from_tensors((shard, position)).map(read_record)
         )
-        both, found = next_batch.get_next(), []
+        files, found = next_batch.get_next(), []
         for image in images:
-            fed = {shard: str(image.path.parent), place: image.position}
+            fed = {shard: str(image.path.parent), position: image.position}
             session.run(next_batch.initializer, fed)
-            found.append(session.run(both))
+            found.append(session.run(files))
         return found
 
 
@@ -57,15 +57,15 @@ def refusal(folder):
 
 
 def test_images_are_as_in_their_folder(folder, shards):
-    wanted = list_images(ImageSource(input_dir=str(folder)), single=False)
+    expected = list_images(ImageSource(input_dir=str(folder)), single=False)
     found = list_images(ImageSource(input_dir=str(shards)), single=False)
     assert sorted(path.name for path in shards.glob("*.tfrecord")) == [
         "pairs-00000-of-00003.tfrecord",
         "pairs-00001-of-00003.tfrecord",
         "pairs-00002-of-00003.tfrecord",
     ]
-    assert [p.path.name for p in found] == [p.path.name for p in wanted]
-    assert [p[1:5] for p in found] == [p[1:5] for p in wanted]
+    assert [p.path.name for p in found] == [p.path.name for p in expected]
+    assert [p[1:5] for p in found] == [p[1:5] for p in expected]
     backwards = found[::-1]
     for image, (a, b) in zip(backwards, contents(backwards), strict=True):
         assert a == (folder / image.path.name).read_bytes()
@@ -99,7 +99,7 @@ def test_single_images(folder, tmp_path):
         list_images(ImageSource(input_dir=str(tmp_path / "packed")), single=False)
 
 
-def test_packing_goes_on(folder, shards, capsys):
+def test_rerunning_packs_missing_shards(folder, shards, capsys):
     intact = {path.name: path.read_bytes() for path in shards.iterdir()}
     (shards / shard_name("pairs", 1, 3)).unlink()
     assert "lacks 1 of 3 shards, first pairs-00001-of-00003.tfrecord" in refusal(shards)
@@ -147,16 +147,16 @@ def damage(shard, change):
     shard.write_bytes(change(bytearray(shard.read_bytes())))
 
 
-def flipped(place):
+def flipped(position):
     def change(contents):
-        contents[place] ^= 1
+        contents[position] ^= 1
         return contents
 
     return change
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message_part"),
     [
         (lambda contents: contents[:-5], "is cut off: rerun tools/pack_records.py"),
         (lambda contents: contents[:5], "is cut off: rerun tools/pack_records.py"),
@@ -168,11 +168,11 @@ def flipped(place):
         (lambda contents: b"no shard, but long enough to be one" * 9, "is cut off"),
     ],
 )
-def test_damaged_shards(shards, change, told):
+def test_damaged_shards(shards, change, message_part):
     shard = shards / shard_name("pairs", 0, 3)
     damage(shard, change)
     message = refusal(shards)
-    assert told in message
+    assert message_part in message
     assert shard.name in message
 
 
@@ -197,23 +197,23 @@ def test_records_of_other_programs(tmp_path, other):
 
 
 def test_other_names_and_sets(shards, folder):
-    for name, told in (
+    for name, message_part in (
         ("mine.tfrecord", "is not named like a shard"),
         (shard_name("pairs", 0, 4), "more than one set: pairs (of 3), pairs (of 4)"),
         (shard_name("other", 0, 3), "more than one set: other (of 3), pairs (of 3)"),
         ("1.png", "holds shards and images, first 1.png"),
     ):
         (shards / name).write_bytes((folder / "1.png").read_bytes())
-        assert told in refusal(shards)
+        assert message_part in refusal(shards)
         (shards / name).unlink()
 
 
-def test_places_are_those_of_the_format(shards):
+def test_positions_match_the_file_format(shards):
     """Length, its checksum, data, its checksum: tensorflow/core/lib/io/record_writer.h."""
     for shard in shards.glob("*.tfrecord"):
-        data, place, places = shard.read_bytes(), 0, []
-        while place < len(data):
-            places.append(place)
-            place += 8 + 4 + struct.unpack_from("<Q", data, place)[0] + 4
+        data, position, positions = shard.read_bytes(), 0, []
+        while position < len(data):
+            positions.append(position)
+            position += 8 + 4 + struct.unpack_from("<Q", data, position)[0] + 4
         found = [p.position for p in list_packed_images(shards) if p.path.parent == shard]
-        assert found == places
+        assert found == positions

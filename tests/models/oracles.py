@@ -25,7 +25,7 @@ def initialize(session, values):
 
 
 def quick_session(threads=0):
-    """A session that does not optimize its graph, which would take longer than to run it once."""
+    """A session without graph optimization, which would take longer than one run of the graph."""
     config = tf.ConfigProto(
         use_per_session_threads=threads > 0, inter_op_parallelism_threads=threads
     )
@@ -43,7 +43,7 @@ def by_name(values, scope=""):
 
 
 def _window(padded, i, j, stride, height, width):
-    """What kernel position (i, j) sees, for all output pixels at once."""
+    """The inputs under kernel position (i, j), for all output pixels."""
     return padded[
         :, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride
     ]
@@ -62,7 +62,7 @@ def conv(x, kernel, stride, bias=0.0):
 
 
 def conv_to_inputs(dy, kernel, stride, shape):
-    """The adjoint of `conv` in x: the gradient that reaches inputs of some shape."""
+    """The adjoint of `conv` in x: the gradient to inputs of a shape."""
     padded = _pad_one(np.zeros(shape))
     for i, j in _POSITIONS:
         window = _window(padded, i, j, stride, *dy.shape[1:3])
@@ -128,7 +128,7 @@ def lrelu(x, slope=0.2):
 
 
 def conv_same(x, kernel, bias):
-    """Any odd kernel, stride 1, as many pixels out as in."""
+    """A convolution of any odd kernel, stride 1 and padding SAME."""
     side = kernel.shape[0] // 2
     padded = np.pad(x, [(0, 0), (side, side), (side, side), (0, 0)])
     _, height, width, _ = x.shape
@@ -140,7 +140,7 @@ def conv_same(x, kernel, bias):
 
 
 def deconv_by_blocks(x, kernel, bias):
-    """A 2x2 kernel, stride 2: every pixel becomes a block of its own."""
+    """A transposed convolution of kernel 2x2 and stride 2: every pixel becomes a 2x2 block."""
     batch, height, width, _ = x.shape
     made = np.empty((batch, 2 * height, 2 * width, kernel.shape[2]))
     for i in range(2):
@@ -155,7 +155,7 @@ def max_pool(x):
 
 
 def pooled(x, weights, masks):
-    """PyImageSearch's U-Net; masks by number, what its dropouts multiply with."""
+    """PyImageSearch's U-Net; `masks` are the dropout masks by number."""
 
     def layer(x, name, kind=conv_same):
         return kind(x, weights[f"{name}/filter"], weights[f"{name}/bias"])
@@ -186,7 +186,7 @@ def generator(x, weights, spec, masks):
       x: images.
       weights: by name inside of the generator's scope.
       spec: from `generators.unet`.
-      masks: by level, what that decoder's dropout multiplies with; nothing where it has none.
+      masks: dropout masks by decoder level; levels without dropout are missing.
     """
 
     def conv_of(x, layer, kind, stride):
@@ -236,8 +236,8 @@ def discriminator(pair, weights):
     """The 70x70 PatchGAN on concatenated pairs.
 
     Returns:
-      The predictions, and what `discriminator_grads` needs: of every layer the inputs, the result
-      of the convolution, and that after the normalisation.
+      The predictions; and for `discriminator_grads`, of every layer the inputs, the convolution's
+      result, and the normalised result.
     """
     x, stored = pair, []
     for number in range(1, 6):
@@ -262,8 +262,8 @@ def discriminator_grads(dy, stored, weights, back, fused):
       stored: from `discriminator`.
       weights: of the forward pass.
       back: the weights that the gradient goes through.
-      fused: whether all of the batch normalisation's gradient goes through the scale of `back`,
-        or only the path through the deviation.
+      fused: whether all of the gradient of batch normalisation uses the scale of `back`, or only
+        the path through the deviation.
 
     Returns:
       The gradient of the pair, and those of the weights, by name.

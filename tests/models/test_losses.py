@@ -8,7 +8,7 @@ from p2p_graph.models.losses import GAN_LOSSES, l1_loss
 
 pytestmark = pytest.mark.usefixtures("graph")
 
-MOST = -np.log(1e-12)  # what a single logarithm can reach
+MOST = -np.log(1e-12)  # the largest value of a logarithm
 
 
 def run(fetches):
@@ -24,7 +24,7 @@ def log_sigmoid(x):
     return -np.log1p(np.exp(-x))
 
 
-# What each is, by its definition: how far scores are from "real", and from "fake".
+# The definitions: loss of scores for the label "real", and for "fake".
 FORMULAS = {
     "eps": (lambda p: -np.log(p), lambda p: -np.log(1 - p)),
     "clip": (lambda p: -np.log(p), lambda p: -np.log(1 - p)),

@@ -45,7 +45,7 @@ def seed():
 
 
 def run_drawn(fetches, feed=None, spread=0.3):
-    """Runs on random weights; returns what was fetched and the weights by name."""
+    """Runs on random weights; returns the fetched values and the weights by name."""
     values = oracles.draw(tf.trainable_variables(), seed=2, spread=spread)
     with oracles.quick_session() as session:
         oracles.initialize(session, values)
@@ -136,11 +136,11 @@ def test_the_discriminator_of_70_pixels():
     ],
 )
 def test_receptive_field_by_arithmetic(name, field, patches):
-    """The Torch program's table, and the maps of patches that the articles name."""
+    """The Torch program's table, and the grids of scores that the articles state."""
     layers = layers_of(name, 8)
     assert receptive_field(layers) == field
     assert output_size(256, layers) == patches
-    # By steps: neighbours are as far apart as all strides together, the first sees a kernel.
+    # Forwards: every layer adds its kernel minus 1, times the product of the strides before it.
     seen, apart = 1, 1
     for layer in layers:
         seen += (layer.kernel - 1) * apart
@@ -183,26 +183,26 @@ def test_every_discriminator_of_the_options_has_layers():
         ("same142", 320),
     ],
 )
-def test_a_patch_in_the_middle_sees_its_field(name, size):
-    """By gradient; without normalisation, whose moments see everything."""
+def test_receptive_field_of_a_patch_in_the_middle(name, size):
+    """By gradient; without normalisation, whose statistics depend on every pixel."""
     layers = [layer._replace(norm=False) for layer in layers_of(name, 2)]
     inputs = tf.random.uniform([1, size, size, 1], -1, 1, seed=1)
     predictions = discriminator([inputs], layers, sigmoid=False)
     middle = predictions.shape[1] // 2
     (gradient,), _ = run_drawn(tf.gradients(predictions[0, middle, middle, 0], [inputs]))
     rows, columns = np.nonzero(gradient[0, :, :, 0])
-    for places in (rows, columns):
-        assert places.max() - places.min() + 1 == receptive_field(layers)
+    for indices in (rows, columns):
+        assert indices.max() - indices.min() + 1 == receptive_field(layers)
 
 
 def test_receptive_field_by_gradient():
-    # Without normalisation, whose moments see everything.
+    # Without normalisation, whose statistics depend on every pixel.
     layers = [layer._replace(norm=False) for layer in patch70(2)]
     inputs = tf.random.uniform([1, 256, 256, 1], -1, 1, seed=1)
     predictions = discriminator([inputs, tf.zeros_like(inputs)], layers)
     gradients = [tf.gradients(predictions[0, i, j, 0], inputs)[0] for i, j in [(10, 15), (0, 29)]]
     (middle, corner), _ = run_drawn(gradients)
-    # All of it, and nothing else: patch i begins at 8 i minus the paddings, 1 + 2 + 4 + 8 + 8.
+    # Exactly the receptive field: patch i begins at 8 i minus the paddings, 1 + 2 + 4 + 8 + 8.
     seen = np.zeros((256, 256), bool)
     seen[57:127, 97:167] = True
     np.testing.assert_array_equal(middle[0, :, :, 0] != 0, seen)
@@ -305,7 +305,7 @@ def test_generator(rng, separable, bias):
     spec = unet(3, ngf=2, levels=5, dropout=0.5, separable=separable, bias=bias)
     x = images(rng, 2, 32, 32, 3)
     outputs = generator(tf.constant(x), spec, seed())
-    # What dropout multiplies with in decoders 5, 4 and 3; every level has a seed of its own.
+    # The dropout masks of decoders 5, 4 and 3; every level has a seed of its own.
     masks = {}
     for level in (5, 4, 3):
         shape = [2, 32 >> (level - 1), 32 >> (level - 1), spec.decoders[level - 1].channels]
@@ -337,7 +337,7 @@ def test_generator(rng, separable, bias):
 )
 def test_variants_of_the_unet(rng, options):
     spec = unet(3, ngf=2, levels=4, dropout=0.0, **options)
-    # Values so small that epsilon and slope matter.
+    # Small values, so that epsilon and slope matter.
     x = images(rng, 2, 32, 32, 3) * np.float32(0.1)
     actual, weights = run_drawn(generator(tf.constant(x), spec, seed()))
     expected = oracles.generator(np.float64(x), weights, spec, {})
@@ -361,9 +361,9 @@ def test_the_pooled_generator(rng):
     outputs = generator(tf.constant(x), spec, seed())
     shapes = {1: (2, 32, 48, 4, 0.1), 2: (2, 2, 3, 12, 0.3), 3: (2, 32, 48, 8, 0.1)}
     masks = {}
-    for number, (*shape, share) in shapes.items():
+    for number, (*shape, rate) in shapes.items():
         mask_seed = tf.random.experimental.stateless_fold_in(seed(), number)
-        masks[number] = ops.dropout(tf.ones(shape), share, mask_seed)
+        masks[number] = ops.dropout(tf.ones(shape), rate, mask_seed)
     (actual, masks), weights = run_drawn([outputs, masks], spread=0.15)
     expected = oracles.pooled(np.float64(x), weights, masks)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
@@ -371,8 +371,8 @@ def test_the_pooled_generator(rng):
     assert all((mask == 0).any() for mask in masks.values())
 
 
-def test_first_values():
-    """By the article: N(0, 0.02), or Keras' Glorot; scales N(1, 0.02), or 1."""
+def test_initial_values():
+    """The paper's N(0, 0.02), or Keras' Glorot; scales N(1, 0.02), or 1."""
     with tf.variable_scope("generator"):
         inputs = tf.zeros([1, 8, 8, 64])
         normal = batchnorm(ops.conv(inputs, 64, 1))
@@ -397,7 +397,7 @@ def test_first_values():
     assert (values["generator/other/batchnorm/scale"] == 1).all()
 
 
-def test_generator_of_each_image_alone(rng):
+def test_per_image_statistics_equal_batches_of_one(rng):
     spec = unet(3, ngf=2, levels=5)
     x = images(rng, 2, 32, 32, 3)
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
@@ -431,7 +431,7 @@ def test_discriminator(rng, bias, size):
         ("mini_lab_BtoA", {"which_direction": "BtoA", "lab_colorization": True}),
     ],
 )
-def test_variables_are_those_of_the_references_checkpoints(case, options):
+def test_variables_match_the_references_checkpoints(case, options):
     build(Options.of(ngf=1, ndf=1, **options))
     actual = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     checkpoint = tf.train.latest_checkpoint(str(GOLDEN / case / "step1"))

@@ -1,4 +1,4 @@
-"""Every operation against its NumPy version, and what `reread` does to its gradient."""
+"""Every operation against its NumPy version, and the effect of `reread_weights` on its gradient."""
 
 import numpy as np
 import pytest
@@ -49,10 +49,10 @@ def numeric_gradient(function, x, dy, step=1e-5):
     return gradient
 
 
-# What each operation computes
+# Values
 
 
-# At how many positions a filter may be applied as a matrix product: never, or always here.
+# The most positions of a matmul convolution: never, or always here.
 POSITIONS = pytest.mark.parametrize("positions", [0, 1000])
 
 
@@ -67,8 +67,8 @@ def test_conv(rng, stride, size, bias, reread, positions):
     outputs = ops.conv(
         tf.constant(x), 5, stride, bias=bias, reread_weights=reread, settings=settings
     )
-    is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
-    assert is_product == (
+    is_matmul = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
+    assert is_matmul == (
         positions > 0 and stride == 2 and size[0] % 2 == size[1] % 2 == 0 and not reread
     )
     actual, weights = run_drawn(outputs)
@@ -86,8 +86,8 @@ def test_deconv(rng, size, bias, positions):
     outputs = ops.deconv(
         tf.constant(x), 5, bias=bias, settings=LayerSettings(matmul_positions=positions)
     )
-    is_product = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
-    assert is_product == (positions > 0)
+    is_matmul = any(op.type == "MatMul" for op in tf.get_default_graph().get_operations())
+    assert is_matmul == (positions > 0)
     actual, weights = run_drawn(outputs)
     expected = oracles.deconv(x, weights["deconv/filter"], weights.get("deconv/bias", 0))
     assert ("deconv/bias" in weights) == bias
@@ -173,21 +173,21 @@ def test_gradient_of_lrelu_at_0_is_the_mean_of_both_sides():
 SEED = (7, 3)
 
 
-def dropped(shape, rate, seed=SEED, **options):
+def dropout_mask(shape, rate, seed=SEED, **options):
     with tf.Graph().as_default():
         return run(ops.dropout(tf.ones(shape), rate, tf.constant(seed, tf.int64), **options))
 
 
-def test_dropout_keeps_a_share_and_scales_it():
+def test_dropout_zeroes_a_fraction_and_scales_the_rest():
     rate, shape = 0.3, (4, 32, 32, 16)
-    mask = dropped(shape, rate)
-    kept = mask > 0
-    np.testing.assert_allclose(mask[kept], 1 / 0.7, rtol=1e-6)
+    mask = dropout_mask(shape, rate)
+    is_kept = mask > 0
+    np.testing.assert_allclose(mask[is_kept], 1 / 0.7, rtol=1e-6)
     deviation = np.sqrt(rate * (1 - rate) / mask.size)
-    assert abs(kept.mean() - (1 - rate)) < 4 * deviation
-    # No more alike than chance from one axis's first half to its second: nothing is repeated.
+    assert abs(is_kept.mean() - (1 - rate)) < 4 * deviation
+    # The halves of each axis agree no more than by chance: the mask does not repeat.
     for axis in range(4):
-        halves = np.split(kept, 2, axis)
+        halves = np.split(is_kept, 2, axis)
         same = np.mean(halves[0] == halves[1])
         assert abs(same - (rate**2 + (1 - rate) ** 2)) < 0.02
 
@@ -197,34 +197,34 @@ def test_dropout_multiplies_inputs_and_gradient_with_the_mask(rng):
     inputs = tf.constant(x)
     outputs = ops.dropout(inputs, 0.5, tf.constant(SEED, tf.int64))
     actual, gradient = run([outputs, tf.gradients(outputs, inputs)[0]])
-    mask = dropped(x.shape, 0.5)
+    mask = dropout_mask(x.shape, 0.5)
     np.testing.assert_allclose(actual, x * mask, rtol=1e-6)
     np.testing.assert_array_equal(gradient, mask)
 
 
 def test_dropout_is_a_function_of_the_seed():
     shape = (2, 8, 8, 4)
-    mask = dropped(shape, 0.5)
+    mask = dropout_mask(shape, 0.5)
     tf.set_random_seed(99)
     tf.random.uniform([3])
     again = ops.dropout(tf.ones(shape), 0.5, tf.constant(SEED, tf.int64))
     with tf.Session() as session:
         np.testing.assert_array_equal(session.run(again), mask)
         np.testing.assert_array_equal(session.run(again), mask)
-    assert (dropped(shape, 0.5, seed=(7, 4)) != mask).any()
-    assert (dropped(shape, 0.5, seed=(8, 3)) != mask).any()
+    assert (dropout_mask(shape, 0.5, seed=(7, 4)) != mask).any()
+    assert (dropout_mask(shape, 0.5, seed=(8, 3)) != mask).any()
 
 
 def test_dropout_shared_by_all_images():
-    masks = dropped((3, 8, 8, 4), 0.5, shared_mask=True)
-    alone = dropped((1, 8, 8, 4), 0.5, shared_mask=True)
+    masks = dropout_mask((3, 8, 8, 4), 0.5, shared_mask=True)
+    alone = dropout_mask((1, 8, 8, 4), 0.5, shared_mask=True)
     np.testing.assert_array_equal(masks, np.repeat(alone, 3, axis=0))
-    different = dropped((3, 8, 8, 4), 0.5)
+    different = dropout_mask((3, 8, 8, 4), 0.5)
     assert (different[0] != different[1]).any()
 
 
-def test_dropout_of_nothing_is_the_identity():
-    np.testing.assert_array_equal(dropped((2, 4, 4, 3), 0), np.ones((2, 4, 4, 3)))
+def test_dropout_at_rate_0_is_the_identity():
+    np.testing.assert_array_equal(dropout_mask((2, 4, 4, 3), 0), np.ones((2, 4, 4, 3)))
 
 
 @pytest.mark.parametrize("shape", [(None, 4, 6, 3), (None, None, None, 3), (2, None, 6, 3)])
@@ -268,17 +268,17 @@ def test_batch_may_be_known_only_when_it_runs(rng, positions):
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "positions", "product"), [(4, 6, 12, 1), (4, 6, 11, 0)]
+    ("height", "width", "positions", "is_matmul"), [(4, 6, 12, 1), (4, 6, 11, 0)]
 )
-def test_which_convolutions_are_products(height, width, positions, product):
-    """At 2 * 2 * 3 positions here."""
+def test_which_convolutions_are_matmuls(height, width, positions, is_matmul):
+    """The filters are applied at 2 * 2 * 3 positions."""
     inputs = tf.zeros([2, height, width, 3])
     ops.conv(inputs, 5, 2, settings=LayerSettings(matmul_positions=positions))
     with tf.variable_scope("up"):
         ops.deconv(inputs[:, :2, :3], 5, settings=LayerSettings(matmul_positions=positions))
     kinds = [op.type for op in tf.get_default_graph().get_operations()]
-    assert kinds.count("MatMul") == 2 * product
-    assert kinds.count("Conv2D") == kinds.count("Conv2DBackpropInput") == 1 - product
+    assert kinds.count("MatMul") == 2 * is_matmul
+    assert kinds.count("Conv2D") == kinds.count("Conv2DBackpropInput") == 1 - is_matmul
 
 
 # Gradients
@@ -436,11 +436,11 @@ MIXED = LayerSettings(mixed=True)
 OPERATIONS = {
     "conv": lambda x, settings: ops.conv(x, 4, 2, bias=True, settings=settings),
     "reread conv": lambda x, settings: ops.conv(x, 4, reread_weights=True, settings=settings),
-    "conv as a product": lambda x, settings: ops.conv(
+    "conv as a matmul": lambda x, settings: ops.conv(
         x, 4, 2, settings=settings._replace(matmul_positions=99)
     ),
     "deconv": lambda x, settings: ops.deconv(x, 4, bias=True, settings=settings),
-    "deconv as a product": lambda x, settings: ops.deconv(
+    "deconv as a matmul": lambda x, settings: ops.deconv(
         x, 4, settings=settings._replace(matmul_positions=99)
     ),
     "separable": lambda x, settings: ops.separable_conv(x, 4, 2, settings=settings),
@@ -455,8 +455,8 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_mixed_is_the_same_but_for_rounding(rng, name):
-    """Its variables and their gradients stay float32; what is between layers is bfloat16."""
+def test_mixed_precision_differs_by_rounding_only(rng, name):
+    """Variables and their gradients stay float32; activations are bfloat16."""
     x = tf.constant(normal(rng, 2, 4, 6, 8))
     dy, found = None, []
     for settings, inputs in ((DEFAULT_LAYERS, x), (MIXED, tf.cast(x, tf.bfloat16))):

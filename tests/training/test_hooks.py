@@ -1,4 +1,4 @@
-"""What a run records, above all when it is cut off."""
+"""The losses that a run logs, also when it is killed."""
 
 import json
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def record(step):
     return json.dumps({"step": step, "epoch": 1, "discrim_loss": 0.5})
 
 
-def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
+def test_killed_run_keeps_its_losses(tmp_path):
     """Nothing is closed or flushed here, as when the process is killed."""
     (tmp_path / LOSSES_FILE).write_text("".join(record(step) + "\n" for step in (1, 2, 3, 4)))
     hooks = []
@@ -36,12 +36,12 @@ def test_a_run_that_is_cut_off_at_once_keeps_its_record(tmp_path):
 
 
 def call_of(count, batch_size):
-    """A `Session.run` call of `count` steps, of which nothing is computed."""
+    """A `Session.run` call of `count` steps that computes nothing."""
     return SessionCall(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
 
 
-def test_losses_that_are_not_finite_within_a_run():
-    """The step among several, and its images, are named."""
+def test_losses_that_are_not_finite_within_a_call():
+    """The message names the step within the call, and its images."""
     with tf.Graph().as_default():
         checking = CheckLosses(call_of(3, 2), Schedule(12, 3))
         losses = np.ones([3, 3])
@@ -53,19 +53,19 @@ def test_losses_that_are_not_finite_within_a_run():
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):
-    missing = tmp_path / "a.png"
+    missing_file = tmp_path / "a.png"
     with tf.Graph().as_default(), tf.Session() as session:
         cases = {
-            tf.io.read_file(str(missing)): f"{missing}; No such file or directory",
+            tf.io.read_file(str(missing_file)): f"{missing_file}; No such file or directory",
             tf.io.decode_png(b"no"): "Unknown image file format. ",
             tf.ensure_shape(tf.placeholder_with_default([1], None), [2]): "Shape of tensor ",
         }
-        data = tf.data.Dataset.range(1).map(lambda _: tf.io.read_file(str(missing)))
-        cases[tf.data.make_one_shot_iterator(data).get_next()] = f"{missing}; No such file"
-        for fetch, said in cases.items():
+        data = tf.data.Dataset.range(1).map(lambda _: tf.io.read_file(str(missing_file)))
+        cases[tf.data.make_one_shot_iterator(data).get_next()] = f"{missing_file}; No such file"
+        for fetch, reason in cases.items():
             with pytest.raises(tf.errors.OpError) as caught:
                 session.run(fetch)
-            assert one_line_reason(caught.value).startswith(said)
+            assert one_line_reason(caught.value).startswith(reason)
             assert "\n" not in one_line_reason(caught.value)
 
 

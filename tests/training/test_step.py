@@ -79,17 +79,17 @@ def built(steps, count, options):
 
 @contextlib.contextmanager
 def small(steps=1, count=2, **options):
-    """Makes the graph of a small model the default one; gives the last of so many steps in it."""
+    """Makes the graph of a small model the default graph; yields the last of its steps."""
     graph, model = built(steps, count, tuple(options.items()))
     with graph.as_default():
         yield model
 
 
 def state_in_training():
-    """Weights and Adam's moments as they may be after some steps, by variable.
+    """Plausible weights and Adam moments after some steps, by variable.
 
-    With such moments, Adam's step is about as smooth as the gradient. The very first one would be
-    little more than the gradient's sign.
+    With such moments, Adam's step is about as smooth as the gradient. Its very first step would be
+    little more than the sign of the gradient.
     """
     state = oracles.draw(tf.trainable_variables(), seed=2)
     for v in tf.global_variables():
@@ -110,7 +110,7 @@ def train(session, model, state=None, steps=1):
     """Runs steps from a state on.
 
     Returns:
-      For each step what it fetched, and all variables after it, by name.
+      For each step the fetched values, and all variables after the step, by name.
     """
     fetches = model._replace(gradients=[gradient for gradient, _ in model.gradients])._asdict()
     fetches = {name: fetch for name, fetch in fetches.items() if fetch is not None}
@@ -154,9 +154,9 @@ def assert_same(actual, expected):
 # The order of updates
 
 
-def adam(before, gradients, network, lr, late=0):
-    """How Adam changes a network's weights, `late` steps after the first one to come."""
-    t = STEPS_BEFORE + 1 + late
+def adam(before, gradients, network, lr, steps_later=0):
+    """Adam's changes of a network's weights, `steps_later` steps after the next one."""
+    t = STEPS_BEFORE + 1 + steps_later
     rate = lr * np.sqrt(1 - BETA2**t) / (1 - BETA1**t)
     changes = {}
     for name, gradient in gradients.items():
@@ -252,7 +252,7 @@ def distance(after, state, network, expected):
     ("updates", "way"), [("stored", "stored"), ("simultaneous", "old"), ("fresh", "again")]
 )
 def test_orders_of_updates(updates, way):
-    """Each is told from the others."""
+    """Each order is distinguished from the others."""
     config = SMALL.replace(bias="all", updates=updates)
     with small(bias="all", updates=updates) as model:
         state = state_in_training()
@@ -266,7 +266,7 @@ def test_orders_of_updates(updates, way):
 
 @pytest.mark.parametrize("d_scale", [1.0, 0.5])
 def test_alternate_updates(d_scale):
-    """D moves on real pairs, then, with Adam's next step, on G's; then G through the newest D."""
+    """D is updated on real pairs, then on G's by Adam's next step; then G, through the newest D."""
     config = SMALL.replace(bias="all", updates="alternate", d_scale=d_scale)
     with small(bias="all", updates="alternate", d_scale=d_scale) as model:
         state = state_in_training()
@@ -289,7 +289,9 @@ def test_alternate_updates(d_scale):
         ):
             pair = np.concatenate([inputs, made], 3)
             gradients = d_gradients(pair, weights, slope)
-            changes = adam(moments, gradients, "discriminator", config.optimizer.lr, late=number)
+            changes = adam(
+                moments, gradients, "discriminator", config.optimizer.lr, steps_later=number
+            )
             moments = dict(moments)
             for name, gradient in gradients.items():
                 m, v = (f"discriminator/{name}/{slot}" for slot in ("Adam", "Adam_1"))
@@ -309,7 +311,7 @@ def test_alternate_updates(d_scale):
     np.testing.assert_allclose(powers, BETA1 ** (STEPS_BEFORE + np.array([3, 2])), rtol=1e-5)
 
 
-def test_alternate_updates_draw_new_noise_for_g():
+def test_alternate_updates_use_new_noise_for_g():
     with small(updates="alternate", dropout=0.5, bias="all") as model:
         masks = [
             op.outputs[0]
@@ -338,7 +340,7 @@ def test_without_gan_there_is_no_discriminator():
 
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("target_first", [True, False])
-def test_what_d_sees(conditional, target_first):
+def test_inputs_of_d(conditional, target_first):
     with small(conditional=conditional, target_first=target_first, count=2) as model:
         weights = weights_of("discriminator", state := state_in_training())
         scores, fake, outputs = run([model.predict_real, model.predict_fake, model.outputs], state)
@@ -363,7 +365,7 @@ def test_a_linear_schedule_falls_through_the_second_half():
         before = 0.0
         for _ in range(10):
             session.run(train)
-            # A gradient that is always the same moves the weight by the rate.
+            # Under a constant gradient, the weight changes by the learning rate.
             now = session.run(weight)
             rates.append((before - now) / config.optimizer.lr)
             before = now
@@ -371,7 +373,7 @@ def test_a_linear_schedule_falls_through_the_second_half():
 
 
 @pytest.mark.parametrize("bias", ["none", "all"])
-def test_g_sees_what_d_stored_and_d_as_updated(bias):
+def test_g_uses_stored_activations_and_updated_weights_of_d(bias):
     config = SMALL.replace(bias=bias)
     with small(bias=bias) as model:
         state = state_in_training()
@@ -392,7 +394,7 @@ def test_g_sees_what_d_stored_and_d_as_updated(bias):
 
 
 def ahead_of(operations):
-    """What must be done before each operation of a graph, as bits at the operations' numbers."""
+    """The operations that precede each operation of a graph, as a bit set of their numbers."""
     number = {op: i for i, op in enumerate(operations)}
     ahead = {}
     for op in operations:
@@ -472,7 +474,7 @@ def test_runs_of_an_optimized_graph_are_the_same_bit_for_bit(bias):
 
 
 def changes_of_both(model):
-    """What one step makes of the weights of D and of those of G."""
+    """The weights of D and of G after one step."""
     ((_, after),) = train_alone(model, state_in_training())
     return [{n: after[n] for n in names_of(network)} for network in Optimizers._fields]
 
@@ -490,7 +492,7 @@ def test_updates_of_d_do_not_depend_on_g():
     assert all((g_at_rest[name] != g[name]).any() for name in g)
 
 
-# The other parts of a step
+# Losses, optimizers and noise of a step
 
 
 def test_adam():
@@ -535,7 +537,7 @@ def test_losses_and_their_averages():
         stored = [after[f"{name}/ExponentialMovingAverage"] for name in names]
         np.testing.assert_array_equal(stored, fetched.averages)
         seen.append(losses)
-    assert (np.ptp(seen, axis=0) > 1e-3).all()  # they move
+    assert (np.ptp(seen, axis=0) > 1e-3).all()  # the losses change
 
 
 def test_outputs_and_predictions_are_of_the_networks_before_the_step():
@@ -608,7 +610,7 @@ def test_noise_is_a_function_of_seed_and_step():
 
 
 def updates_of(model):
-    """What one step adds to each variable, from a state in training; without a session's trace."""
+    """The change of each variable in one step, from a state in training."""
     state = state_in_training()
     [(_, after)] = train_alone(model, state)
     return {v.op.name: after[v.op.name] - value for v, value in state.items()}
@@ -620,7 +622,7 @@ def test_compiled_step_keeps_the_order_of_updates(order):
         plain = updates_of(model)
     other = "simultaneous" if order == "stored" else "fresh"
     with small(updates=other) as model:
-        otherwise = updates_of(model)
+        other_order = updates_of(model)
     config = SMALL.replace(updates=order, xla=True)
     inputs, targets = map(tf.constant, images())
     batch = Batch(tf.constant(["a", "b"]), inputs, targets)
@@ -638,8 +640,10 @@ def test_compiled_step_keeps_the_order_of_updates(order):
     largest = {name: np.abs(plain[name]).max() for name in filters}
     apart = {name: np.abs(by_xla[name] - plain[name]).max() / largest[name] for name in filters}
     assert max(apart.values()) < 1e-3
-    told = max(np.abs(otherwise[name] - plain[name]).max() / largest[name] for name in filters)
-    assert told > 0.03
+    least_difference = max(
+        np.abs(other_order[name] - plain[name]).max() / largest[name] for name in filters
+    )
+    assert least_difference > 0.03
 
 
 def all_weights():
@@ -670,28 +674,28 @@ def test_translation_of_an_image_does_not_depend_on_its_batch(bias, separable):
 
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_translation_with_fixed_filters(precision):
-    """What is made of filters is made once, of the values that they have then."""
+    """Values computed from filters are computed once, at initialization."""
     config = SMALL.replace(levels=5, precision=precision)
     inputs = tf.placeholder(tf.float32, [1, 32, 32, 3])
     outputs, fixed = translate(inputs, config), translate(inputs, config, frozen=True)
-    made_once = tf.get_collection(FROZEN)
-    assert len(made_once) == (10 if precision == "mixed" else 5)  # filters; transposed ones
-    assert not set(made_once) & {*tf.global_variables(), *tf.trainable_variables()}
+    computed_once = tf.get_collection(FROZEN)
+    assert len(computed_once) == (10 if precision == "mixed" else 5)  # filters; transposed ones
+    assert not set(computed_once) & {*tf.global_variables(), *tf.trainable_variables()}
     batch = images(1)[0]
     with oracles.quick_session() as session:
         oracles.initialize(session, oracles.draw(tf.trainable_variables(), seed=2, spread=0.1))
-        session.run([variable.initializer for variable in made_once])
-        made, made_of_fixed = session.run([outputs, fixed], {inputs: batch})
+        session.run([variable.initializer for variable in computed_once])
+        made, frozen_outputs = session.run([outputs, fixed], {inputs: batch})
         # In bfloat16, sums are rounded to 1 of 256, in another order.
         atol = 0.05 if precision == "mixed" else 1e-5
-        np.testing.assert_allclose(made_of_fixed, made, rtol=0, atol=atol)
+        np.testing.assert_allclose(frozen_outputs, made, rtol=0, atol=atol)
         assert made.std() > 0.1
         filters = [v for v in tf.trainable_variables() if v.name.endswith("filter:0")]
         session.run([v.assign(0 * v.read_value()) for v in filters])
         changed, still = session.run([outputs, fixed], {inputs: batch})
     assert np.abs(changed - made).max() > 0.1
     if precision == "mixed":
-        np.testing.assert_array_equal(still, made_of_fixed)  # all filters are made once there
+        np.testing.assert_array_equal(still, frozen_outputs)  # all filters are computed once
 
 
 def test_noise_of_translation_is_a_function_of_the_seed():
@@ -710,8 +714,8 @@ def test_translation_without_dropout_has_no_noise():
     np.testing.assert_array_equal(other, made)
 
 
-def test_translation_is_what_training_sees():
-    # At its first step and with one image in a batch, training has the same noise and moments.
+def test_translation_equals_the_first_training_step():
+    # At its first step and with one image in a batch, training has the same noise and statistics.
     with small(count=1, dropout=0.5, seed=5) as model:
         generator_first = tf.trainable_variables()
         assert generator_first[0].op.name.startswith("generator/")
