@@ -214,14 +214,14 @@ def test_no_checkpoint_named(refused, data):
     refused("export", told=["checkpoint is missing", "--checkpoint"])
 
 
-FILTER = "generator/encoder_1/conv/filter (wanted [4, 4, 3, 3], found [4, 4, 3, 2])"
+FILTER = "generator/encoder_1/conv/filter (expected [4, 4, 3, 3], found [4, 4, 3, 2])"
 
 
 def test_train_with_a_checkpoint_of_another_size(refused, data, model):
     flags = ("--input_dir", data / "train", *SMALL, "--ngf", 3, "--max_steps", 9)
     told = (
-        "another size",
-        "generator/encoder_1/conv/filter (wanted [4, 4, 3, 3], found [4, 4, 3, 2])",
+        "other shapes",
+        "generator/encoder_1/conv/filter (expected [4, 4, 3, 3], found [4, 4, 3, 2])",
     )
     refused("train", *flags, "--checkpoint", model, "--output_dir", "out", told=told)
 
@@ -233,8 +233,8 @@ def test_use_a_checkpoint_of_another_size(refused, data, model, tmp_path, tool):
     (tmp_path / "model" / "options.json").write_text(json.dumps({**options, "ngf": 3}))
     flags = ("--input_dir", data / "test") if tool == "test" else ()
     told = (
-        "another size",
-        "generator/encoder_1/conv/filter (wanted [4, 4, 3, 3], found [4, 4, 3, 2])",
+        "other shapes",
+        "generator/encoder_1/conv/filter (expected [4, 4, 3, 3], found [4, 4, 3, 2])",
     )
     refused(tool, *flags, "--checkpoint", "model", "--output_dir", "out", told=told)
 
