@@ -6,7 +6,7 @@ import pytest
 
 from p2p_graph.config import flags
 from p2p_graph.config.options import Options
-from p2p_graph.reproduction.step_timing import seconds_per_step, step_counts
+from p2p_graph.reproduction.step_budget import seconds_per_step, step_counts
 from p2p_graph.utils.errors import UserError
 
 
