@@ -71,7 +71,7 @@ def test_step_counts_fit_steps_per_run(program, tmp_path, steps_per_run):
     seconds_per_step([*command, *own], steps_per_run)
     config = Options.of(**flags.given("train", "", arguments.read_text().splitlines()))
     warm_up, total = step_counts(steps_per_run)
-    assert (config.progress_freq, config.max_steps) == (warm_up, total)
+    assert (config.reports.progress_freq, config.length.max_steps) == (warm_up, total)
     assert warm_up >= 10
     assert total - warm_up >= 30
     assert total % warm_up == warm_up % steps_per_run == 0
