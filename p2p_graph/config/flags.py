@@ -101,7 +101,7 @@ def source_options(given: Mapping[str, Any]) -> Options:
     return Options.of(**given)
 
 
-def training_hint(packed: object, given: Mapping[str, Any]) -> str:
+def training_hint(command: str, packed: object, given: Mapping[str, Any]) -> str:
     """The command that trains on images packed from those that were given."""
     flags = ["--input_dir", shlex.quote(str(packed))]
     recipe = recipes.choose(None, Path(given["input_dir"])) if "input_dir" in given else "none"
@@ -109,7 +109,7 @@ def training_hint(packed: object, given: Mapping[str, Any]) -> str:
         flags.append("--lab_colorization")
     elif recipe != "none":
         flags += ["--recipe", recipe]  # the packed folder's name does not tell
-    return f"next: python tools/train.py {' '.join(flags)}"
+    return f"next: {command} {' '.join(flags)}"
 
 
 def _add_flag(
