@@ -28,6 +28,7 @@ def option(
     below: float | None = None,
     rule: Callable[[Any], str | None] | None = None,
     off: str | None = None,
+    metavar: str | None = None,
 ) -> Any:
     """Declares an option of a record.
 
@@ -42,6 +43,7 @@ def option(
       below: a bound that a number does not reach.
       rule: from a value to what is wrong with it ("must be ..."), None where nothing is.
       off: the flag that turns a bool off; by default no_NAME where it is on.
+      metavar: what --help calls the flag's value.
     """
     metadata = {
         "group": group,
@@ -53,6 +55,7 @@ def option(
         "below": below,
         "rule": rule,
         "off": off or ("no_{}" if default is True else None),
+        "metavar": metavar,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
