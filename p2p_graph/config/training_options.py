@@ -59,7 +59,7 @@ class LengthOptions(Record):
         None,
         "training",
         {
-            "train": "total training steps, including those before a resume (default: by max_epochs)",
+            "train": "total training steps, resumed ones included (default: by max_epochs)",
             "test": "maximum number of batches to translate (default: all)",
         },
         programs=_BOTH,
@@ -68,7 +68,7 @@ class LengthOptions(Record):
     max_epochs: int | None = option(
         None,
         "training",
-        "total epochs, including those before a resume (default: 200)",
+        "total epochs, resumed ones included (default: 200)",
         least=0,
     )
     steps_per_epoch: int | None = option(
