@@ -5,6 +5,7 @@ argparse.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,20 @@ def test_only_cli_and_config_parse_command_lines():
         if "argparse" in imports(path)
     }
     assert users == {"cli", "config"}
+
+
+def test_no_record_of_options_goes_everywhere():
+    """A function takes the records that it reads; the record of all options stays near the top."""
+    users = {}
+    for path in FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                for argument in [*node.args.args, *node.args.kwonlyargs]:
+                    named = re.findall(r"\w+", ast.unparse(argument.annotation or ast.Constant("")))
+                    for name in RECORDS & set(named):
+                        users.setdefault(name, set()).add(path)
+    assert users["Options"]
+    assert {name: len(paths) for name, paths in users.items() if len(paths) > 8} == {}
 
 
 def test_package_itself_imports_nothing():

@@ -1,7 +1,6 @@
 """Step budgets: how many steps a training run gets, and how long a step takes."""
 
 import json
-import math
 import shlex
 import tempfile
 import time
@@ -9,9 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from p2p_graph.config.options import Options
-from p2p_graph.config.recipes import RECIPES
-from p2p_graph.data.image_listing import list_images
 from p2p_graph.reproduction import child_programs
 from p2p_graph.reproduction.options import Budget
 from p2p_graph.utils import signals
@@ -25,7 +21,7 @@ _TIMED_STEPS = 30  # at least
 
 def training_steps(
     budget: Budget,
-    options_of: Mapping[_Name, Options],
+    paper_steps: Callable[[_Name], int],
     train_flags: Mapping[_Name, Sequence[str]],
     seconds_per_step: Callable[[_Name], float],
     plans_path: Path,
@@ -39,7 +35,7 @@ def training_steps(
 
     Args:
       budget: how long to train.
-      options_of: the options of each training run, by the run's name or folder.
+      paper_steps: the steps of a training run in the paper, by the run's name or folder.
       train_flags: the flags of each training run, without steps and output folder.
       seconds_per_step: measures a step of a training run.
       plans_path: the file that stores how many steps a number of minutes became.
@@ -53,14 +49,14 @@ def training_steps(
         is damaged.
     """
     if budget.steps is not None:
-        return dict.fromkeys(options_of, budget.steps)
+        return dict.fromkeys(train_flags, budget.steps)
     if budget.minutes is None:
-        return {name: _steps_of_paper(options) for name, options in options_of.items()}
-    runs = sorted(f"{name} ({shlex.join(train_flags[name])})" for name in options_of)
+        return {name: paper_steps(name) for name in train_flags}
+    runs = sorted(f"{name} ({shlex.join(train_flags[name])})" for name in train_flags)
     key = f"{budget.text}: {', '.join(runs)}"
     plans = _read_plans(plans_path)
     if key not in plans:
-        seconds = sum(seconds_per_step(name) for name in options_of)
+        seconds = sum(seconds_per_step(name) for name in train_flags)
         plans[key] = int(budget.minutes * 60 / seconds)
         if not plans[key]:
             raise UserError(
@@ -70,14 +66,7 @@ def training_steps(
         if save_plan:
             plans_path.parent.mkdir(parents=True, exist_ok=True)
             write_json(plans_path, plans)
-    return dict.fromkeys(options_of, plans[key])
-
-
-def _steps_of_paper(options: Options) -> int:
-    """As many epochs as the paper trained on the data set."""
-    epochs = RECIPES[options.run.recipe or ""].max_epochs
-    images = list_images(options.data.source, single=options.data.task.is_single)
-    return epochs * math.ceil(len(images) / options.data.batches.batch_size)
+    return dict.fromkeys(train_flags, plans[key])
 
 
 def _read_plans(path: Path) -> dict[str, int]:
