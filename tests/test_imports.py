@@ -13,10 +13,17 @@ from pathlib import Path
 import pytest
 
 import p2p_graph
+from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.fields import leaves
+from p2p_graph.config.options import Options
 
 FOLDER = Path(p2p_graph.__file__).parent
 ROOT = FOLDER.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
+# The frozen records of options, by name.
+RECORDS = {
+    cls.__name__ for cls in [*{record for record, _ in leaves(Options)}, Options, DataOptions]
+}
 # Runs a program and prints its exit code and which packages it has imported by then.
 _PROBE = """
 import runpy, sys
