@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import p2p_graph
-from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.fields import leaves
 from p2p_graph.config.options import Options
 
