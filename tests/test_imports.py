@@ -5,6 +5,7 @@ argparse.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,16 @@ from pathlib import Path
 import pytest
 
 import p2p_graph
+from p2p_graph.config.fields import leaves
+from p2p_graph.config.options import Options
 
 FOLDER = Path(p2p_graph.__file__).parent
 ROOT = FOLDER.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
+# The frozen records of options, by name.
+RECORDS = {
+    cls.__name__ for cls in [*{record for record, _ in leaves(Options)}, Options, DataOptions]
+}
 # Runs a program and prints its exit code and which packages it has imported by then.
 _PROBE = """
 import runpy, sys
@@ -73,6 +80,20 @@ def test_only_cli_and_config_parse_command_lines():
         if "argparse" in imports(path)
     }
     assert users == {"cli", "config"}
+
+
+def test_no_record_of_options_goes_everywhere():
+    """A function takes the records that it reads; the record of all options stays near the top."""
+    users = {}
+    for path in FOLDER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                for argument in [*node.args.args, *node.args.kwonlyargs]:
+                    named = re.findall(r"\w+", ast.unparse(argument.annotation or ast.Constant("")))
+                    for name in RECORDS & set(named):
+                        users.setdefault(name, set()).add(path)
+    assert users["Options"]
+    assert {name: len(paths) for name, paths in users.items() if len(paths) > 8} == {}
 
 
 def test_package_itself_imports_nothing():

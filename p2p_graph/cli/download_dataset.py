@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2p_graph.cli.program import program
+from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.preparation.paper_datasets import NAMES, URL_PREFIX, get_dataset
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         print("stopped; run the same command again to resume the download", file=sys.stderr)
         return 130
     print(f"the data is in {folder}")
-    print(f"next: python tools/train.py --input_dir {shlex.quote(str(folder / 'train'))}")
+    print(f"next: {command_of('train')} --input_dir {shlex.quote(str(folder / 'train'))}")
     return 0
 
 

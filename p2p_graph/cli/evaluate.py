@@ -68,19 +68,19 @@ def _parser() -> flags.Parser:
         type=int,
         default=defaults.bootstrap,
         metavar="N",
-        help="bootstrap samples for the intervals (%(default)s; 0: no intervals)",
+        help="bootstrap samples for the intervals (default: %(default)s; 0: no intervals)",
     )
     add(
         "--seed",
         type=int,
         default=defaults.seed,
         metavar="N",
-        help="seed of the bootstrap and of KID's subsets (%(default)s)",
+        help="seed of the bootstrap and of KID's subsets (default: %(default)s)",
     )
     add_path(
         "--output_dir",
         "DIR",
-        "the report's folder (evaluation in results_dir, or beside outputs_dir)",
+        "the report's folder (default: evaluation in results_dir, or beside outputs_dir)",
     )
     return parser
 

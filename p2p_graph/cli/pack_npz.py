@@ -6,7 +6,7 @@ python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --siz
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2p_graph.cli.program import program
+from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import RESIZES
 from p2p_graph.runtime.quiet_import import tensorflow_import
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
         from p2p_graph.preparation.pack_npz import pack_npz
     count = pack_npz(data, path, size, compress=compress)
     print(f"{count} images are packed in {path}")
-    print(flags.training_hint(path, given))
+    print(flags.training_hint(command_of("train"), path, given))
 
 
 run = program(main)

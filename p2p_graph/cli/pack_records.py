@@ -6,7 +6,7 @@ python tools/pack_records.py --input_dir shoes/train --output_dir shoes_packed/t
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2p_graph.cli.program import program
+from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.utils.errors import UserError
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
         from p2p_graph.preparation.pack_shards import pack_shards
     count = pack_shards(data.source, folder, per_shard, single=data.task.is_single)
     print(f"{count} images are packed in {folder}")
-    print(flags.training_hint(folder, given))
+    print(flags.training_hint(command_of("train"), folder, given))
 
 
 run = program(main)

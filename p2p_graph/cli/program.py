@@ -46,6 +46,17 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
     return run
 
 
+def command_of(module: str) -> str:
+    """The command of another program, in the form in which this one was started.
+
+    Args:
+      module: the other program's module in `p2p_graph.cli`.
+    """
+    if Path(sys.argv[0]).name.startswith("p2p-"):
+        return f"p2p-{module.replace('_', '-')}"
+    return f"python tools/{module}.py"
+
+
 def _accept_any_file_name() -> None:
     """Makes stdout and stderr escape characters that they cannot encode.
 

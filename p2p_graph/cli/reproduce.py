@@ -70,17 +70,17 @@ def _parser() -> flags.Parser:
         metavar="HOW",
         help="paper: the paper's epochs; a number: training steps a row; 90m: minutes in all",
     )
-    add("--rows", metavar="NAMES", help="rows to train, separated by commas (all)")
-    add("--seeds", type=int, default=1, metavar="N", help="runs of each row (%(default)s)")
+    add("--rows", metavar="NAMES", help="rows to train, separated by commas (default: all)")
+    add("--seeds", type=int, default=1, metavar="N", help="runs of each row (default: %(default)s)")
     add(
         "--output_dir",
         type=Path,
         default=Path("runs/reproduce"),
         metavar="DIR",
-        help="the folder for runs and tables (%(default)s)",
+        help="the folder for runs and tables (default: %(default)s)",
     )
     add("--segmenter", metavar="WHAT", help="for tables 1 to 3: see tools/evaluate.py")
-    add("--palette", metavar="NAME", help="colours of the labels (the data set's)")
+    add("--palette", metavar="NAME", help="colours of the labels (default: the data set's)")
     add(
         "--labels_dir",
         type=Path,

@@ -44,20 +44,50 @@ def _parser() -> flags.Parser:
         "--which_direction",
         choices=("AtoB", "BtoA"),
         default="AtoB",
-        help="from photos to labels (%(default)s: photos are the left halves)",
+        help="from photos to labels (default: %(default)s: photos are the left halves)",
     )
-    add("--crop_size", type=int, default=256, metavar="N", help="image size, pixels (%(default)s)")
+    add(
+        "--crop_size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="image size, pixels (default: %(default)s)",
+    )
     add(
         "--width",
         type=int,
         default=32,
         metavar="N",
-        help="channels of the first level (%(default)s)",
+        help="channels of the first level (default: %(default)s)",
     )
-    add("--batch_size", type=int, default=8, metavar="N", help="images a step (%(default)s)")
-    add("--max_steps", type=int, default=5000, metavar="N", help="steps in total (%(default)s)")
-    add("--lr", type=float, default=0.001, metavar="X", help="Adam's learning rate (%(default)s)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of all randomness (%(default)s)")
+    add(
+        "--batch_size",
+        type=int,
+        default=8,
+        metavar="N",
+        help="images a step (default: %(default)s)",
+    )
+    add(
+        "--max_steps",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="steps in total (default: %(default)s)",
+    )
+    add(
+        "--lr",
+        type=float,
+        default=0.001,
+        metavar="X",
+        help="Adam's learning rate (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of all randomness (default: %(default)s)",
+    )
     return parser
 
 

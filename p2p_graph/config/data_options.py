@@ -31,6 +31,7 @@ class ImageSource(Record):
         "files",
         "CSV file of image paths with the columns input and target, instead of input_dir",
         programs=_BOTH,
+        metavar="CSV",
     )
     arrays: str | None = option(
         None,
@@ -38,6 +39,7 @@ class ImageSource(Record):
         "names of the .npz arrays that hold A and B, as in A,B (default: arr_0,arr_1, "
         "inputs,targets or A,B)",
         programs=_BOTH,
+        metavar="A,B",
     )
     split: float = option(
         1.0,
@@ -138,7 +140,7 @@ class ScalingOptions(Record):
     resize_targets: str | None = option(
         None,
         "data",
-        "interpolation that scales targets (default: that of --resize)",
+        "interpolation that scales targets, if not that of --resize",
         programs=_BOTH,
         choices=RESIZES,
     )
@@ -155,14 +157,14 @@ class ScalingOptions(Record):
     scale_size: int | None = option(
         None,
         "data",
-        "image side before the random crop, pixels (default: crop_size * 286/256)",
+        "height and width before the random crop, pixels (default: crop_size * 286/256)",
         least=1,
     )
     crop_from: int = option(
-        0, "data", "rows at the top and columns at the left outside of every crop", least=0
+        0, "data", "rows at the top, and columns at the left, that no crop contains", least=0
     )
     crop_size: int = option(
-        256, "data", "image side that the networks see, pixels", programs=_ALL, least=1
+        256, "data", "height and width of the networks' images, pixels", programs=_ALL, least=1
     )
     flip: bool = option(True, "data", "mirror each image left to right with probability 1/2")
 

@@ -1,6 +1,7 @@
 """Options as dataclass fields: default, help text, flag, and the rule for values."""
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -27,6 +28,7 @@ def option(
     below: float | None = None,
     rule: Callable[[Any], str | None] | None = None,
     off: str | None = None,
+    metavar: str | None = None,
 ) -> Any:
     """Declares an option of a record.
 
@@ -41,6 +43,7 @@ def option(
       below: an exclusive upper bound of a number.
       rule: from a value to the rule that it breaks ("must be ..."), or None if it is allowed.
       off: the flag that turns a bool off; by default no_NAME if the bool is on by default.
+      metavar: the name of the flag's value in --help.
     """
     metadata = {
         "group": group,
@@ -52,6 +55,7 @@ def option(
         "below": below,
         "rule": rule,
         "off": off or ("no_{}" if default is True else None),
+        "metavar": metavar,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -108,13 +112,19 @@ def to_flat(record: Any) -> dict[str, Any]:
 
 def kinds_of(record: type, field: Field) -> tuple[type, ...]:
     """The types that an option's value may have."""
-    kind = typing.get_type_hints(record)[field.name]
+    kind = _types_of(record)[field.name]
     return typing.get_args(kind) or (kind,)
 
 
 def _record_of(record: type, field: Field) -> type:
-    found: type = typing.get_type_hints(record)[field.name]
+    found: type = _types_of(record)[field.name]
     return found
+
+
+@functools.cache
+def _types_of(record: type) -> Mapping[str, Any]:
+    """The types of a record's fields by name; resolving them takes longer than all checks."""
+    return typing.get_type_hints(record)
 
 
 def _check_value(record: type, field: Field, value: Any) -> None:

@@ -1,6 +1,7 @@
 """Command lines: flags made from the options, and errors that end in one line."""
 
 import argparse
+import functools
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 from p2p_graph.config import recipes
 from p2p_graph.config.fields import Field, help_text, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
-from p2p_graph.config.options_file import REFERENCE_FIELDS
+from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
 from p2p_graph.utils.errors import UserError
 
 _GROUPS = ("files", "data", "model", "training", "reports")
@@ -51,7 +52,9 @@ def options_parser(program: str, description: str) -> Parser:
     parser = Parser(
         description=description,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+        formatter_class=functools.partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=28
+        ),
         allow_abbrev=False,
     )
     groups = {name: parser.add_argument_group(name) for name in _GROUPS}
@@ -101,7 +104,7 @@ def source_options(given: Mapping[str, Any]) -> Options:
     return Options.of(**given)
 
 
-def training_hint(packed: object, given: Mapping[str, Any]) -> str:
+def training_hint(command: str, packed: object, given: Mapping[str, Any]) -> str:
     """The command that trains on images packed from those that were given."""
     flags = ["--input_dir", shlex.quote(str(packed))]
     recipe = recipes.choose(None, Path(given["input_dir"])) if "input_dir" in given else "none"
@@ -109,7 +112,7 @@ def training_hint(packed: object, given: Mapping[str, Any]) -> str:
         flags.append("--lab_colorization")
     elif recipe != "none":
         flags += ["--recipe", recipe]  # the packed folder's name does not tell
-    return f"next: python tools/train.py {' '.join(flags)}"
+    return f"next: {command} {' '.join(flags)}"
 
 
 def _add_flag(
@@ -131,18 +134,24 @@ def _add_flag(
                 help=text if hidden else f"do not {text}",
             )
         return
-    default = "" if field.default is None or hidden else f" (default: {field.default})"
+    default = "" if hidden else _default_text(field, program)
     kind = next(kind for kind in kinds if kind is not type(None))
     group.add_argument(
         f"--{name}",
         type=kind,
         choices=field.metadata["choices"] or None,
-        metavar=None if field.metadata["choices"] else _metavar(name, kind),
+        metavar=None if field.metadata["choices"] else _metavar(field, kind),
         help=text + default,
     )
 
 
-def _metavar(name: str, kind: type) -> str:
-    if name.endswith("_dir") or name == "checkpoint":
+def _default_text(field: Field, program: str) -> str:
+    if program != "train" and field.name in MODEL_FIELDS:
+        return " (default: the checkpoint's)"
+    return "" if field.default is None else f" (default: {field.default})"
+
+
+def _metavar(field: Field, kind: type) -> str:
+    if field.name.endswith("_dir") or field.name == "checkpoint":
         return "DIR"
-    return {int: "N", float: "X", str: "NAME"}[kind]
+    return field.metadata["metavar"] or {int: "N", float: "X", str: "NAME"}[kind]

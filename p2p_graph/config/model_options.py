@@ -52,7 +52,7 @@ class GeneratorOptions(Record):
     dropout_in_use: bool = option(
         True,
         "model",
-        "apply dropout in translation as in training (tools/test.py --dropout overrides)",
+        "apply dropout in translation, too; tools/test.py --dropout overrides",
     )
 
     def in_translation(self) -> "GeneratorOptions":
@@ -106,8 +106,8 @@ class LayerOptions(Record):
     norm_form: str = option(
         "auto",
         "model",
-        "batch normalisation whose gradient is the fused operation's or that of separate "
-        "operations (auto: fused for models with biases)",
+        "gradient of batch normalisation: that of the fused operation, or of separate operations; "
+        "auto is fused for models with biases",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)

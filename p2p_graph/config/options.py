@@ -75,7 +75,11 @@ class RunOptions(Record):
     seed: int = option(
         0,
         "training",
-        "seed of initial weights, image order, jitter and dropout",
+        {
+            "train": "seed of initial weights, image order, jitter and dropout",
+            "test": "seed of the dropout masks",
+            "export": "seed of the dropout masks",
+        },
         programs=_ALL,
         least=0,
         below=2**31,

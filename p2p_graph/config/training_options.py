@@ -22,7 +22,7 @@ class LossOptions(Record):
     d_scale: float = option(1.0, "training", "factor of the discriminator's loss", least=0)
     l1_weight: float = option(100.0, "training", "weight of the L1 term in G's loss", least=0)
     gan_weight: float = option(
-        1.0, "training", "weight of the adversarial term in G's loss (0: no D is built)", least=0
+        1.0, "training", "weight of the adversarial term in G's loss; 0 builds no D", least=0
     )
 
 
@@ -59,8 +59,8 @@ class LengthOptions(Record):
         None,
         "training",
         {
-            "train": "total training steps, including those of earlier runs of this folder",
-            "test": "translate at most this many batches",
+            "train": "total training steps, resumed ones included (default: by max_epochs)",
+            "test": "maximum number of batches to translate (default: all)",
         },
         programs=_BOTH,
         least=0,
@@ -68,7 +68,7 @@ class LengthOptions(Record):
     max_epochs: int | None = option(
         None,
         "training",
-        "total epochs, including those of earlier runs of this folder (default: 200)",
+        "total epochs, resumed ones included (default: 200)",
         least=0,
     )
     steps_per_epoch: int | None = option(
@@ -86,7 +86,7 @@ class ExecutionOptions(Record):
     device: str = option(
         "auto",
         "training",
-        "device of the graph (auto: a GPU if TensorFlow finds one)",
+        "device of the graph; auto is a GPU if TensorFlow finds one",
         programs=_BOTH,
         choices=("auto", "cpu", "gpu"),
     )
@@ -103,17 +103,17 @@ class ReportOptions(Record):
     """What a training run writes, and how often."""
 
     summary_freq: int = option(
-        100, "reports", "write TensorBoard summaries every N steps (0: never)", least=0
+        100, "reports", "write TensorBoard summaries every N steps, 0 for never", least=0
     )
-    progress_freq: int = option(50, "reports", "print progress every N steps (0: never)", least=0)
+    progress_freq: int = option(50, "reports", "print progress every N steps, 0 for never", least=0)
     trace_freq: int = option(
-        0, "reports", "trace a step for TensorBoard's profile every N steps (0: never)", least=0
+        0, "reports", "trace a step for TensorBoard's profile every N steps, 0 for never", least=0
     )
     display_freq: int = option(
-        0, "reports", "write the training images of a step every N steps (0: never)", least=0
+        0, "reports", "write the training images of a step every N steps, 0 for never", least=0
     )
     save_freq: int = option(
-        5000, "reports", "save a checkpoint every N steps and at the end (0: never)", least=0
+        5000, "reports", "save a checkpoint every N steps and at the end; 0 for never", least=0
     )
 
 
@@ -131,8 +131,9 @@ class ValidationOptions(Record):
         "0",
         "reports",
         "translate the validation images every N steps, or every N epochs (2e): an image grid in "
-        "samples/; L1, PSNR and SSIM in losses.jsonl (0: never)",
+        "samples/; L1, PSNR and SSIM in losses.jsonl; 0 for never",
         rule=_sample_rule,
+        metavar="N[e]",
     )
     sample_count: int = option(
         5,

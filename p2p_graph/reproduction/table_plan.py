@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.config import flags
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
+from p2p_graph.config.recipes import RECIPES
 from p2p_graph.data.image_listing import list_images
 from p2p_graph.reproduction import (
     child_programs,
     row_record,
     row_runs,
     step_budget,
-    step_timing,
 )
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.options import ReproduceOptions
@@ -90,7 +91,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     seconds_per_step = _step_timer(requested, train_options)
     steps = step_budget.training_steps(
         options.budget,
-        train_options,
+        lambda folder: paper_steps(train_options[folder]),
         {run.folder: run.train_flags for run in requested},
         seconds_per_step,
         options.output_dir / _PLANS_FILE,
@@ -134,6 +135,13 @@ def _train_options(run: RowRun) -> Options:
         raise UserError(f"row {run.row.name}: {error}") from None
 
 
+def paper_steps(options: Options) -> int:
+    """As many epochs as the paper trained on the data set."""
+    epochs = RECIPES[options.run.recipe or ""].max_epochs
+    images = list_images(options.data.source, single=options.data.task.is_single)
+    return epochs * math.ceil(len(images) / options.data.batches.batch_size)
+
+
 def _data_files(folder: Path) -> list[Path]:
     """The files of a data set's folder: images, or shards of images."""
     return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
@@ -152,7 +160,7 @@ def _step_timer(
     def seconds_of_row(run_name: str) -> float:
         run = next(run for run in requested if run.row.run_name == run_name)
         print("measuring:", child_programs.shell_command("train.py", run.train_flags), flush=True)
-        return step_timing.seconds_per_step(
+        return step_budget.seconds_per_step(
             [*child_programs.child_command("train.py"), *run.train_flags],
             train_options[run.folder].execution.steps_per_run,
         )

@@ -9,6 +9,7 @@ from PIL import Image
 from p2p_graph.config.options import Options
 from p2p_graph.reproduction.options import Budget
 from p2p_graph.reproduction.step_budget import training_steps
+from p2p_graph.reproduction.table_plan import paper_steps
 from p2p_graph.utils.errors import UserError
 
 # The flags of each run.
@@ -30,7 +31,12 @@ def config(tmp_path):
 def steps_of(text, configs, plans, seconds_per_step=None, flags=FLAGS, save_plan=True):
     """Without `seconds_per_step`, a step that is measured is an error."""
     return training_steps(
-        Budget(text), configs, flags, seconds_per_step or {}.__getitem__, plans, save_plan=save_plan
+        Budget(text),
+        lambda name: paper_steps(configs[name]),
+        {name: flags[name] for name in configs},
+        seconds_per_step or {}.__getitem__,
+        plans,
+        save_plan=save_plan,
     )
 
 

@@ -1,0 +1,60 @@
+"""What the documents say holds: links lead somewhere, and the README's Python runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]
+)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    path = ROOT / page
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def python_blocks(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_library_snippet_trains(tmp_path, monkeypatch, graph):
+    [snippet] = [block for block in python_blocks("README.md") if "build_step" in block]
+    (tmp_path / "facades" / "train").mkdir(parents=True)
+    Image.new("RGB", (512, 256), (9, 99, 199)).save(tmp_path / "facades" / "train" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    small = snippet.replace("ngf=32, ndf=32", "ngf=1, ndf=1").replace("range(100)", "range(2)")
+    assert small != snippet
+    names = {}
+    exec(small, names)
+    assert 0 < names["losses"].gen_loss_L1 < 2
+    assert names["step"].outputs.shape == (1, 256, 256, 3)
+    names["inputs"].close()
+    assert tf.get_default_graph() is graph
+
+
+def test_every_program_has_its_line_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    data = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "tools").glob("*.py"):
+        assert f"tools/{path.name}" in text + data, path.name
