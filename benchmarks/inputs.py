@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
-from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import TrainingInputs
 from p2p_graph.runtime import devices
 

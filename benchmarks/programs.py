@@ -4,7 +4,7 @@
 
 `facades` holds folders of pairs, `train` and `test`. In every turn each program runs once, in a new
 random order; ratios are taken within a turn, so that drifts of the machine's speed cancel. The
-reference's test mode is `literal_test.py`. With `--against`, another checkout runs as well.
+reference's test mode is `reference_translation.py`. With `--against`, another checkout runs as well.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def timed(command, mark):
 
 def programs(data, folder, against):
     """Returns each program's command, and the beginning of the line of its first result."""
-    literal = [ROOT / "benchmarks/literal_test.py", "--input_dir", data / "test"]
+    literal = [ROOT / "benchmarks/reference_translation.py", "--input_dir", data / "test"]
     literal += ["--checkpoint", folder / "literal"]
     subprocess.run([sys.executable, *literal, "--make"], check=True, stderr=subprocess.DEVNULL)
 

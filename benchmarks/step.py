@@ -51,8 +51,8 @@ def ours(inputs, targets, options, device):
     from p2p_graph.data.input_graph import Batch
     from p2p_graph.models.networks import Networks
     from p2p_graph.training.session_calls import Schedule, build_session_call, compiled
-    from p2p_graph.training.step import build_step, make_optimizers
-    from p2p_graph.training.updates import ORDERS
+    from p2p_graph.training.step import build_step
+    from p2p_graph.training.updates import ORDERS, make_optimizers
 
     batch_size = options.data.batches.batch_size
     batch = Batch(tf.constant([""] * batch_size), inputs, targets)
@@ -99,12 +99,12 @@ def make(variant, sizes):
         names = ("batch_size", "crop_size", "ngf", "ndf")
         picked = (sizes[name] for name in names)
         return torch_step.make_step(*picked, device=device, **settings), 1
-    import literal
+    import reference_step
 
     from p2p_graph.config.options import Options
 
     if variant == REFERENCE:
-        return step_of(literal.build_step, Options.of(**sizes)), 1
+        return step_of(reference_step.build_step, Options.of(**sizes)), 1
     options = Options.of(**sizes, **NO_REPORTS, **settings)
     return step_of(ours, options), options.execution.steps_per_run
 

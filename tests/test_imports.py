@@ -20,9 +20,7 @@ FOLDER = Path(p2p_graph.__file__).parent
 ROOT = FOLDER.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
 # The frozen records of options, by name.
-RECORDS = {
-    cls.__name__ for cls in [*{record for record, _ in leaves(Options)}, Options, DataOptions]
-}
+RECORDS = {record.__name__ for record, _ in leaves(Options)} | {"Options", "DataOptions"}
 # Runs a program and prints its exit code and which packages it has imported by then.
 _PROBE = """
 import runpy, sys

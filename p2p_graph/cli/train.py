@@ -19,8 +19,8 @@ def main(argv: Sequence[str]) -> int:
     given = flags.given("train", __doc__, argv)
 
     with tensorflow_import():
-        from p2p_graph.training.configure import configure
         from p2p_graph.training.run import train
+        from p2p_graph.training.run_plan import configure
     return train(configure(given), given)
 
 

@@ -17,6 +17,11 @@ def _discriminator_rule(name: str) -> str | None:
     return f"must be one of {', '.join(DISCRIMINATORS)}, or n_layers=K with K from 0 to 9"
 
 
+def dropout_in_translation(dropout: float, *, in_use: bool) -> float:
+    """The dropout rate of translation, from that of training and `dropout_in_use`."""
+    return dropout if in_use else 0.0
+
+
 @dataclasses.dataclass(frozen=True)
 class GeneratorOptions(Record):
     """The generator's architecture."""
@@ -57,7 +62,8 @@ class GeneratorOptions(Record):
 
     def in_translation(self) -> "GeneratorOptions":
         """The same with the dropout that translation uses by default."""
-        return self if self.dropout_in_use else dataclasses.replace(self, dropout=0.0)
+        rate = dropout_in_translation(self.dropout, in_use=self.dropout_in_use)
+        return dataclasses.replace(self, dropout=rate)
 
 
 @dataclasses.dataclass(frozen=True)

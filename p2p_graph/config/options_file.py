@@ -94,7 +94,7 @@ REFERENCE_FIELDS = (
 )
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, and
-# for a run with a split the result of `image_listing.names_digest`.
+# for a run with a split the result of `image_sources.names_digest`.
 RECORD_FIELDS = ("version", "working_dir", "images")
 
 

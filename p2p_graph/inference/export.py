@@ -17,9 +17,9 @@ from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.data.postprocess import to_rgb
 from p2p_graph.inference.trained_model import configure
 from p2p_graph.models.networks import translate
+from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
 

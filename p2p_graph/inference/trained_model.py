@@ -7,6 +7,7 @@ from typing import Any
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import recipes
+from p2p_graph.config.model_options import dropout_in_translation
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
@@ -15,7 +16,7 @@ from p2p_graph.config.options_file import (
     read_record,
     same_path,
 )
-from p2p_graph.data.image_listing import names_digest
+from p2p_graph.data.image_sources import names_digest
 from p2p_graph.utils.errors import UserError
 
 # May be chosen for each use of a model; the other model options are those of its training.
@@ -40,8 +41,7 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
     stored = {**model_options(checkpoint.folder)}
     # The reference does not read these back; the checkpoint's variables say them.
     stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}
-    if not stored["dropout_in_use"]:
-        stored["dropout"] = 0.0
+    stored["dropout"] = dropout_in_translation(stored["dropout"], in_use=stored["dropout_in_use"])
     for name in MODEL_FIELDS:
         if name in given and name not in _FREE_IN_USE and given[name] != stored[name]:
             raise UserError(

@@ -16,15 +16,15 @@ from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
-from p2p_graph.data.dataset_ops import plain_iterator
 from p2p_graph.data.image_files import SourceImage, output_names
-from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.postprocess import save_png, to_bytes, to_rgb
+from p2p_graph.data.tf_data import plain_iterator
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.inference.trained_model import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import translate
+from p2p_graph.models.postprocess import save_png, to_bytes, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
 

@@ -5,12 +5,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.models.layer_settings import (
-    DEFAULT_LAYERS,
-    LayerSettings,
-    variable_seed,
-    zeros_variable,
-)
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
+from p2p_graph.models.layer_variables import variable_seed, zeros_variable
 
 
 def batchnorm(

@@ -13,14 +13,12 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import matmul_conv
-from p2p_graph.models.layer_settings import (
-    DEFAULT_LAYERS,
-    LayerSettings,
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
+from p2p_graph.models.layer_variables import (
     cast_for_compute,
     computed_once,
     filter_value,
     filter_variable,
-    size_of,
     zeros_variable,
 )
 
@@ -31,6 +29,12 @@ _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
 def _add_bias(outputs: tf.Tensor) -> tf.Tensor:
     bias = zeros_variable("bias", outputs.shape[-1])
     return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
+
+
+def size_of(images: tf.Tensor) -> list[Any]:
+    """Batch, height and width of [N, H, W, C]: numbers where the graph knows them, else tensors."""
+    dynamic = tf.shape(images)
+    return [dynamic[i] if n is None else n for i, n in enumerate(images.shape.as_list()[:3])]
 
 
 def conv(

@@ -19,7 +19,7 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data import npz_archives, tfrecord_shards
 from p2p_graph.data.image_checks import check_image
 from p2p_graph.data.image_files import PROBLEMS, Entry, Problem, SourceImage
-from p2p_graph.data.image_listing import is_archive, is_packed, list_entries, list_images
+from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
 from p2p_graph.imaging.image_arrays import decode_rgb
 from p2p_graph.utils.errors import UserError
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialize_example, shard_name
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, one_line_reason

@@ -6,11 +6,11 @@ The same command run again continues where it stopped.
 import shlex
 import signal
 
-from p2p_graph.reproduction import row_programs, row_record, table_report
+from p2p_graph.reproduction import row_record, run_row, table_report
 from p2p_graph.reproduction.child_programs import RunProgram, run_child
 from p2p_graph.reproduction.options import ReproduceOptions
 from p2p_graph.reproduction.row_results import RunResult
-from p2p_graph.reproduction.row_runs import RowRun
+from p2p_graph.reproduction.row_stages import RowRun
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
 from p2p_graph.utils import file_lock
 
@@ -63,7 +63,7 @@ def _run_rows(plan: TablePlan, run_program: RunProgram) -> int:
     count = len(plan.requested)
     for number, run in enumerate(plan.requested, 1):
         print(f"== row {number} of {count}: {run.name}, {plan.steps[run.folder]} steps")
-        code = row_programs.run_row(run, plan.stages[run.folder], run_program)
+        code = run_row.run_row(run, plan.stages[run.folder], run_program)
         if not code:
             continue
         print(f"row {run.row.name} ended with exit code {code}; the same command continues it")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from p2p_graph.reproduction.row_runs import RowRun, Stage
+from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 

@@ -11,17 +11,17 @@ from p2p_graph.config import flags
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
 from p2p_graph.config.recipes import RECIPES
-from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction import (
     child_programs,
     row_record,
-    row_runs,
+    row_stages,
     step_budget,
 )
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.options import ReproduceOptions
-from p2p_graph.reproduction.row_runs import RowRun, Stages
-from p2p_graph.training.configure import configure
+from p2p_graph.reproduction.row_stages import RowRun, Stages
+from p2p_graph.training.run_plan import configure
 from p2p_graph.utils.errors import UserError
 
 _PLANS_FILE = "plans.json"
@@ -79,7 +79,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     Raises:
       UserError: an option is wrong, files do not fit, or a finished run has other options.
     """
-    runs = row_runs.all_runs(options)
+    runs = row_stages.all_runs(options)
     for run in runs:
         row_record.read(run)  # raises an error now rather than when the table is written
     requested = [run for run in runs if run.row in options.rows]
@@ -105,7 +105,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     # A run that is not requested now counts as finished with as many steps as the requested runs.
     other_steps = max(steps.values())
     stages = {
-        run.folder: row_runs.run_stages(
+        run.folder: row_stages.run_stages(
             run, options, steps.get(run.folder, other_steps), evaluation.flags, digests
         )
         for run in runs

@@ -16,7 +16,6 @@ from PIL import Image
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
-from p2p_graph.models.layer_settings import size_of
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.utils.errors import UserError, one_line_reason
@@ -60,7 +59,7 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
             # [N, h, w, C] => [N, h, w, num_classes]
             scores = ops.conv(level, num_classes, kernel=1, padding="valid", bias=True)
             total = scores if total is None else scores + ops.deconv(total, num_classes)
-    height, width = size_of(photos)[1:]
+    height, width = ops.size_of(photos)[1:]
     return tf.image.resize_images(total, [height, width], tf.image.ResizeMethod.BILINEAR)
 
 

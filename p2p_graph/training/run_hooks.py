@@ -4,9 +4,8 @@ import contextlib
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.data import postprocess
 from p2p_graph.data.image_files import output_names
-from p2p_graph.training.configure import RunPlan
+from p2p_graph.models import postprocess
 from p2p_graph.training.hooks import (
     CheckLosses,
     SaveCheckpoints,
@@ -15,11 +14,11 @@ from p2p_graph.training.hooks import (
     StopOnSignal,
 )
 from p2p_graph.training.losses_log import LogLosses
+from p2p_graph.training.run_plan import RunPlan
 from p2p_graph.training.session_calls import SessionCall
 from p2p_graph.training.summaries import EventFile, WriteSummaries, WriteTraces
 from p2p_graph.training.training_images import WriteImages
-from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
-from p2p_graph.training.validation_images import steps_between
+from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator, steps_between
 
 
 def make_hooks(

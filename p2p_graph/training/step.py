@@ -1,11 +1,10 @@
 """One training step: generate, discriminate, update D, update G, average the losses."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.training_options import OptimizerOptions
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
 from p2p_graph.training.updates import Forward, Losses, Optimizers, Order, without_discriminator
@@ -40,25 +39,6 @@ class Step(NamedTuple):
     train: tf.Operation
 
 
-def make_optimizers(options: OptimizerOptions, steps: int | None = None) -> Optimizers:
-    """Makes the two Adams; a graph needs them once, however many steps are built in it.
-
-    Args:
-      options: learning rate, its schedule, beta1 and epsilon.
-      steps: of the complete training, for a linear schedule: the rate is
-        lr * min(1, 2 - 2 * done / steps).
-    """
-    lr: Any = options.lr
-    if options.lr_schedule == "linear":
-        assert steps is not None
-        done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.float32)
-        lr = options.lr * tf.minimum(1.0, 2 - 2 * done / steps)
-    return Optimizers(
-        tf.train.AdamOptimizer(lr, options.beta1, epsilon=options.adam_epsilon),
-        tf.train.AdamOptimizer(lr, options.beta1, epsilon=options.adam_epsilon),
-    )
-
-
 def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optimizers) -> Step:
     """Builds one training step on a batch.
 
@@ -68,7 +48,7 @@ def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optim
       batch: the images.
       networks: G, D and their losses.
       order: of the updates, one of `updates.ORDERS`.
-      optimizers: from `make_optimizers`.
+      optimizers: from `updates.make_optimizers`.
     """
     assert batch.targets is not None
     global_step = tf.train.get_or_create_global_step()

@@ -1,4 +1,4 @@
-"""The orders of updates: when D and G are updated in a step, and what G's gradient passes through.
+"""Optimizers, and the orders of updates: when D and G are updated, through which weights.
 
 Every order is a function that builds both updates from the networks and their first forward pass.
 A variable is read where a pass is built: under a control dependency on an update, a pass reads the
@@ -6,10 +6,11 @@ updated weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.training_options import OptimizerOptions
 from p2p_graph.models.networks import Networks
 
 
@@ -26,6 +27,29 @@ class Optimizers(NamedTuple):
 
     discriminator: tf.train.Optimizer
     generator: tf.train.Optimizer
+
+
+def make_optimizers(options: OptimizerOptions, steps: int | None = None) -> Optimizers:
+    """Makes the two Adams; a graph needs them once, however many steps are built in it.
+
+    Args:
+      options: learning rate, its schedule, beta1 and epsilon.
+      steps: of the complete training, for a linear schedule.
+    """
+    rate = learning_rate(options, steps)
+    return Optimizers(
+        tf.train.AdamOptimizer(rate, options.beta1, epsilon=options.adam_epsilon),
+        tf.train.AdamOptimizer(rate, options.beta1, epsilon=options.adam_epsilon),
+    )
+
+
+def learning_rate(options: OptimizerOptions, steps: int | None) -> Any:
+    """The learning rate: `lr`, or with the linear schedule lr * min(1, 2 - 2 * done / steps)."""
+    if options.lr_schedule == "constant":
+        return options.lr
+    assert steps is not None
+    done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.float32)
+    return options.lr * tf.minimum(1.0, 2 - 2 * done / steps)
 
 
 Gradients = list[tuple[tf.Tensor, tf.Variable]]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.data.image_listing import split_indices
+from p2p_graph.data.image_sources import split_indices
 
 from .common import (
     SMALL,

@@ -7,9 +7,9 @@ from p2p_graph.config.options import DEFAULTS
 from p2p_graph.config.presets import PRESETS
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
-from p2p_graph.training.configure import configure
-from p2p_graph.training.step import build_step, make_optimizers
-from p2p_graph.training.updates import ORDERS
+from p2p_graph.training.run_plan import configure
+from p2p_graph.training.step import build_step
+from p2p_graph.training.updates import ORDERS, make_optimizers
 from p2p_graph.utils.errors import UserError
 
 

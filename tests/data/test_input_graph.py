@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config.options import Options
-from p2p_graph.data.image_listing import list_images
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.training.configure import configure
 from p2p_graph.training.run import train
+from p2p_graph.training.run_plan import configure
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
 

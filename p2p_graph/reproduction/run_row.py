@@ -12,7 +12,7 @@ from typing import Any
 from p2p_graph.reproduction import row_record
 from p2p_graph.reproduction.child_programs import RunProgram
 from p2p_graph.reproduction.row_record import Record
-from p2p_graph.reproduction.row_runs import RowRun, Stage
+from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.runtime import devices
 from p2p_graph.utils import file_lock
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.config.options import Options
-from p2p_graph.data.image_listing import list_images, names_digest, read_manifest, split_indices
+from p2p_graph.data.image_sources import list_images, names_digest, read_manifest, split_indices
 from p2p_graph.utils.errors import UserError
 
 

@@ -1,6 +1,6 @@
 """The reference program's complete test mode in its own operations, a baseline for timing.
 
-    python benchmarks/literal_test.py --input_dir DIR --checkpoint DIR --output_dir DIR
+    python benchmarks/reference_translation.py --input_dir DIR --checkpoint DIR --output_dir DIR
 
 As in the reference, queues read the images one by one; the whole training graph is built and
 restored, Adam's moments included; PNGs are encoded in the graph; each image is one `Session.run`
@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import literal
+import reference_step
 import tensorflow.compat.v1 as tf
 
 SIZE = 256
@@ -48,7 +48,7 @@ def build(input_dir, options):
     """Builds the graph; returns the number of images, the training ops and each image's fetches."""
     tf.disable_v2_behavior()  # as TensorFlow 1 programs run today
     count, (path, b, a) = read(input_dir)
-    train = literal.build_step(a, b, options)  # BtoA
+    train = reference_step.build_step(a, b, options)  # BtoA
     outputs = tf.get_default_graph().get_tensor_by_name("generator/decoder_1/Tanh:0")
     for variable in tf.trainable_variables():
         tf.summary.histogram(f"{variable.op.name}/values", variable)

@@ -1,4 +1,4 @@
-"""What a training run does: its options, what it resumes, all checks before the work."""
+"""The plan of a training run: its options, images, checkpoint and steps, checked beforehand."""
 
 import math
 import sys
@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import recipes
 from p2p_graph.config.options import DEFAULTS, Options
-from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.config.presets import PRESETS
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_listing import list_images, names_digest
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.models.discriminators import check_size, layers_of
 from p2p_graph.runtime import devices
+from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.validation_images import steps_between, validation_images
+from p2p_graph.training.validation import steps_between, validation_images
 from p2p_graph.utils.errors import UserError
 
 DEFAULT_EPOCHS = 200
@@ -80,42 +79,6 @@ def configure(given: Mapping[str, Any]) -> Options:
     return options.replace(output_dir=str(Path("runs") / name))
 
 
-def starting_point(
-    options: Options, folder: Path, given: Mapping[str, Any]
-) -> tuple[Options, Checkpoint | None]:
-    """Finds the checkpoint that training starts from.
-
-    It is the folder's newest checkpoint; without one, the checkpoint that the options name.
-
-    Args:
-      options: from `configure`.
-      folder: of the run; no other program may train in it now.
-      given: the flags' values by flat name.
-
-    Returns:
-      The options with what the checkpoint decides (seed, biases), and the checkpoint.
-
-    Raises:
-      UserError: the folder was made with other options or images, or the checkpoint does not fit.
-    """
-    source = checkpoint_files.find(folder) if folder.exists() else None
-    if source:
-        options = _with_bias(options, source, given)
-        check_unchanged(options, folder, given)
-        _check_split(options, folder)
-        if "seed" not in given:
-            options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
-    elif options.run.checkpoint:
-        source = checkpoint_files.need(Path(options.run.checkpoint))
-        options = _with_bias(options, source, given)
-    if source and options.model.generator.separable_conv != source.separable:
-        raise UserError(
-            f"checkpoint {source.prefix} was made with"
-            f"{'' if source.separable else 'out'} --separable_conv"
-        )
-    return options, source
-
-
 def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
     """Checks everything that could refuse the run, before the graph is built."""
     options, checkpoint = starting_point(options, folder, given)
@@ -164,30 +127,3 @@ def announce(run: RunPlan) -> None:
     if run.checkpoint:
         print(f"going on from {run.checkpoint.prefix}")
     sys.stdout.flush()
-
-
-def split_record(options: Options) -> dict[str, str]:
-    """What options.json records besides options: which images a split divides."""
-    if options.data.source.split == 1:
-        return {}
-    return {"images": names_digest(options.data.source, single=options.data.task.is_single)}
-
-
-def _check_split(options: Options, folder: Path) -> None:
-    """Refuses to go on with a split of other images, which would train on held-out ones."""
-    was, now = read_record(folder).get("images"), split_record(options).get("images")
-    if was is not None and was != now:
-        raise UserError(
-            f"the images in {options.data.source.path} are not those that {folder} began with "
-            f"({was.split()[0]} then), so that --split would divide them differently: "
-            "restore them, or name another --output_dir"
-        )
-
-
-def _with_bias(options: Options, source: Checkpoint, given: Mapping[str, Any]) -> Options:
-    """Takes over whether there are biases, which a checkpoint's variables say."""
-    if not source.bias or source.bias == options.model.layers.bias:
-        return options
-    if "bias" in given:
-        raise UserError(f"checkpoint {source.prefix} was made with --bias {source.bias}")
-    return options.replace(bias=source.bias)
