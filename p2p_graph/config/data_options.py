@@ -50,8 +50,7 @@ class ImageSource(Record):
             "test": "fraction of the images that training took; the remainder is translated",
         },
         programs=_BOTH,
-        most=1,
-        rule=lambda value: None if value > 0 else "must be over 0 and at most 1",
+        rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",
     )
     split_seed: int = option(
         0, "files", "seed of the split (NumPy's shuffle)", programs=_BOTH, least=0, below=2**31

@@ -155,7 +155,7 @@ def test_skip_bad_with_nothing_left(bad_images, tmp_path):
         (("--lr", "nan"), ["lr must be a finite number, not nan"]),
         (("--beta1", 1), ["beta1 must be", "not 1"]),
         (("--dropout", 1), ["dropout must be", "not 1"]),
-        (("--seed", 2**31), ["seed must be under 2^31", "2147483648"]),
+        (("--seed", 2**31), ["seed must be below 2147483648", "not 2147483648"]),
         (("--crop_size", 30), ["crop_size must be a multiple of", "30"]),
         (("--levels", 6), ["crop_size must be a multiple of 64", "32 is not", "64"]),
         (("--recipe", "castles"), ["castles", "facades", "none"]),

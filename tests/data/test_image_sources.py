@@ -191,7 +191,7 @@ def test_at_most(manifest):
         ({"input_dir": "a", "target_dir": "./a"}, "input_dir and target_dir are both a"),
         ({"input_dir": "a\udcff"}, "is not UTF-8"),
         ({"input_dir": "a", "split": 0.0}, "split must be over 0 and at most 1, not 0.0"),
-        ({"input_dir": "a", "split": 1.5}, "split must be at most 1, not 1.5"),
+        ({"input_dir": "a", "split": 1.5}, "split must be over 0 and at most 1, not 1.5"),
         (
             {"input_dir": "a", "arrays": "x,y"},
             "arrays goes with an .npz archive only: a is not one",
