@@ -4,7 +4,7 @@
 
 `facades` holds folders of pairs, `train` and `test`. In every turn each program runs once, in a new
 random order; ratios are taken within a turn, so that drifts of the machine's speed cancel. The
-reference's test mode is `reference_translation.py`. With `--against`, another checkout runs as well.
+reference's test mode is `reference_translation.py`. `--against` times another checkout, too.
 """
 
 import argparse

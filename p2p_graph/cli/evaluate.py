@@ -4,8 +4,9 @@
     python tools/evaluate.py --results_dir results --palette cityscapes
     python tools/evaluate.py --outputs_dir outputs --targets_dir targets
 
-The first two evaluate a folder that tools/test.py has written. The second also reads labels off
-the images. The third evaluates any two folders of images with the same names.
+The first two evaluate a folder that tools/test.py has written. The second also reads a class off
+each pixel of the images, by the nearest colour of the palette. The third evaluates any two folders
+of images with the same names.
 """
 
 import argparse
@@ -40,14 +41,19 @@ def _parser() -> flags.Parser:
         "--metrics",
         type=_names,
         metavar="NAMES",
-        help=f"of {', '.join(METRIC_NAMES)}, separated by commas (default: all that the other "
-        "flags suffice for)",
+        help=f"of {', '.join(METRIC_NAMES)}, separated by commas (default: l1, psnr, ssim "
+        "and histogram; fcn with --segmenter, otherwise labels with --palette; fid and kid with "
+        "--inception)",
     )
-    add("--palette", metavar="NAME", help="labels' colours: cityscapes, facades, or a CSV file")
+    add(
+        "--palette",
+        metavar="NAME",
+        help="labels' colours: cityscapes, facades, or a CSV file (class,red,green,blue)",
+    )
     add(
         "--segmenter",
         metavar="WHAT",
-        help="reads labels off photos: the folder of the authors' Caffe model, a folder that "
+        help="reads labels off photos: the folder of the paper's FCN-8s (Caffe), a folder that "
         "tools/train_segmenter.py has written, a SavedModel, an ONNX file, or module:function",
     )
     add_path("--labels_dir", "DIR", "files of true labels (default: the inputs)")
@@ -60,7 +66,8 @@ def _parser() -> flags.Parser:
     add_path(
         "--target_statistics",
         "FILE",
-        "an .npz file that caches the targets' Inception features for other outputs",
+        "an .npz file that stores the targets' Inception features, for later evaluations against "
+        "the same targets",
     )
     defaults = EvaluateOptions
     add(

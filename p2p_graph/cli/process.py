@@ -4,6 +4,14 @@
     python tools/process.py --input_dir photos256 --operation edges --output_dir edges --workers 2
     python tools/process.py --input_dir edges --b_dir photos256 --operation combine --output_dir all
 
+operation  output
+grayscale  the image in grey
+resize     a square of --size pixels; crops or pads what is not square
+blank      a white hole of 30 % of height and width in the middle
+combine    the image and its partner in --b_dir, side by side
+edges      black edges on white, as the paper's edges2shoes has them (HED)
+blur       a Gaussian blur of --sigma pixels
+
 Outputs are PNG files with the inputs' names. The operation edges needs the extra `edges`:
 pip install '.[edges]'.
 """
@@ -48,7 +56,7 @@ def _parser() -> flags.Parser:
     add = parser.add_argument
     add("--input_dir", required=True, type=Path, metavar="DIR", help="folder of images")
     add("--output_dir", required=True, type=Path, metavar="DIR", help="folder to write to")
-    add("--operation", required=True, choices=OPERATIONS, help="operation to apply")
+    add("--operation", required=True, choices=OPERATIONS, help="operation to apply, see above")
     add("--workers", type=int, metavar="N", help="number of worker processes (default: 1)")
     add(
         "--size",

@@ -4,8 +4,9 @@
     python tools/reproduce.py table6 --data cityscapes --budget 90m --dry_run
     python tools/reproduce.py table6 --data cityscapes --budget 10000 -- --crop_size 128 --ngf 32
 
-Flags after -- go to tools/train.py, for every row. The same command run again continues where it
-stopped; finished rows are not trained again.
+Every row is trained with --preset paper and its own flags. Flags after -- go to tools/train.py, for
+every row. The same command run again continues where it stopped; finished rows are not trained
+again. `facades` is not a table of the paper and has no figures to compare with.
 """
 
 import argparse
@@ -70,7 +71,11 @@ def _parser() -> flags.Parser:
         metavar="HOW",
         help="paper: the paper's epochs; a number: training steps a row; 90m: minutes in all",
     )
-    add("--rows", metavar="NAMES", help="rows to train, separated by commas (default: all)")
+    add(
+        "--rows",
+        metavar="NAMES",
+        help="rows to train, separated by commas, as in L1,cGAN (default: all)",
+    )
     add("--seeds", type=int, default=1, metavar="N", help="runs of each row (default: %(default)s)")
     add(
         "--output_dir",
@@ -85,7 +90,7 @@ def _parser() -> flags.Parser:
         "--labels_dir",
         type=Path,
         metavar="DIR",
-        help="files of true labels, if the input images are none",
+        help="files of true labels, if the input images are not label images",
     )
     add("--inception", type=Path, metavar="FILE", help="Inception's graph: adds FID and KID")
     add("--dry_run", action="store_true", help="print commands, steps and training time only")

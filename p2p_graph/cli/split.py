@@ -3,8 +3,8 @@
     python tools/split.py --dir photos
     python tools/split.py --dir photos --train_frac 0.9 --test_frac 0.1 --val_frac 0 --copy
 
-The first command moves 80 % of the images to train and the rest to val. Every image goes where the
-reference's tool puts it.
+The first command moves 80 % of the images to photos/train and the rest to photos/val, the same
+images as affinelayer's split.py.
 """
 
 import argparse

@@ -4,7 +4,9 @@ A pair is one image with A in its left half and B in its right half, or two file
 The run's folder receives the newest checkpoint, options.json, losses.jsonl and TensorBoard
 summaries. Rerunning the same command resumes training from that checkpoint.
 
-Example: python tools/train.py --input_dir facades/train
+The defaults below hold without a recipe and a preset; both change some of them.
+
+    python tools/train.py --input_dir facades/train
 """
 
 from collections.abc import Sequence

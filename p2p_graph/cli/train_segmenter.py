@@ -44,7 +44,7 @@ def _parser() -> flags.Parser:
         "--which_direction",
         choices=("AtoB", "BtoA"),
         default="AtoB",
-        help="from photos to labels (default: %(default)s: photos are the left halves)",
+        help="AtoB: photos are the left halves; BtoA: the right halves (default: %(default)s)",
     )
     add(
         "--crop_size",

@@ -17,7 +17,7 @@ class ImageSource(Record):
         None,
         "files",
         "images: a folder of A|B pairs side by side, a folder of TFRecord shards, or an .npz "
-        "archive",
+        "archive (required, unless --manifest is given)",
         programs=_BOTH,
     )
     target_dir: str | None = option(
@@ -36,8 +36,8 @@ class ImageSource(Record):
     arrays: str | None = option(
         None,
         "files",
-        "names of the .npz arrays that hold A and B, as in A,B (default: arr_0,arr_1, "
-        "inputs,targets or A,B)",
+        "the two array names of an .npz archive, A's first (default: arr_0,arr_1; inputs,targets; "
+        "or A,B)",
         programs=_BOTH,
         metavar="A,B",
     )
@@ -47,7 +47,9 @@ class ImageSource(Record):
         {
             "train": "fraction of the images to train on, drawn at random; tools/test.py takes the "
             "remainder",
-            "test": "fraction of the images that training took; the remainder is translated",
+            "test": "translate what a split of X left out of training; 1 takes all images "
+            "(default: the "
+            "training run's split, if these are its images)",
         },
         programs=_BOTH,
         rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",
@@ -87,8 +89,8 @@ class TaskOptions(Record):
     inpaint: str = option(
         "none",
         "data",
-        "inpainting of single images: the input has a white hole, its central half in both "
-        "directions (center) or 30 %% of each side (white30)",
+        "inpainting of single images: the input has a white hole of half (center) or 30 %% "
+        "(white30) of its height and width",
         choices=("none", "center", "white30"),
     )
     inputs_only: bool = option(
@@ -144,13 +146,16 @@ class ScalingOptions(Record):
         choices=RESIZES,
     )
     resize_first: bool = option(
-        False, "data", "scale to crop_size before scaling to scale_size", off="no_resize_first"
+        False,
+        "data",
+        "scale to crop_size, then to scale_size, as the preset deblur does",
+        off="no_resize_first",
     )
     jitter: str = option(
         "crop",
         "data",
-        "random jitter: crop from images of scale_size; shrink enlarges to scale_size by nearest "
-        "neighbour and scales back; or none",
+        "random jitter. crop: a random crop of an image of scale_size; shrink: enlarged to "
+        "scale_size by nearest neighbour, then scaled back; none",
         choices=("crop", "shrink", "none"),
     )
     scale_size: int | None = option(
@@ -159,11 +164,13 @@ class ScalingOptions(Record):
         "height and width before the random crop, pixels (default: crop_size * 286/256)",
         least=1,
     )
-    crop_from: int = option(
-        0, "data", "rows at the top, and columns at the left, that no crop contains", least=0
-    )
+    crop_from: int = option(0, "data", "no crop contains the first N rows and columns", least=0)
     crop_size: int = option(
-        256, "data", "height and width of the networks' images, pixels", programs=_ALL, least=1
+        256,
+        "data",
+        "height and width of the networks' images, pixels; a multiple of 2^levels",
+        programs=_ALL,
+        least=1,
     )
     flip: bool = option(True, "data", "mirror each image left to right with probability 1/2")
 
@@ -200,7 +207,9 @@ class CacheOptions(Record):
     cache_as: str = option(
         "auto",
         "data",
-        "cached form: bytes (scaled at each use), values (scaled float32), or auto by device",
+        "cached form: bytes, scaled at each use; values, scaled float32; auto: bytes on a CPU, on "
+        "a "
+        "GPU values if all fit",
         choices=("auto", "bytes", "values"),
     )
 

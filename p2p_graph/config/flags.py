@@ -14,6 +14,9 @@ from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
 from p2p_graph.utils.errors import UserError
 
 _GROUPS = ("files", "data", "model", "training", "reports")
+# Options of a model that a program which uses the model accepts as they were in training.
+_EQUAL = ("which_direction", "lab_colorization", "ngf", "ndf", "separable_conv")
+_AS_TRAINED = " (accepted if equal to the checkpoint's)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,7 +78,11 @@ def source_parser(description: str) -> Parser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("--input_dir", metavar="DIR", help="folder of images, A|B side by side")
+    parser.add_argument(
+        "--input_dir",
+        metavar="DIR",
+        help="folder of images, A|B side by side (required, unless --manifest is given)",
+    )
     parser.add_argument(
         "--target_dir",
         metavar="DIR",
@@ -88,7 +95,7 @@ def source_parser(description: str) -> Parser:
         "--single",
         dest="inputs_only",
         action="store_true",
-        help="the images are not pairs: for Lab colourisation, inpainting or translation",
+        help="the images are not pairs: for Lab colourisation, inpainting, inputs without targets",
     )
     return parser
 
@@ -124,14 +131,17 @@ def _add_flag(
         group.add_argument("--mode", choices=[program], help=text)
         return
     if kinds == (bool,):
-        default = " (default)" if field.default and not hidden else ""
+        default = " (default)" if field.default else ""
+        if program != "train" and name in _EQUAL:
+            default = _AS_TRAINED
+        default = "" if hidden else default
         group.add_argument(f"--{name}", action="store_true", help=text + default)
         if field.metadata["off"]:
             group.add_argument(
                 f"--{field.metadata['off'].format(name)}",
                 dest=name,
                 action="store_false",
-                help=text if hidden else f"do not {text}",
+                help=text if hidden else f"do not {text}{'' if field.default else ' (default)'}",
             )
         return
     default = "" if hidden else _default_text(field, program)
@@ -146,8 +156,12 @@ def _add_flag(
 
 
 def _default_text(field: Field, program: str) -> str:
+    if program != "train" and field.name in _EQUAL:
+        return _AS_TRAINED
     if program != "train" and field.name in MODEL_FIELDS:
         return " (default: the checkpoint's)"
+    if program != "train" and field.name == "split":
+        return ""
     return "" if field.default is None else f" (default: {field.default})"
 
 

@@ -33,13 +33,18 @@ class GeneratorOptions(Record):
     levels: int | None = option(
         None,
         "model",
-        "generator depth (default: as often as crop_size halves evenly, 8 for 256)",
+        "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128)",
         least=2,
     )
     dropout: float = option(
         0.5,
         "model",
-        "dropout rate in the three innermost decoder levels, in training and translation",
+        {
+            "train": "dropout rate in the three innermost decoder levels (pooled: in the "
+            "bottleneck)",
+            "test": "dropout rate in translation",
+            "export": "dropout rate in translation",
+        },
         programs=("train", "test", "export"),
         least=0,
         below=1,
@@ -57,7 +62,7 @@ class GeneratorOptions(Record):
     dropout_in_use: bool = option(
         True,
         "model",
-        "apply dropout in translation, too; tools/test.py --dropout overrides",
+        "apply dropout in translation as well as in training",
     )
 
     def in_translation(self) -> "GeneratorOptions":
@@ -76,8 +81,8 @@ class DiscriminatorOptions(Record):
     discriminator: str = option(
         "patch70",
         "model",
-        "discriminator: pixel, patch16, patch70, image286 (receptive fields of 1, 16, 70, 286 "
-        "pixels), n_layers=K, or those of other systems: same62, same94, same142",
+        "discriminator: pixel, patch16, patch70 or image286 (receptive fields of 1, 16, 70, 286 "
+        "pixels); n_layers=K; same62 (pyimagesearch), same94 (deblur) or same142 (keras-maps)",
         rule=_discriminator_rule,
     )
     conditional: bool = option(
@@ -98,7 +103,7 @@ class LayerOptions(Record):
     bias: str = option(
         "none",
         "model",
-        "convolutions with a bias: none, all (the reference since December 2017), last (of each "
+        "convolutions with a bias: none, all (pix2pix.py since December 2017), last (of each "
         "network), unnormed (those without batch normalisation)",
         choices=("none", "all", "last", "unnormed"),
     )
@@ -106,14 +111,15 @@ class LayerOptions(Record):
     norm_stddev: float = option(
         0.02,
         "model",
-        "batch normalisation's initial scales: standard deviation around 1",
+        "standard deviation of batch normalisation's initial scales, whose mean is 1",
         least=0,
     )
     norm_form: str = option(
         "auto",
         "model",
-        "gradient of batch normalisation: that of the fused operation, or of separate operations; "
-        "auto is fused for models with biases",
+        "gradient of batch normalisation: of the fused operation (fused), or of separate "
+        "operations "
+        "(factored); auto: factored for models without biases, otherwise fused",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)

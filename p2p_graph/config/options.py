@@ -35,7 +35,7 @@ class RunOptions(Record):
     mode: str = option(
         "train",
         "files",
-        "accepted for commands of the reference program; must name this program",
+        "accepted for commands of affinelayer's pix2pix.py; must name this program",
         programs=_ALL,
         choices=_ALL,
     )
@@ -44,7 +44,8 @@ class RunOptions(Record):
         "files",
         {
             "train": "folder of the run (default: runs/DATASET_DIRECTION)",
-            "test": "folder to write to (default: DATASET_FOLDER in the checkpoint's folder)",
+            "test": "folder to write to (default: in the checkpoint's folder, for facades/test "
+            "facades_test)",
             "export": "folder to write to (default: export in the checkpoint's folder)",
         },
         programs=_ALL,
@@ -55,7 +56,7 @@ class RunOptions(Record):
         {
             "train": "folder of the checkpoint that a new run starts from",
             "test": "folder of the checkpoint (default: the run of the same data set in runs/)",
-            "export": "folder of the checkpoint",
+            "export": "folder of the checkpoint (required)",
         },
         programs=_ALL,
     )
@@ -68,8 +69,9 @@ class RunOptions(Record):
     recipe: str | None = option(
         None,
         "training",
-        "data set of the paper whose direction, epochs, batch size and jitter are the defaults, or "
-        "none (default: by the data set's folder name)",
+        "data set of the paper whose direction, epochs, batch size and jitter are the defaults: "
+        "facades, cityscapes, maps, edges2shoes, edges2handbags, night2day, or none (default: by "
+        "the name of the folder that holds train)",
         rule=_recipe_rule,
     )
     seed: int = option(

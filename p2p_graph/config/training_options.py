@@ -15,14 +15,17 @@ class LossOptions(Record):
     gan_loss: str = option(
         "eps",
         "training",
-        "adversarial loss: cross-entropy with an epsilon in the logarithms, of clipped "
-        "probabilities, or of logits; or least squares",
+        "adversarial loss: cross-entropy with an epsilon in the logarithms (eps), of clipped "
+        "probabilities (clip), of logits (logits); least squares (lsgan)",
         choices=("eps", "clip", "logits", "lsgan"),
     )
     d_scale: float = option(1.0, "training", "factor of the discriminator's loss", least=0)
-    l1_weight: float = option(100.0, "training", "weight of the L1 term in G's loss", least=0)
+    l1_weight: float = option(100.0, "training", "weight of L1 in the generator's loss", least=0)
     gan_weight: float = option(
-        1.0, "training", "weight of the adversarial term in G's loss; 0 builds no D", least=0
+        1.0,
+        "training",
+        "weight of the adversarial loss in the generator's; 0: no discriminator",
+        least=0,
     )
 
 
@@ -33,9 +36,10 @@ class OptimizerOptions(Record):
     updates: str = option(
         "stored",
         "training",
-        "G's gradient passes through: D's stored activations and updated weights (stored); a new "
-        "forward pass of the updated D (fresh); D's old weights (simultaneous); or new passes "
-        "after separate updates of D on real and on generated pairs (alternate)",
+        "what the generator's gradient passes through: stored activations and updated weights of "
+        "the discriminator D (stored); a new forward pass of the updated D (fresh); D's old "
+        "weights (simultaneous); new passes after updates of D on real and on generated pairs "
+        "(alternate)",
         choices=("stored", "fresh", "simultaneous", "alternate"),
     )
     lr: float = option(0.0002, "training", "learning rate of Adam", least=0)
@@ -95,7 +99,12 @@ class ExecutionOptions(Record):
         "training",
         "compile each training step with XLA, for GPUs; dropout masks differ from those without",
     )
-    steps_per_run: int = option(1, "training", "training steps per Session.run call", least=1)
+    steps_per_run: int = option(
+        1,
+        "training",
+        "training steps per Session.run call; every --*_freq must be a multiple of N",
+        least=1,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +122,10 @@ class ReportOptions(Record):
         0, "reports", "write the training images of a step every N steps, 0 for never", least=0
     )
     save_freq: int = option(
-        5000, "reports", "save a checkpoint every N steps and at the end; 0 for never", least=0
+        5000,
+        "reports",
+        "save a checkpoint every N steps and at the end; 0 for never, also not at the end",
+        least=0,
     )
 
 
@@ -138,15 +150,19 @@ class ValidationOptions(Record):
     sample_count: int = option(
         5,
         "reports",
-        {"train": "number of validation images", "test": "number of images in the grid"},
+        {
+            "train": "validate on the first N validation images; needs --sample_freq",
+            "test": "number of images in grid.png; needs --grid",
+        },
         programs=_BOTH,
         least=1,
     )
     val_dir: str | None = option(
         None,
         "reports",
-        "validation images, in any form of input_dir or manifest (default: the split's remainder, "
-        "otherwise the folder val or test beside input_dir)",
+        "validation images, in any form of input_dir or manifest (default: what --split leaves "
+        "out, "
+        "otherwise the folder val or test beside input_dir); needs --sample_freq",
     )
     val_target_dir: str | None = option(
         None,
@@ -157,7 +173,7 @@ class ValidationOptions(Record):
     keep_best: str = option(
         "none",
         "reports",
-        "keep the checkpoint with the best value of this validation metric in best/",
+        "keep the checkpoint with the best value of this metric in best/; needs --sample_freq",
         choices=("none", "l1", "psnr", "ssim"),
     )
 
