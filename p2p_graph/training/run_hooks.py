@@ -75,7 +75,14 @@ def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | N
         options.validation.sample_freq, run.steps_per_epoch, run.schedule.steps_per_call
     )
     return Validator(
-        ValidationGraph(images, options, on_cpu=run.device.is_cpu),
+        ValidationGraph(
+            images,
+            options.data,
+            options.model,
+            aspect_ratio=options.outputs.aspect_ratio,
+            seed=options.run.seed,
+            on_cpu=run.device.is_cpu,
+        ),
         output_names([image.path for image in images]),
         run.folder,
         every,

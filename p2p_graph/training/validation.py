@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.data_options import ImageSource, TaskOptions
-from p2p_graph.config.options import Options
+from p2p_graph.config.data_options import DataOptions, ImageSource, TaskOptions
+from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.config.training_options import ValidationOptions
 from p2p_graph.data.image_files import SourceImage
@@ -41,24 +41,34 @@ SaveTo = Callable[[Path, int, tf.Session], None]
 class ValidationGraph:
     """Translates the validation images as tools/test.py does, in the training graph."""
 
-    def __init__(self, images: Sequence[SourceImage], options: Options, *, on_cpu: bool) -> None:
+    def __init__(
+        self,
+        images: Sequence[SourceImage],
+        data: DataOptions,
+        model: ModelOptions,
+        *,
+        aspect_ratio: float,
+        seed: int,
+        on_cpu: bool,
+    ) -> None:
         """Builds the translation.
 
         Args:
           images: the validation images.
-          options: of the run.
+          data: task and scaling of the run.
+          model: of the run; validation uses its dropout of translation, and float32.
+          aspect_ratio: width / height of displayed images.
+          seed: of the dropout masks.
           on_cpu: whether the graph runs on the CPU.
         """
         self._count = len(images)
-        task, scaling = options.data.task, options.data.scaling.without_jitter()
-        aspect_ratio = options.outputs.aspect_ratio
+        task, scaling = data.task, data.scaling.without_jitter()
         with tf.name_scope("validation"):
             with tf.device("/cpu:0"):
                 self._iterator = plain_iterator(translation_batches(images, task, scaling, 1))
                 indices, inputs, targets = self._iterator.get_next()
-            model = options.model.in_translation()
-            seed = options.run.seed
-            outputs = translate(inputs, model, task.target_channels, seed, on_cpu=on_cpu)
+            used = model.in_translation()
+            outputs = translate(inputs, used, task.target_channels, seed, on_cpu=on_cpu)
             rgb = postprocess.to_rgb(Batch(indices, inputs, targets), outputs, task)
             # Metrics are of the networks' images, grids of the stretched ones.
             self._displayed = postprocess.to_bytes(rgb, scaling.crop_size, aspect_ratio)

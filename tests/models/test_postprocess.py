@@ -10,11 +10,12 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config.options import Options
-from p2p_graph.data import lab_color, postprocess
+from p2p_graph.data import lab_color
 from p2p_graph.data.image_files import output_names
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.imaging import html_page
 from p2p_graph.imaging.html_page import write_index
+from p2p_graph.models import postprocess
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.training_images import WriteImages
 
