@@ -29,8 +29,11 @@ WEIGHTS = {
     "gamma": "scale",
     "beta": "offset",
 }
-# A run that takes milliseconds a step.
+# A training run that takes milliseconds a step.
 SMALL = ("--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
+# Building the graph takes most of such a run. Tests that hold for any network use one of few layers.
+SHALLOW = ("--levels", 2, "--discriminator", "patch16")
+TINY = (*SMALL, "--crop_size", 16, *SHALLOW)
 
 
 def script(tool):
