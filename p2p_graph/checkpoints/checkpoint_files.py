@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
+from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 _SHOWN = 3
@@ -197,9 +198,13 @@ def publish(written: Path, prefix: Path) -> None:
     """Renames a checkpoint's files to their place, and names it in the `checkpoint` file."""
     for path in [*_data_files(written), written.with_name(f"{written.name}.index")]:
         path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
-    state = written.with_name("checkpoint")
-    state.write_text(
-        f'model_checkpoint_path: "{prefix.name}"\nall_model_checkpoint_paths: "{prefix.name}"\n',
-        encoding="utf-8",
-    )
-    state.replace(prefix.with_name("checkpoint"))
+    write_state(prefix.parent, prefix.name)
+
+
+def write_state(folder: Path, name: str) -> None:
+    """Writes a folder's `checkpoint` file, which names its newest checkpoint, atomically."""
+    with atomic_write(folder / "checkpoint") as temporary:
+        temporary.write_text(
+            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n',
+            encoding="utf-8",
+        )

@@ -1,6 +1,7 @@
 """Options as dataclass fields: default, help text, flag, and the rule that a value must keep."""
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -108,13 +109,19 @@ def to_flat(record: Any) -> dict[str, Any]:
 
 def kinds_of(record: type, field: Field) -> tuple[type, ...]:
     """The types that an option's value may have."""
-    kind = typing.get_type_hints(record)[field.name]
+    kind = _types_of(record)[field.name]
     return typing.get_args(kind) or (kind,)
 
 
 def _record_of(record: type, field: Field) -> type:
-    found: type = typing.get_type_hints(record)[field.name]
+    found: type = _types_of(record)[field.name]
     return found
+
+
+@functools.cache
+def _types_of(record: type) -> Mapping[str, Any]:
+    """The types of a record's fields by name; resolving them takes longer than all checks."""
+    return typing.get_type_hints(record)
 
 
 def _check_value(record: type, field: Field, value: Any) -> None:

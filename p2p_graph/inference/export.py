@@ -43,21 +43,18 @@ def export(given: Mapping[str, Any]) -> None:
     """
     options, checkpoint = configure(given, "export")
     folder = Path(options.run.output_dir or checkpoint.folder / "export")
-    temporary = folder / _TEMPORARY
+    temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
     try:
+        _recover(former, folder)
         temporary.mkdir(parents=True, exist_ok=True)
         exported.write_meta_graph(checkpoint, temporary)
         exported.write_saved_model(checkpoint, temporary / _SAVED_MODEL)
-        _replace_folder(temporary / _SAVED_MODEL, folder / _SAVED_MODEL)
-        checkpoint_files.publish(temporary / _META_GRAPH, folder / _META_GRAPH)
-        for path in temporary.iterdir():
-            path.replace(folder / path.name)
-        save_options(options.replace(output_dir=str(folder)), folder)
+        save_options(options.replace(output_dir=str(folder)), temporary)
+        _publish(temporary, folder, former)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"output_dir {folder} cannot be written: {one_line_reason(error)}"
-        ) from None
+        reason = one_line_reason(error)
+        raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):  # it goes if it is empty
@@ -66,19 +63,40 @@ def export(given: Mapping[str, Any]) -> None:
     print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
 
 
-def _replace_folder(new: Path, path: Path) -> None:
-    """Puts a folder in another's place, which is removed last; back again if that fails."""
-    former = path.with_name(f"{path.name}{_FORMER}")
-    if path.exists():
-        shutil.rmtree(former, ignore_errors=True)
-        path.replace(former)
+def _publish(temporary: Path, folder: Path, former: Path) -> None:
+    """Puts new files in the place of former ones; all or, where that fails, none of them."""
+    names = [path.name for path in temporary.iterdir()]
+    former.mkdir(exist_ok=True)
+    published = []
     try:
-        new.replace(path)
+        for name in names:
+            if (folder / name).exists():
+                (folder / name).replace(former / name)
+            published.append(name)
+            (temporary / name).replace(folder / name)
     except OSError:
-        if former.exists():
-            former.replace(path)
+        for name in published:
+            _remove(folder / name)
+        _recover(former, folder)
         raise
-    shutil.rmtree(former, ignore_errors=True)
+    shutil.rmtree(former)
+
+
+def _recover(former: Path, folder: Path) -> None:
+    """Puts back what an interrupted export has moved away."""
+    if not former.exists():
+        return
+    for path in former.iterdir():
+        _remove(folder / path.name)
+        path.replace(folder / path.name)
+    former.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class _ExportedGraph:
@@ -106,6 +124,7 @@ class _ExportedGraph:
             saver.export_meta_graph(str(folder / f"{_META_GRAPH}.meta"), clear_devices=True)
             prefix = str(folder / _META_GRAPH)
             saver.save(session, prefix, write_meta_graph=False, write_state=False)
+        checkpoint_files.write_state(folder, _META_GRAPH)
 
     def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""

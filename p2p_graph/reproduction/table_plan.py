@@ -15,7 +15,6 @@ from p2p_graph.reproduction import (
     row_record,
     row_runs,
     step_budget,
-    step_timing,
 )
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.options import ReproduceOptions
@@ -152,7 +151,7 @@ def _step_timer(
     def seconds_of_row(run_name: str) -> float:
         run = next(run for run in requested if run.row.run_name == run_name)
         print("measuring:", child_programs.shell_command("train.py", run.train_flags), flush=True)
-        return step_timing.seconds_per_step(
+        return step_budget.seconds_per_step(
             [*child_programs.child_command("train.py"), *run.train_flags],
             train_options[run.folder].execution.steps_per_run,
         )

@@ -1,8 +1,10 @@
-"""The options of a training run: flags, recipe and preset; and what resuming a folder requires."""
+"""What a training run does: its options, what it resumes, all checks before the work."""
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
@@ -10,9 +12,41 @@ from p2p_graph.config import recipes
 from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.config.presets import PRESETS
-from p2p_graph.data.image_listing import names_digest
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_listing import list_images, names_digest
 from p2p_graph.models.discriminators import check_size, layers_of
+from p2p_graph.runtime import devices
+from p2p_graph.training.session_calls import Schedule
+from p2p_graph.training.validation_images import steps_between, validation_images
 from p2p_graph.utils.errors import UserError
+
+DEFAULT_EPOCHS = 200
+
+
+class RunPlan(NamedTuple):
+    """A training run, once everything that could refuse it has been checked.
+
+    Attributes:
+      options: of the run.
+      folder: where everything goes.
+      images: to train on.
+      validation_images: none if there is no validation.
+      checkpoint: to start from, if any.
+      done: how many steps the checkpoint has done.
+      device: that the graph runs on.
+      steps_per_epoch: for reports.
+      schedule: the last step, and the steps of a `Session.run` call.
+    """
+
+    options: Options
+    folder: Path
+    images: Sequence[SourceImage]
+    validation_images: Sequence[SourceImage]
+    checkpoint: Checkpoint | None
+    done: int
+    device: devices.Device
+    steps_per_epoch: int
+    schedule: Schedule
 
 
 def configure(given: Mapping[str, Any]) -> Options:
@@ -80,6 +114,56 @@ def starting_point(
             f"{'' if source.separable else 'out'} --separable_conv"
         )
     return options, source
+
+
+def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
+    """Checks everything that could refuse the run, before the graph is built."""
+    options, checkpoint = starting_point(options, folder, given)
+    source, task = options.data.source, options.data.task
+    images = list_images(source, single=task.is_single)
+    validated = validation_images(source, options.validation, task)
+    length, batch_size = options.length, options.data.batches.batch_size
+    steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / batch_size)
+    last = length.max_steps or (length.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
+    schedule = Schedule(last, options.execution.steps_per_run)
+    # Refuses validation between Session.run calls.
+    steps_between(options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call)
+    device = devices.choose(options.execution.device)
+    return RunPlan(
+        options,
+        folder,
+        images,
+        validated,
+        checkpoint,
+        checkpoint.step() if checkpoint else 0,
+        device,
+        steps_per_epoch,
+        schedule,
+    )
+
+
+def announce(run: RunPlan) -> None:
+    """Prints what will be trained, on what, and from where."""
+    options = run.options
+    scaling, recipe = options.data.scaling, options.run.recipe
+    if recipe != "none":
+        print(
+            f"recipe {recipe}: {options.data.task.which_direction}, batch "
+            f"{options.data.batches.batch_size}, scaled to {scaling.scale_size} and cropped to "
+            f"{scaling.crop_size}, {'mirrored' if scaling.flip else 'not mirrored'} "
+            "(flags override it, --recipe none is off)"
+        )
+    print(f"device: {run.device.name}")
+    if options.execution.xla and run.device.is_cpu:
+        print("note: on a CPU --xla makes steps slower; it is for GPUs")
+    print(f"generator: {options.model.generator.levels} levels for {scaling.crop_size} pixels")
+    print(
+        f"examples count = {len(run.images)}, {run.steps_per_epoch} steps an epoch, "
+        f"{run.schedule.last_step} steps in all"
+    )
+    if run.checkpoint:
+        print(f"going on from {run.checkpoint.prefix}")
+    sys.stdout.flush()
 
 
 def split_record(options: Options) -> dict[str, str]:

@@ -140,11 +140,8 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     assert "evaluate facades: python -m p2p_graph.cli.evaluate " in done.stdout
     record = json.loads(path.read_text())
     assert record["test"]["done"]
-    assert sorted(record) == [
-        "evaluate facades",
-        "test",
-        "train",
-    ]  # the other table's entry is of old images
+    # The other table's evaluation is of the old images.
+    assert sorted(record) == ["evaluate facades", "test", "train"]
     other.write_text(text)
     both = succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
     assert "omitted" not in both.stdout
@@ -168,8 +165,10 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
     assert train["seconds"] > 0
     steps = tensors(folder)["global_step"]
     assert steps >= 10
-    told = f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
-    assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), told)
+    message = (
+        f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
+    )
+    assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), message)
 
 
 def test_sigint_to_the_program_alone(data, tmp_path):
@@ -232,9 +231,8 @@ def test_tables_share_runs(data, tmp_path):
 
     _, before = made("figure7", 2)
     printed, scores = made("table1", 4, *evaluator)
-    assert [text in printed for text in ("not FCN-8s", "| real photos | ", " / 0.57 (")] == 3 * [
-        True
-    ]
+    for text in ("not FCN-8s", "| real photos | ", " / 0.57 ("):
+        assert text in printed
     photos = scores["rows"][0]["figures"]["photos_pixel_accuracy"]
     assert 0 < photos < 1
     real, row = scores["real photos"], scores["rows"][0]
@@ -301,9 +299,8 @@ def test_dry_run_lists_commands_and_time(data, tmp_path):
     assert done.stdout.endswith("2 rows, about 0.0 hours of training\n")
     commands = [line for line in done.stdout.splitlines() if line.startswith("python ")]
     for program in ("train", "test", "evaluate"):
-        assert (
-            sum(line.startswith(f"python -m p2p_graph.cli.{program} --") for line in commands) == 2
-        )
+        start_of = f"python -m p2p_graph.cli.{program} --"
+        assert sum(line.startswith(start_of) for line in commands) == 2
     assert f"--max_steps {rows[0][1]} " in done.stdout
     assert not work.exists()
 

@@ -6,7 +6,7 @@ import pytest
 
 from p2p_graph.config import flags
 from p2p_graph.config.options import Options
-from p2p_graph.reproduction.step_timing import seconds_per_step, step_counts
+from p2p_graph.reproduction.step_budget import seconds_per_step, step_counts
 from p2p_graph.utils.errors import UserError
 
 
@@ -71,7 +71,7 @@ def test_step_counts_fit_steps_per_run(program, tmp_path, steps_per_run):
     seconds_per_step([*command, *own], steps_per_run)
     config = Options.of(**flags.given("train", "", arguments.read_text().splitlines()))
     warm_up, total = step_counts(steps_per_run)
-    assert (config.progress_freq, config.max_steps) == (warm_up, total)
+    assert (config.reports.progress_freq, config.length.max_steps) == (warm_up, total)
     assert warm_up >= 10
     assert total - warm_up >= 30
     assert total % warm_up == warm_up % steps_per_run == 0

@@ -1,0 +1,86 @@
+"""The hooks that a training run's options ask for."""
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.data import postprocess
+from p2p_graph.data.image_files import output_names
+from p2p_graph.training.configure import RunPlan
+from p2p_graph.training.hooks import (
+    CheckLosses,
+    SaveCheckpoints,
+    ShowProgress,
+    StepHook,
+    StopOnSignal,
+)
+from p2p_graph.training.losses_log import LogLosses
+from p2p_graph.training.session_calls import SessionCall
+from p2p_graph.training.summaries import EventFile, WriteSummaries, WriteTraces
+from p2p_graph.training.training_images import WriteImages
+from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
+from p2p_graph.training.validation_images import steps_between
+
+
+def make_hooks(
+    run: RunPlan, call: SessionCall, saver: tf.train.Saver, cleanup: contextlib.ExitStack
+) -> tuple[list[StepHook], StopOnSignal]:
+    """Makes the hooks that the options ask for, in the order in which they report."""
+    options, folder, schedule = run.options, run.folder, run.schedule
+    reports, task, scaling = options.reports, options.data.task, options.data.scaling
+    with tf.name_scope("display"):
+        rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
+        aspect_ratio = options.outputs.aspect_ratio
+        displayed = postprocess.to_bytes(rgb, scaling.crop_size, aspect_ratio)
+    events = None
+    if reports.summary_freq or reports.trace_freq:
+        events = EventFile(folder, tf.get_default_graph())
+        cleanup.enter_context(contextlib.closing(events))
+    saving = SaveCheckpoints(saver, folder, reports.save_freq, schedule)
+    validator = _make_validator(run, saving, events) if run.validation_images else None
+    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator)
+    saving.before_saving(losses.flush)
+    made: list[StepHook] = [CheckLosses(call, schedule), losses]
+    if events and reports.trace_freq:
+        made.append(WriteTraces(events, reports.trace_freq, schedule))
+    if events and reports.summary_freq:
+        made.append(WriteSummaries(call.step, displayed, events, reports.summary_freq, schedule))
+    made.append(
+        ShowProgress(
+            call.step.averages,
+            options.data.batches.batch_size,
+            run.steps_per_epoch,
+            reports.progress_freq,
+            schedule,
+        )
+    )
+    paths = [image.path for image in run.images]
+    names = dict(zip(map(str, paths), output_names(paths), strict=True))
+    metadata = {"data": options.data.source.path, "direction": task.which_direction}
+    made.append(
+        WriteImages(
+            call.batch.paths, displayed, names, folder, metadata, reports.display_freq, schedule
+        )
+    )
+    stopping = StopOnSignal(saving, schedule)
+    made += [saving, stopping]
+    for hook in made:
+        cleanup.callback(hook.close)
+    return made, stopping
+
+
+def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | None) -> Validator:
+    options, images = run.options, run.validation_images
+    metric = options.validation.keep_best
+    every = steps_between(
+        options.validation.sample_freq, run.steps_per_epoch, run.schedule.steps_per_call
+    )
+    return Validator(
+        ValidationGraph(images, options, on_cpu=run.device.is_cpu),
+        output_names([image.path for image in images]),
+        run.folder,
+        every,
+        run.schedule,
+        events,
+        BestCheckpoint(run.folder, metric, images, saving.save_to) if metric != "none" else None,
+    )

@@ -1,0 +1,61 @@
+"""A run's folder: locked before the checkpoint to resume from is chosen, and never left empty."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.training.configure import configure
+from p2p_graph.training.run import train
+from p2p_graph.utils import file_lock
+from p2p_graph.utils.errors import UserError
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Flags that train a tiny model for two steps."""
+    (tmp_path / "pairs").mkdir()
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "pairs" / "1.png")
+    return {
+        "input_dir": str(tmp_path / "pairs"),
+        "output_dir": str(tmp_path / "runs" / "new"),
+        "crop_size": 8,
+        "ngf": 1,
+        "ndf": 1,
+        "discriminator": "pixel",
+        "max_steps": 2,
+        "summary_freq": 0,
+    }
+
+
+def test_the_folder_is_locked_before_its_checkpoint_is_chosen(given, monkeypatch):
+    """Without the lock, another run could save, and end, between the choice and the lock."""
+    assert train(configure(given), given) == 0
+    find, was_locked = checkpoint_files.find, []
+
+    def find_and_probe(folder):
+        with pytest.raises(UserError, match="another program"), file_lock.held(folder):
+            pass
+        was_locked.append(folder)
+        return find(folder)
+
+    monkeypatch.setattr(checkpoint_files, "find", find_and_probe)
+    longer = {**given, "max_steps": 3}
+    assert train(configure(longer), longer) == 0
+    assert was_locked
+
+
+def test_a_refused_run_leaves_no_folder(given, tmp_path):
+    wrong = {**given, "checkpoint": str(tmp_path / "nowhere")}
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        train(configure(wrong), wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_refused_run_leaves_a_folder_that_was_there(given, tmp_path):
+    (tmp_path / "runs").mkdir()
+    wrong = {**given, "checkpoint": str(tmp_path / "nowhere")}
+    with pytest.raises(UserError):
+        train(configure(wrong), wrong)
+    assert list((tmp_path / "runs").iterdir()) == []
