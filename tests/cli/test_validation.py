@@ -9,6 +9,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
+from p2p_graph.config import flags as program_flags
+from p2p_graph.training.configure import configure
+from p2p_graph.training.validation_images import validation_images
+
 from .common import (
     SHALLOW,
     SMALL,
@@ -201,25 +205,33 @@ def test_where_validation_images_come_from(data, tmp_path):
     shutil.copytree(data / "train", mine / "train")
     shutil.copytree(data / "test", mine / "test")
 
+    sampling = ("--sample_freq", 1)
+
     def count(*flags):
-        """How many images the grid shows; of a run that failed, its CompletedProcess."""
-        folder = tmp_path / "run"
-        fixed = (*NETWORK, "--max_steps", 1, "--sample_freq", 1, "--output_dir", folder)
-        done = call("train", *flags, *fixed)
-        if done.returncode:
-            return done
-        grid = pixels(folder / "samples" / "00000001.png")
-        shutil.rmtree(folder)
+        """How many images a run with these flags would validate on."""
+        argv = [str(flag) for flag in (*flags, *NETWORK, *sampling)]
+        options = configure(program_flags.given("train", "Trains.", argv))
+        return len(validation_images(options.data.source, options.validation, options.data.task))
+
+    def count_shown(*flags):
+        """How many images the grid of such a run shows."""
+        out = ("--output_dir", tmp_path / "run", "--max_steps", 1)
+        succeeded(call("train", *flags, *NETWORK, *sampling, *out))
+        grid = pixels(tmp_path / "run" / "samples" / "00000001.png")
+        shutil.rmtree(tmp_path / "run")
         return (grid.shape[0] - 36) // 52
 
+    def refused(*flags):
+        return call("train", *flags, *NETWORK, *sampling, cwd=tmp_path)
+
     train = ("--input_dir", mine / "train")
-    assert count(*train, "--sample_count", 100) == 7
+    assert count_shown(*train, "--sample_count", 100) == 7
     (mine / "val").mkdir()
     shutil.copy(data / "test" / "1.png", mine / "val")
     assert count(*train) == 1
-    assert count(*train, "--split", 0.4) == 3
+    assert count_shown(*train, "--split", 0.4) == 3
     assert count(*train, "--split", 0.4, "--val_dir", mine / "test", "--sample_count", 6) == 6
-    assert_refused(count("--input_dir", mine), "holds folders")
+    assert_refused(refused("--input_dir", mine), "holds folders")
 
     for half, part in ((0, "a"), (32, "b")):
         for name in ("train", "val"):
@@ -235,11 +247,11 @@ def test_where_validation_images_come_from(data, tmp_path):
     (tmp_path / "list.csv").write_text("input,target\na/val/1.png,b/val/1.png\n")
     assert count(*two, "--val_dir", tmp_path / "list.csv") == 1
     shutil.rmtree(tmp_path / "a" / "val")
-    assert_refused(count(*two), "sample_freq needs validation images", "--val_dir")
+    assert_refused(refused(*two), "sample_freq needs validation images", "--val_dir")
 
 
 def test_validation_images_in_another_form(data, tmp_path):
-    """Another form than the training images; error messages say that validation images are meant."""
+    """Another form than the training images'; error messages name the validation images."""
     np.savez(tmp_path / "set.npz", *np.zeros((2, 3, 32, 32, 3), np.uint8))
     np.savez(tmp_path / "named.npz", x=np.zeros((3, 32, 32, 3)), y=np.zeros((3, 32, 32, 3)))
     for part in ("a", "b", "val"):
