@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: running the tools, and reading what they leave."""
+"""Helpers of the end-to-end tests: run the tools, read their files, compare."""
 
 import contextlib
 import os
@@ -29,8 +29,11 @@ WEIGHTS = {
     "gamma": "scale",
     "beta": "offset",
 }
-# A run that takes milliseconds a step.
+# A training run that takes milliseconds a step.
 SMALL = ("--crop_size", 32, "--ngf", 2, "--ndf", 2, "--summary_freq", 0)
+# Building the graph takes most of such a run: tests that hold for any network use few layers.
+SHALLOW = ("--levels", 2, "--discriminator", "patch16")
+TINY = (*SMALL, "--crop_size", 16, *SHALLOW)
 
 
 def script(tool):
@@ -38,7 +41,7 @@ def script(tool):
 
 
 def environment():
-    """This process's, but for TensorFlow's log level: the tools are to be quiet by themselves."""
+    """This process's environment without TensorFlow's log level: the tools set their own."""
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
@@ -57,7 +60,7 @@ def run(tool, *args, timeout=120, **options):
 
 
 def start(tool, *args, **options):
-    """Starts a tool and goes on; its stdout is to be read line by line, stderr comes with it."""
+    """Starts a tool without waiting; its stdout, which includes stderr, is to be read."""
     command = [sys.executable, script(tool), *map(str, args)]
     return subprocess.Popen(
         command,
@@ -70,12 +73,12 @@ def start(tool, *args, **options):
 
 
 def call(tool, *args, cwd=None):
-    """As `run`, but in this process: without the seconds that TensorFlow's import takes."""
+    """Runs a tool in this process, without the seconds that TensorFlow's import takes."""
     argv, before = [script(tool), *map(str, args)], Path.cwd()
     code, given, path = 0, sys.argv, list(sys.path)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         stderr = os.dup(2)
-        os.dup2(err.fileno(), 2)  # what TensorFlow's C++ writes, too
+        os.dup2(err.fileno(), 2)  # includes what TensorFlow's C++ code writes
         try:
             os.chdir(cwd or before)
             sys.argv = argv
@@ -94,14 +97,14 @@ def call(tool, *args, cwd=None):
 
 
 def succeeded(done):
-    """The same, once it is certain that the tool ended well and had nothing to warn of."""
+    """Checks that a tool ended with code 0 and no warnings; returns its CompletedProcess."""
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done
 
 
 def assert_refused(done, *words):
-    """The tool said in one line on stderr what is wrong, and ended with code 2."""
+    """The tool reported the error in one line on stderr and ended with code 2."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stdout + done.stderr
     assert "Graph execution" not in done.stderr, done.stderr
@@ -141,7 +144,7 @@ def assert_equal_bits(found, wanted):
 
 
 def assert_same_images(found, wanted):
-    """Both hold the same names, and the same images but for rounding in a pixel or two."""
+    """Both hold the same names, and the same images up to rounding in a few pixels."""
     assert sorted(found) == sorted(wanted)
     for name, image in wanted.items():
         assert found[name].shape == image.shape, name

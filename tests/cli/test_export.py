@@ -1,4 +1,4 @@
-"""An exported model is used without this project, and translates as tools/test.py does."""
+"""Clients that know only TensorFlow translate with exported models as tools/test.py does."""
 
 import json
 import subprocess
@@ -9,45 +9,44 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from .common import assert_same_images, call, environment, images, run, succeeded
+from .common import SHALLOW, assert_same_images, call, environment, images, run, succeeded
 
-# Flags of the model, flags of using it, flags of its export.
+# Flags of the training, flags of both export and translation, further flags of the export.
 CASES = {
-    "rgb": ((), (), ()),
-    "jpeg": ((), ("--dropout", 0.25, "--seed", 3), ("--output_filetype", "jpeg")),
-    "lab_AtoB": (("--lab_colorization",), (), ()),
-    "lab_BtoA": (("--lab_colorization", "--which_direction", "BtoA"), (), ()),
+    "rgb": (SHALLOW, (), ()),
+    "jpeg": (SHALLOW, ("--dropout", 0.25, "--seed", 3), ("--output_filetype", "jpeg")),
+    "lab_AtoB": (("--lab_colorization", "--which_direction", "AtoB"), (), ()),
+    "lab_BtoA": ((*SHALLOW, "--lab_colorization", "--which_direction", "BtoA"), (), ()),
 }
 
-# What clients of the reference do, in processes of their own that know nothing but TensorFlow: for
-# every model ROOT/CASE/exported, they translate the images in SOURCE.
+# Two clients that translate the images in SOURCE with every model ROOT/CASE/exported. Both run in
+# one process that imports TensorFlow and not this project. The first does as the reference's.
 META_CLIENT = """
 import base64, json, pathlib, sys
 import tensorflow.compat.v1 as tf
 
-def translate(folder, source, target, padded):
-    target.mkdir()
-    with tf.Graph().as_default(), tf.Session() as session:
-        saver = tf.train.import_meta_graph(str(folder / "export.meta"))
-        saver.restore(session, str(folder / "export"))
-        (inputs,) = map(json.loads, tf.get_collection("inputs"))
-        (outputs,) = map(json.loads, tf.get_collection("outputs"))
-        for path in source.iterdir():
-            encoded = base64.urlsafe_b64encode(path.read_bytes())
-            if not padded:
-                encoded = encoded.rstrip(b"=")
-            fed = {inputs["input"]: [encoded], inputs["key"]: [path.name]}
-            made = session.run({"output": outputs["output"], "key": outputs["key"]}, fed)
-            assert made["key"].tolist() == [path.name.encode()], made["key"]
-            assert made["output"].shape == (1,), made["output"]
-            text = made["output"][0] + b"=" * (-len(made["output"][0]) % 4)
-            (target / f"{path.stem}-outputs.png").write_bytes(base64.urlsafe_b64decode(text))
+def translate(session, source, target, padded):
+    target.mkdir(parents=True)
+    (inputs,) = map(json.loads, tf.get_collection("inputs"))
+    (outputs,) = map(json.loads, tf.get_collection("outputs"))
+    for path in source.iterdir():
+        encoded = base64.urlsafe_b64encode(path.read_bytes())
+        if not padded:
+            encoded = encoded.rstrip(b"=")
+        fed = {inputs["input"]: [encoded], inputs["key"]: [path.name]}
+        made = session.run({"output": outputs["output"], "key": outputs["key"]}, fed)
+        assert made["key"].tolist() == [path.name.encode()], made["key"]
+        assert made["output"].shape == (1,), made["output"]
+        text = made["output"][0] + b"=" * (-len(made["output"][0]) % 4)
+        (target / f"{path.stem}-outputs.png").write_bytes(base64.urlsafe_b64decode(text))
 
 root, source = map(pathlib.Path, sys.argv[1:])
 for case in root.iterdir():
-    for padded in (True, False):
-        (case / f"meta_{padded}").mkdir()
-        translate(case / "exported", source, case / f"meta_{padded}" / "images", padded)
+    with tf.Graph().as_default(), tf.Session() as session:
+        saver = tf.train.import_meta_graph(str(case / "exported" / "export.meta"))
+        saver.restore(session, str(case / "exported" / "export"))
+        for padded in (True, False):
+            translate(session, source, case / f"meta_{padded}" / "images", padded)
 assert "p2p_graph" not in sys.modules
 """
 SAVED_MODEL_CLIENT = """
@@ -87,7 +86,7 @@ def source(tmp_path_factory):
     smooth.convert("L").save(folder / "3.png")
     smooth.putalpha(Image.fromarray(rng.integers(0, 256, (40, 48), np.uint8)))
     smooth.save(folder / "4.png")
-    # Else padding would not matter.
+    # Base64 of these files needs padding.
     assert any(path.stat().st_size % 3 for path in folder.iterdir())
     return folder
 
@@ -100,22 +99,21 @@ def cases(make_model, source, tmp_path_factory):
         model = ("--checkpoint", make_model(*model_flags))
         target = ("--output_dir", root / case / "exported")
         done = succeeded((run if case == "rgb" else call)("export", *model, *target, *use, *more))
-        told = f"wrote {target[1]}/export.meta and {target[1]}/saved_model\n"
-        assert done.stdout.endswith(told)
+        message = f"wrote {target[1]}/export.meta and {target[1]}/saved_model\n"
+        assert done.stdout.endswith(message)
         single = () if "lab" in case else ("--inputs_only",)
         where = ("--input_dir", source, "--output_dir", root / case / "wanted")
         succeeded(call("test", *model, *where, *use, *single))
-    for program in (META_CLIENT, SAVED_MODEL_CLIENT):
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(root), str(source)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env=environment(),
-            cwd=root.parent,
-        )
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", META_CLIENT + SAVED_MODEL_CLIENT, str(root), str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment(),
+        cwd=root.parent,
+    )
+    assert done.returncode == 0, done.stderr
     return root
 
 
@@ -132,7 +130,7 @@ def test_files(cases):
 @pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
 @pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
 def test_encoded_images(cases, name, made):
-    """By the reference's collections, base64 with and without padding; and by the SavedModel."""
+    """The reference's collections, base64 with and without padding; and the SavedModel."""
     wanted = images(cases / name / "wanted")
     assert {image.ndim for image in wanted.values()} == {2 if name == "lab_BtoA" else 3}
     for path in (cases / name / made / "images").iterdir():
@@ -144,7 +142,7 @@ def test_encoded_images(cases, name, made):
 
 @pytest.mark.parametrize("made", ["meta_True", "meta_False", "encoded"])
 def test_jpeg(cases, made):
-    """Also the choice of dropout and seed."""
+    """Images as JPEG, translated with the export's own dropout and seed."""
     wanted = images(cases / "jpeg" / "wanted")
     for stem, image in wanted.items():
         path = cases / "jpeg" / made / "images" / f"{stem}-outputs.png"
@@ -157,7 +155,7 @@ def test_jpeg(cases, made):
 
 @pytest.mark.parametrize("name", ["rgb", "lab_AtoB", "lab_BtoA"])
 def test_served_values(cases, name):
-    """float32 in [0, 1], in a batch as alone."""
+    """float32 in [0, 1], the same in a batch and alone."""
     with np.load(cases / name / "served.npz") as served:
         together, alone = served["together"], served["alone"]
     assert together.dtype == np.float32
@@ -166,18 +164,19 @@ def test_served_values(cases, name):
     assert together.max() <= 1
     wanted = images(cases / name / "wanted")
     for values in (together, alone):
-        # [0, 255] is cut into 256 parts, as wide as each other.
+        # [0, 255] is cut into 256 parts of equal width.
         shown = np.clip(np.floor(values * np.float32(255.5)), 0, 255).astype(np.uint8)
         for stem, image in zip("1234", shown, strict=True):
             apart = np.abs(image.squeeze().astype(int) - wanted[stem])
-            # What the client scales, it scales as RGB; tools/test.py scales Lab as Lab.
-            scaled_otherwise = "lab" in name and stem != "1"
-            assert apart.max() <= (2 if scaled_otherwise else 1), stem
+            # The client scales images 2 to 4 as RGB, tools/test.py in Lab.
+            scaled_as_rgb = "lab" in name and stem != "1"
+            assert apart.max() <= (2 if scaled_as_rgb else 1), stem
             assert apart.mean() < 0.1, stem
 
 
-def test_exporting_again_replaces_it(model, cases):
-    """By default it goes beside the checkpoint."""
+def test_an_export_is_replaced(make_model, cases):
+    """The default folder is `export` beside the checkpoint."""
+    model = make_model(*SHALLOW)
     for _ in range(2):
         succeeded(call("export", "--checkpoint", model))
     folder, first = model / "export", cases / "rgb" / "exported"

@@ -1,4 +1,4 @@
-"""One step of training and a translation agree with what the reference program did.
+"""One training step and a translation agree with the reference program's.
 
 tests/golden/mini_*/ was recorded from the reference program with dropout left out: `start` is a
 checkpoint, `step1` the one a training step later, `test/images` what it translated with that one.

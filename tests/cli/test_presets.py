@@ -1,4 +1,4 @@
-"""Every published system: trained, resumed, translated with, and told from the others."""
+"""Every published system is trained, resumed, translated with, and distinguished from the rest."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_resuming_is_exact(trained):
     assert (parts / "losses.jsonl").read_text() == (atomic_write / "losses.jsonl").read_text()
 
 
-def test_translation_knows_the_system(trained, data, tmp_path):
+def test_translation_reads_the_system_from_options_json(trained, data, tmp_path):
     """From all of options.json, and from one that names preset, ngf, ndf and direction alone."""
     preset, atomic_write, _ = trained
     where = ("--input_dir", data / "test", "--max_steps", 2)

@@ -133,7 +133,7 @@ def test_existing_outputs_are_skipped(process, tmp_path):
     assert file_bytes(out) == before
 
 
-def test_outputs_of_another_operation_are_not_mixed_in(process, tmp_path):
+def test_outputs_of_another_operation_are_refused(process, tmp_path):
     succeeded(process("blur", "--sigma", 2))
     before = file_bytes(tmp_path / "out")
     (tmp_path / "out" / "b.png").unlink()
@@ -159,7 +159,7 @@ def test_workers_write_the_same_bytes(photos, process, tmp_path):
     assert file_bytes(tmp_path / "out") == made
 
 
-def test_an_image_that_fails_does_not_stop_the_others(photos, process, tmp_path):
+def test_other_images_are_processed_after_a_failure(photos, process, tmp_path):
     (photos / "a0.png").write_bytes((photos / "a.png").read_bytes()[:60])
     (photos / "e.jpg").write_text("text")
     (photos / "f.png").write_bytes(b"")
@@ -226,7 +226,7 @@ def test_only_twenty_failures_are_listed(photos, process):
         (["--output_dir", "photos/a.png/out"], ["photos/a.png/out: Not a directory"]),
     ],
 )
-def test_bad_flags_are_refused_at_once(flags, words, photos, tmp_path):
+def test_bad_flags_are_refused(flags, words, photos, tmp_path):
     (tmp_path / "out").mkdir()
     before = file_bytes(tmp_path)
     usual = ("--input_dir", "photos", "--output_dir", "out", "--operation", "resize")

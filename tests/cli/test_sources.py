@@ -1,4 +1,4 @@
-"""Every form of data set gives the same images: in training, resuming, splits and translation."""
+"""Every form of data set gives the same images in training, resuming, splits and translation."""
 
 import functools
 import json
@@ -11,7 +11,9 @@ from PIL import Image
 from p2p_graph.data.image_sources import split_indices
 
 from .common import (
+    SHALLOW,
     SMALL,
+    TINY,
     assert_equal_bits,
     assert_refused,
     call,
@@ -21,9 +23,6 @@ from .common import (
     succeeded,
     tensors,
 )
-
-# Building the graph takes most of a short run, so the networks have few layers, too.
-TINY = (*SMALL, "--crop_size", 16, "--discriminator", "patch16")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def translate(sources, make_model, tmp_path_factory):
 
     def translate(form, direction):
         folder = tmp_path_factory.mktemp("translated")
-        model = make_model("--which_direction", direction)
+        model = make_model(*SHALLOW, "--which_direction", direction)
         out = ("--checkpoint", model, "--output_dir", folder)
         succeeded(call("test", *sources[form], *out))
         return {kind: images(folder, kind) for kind in ("inputs", "outputs")}
@@ -170,9 +169,9 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     # With more images the split would differ.
     shutil.copy(data / "test" / "7.png", tmp_path / "pairs" / "7.png")
     done = call("test", *where, cwd=tmp_path / "sub")
-    assert_refused(done, "are others than in training (5 then)", "--split 1 takes all")
+    assert_refused(done, "are not those of training (5 then)", "--split 1 takes all")
     done = call("train", *command, "--max_steps", 3, cwd=tmp_path)
-    assert_refused(done, "are others than when run was begun (5 then)")
+    assert_refused(done, "are not those that run began with (5 then)")
 
 
 def test_packing_prints_the_command_that_trains(data, tmp_path):
@@ -219,10 +218,10 @@ def test_single_images_in_every_form(sources, data, tmp_path):
     assert sorted(images(tmp_path / "made")) == ["1", "2"]
 
 
-def test_inputs_and_targets_are_scaled_each_in_their_own_way(data, tmp_path):
+def test_inputs_and_targets_have_their_own_scaling(data, tmp_path):
     """Resizing never mixes label colours, but mixes those of photographs."""
     how = ("--resize", "bilinear", "--resize_targets", "nearest", "--scale_size", 40)
-    run = ("--output_dir", tmp_path / "run", "--max_steps", 1, *SMALL, "--discriminator", "patch16")
+    run = ("--output_dir", tmp_path / "run", "--max_steps", 1, *SMALL, *SHALLOW)
     succeeded(call("train", "--input_dir", data / "train", *run, *how))
     where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "made")
     succeeded(call("test", "--input_dir", data / "test", *where, "--crop_size", 96))
@@ -296,7 +295,7 @@ def test_bad_sources(refused, sources, data, tmp_path):
         (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
         (("--input_dir", tmp_path / "cut"), "is cut off: rerun tools/pack_records.py"),
         ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
-        ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1"),
+        ((*sources["pairs"], "--split", 1.5), "split must be at most 1, not 1.5"),
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
         ((*sources["shards"], "--target_dir", data), "already holds A and B"),
     ):

@@ -69,7 +69,7 @@ def events(watched):
     return list(tf.train.summary_iterator(str(path)))
 
 
-def test_a_run_leaves_its_newest_checkpoint_alone(watched):
+def test_a_run_leaves_only_its_newest_checkpoint(watched):
     _, folder = watched
     assert {path.name for path in folder.iterdir() if "tfevents" not in path.name} == {
         "options.json",
@@ -123,7 +123,7 @@ def test_progress_is_shown_as_the_reference_does_but_averaged_from_the_first_ste
         np.testing.assert_allclose(np.array(shown, float), wanted[step - 1], atol=2e-5)
 
 
-def test_the_recipe_of_a_folder_is_announced(watched):
+def test_the_recipe_of_a_folder_is_reported(watched):
     printed, _ = watched
     assert printed.startswith("recipe facades: BtoA, batch 1, scaled to 36 and cropped to 32, mirr")
     assert "\ndevice: CPU" in printed
@@ -234,16 +234,16 @@ def test_a_folder_alone_is_enough(data, tmp_path):
 
 
 def test_the_references_command_lines(facades, tmp_path):
-    """As its README has them, with small sizes added; the folder decides nothing here."""
+    """The commands of its README, with small sizes added."""
     train = (
         *("--mode", "train", "--output_dir", "facades_train", "--max_epochs", 2),
         *("--input_dir", facades / "train", "--which_direction", "BtoA", *SMALL),
     )
-    done = succeeded(run("train", *train, cwd=tmp_path))
+    done = succeeded(call("train", *train, cwd=tmp_path))
     assert "5 steps an epoch, 10 steps in all" in done.stdout
     assert tensors(tmp_path / "facades_train")["global_step"] == 10
     test = ("--mode", "test", "--output_dir", "facades_test", "--input_dir", facades / "train")
-    done = succeeded(run("test", *test, "--checkpoint", "facades_train", cwd=tmp_path))
+    done = succeeded(call("test", *test, "--checkpoint", "facades_train", cwd=tmp_path))
     assert "wrote index at facades_test/index.html" in done.stdout
     assert len(list((tmp_path / "facades_test" / "images").iterdir())) == 15
 

@@ -1,4 +1,4 @@
-"""Translation: every image once, the same each time, whatever else is in its batch."""
+"""tools/test.py translates every image once, the same each time and in every batch."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from PIL import Image
 
 from .common import (
     KINDS,
-    SMALL,
+    TINY,
     assert_equal_bits,
     assert_refused,
     assert_same_images,
@@ -79,19 +79,19 @@ def test_the_same_command_again_makes_the_same_bytes(flags, result, tmp_path):
         path.unlink()
     succeeded(call("test", *flags, "--batch_size", 3, "--output_dir", again))
     assert file_bytes(again) == file_bytes(folder)
-    # Written anew, not longer.
+    # Rewritten, not appended to.
     assert (again / "index.html").read_text() == (folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_the_batch_size_does_not_matter(flags, result, tmp_path, size):
-    """Sums of another batch may be rounded otherwise; nothing else differs."""
+def test_outputs_do_not_depend_on_the_batch_size(flags, result, tmp_path, size):
+    """Sums of another batch may be rounded in another way; nothing else differs."""
     succeeded(call("test", *flags, "--batch_size", size, "--output_dir", tmp_path))
     for kind in KINDS:
         assert_same_images(images(tmp_path, kind), images(result[1], kind))
 
 
-def test_the_seed_is_that_of_dropout(flags, result, tmp_path):
+def test_the_seed_draws_dropout(flags, result, tmp_path):
     for name, more in {"5": ("--seed", 5), "none": ("--dropout", 0)}.items():
         succeeded(call("test", *flags, *more, "--output_dir", tmp_path / name))
     found = [images(tmp_path / "5"), images(tmp_path / "none"), images(result[1])]
@@ -103,7 +103,7 @@ def test_the_seed_is_that_of_dropout(flags, result, tmp_path):
 
 
 def test_inputs_only(data, model, result, tmp_path):
-    """Images without a target beside, here of an odd width: 31."""
+    """Images without a target beside them, one of them 31 pixels wide."""
     for path in (data / "test").iterdir():
         with Image.open(path) as pair:
             (tmp_path / "in").mkdir(exist_ok=True)
@@ -159,7 +159,7 @@ def test_another_size_and_shape(flags, tmp_path):
 
 
 def test_default_folders(data, model, result, tmp_path):
-    """The checkpoint is that of the training run on the same data set."""
+    """The checkpoint comes from the training run on the same data set."""
     shutil.copytree(model, tmp_path / "runs" / "mine_AtoB")
     shutil.copytree(model, tmp_path / "runs" / "mine_small_AtoB")
     succeeded(call("test", "--input_dir", data / "test", cwd=tmp_path))
@@ -170,8 +170,8 @@ def test_default_folders(data, model, result, tmp_path):
     )
 
 
-def test_flags_of_the_reference_that_do_nothing_here(data, model, result, tmp_path):
-    """Its one program took them in every mode."""
+def test_flags_of_the_reference_without_effect_in_test(data, model, result, tmp_path):
+    """The reference's one program took them in every mode."""
     where = ("--input_dir", data / "test", "--output_dir", tmp_path, "--checkpoint", model)
     done = succeeded(call("test", *where, "--no_flip", "--lr", 0.1, "--scale_size", 256))
     assert "--lr has no effect in test" in done.stdout
@@ -179,7 +179,7 @@ def test_flags_of_the_reference_that_do_nothing_here(data, model, result, tmp_pa
 
 
 def test_two_folders(data, tmp_path):
-    """Trained on A and B in folders of their own, as on halves."""
+    """Training and translation from two folders give the same as from halves side by side."""
     for split in ("train", "test"):
         for name in ("a", "b", "ab"):
             (tmp_path / split / name).mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_two_folders(data, tmp_path):
         flags = {s: [str(flag).format(s) for flag in more] for s in ("train", "test")}
         run = tmp_path / f"run_{name}"
         where = ("--input_dir", tmp_path / "train" / name, "--output_dir", run)
-        succeeded(call("train", *where, *flags["train"], *SMALL, "--max_steps", 2))
+        succeeded(call("train", *where, *flags["train"], *TINY, "--max_steps", 2))
         where = ("--input_dir", tmp_path / "test" / name, "--output_dir", run / "made")
         succeeded(call("test", *where, *flags["test"], "--checkpoint", run))
         made.append(file_bytes(run / "made"))
@@ -203,7 +203,7 @@ def test_two_folders(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (("--ngf", 3), ("ngf 3", "trained with 2")),
         (("--which_direction", "BtoA"), ("which_direction BtoA", "trained with AtoB")),
@@ -211,13 +211,13 @@ def test_two_folders(data, tmp_path):
         (("--lab_colorization",), ("lab_colorization True", "trained with False")),
     ],
 )
-def test_what_contradicts_the_checkpoint_is_refused(flags, tmp_path, more, told):
+def test_flags_that_contradict_the_checkpoint_are_refused(flags, tmp_path, more, message):
     done = call("test", *flags, *more, "--output_dir", tmp_path / "out")
-    assert_refused(done, *told, flags[-1])
+    assert_refused(done, *message, flags[-1])
     assert not (tmp_path / "out").exists()
 
 
-def test_what_agrees_with_the_checkpoint_is_not(flags, result, tmp_path):
+def test_flags_that_agree_with_the_checkpoint_are_accepted(flags, result, tmp_path):
     more = ("--ngf", 2, "--ndf", 2, "--which_direction", "AtoB", "--crop_size", 32)
     succeeded(call("test", *flags, *more, "--output_dir", tmp_path))
     assert file_bytes(tmp_path) == file_bytes(result[1])
@@ -235,7 +235,7 @@ def lightness(rgb):
 
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
 def test_lab(make_model, tmp_path, direction):
-    """Brightness and colours are taken from the image itself, and outputs shown with both."""
+    """Brightness and colours come from the image itself; outputs are shown with both."""
     folder = make_model("--lab_colorization", "--which_direction", direction)
     (tmp_path / "in").mkdir()
     image = np.random.default_rng(1).integers(40, 216, (32, 32, 3), np.uint8)

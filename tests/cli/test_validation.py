@@ -1,15 +1,20 @@
-"""What a run shows of itself: grids of the same images, figures of them, the best checkpoint."""
+"""Validation during training: grids of the same images, their figures, the best checkpoint."""
 
 import json
 import shutil
 
 import numpy as np
 import pytest
+from p2p_graph.training.configure import configure
+from p2p_graph.training.validation_images import validation_images
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
+from p2p_graph.config import flags as program_flags
+
 from .common import (
+    SHALLOW,
     SMALL,
     assert_equal_bits,
     assert_refused,
@@ -21,6 +26,7 @@ from .common import (
 )
 
 FIGURES = ("val_l1", "val_psnr", "val_ssim")
+NETWORK = (*SMALL, *SHALLOW)
 
 
 def records(folder):
@@ -33,9 +39,9 @@ def without_figures(folder):
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    """A run of 12 steps of 5 images that looks at `test` after every epoch and at the end."""
+    """A run of 12 steps that is validated on `test` after every epoch (5 steps) and at the end."""
     folder = tmp_path_factory.mktemp("validation")
-    flags = ("--input_dir", data / "train", *SMALL, "--max_steps", 12, "--lr", 0.01)
+    flags = ("--input_dir", data / "train", *NETWORK, "--max_steps", 12, "--lr", 0.01)
     extra = ("--sample_freq", "1e", "--sample_count", 3, "--keep_best", "ssim")
     shown = ("--summary_freq", 100, "--output_dir", folder)
     succeeded(call("train", *flags, *extra, *shown))
@@ -62,8 +68,8 @@ def test_grids_are_of_the_same_images(trained, data):
         assert (grid[output] != first[output]).any()
 
 
-def test_figures_are_those_of_the_images_that_are_translated(trained, data, tmp_path):
-    """Made again by tools/test.py from the last checkpoint, measured by scikit-image."""
+def test_figures_are_those_of_translated_images(trained, data, tmp_path):
+    """tools/test.py translates with the last checkpoint, and scikit-image measures."""
     where = ("--checkpoint", trained, "--output_dir", tmp_path, "--max_steps", 3)
     succeeded(call("test", "--input_dir", data / "test", *where))
     outputs, targets = (images(tmp_path, kind).values() for kind in ("outputs", "targets"))
@@ -107,9 +113,9 @@ def test_the_best_checkpoint_is_kept(trained, data, tmp_path):
     succeeded(call("test", "--input_dir", data / "test", *where))
 
 
-def test_looking_changes_nothing(trained, data, tmp_path):
-    """Nor does resuming: neither what is trained, nor what is shown."""
-    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", tmp_path)
+def test_validation_changes_no_weights(trained, data, tmp_path):
+    """Resuming changes neither weights nor grids nor figures."""
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", tmp_path)
     extra = ("--sample_freq", "1e", "--sample_count", 3, "--keep_best", "ssim")
     succeeded(call("train", *flags, "--max_steps", 6))
     succeeded(call("train", *flags, "--max_steps", 12, *extra))
@@ -122,15 +128,15 @@ def test_looking_changes_nothing(trained, data, tmp_path):
         assert records(tmp_path)[step - 1] == records(trained)[step - 1]
 
 
-def test_a_resumed_run_knows_the_best_so_far(trained, data, tmp_path):
+def test_a_resumed_run_remembers_the_best_checkpoint(trained, data, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
     extra = ("--sample_freq", 1, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 13)
     kept = folder / "best" / "best.json"
     unbeaten = json.loads(kept.read_text()) | {"value": 0.999, "step": 5}
     kept.write_text(json.dumps(unbeaten))
-    (folder / "samples" / "00000099.png").write_bytes(b"of a step that is to come")
+    (folder / "samples" / "00000099.png").write_bytes(b"of a later step")
     succeeded(call("train", *flags, *extra))
     assert json.loads(kept.read_text()) == unbeaten
     assert [p.name for p in (folder / "samples").iterdir() if "99" in p.name] == []
@@ -138,7 +144,7 @@ def test_a_resumed_run_knows_the_best_so_far(trained, data, tmp_path):
 
 @pytest.mark.parametrize("change", ["metric", "images", "step", "cut off", "other"])
 def test_another_best_is_forgotten(trained, data, tmp_path, change):
-    """Of another metric or other images, of a step that is to come, or not readable."""
+    """The record is of another metric, other images or a later step, or is not readable."""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
     kept = folder / "best" / "best.json"
@@ -148,7 +154,7 @@ def test_another_best_is_forgotten(trained, data, tmp_path, change):
     text = json.dumps([] if change == "other" else found)
     kept.write_text(text[:-9] if change == "cut off" else text)
     count = 2 if change == "images" else 3
-    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", folder)
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
     extra = ("--sample_freq", 1, "--sample_count", count, "--keep_best", "ssim")
     succeeded(call("train", *flags, *extra, "--max_steps", 13))
     found = json.loads(kept.read_text())
@@ -157,9 +163,9 @@ def test_another_best_is_forgotten(trained, data, tmp_path, change):
     assert tensors(folder / "best")["global_step"] == 13
 
 
-def test_the_best_of_a_run_that_left_no_checkpoint_is_forgotten(trained, data, tmp_path):
+def test_the_best_of_a_run_without_a_checkpoint_is_forgotten(trained, data, tmp_path):
     shutil.copytree(trained / "best", tmp_path / "best")
-    flags = ("--input_dir", data / "train", *SMALL, "--ngf", 3, "--output_dir", tmp_path)
+    flags = ("--input_dir", data / "train", *NETWORK, "--ngf", 3, "--output_dir", tmp_path)
     extra = ("--sample_freq", 2, "--sample_count", 3, "--keep_best", "ssim", "--max_steps", 2)
     succeeded(call("train", *flags, *extra))
     assert tensors(tmp_path / "best")["global_step"] == 2
@@ -167,7 +173,7 @@ def test_the_best_of_a_run_that_left_no_checkpoint_is_forgotten(trained, data, t
 
 
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
-    flags = ("--input_dir", data / "train", *SMALL, "--lr", 1e38, "--output_dir", tmp_path)
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 1e38, "--output_dir", tmp_path)
     done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")
     assert_refused(done, "weights are not finite after step 1")
     assert list((tmp_path / "best").iterdir()) == []
@@ -177,7 +183,7 @@ def test_figures_are_of_images_that_are_not_stretched(data, tmp_path):
     found = {}
     for aspect in (1, 2):
         out = tmp_path / str(aspect)
-        flags = ("--input_dir", data / "train", *SMALL, "--output_dir", out, "--max_steps", 1)
+        flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", out, "--max_steps", 1)
         succeeded(call("train", *flags, "--sample_freq", 1, "--aspect_ratio", aspect))
         found[aspect] = records(out), pixels(out / "samples" / "00000001.png").shape
     assert found[1][0] == found[2][0]
@@ -185,8 +191,8 @@ def test_figures_are_of_images_that_are_not_stretched(data, tmp_path):
 
 
 @pytest.mark.parametrize("metric", ["l1", "psnr"])
-def test_best_is_least_or_most(data, tmp_path, metric):
-    flags = ("--input_dir", data / "train", *SMALL, "--lr", 0.01, "--output_dir", tmp_path)
+def test_best_is_least_l1_or_most_psnr(data, tmp_path, metric):
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", tmp_path)
     succeeded(call("train", *flags, "--max_steps", 8, "--sample_freq", 1, "--keep_best", metric))
     figures = {record[f"val_{metric}"]: record["step"] for record in records(tmp_path)}
     best = (min if metric == "l1" else max)(figures)
@@ -194,29 +200,38 @@ def test_best_is_least_or_most(data, tmp_path, metric):
 
 
 def test_where_validation_images_come_from(data, tmp_path):
-    """`val` before `test`; what a split leaves; a list; folders beside two folders."""
+    """`val`, else `test`; the remainder of a split; a list; folders beside two folders."""
     mine = tmp_path / "mine"
     shutil.copytree(data / "train", mine / "train")
     shutil.copytree(data / "test", mine / "test")
 
-    def names(*flags):
-        folder = tmp_path / "run"
-        fixed = (*SMALL, "--max_steps", 1, "--sample_freq", 1, "--output_dir", folder)
-        done = call("train", *flags, *fixed)
-        if done.returncode:
-            return done
-        grid = pixels(folder / "samples" / "00000001.png")
-        shutil.rmtree(folder)
+    sampling = ("--sample_freq", 1)
+
+    def count(*flags):
+        """How many images a run with these flags would validate on."""
+        argv = [str(flag) for flag in (*flags, *NETWORK, *sampling)]
+        options = configure(program_flags.given("train", "Trains.", argv))
+        return len(validation_images(options.data.source, options.validation, options.data.task))
+
+    def count_shown(*flags):
+        """How many images the grid of such a run shows."""
+        out = ("--output_dir", tmp_path / "run", "--max_steps", 1)
+        succeeded(call("train", *flags, *NETWORK, *sampling, *out))
+        grid = pixels(tmp_path / "run" / "samples" / "00000001.png")
+        shutil.rmtree(tmp_path / "run")
         return (grid.shape[0] - 36) // 52
 
+    def refused(*flags):
+        return call("train", *flags, *NETWORK, *sampling, cwd=tmp_path)
+
     train = ("--input_dir", mine / "train")
-    assert names(*train, "--sample_count", 100) == 7
+    assert count_shown(*train, "--sample_count", 100) == 7
     (mine / "val").mkdir()
     shutil.copy(data / "test" / "1.png", mine / "val")
-    assert names(*train) == 1
-    assert names(*train, "--split", 0.4) == 3
-    assert names(*train, "--split", 0.4, "--val_dir", mine / "test", "--sample_count", 6) == 6
-    assert_refused(names("--input_dir", mine), "holds folders")
+    assert count(*train) == 1
+    assert count_shown(*train, "--split", 0.4) == 3
+    assert count(*train, "--split", 0.4, "--val_dir", mine / "test", "--sample_count", 6) == 6
+    assert_refused(refused("--input_dir", mine), "holds folders")
 
     for half, part in ((0, "a"), (32, "b")):
         for name in ("train", "val"):
@@ -226,24 +241,24 @@ def test_where_validation_images_come_from(data, tmp_path):
                     tmp_path / part / name / path.name
                 )
     two = ("--input_dir", tmp_path / "a" / "train", "--target_dir", tmp_path / "b" / "train")
-    assert names(*two) == 1
+    assert count(*two) == 1
     other = ("--val_dir", tmp_path / "a" / "train", "--val_target_dir", tmp_path / "b" / "train")
-    assert names(*two, *other) == 5
+    assert count(*two, *other) == 5
     (tmp_path / "list.csv").write_text("input,target\na/val/1.png,b/val/1.png\n")
-    assert names(*two, "--val_dir", tmp_path / "list.csv") == 1
+    assert count(*two, "--val_dir", tmp_path / "list.csv") == 1
     shutil.rmtree(tmp_path / "a" / "val")
-    assert_refused(names(*two), "sample_freq needs validation images", "--val_dir")
+    assert_refused(refused(*two), "sample_freq needs validation images", "--val_dir")
 
 
 def test_validation_images_in_another_form(data, tmp_path):
-    """Than those that are trained on, and messages that say which images are meant."""
+    """Another form than the training images'; error messages name the validation images."""
     np.savez(tmp_path / "set.npz", *np.zeros((2, 3, 32, 32, 3), np.uint8))
     np.savez(tmp_path / "named.npz", x=np.zeros((3, 32, 32, 3)), y=np.zeros((3, 32, 32, 3)))
     for part in ("a", "b", "val"):
         shutil.copytree(data / "train", tmp_path / part)
     two = ("--input_dir", tmp_path / "a", "--target_dir", tmp_path / "b")
     named = ("--input_dir", tmp_path / "named.npz", "--arrays", "x,y")
-    out = ("--output_dir", tmp_path / "run", *SMALL, "--max_steps", 1, "--sample_freq", 1)
+    out = ("--output_dir", tmp_path / "run", *NETWORK, "--max_steps", 1, "--sample_freq", 1)
     for flags in (
         (*two, "--val_dir", tmp_path / "set.npz"),
         (*two, "--val_dir", data / "test"),
@@ -252,18 +267,18 @@ def test_validation_images_in_another_form(data, tmp_path):
         succeeded(call("train", *flags, *out))
         shutil.rmtree(tmp_path / "run")
     more = ("--val_dir", tmp_path / "set.npz", "--val_target_dir", tmp_path / "b")
-    for flags, told in (
+    for flags, message in (
         ((*two,), f"the targets of {tmp_path / 'val'} are not known"),
         ((*named, "--val_dir", "nowhere"), "validation images: input_dir nowhere does not exist"),
         ((*two, *more), "val_target_dir is for folders of images"),
         ((*two, "--val_target_dir", "x"), "val_target_dir needs --val_dir"),
     ):
-        assert_refused(call("train", *flags, *out), told)
+        assert_refused(call("train", *flags, *out), message)
         assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (("--sample_freq", "often"), "sample_freq must be a number of steps, or of epochs"),
         (("--sample_freq", "-1"), "sample_freq"),
@@ -276,16 +291,16 @@ def test_validation_images_in_another_form(data, tmp_path):
         (("--sample_freq", 1, "--sample_count", 0), "sample_count must be at least 1"),
     ],
 )
-def test_bad_flags(data, tmp_path, flags, told):
+def test_bad_flags(data, tmp_path, flags, message):
     out = tmp_path / "run"
-    done = call("train", "--input_dir", data / "train", *SMALL, "--output_dir", out, *flags)
-    assert_refused(done, told)
+    done = call("train", "--input_dir", data / "train", *NETWORK, "--output_dir", out, *flags)
+    assert_refused(done, message)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("preset", ["pyimagesearch", "tf2-tutorial"])
 @pytest.mark.parametrize("flags", [(), ("--lab_colorization",)])
-def test_other_systems_are_shown_as_they_translate(data, tmp_path, preset, flags):
+def test_grids_of_other_systems_are_as_translated(data, tmp_path, preset, flags):
     run = ("--output_dir", tmp_path / "run", "--max_steps", 2, "--batch_size", 2)
     extra = ("--sample_freq", 2, "--sample_count", 2, "--preset", preset, "--lr", 0.01)
     succeeded(call("train", "--input_dir", data / "train", *SMALL, *run, *extra, *flags))

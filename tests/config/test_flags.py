@@ -1,17 +1,10 @@
-import errno
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.config.fields import PROGRAMS, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
-from p2p_graph.runtime.quiet_import import quiet_import
-from p2p_graph.utils.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -232,115 +225,3 @@ def test_help_shows_defaults(capsys):
         "probability 1/2 (default)",
     ):
         assert shown in text
-
-
-def run(main, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tools/train.py", "--seed", "1"])
-    with pytest.raises(SystemExit) as caught:
-        program(main)()
-    return caught.value.code, *capsys.readouterr()
-
-
-def test_run_makes_user_errors_one_line(monkeypatch, capsys):
-    def main(argv):
-        raise UserError("lr must be at least 0, not -1")
-
-    assert run(main, monkeypatch, capsys) == (2, "", "train.py: lr must be at least 0, not -1\n")
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (OSError(errno.ENOSPC, "whatever"), os.strerror(errno.ENOSPC)),
-        (
-            PermissionError(errno.EACCES, "whatever", "run/x"),
-            f"run/x: {os.strerror(errno.EACCES)}",
-        ),
-    ],
-)
-def test_run_makes_the_systems_errors_one_line(error, expected, monkeypatch, capsys):
-    def main(argv):
-        raise error
-
-    assert run(main, monkeypatch, capsys) == (2, "", f"train.py: {expected}\n")
-
-
-def test_run_ends_quietly_when_interrupted(monkeypatch, capsys):
-    def main(argv):
-        raise KeyboardInterrupt
-
-    assert run(main, monkeypatch, capsys) == (130, "", "interrupted\n")
-
-
-@pytest.mark.parametrize(("result", "code"), [(None, 0), (0, 0), (143, 143)])
-def test_run_passes_arguments_and_code(result, code, monkeypatch, capsys):
-    seen = []
-
-    def main(argv):
-        seen.append(list(argv))
-        return result
-
-    assert run(main, monkeypatch, capsys) == (code, "", "")
-    assert seen == [["--seed", "1"]]
-
-
-@pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError("no number"), ValueError("x")])
-def test_run_does_not_hide_other_errors(error, monkeypatch):
-    def main(argv):
-        raise error
-
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    with pytest.raises(type(error)) as caught:
-        program(main)()
-    assert caught.value is error
-
-
-@pytest.mark.parametrize(("level", "shown"), [(None, ""), ("3", ""), ("0", "noise\n")])
-def test_quiet_import_hides_messages(level, shown, monkeypatch, capfd):
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level or "")
-    if level is None:
-        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
-    with quiet_import():
-        os.write(2, b"noise\n")
-    os.write(2, b"after\n")
-    assert capfd.readouterr().err == f"{shown}after\n"
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == (level or "3")
-
-
-def test_quiet_import_shows_why_it_failed(monkeypatch, capfd):
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-
-    def fail():
-        os.write(2, b"library is missing\n")
-        raise ImportError
-
-    with pytest.raises(ImportError), quiet_import():
-        fail()
-    assert capfd.readouterr().err == "library is missing\n"
-
-
-def test_quick_import_leaves_out_keras_and_restores_the_process():
-    program = """
-import gc, sys
-from p2p_graph.runtime.quiet_import import quick_import, tensorflow_import
-with tensorflow_import():
-    import tensorflow
-assert "tensorflow" in sys.modules
-assert not [name for name in sys.modules if name.partition(".")[0] == "keras"]
-assert gc.isenabled()
-assert gc.get_freeze_count() > 100_000
-with quick_import():
-    assert gc.isenabled()  # TensorFlow is imported already: no effect
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
-def test_quiet_import_leaves_no_file_open(monkeypatch):
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    folder = Path("/proc/self/fd")
-    if not folder.exists():
-        pytest.skip("needs /proc")
-    before = len(list(folder.iterdir()))
-    with quiet_import():
-        pass
-    assert len(list(folder.iterdir())) == before
