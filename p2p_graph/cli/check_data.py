@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2p_graph.cli.program import program
-from p2p_graph.config import flags, recipes
+from p2p_graph.config import dataset_recipes, flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
 
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str]) -> int:
     given = vars(parser.parse_args(argv))
     recipe_name = given.pop("recipe")
     data = flags.source_options(given).data
-    recipe_name = recipes.choose(recipe_name, Path(data.source.path))
-    few_colors = recipes.RECIPES[recipe_name].few_colours if recipe_name != "none" else None
+    recipe_name = dataset_recipes.choose(recipe_name, Path(data.source.path))
+    few_colors = dataset_recipes.RECIPES[recipe_name].few_colours if recipe_name != "none" else None
     with tensorflow_import():
         from p2p_graph.preparation import check_data
     count, findings = check_data.inspect_images(data.source, few_colors, single=data.task.is_single)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from p2p_graph.config import recipes
+from p2p_graph.config import dataset_recipes
 from p2p_graph.config.fields import Field, help_text, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
@@ -114,7 +114,9 @@ def source_options(given: Mapping[str, Any]) -> Options:
 def training_hint(command: str, packed: object, given: Mapping[str, Any]) -> str:
     """The command that trains on images packed from those that were given."""
     flags = ["--input_dir", shlex.quote(str(packed))]
-    recipe = recipes.choose(None, Path(given["input_dir"])) if "input_dir" in given else "none"
+    recipe = "none"
+    if "input_dir" in given:
+        recipe = dataset_recipes.choose(None, Path(given["input_dir"]))
     if given.get("inputs_only"):
         flags.append("--lab_colorization")
     elif recipe != "none":

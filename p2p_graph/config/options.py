@@ -7,10 +7,10 @@ from typing import Any
 
 from p2p_graph.config import checks
 from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.fields import Field, Record, from_flat, leaves, option, to_flat
 from p2p_graph.config.model_options import ModelOptions
-from p2p_graph.config.presets import PRESETS
-from p2p_graph.config.recipes import RECIPES
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.config.training_options import (
     ExecutionOptions,
     LengthOptions,

@@ -7,7 +7,7 @@ from typing import Any
 
 from p2p_graph import __version__
 from p2p_graph.config.options import DEFAULTS, FIELDS, Options
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 

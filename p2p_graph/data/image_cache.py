@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import CacheOptions
+from p2p_graph.data.dataset_helpers import next_element, parallel_map
 from p2p_graph.data.image_pairs import ImagePairs
-from p2p_graph.data.tf_data import next_element, parallel_map
+from p2p_graph.data.jitter import crop
 
 _IMAGES_PER_CALL = 16  # decoded by one Session.run call
 _ALIGNMENT = 64  # bytes, of every tensor's memory
@@ -96,7 +97,7 @@ class ImageCache:
         def from_cache() -> list[tf.Tensor]:
             if self._holds_bytes:
                 parts = [table[index] for table in self._placeholders]
-                return _cut(self._pairs.scale_parts(parts), top, left, size)
+                return crop(self._pairs.scale_parts(parts), top, left, size)
             first = tf.stack([tf.cast(index, tf.int32), top, left, 0])
             return [
                 tf.slice(table, first, [1, size, size, table.shape[-1]])[0]
@@ -104,7 +105,7 @@ class ImageCache:
             ]
 
         def from_source() -> list[tf.Tensor]:
-            return _cut(self._pairs.scale_parts(self._pairs.decode(index)), top, left, size)
+            return crop(self._pairs.scale_parts(self._pairs.decode(index)), top, left, size)
 
         if self._cached == self._count:
             return from_cache()
@@ -142,10 +143,6 @@ def _prefers_bytes(options: CacheOptions, values_fit: bool, *, on_cpu: bool) -> 
     if options.cache_as == "auto":
         return on_cpu or not values_fit
     return options.cache_as == "bytes"
-
-
-def _cut(parts: Sequence[tf.Tensor], top: tf.Tensor, left: tf.Tensor, size: int) -> list[tf.Tensor]:
-    return [tf.slice(part, [top, left, 0], [size, size, part.shape[-1]]) for part in parts]
 
 
 def _make_aligned_array(shape: Sequence[int], dtype: type) -> Array:

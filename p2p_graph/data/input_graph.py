@@ -11,11 +11,14 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import DataOptions, ScalingOptions, TaskOptions
+from p2p_graph.data.dataset_helpers import parallel_map, plain_iterator
 from p2p_graph.data.image_cache import ImageCache
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, input_and_target
-from p2p_graph.data.jitter import draw_index, jitter, shuffle_index
-from p2p_graph.data.tf_data import parallel_map, plain_iterator
+from p2p_graph.data.jitter import draw_window, mirror
+
+# The random stream of a seed for image order; `jitter` has its own.
+_ORDER = 1
 
 
 class Batch(NamedTuple):
@@ -82,14 +85,11 @@ class TrainingInputs:
         index_at = shuffle_index if self._data.batches.sampling == "epochs" else draw_index
         index = index_at(position, self._count, self._seed)
         assert self._pairs.side is not None
-        window = jitter(position, self._pairs.side, scaling, self._seed)
+        window = draw_window(position, self._pairs.side, scaling, self._seed)
         # Input and target are cut at the same position, and both are mirrored or neither.
         parts = self._cache.window(index, window.top, window.left, scaling.crop_size)
         if scaling.flip:
-            parts = [
-                tf.cond(window.mirrored, lambda p=part: tf.reverse(p, [1]), lambda p=part: p)
-                for part in parts
-            ]
+            parts = mirror(parts, window.mirrored)
         return (self._pairs.path(index), *input_and_target(parts, task))
 
 
@@ -111,3 +111,18 @@ def translation_batches(
     examples = parallel_map(tf.data.Dataset.range(len(images)), example)
     # With batches of one there is no short batch, and the graph knows the size.
     return examples.batch(batch_size, drop_remainder=batch_size == 1).prefetch(2)
+
+
+def shuffle_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """The image at a position (int64 scalar), in a new shuffle of all images every epoch."""
+    epoch_seed = tf.random.experimental.stateless_fold_in(
+        tf.constant([seed, _ORDER], tf.int64), position // count
+    )
+    return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
+
+
+def draw_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """The image at a position (int64 scalar), drawn from all images with replacement."""
+    seeds = tf.constant([seed, _ORDER], tf.int64)
+    position_seed = tf.random.experimental.stateless_fold_in(seeds, position)
+    return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)

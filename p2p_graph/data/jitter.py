@@ -1,28 +1,14 @@
-"""Randomness of the input graph: image order, random crops and mirroring, from (seed, position)."""
+"""Jitter: random crops and mirroring, as functions of (seed, position)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import ScalingOptions
 
-# The random streams of a seed: each purpose has its own.
-_ORDER, _JITTER = 1, 2
-
-
-def shuffle_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar), in a new shuffle of all images every epoch."""
-    epoch_seed = tf.random.experimental.stateless_fold_in(
-        tf.constant([seed, _ORDER], tf.int64), position // count
-    )
-    return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
-
-
-def draw_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar), drawn from all images with replacement."""
-    seeds = tf.constant([seed, _ORDER], tf.int64)
-    position_seed = tf.random.experimental.stateless_fold_in(seeds, position)
-    return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)
+# The random stream of a seed: each purpose has its own; `input_graph` has that of image order.
+_JITTER = 2
 
 
 class Window(NamedTuple):
@@ -39,7 +25,7 @@ class Window(NamedTuple):
     left: tf.Tensor
 
 
-def jitter(position: tf.Tensor, side: int, scaling: ScalingOptions, seed: int) -> Window:
+def draw_window(position: tf.Tensor, side: int, scaling: ScalingOptions, seed: int) -> Window:
     """Draws a mirroring and a crop (Isola et al. 2017, section 6.2).
 
     The image is mirrored, or not, and then cropped from row `top` and column `left` on.
@@ -61,3 +47,15 @@ def jitter(position: tf.Tensor, side: int, scaling: ScalingOptions, seed: int) -
     if scaling.flip:
         left = tf.where(mirrored, room - left, left)
     return Window(mirrored, top, left)
+
+
+def crop(parts: Sequence[tf.Tensor], top: tf.Tensor, left: tf.Tensor, size: int) -> list[tf.Tensor]:
+    """Cuts the same square, [size, size, C], from each of the images [H, W, C]."""
+    return [tf.slice(part, [top, left, 0], [size, size, part.shape[-1]]) for part in parts]
+
+
+def mirror(parts: Sequence[tf.Tensor], mirrored: tf.Tensor) -> list[tf.Tensor]:
+    """Swaps left and right of all images [H, W, C], or of none."""
+    return [
+        tf.cond(mirrored, lambda p=part: tf.reverse(p, [1]), lambda p=part: p) for part in parts
+    ]

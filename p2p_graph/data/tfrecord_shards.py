@@ -15,8 +15,8 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
+from p2p_graph.data.dataset_helpers import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage, find_images
-from p2p_graph.data.tf_data import next_element, parallel_map
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 SUFFIX = ".tfrecord"

@@ -6,7 +6,7 @@ from typing import Any
 
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
-from p2p_graph.config import recipes
+from p2p_graph.config import dataset_recipes
 from p2p_graph.config.model_options import dropout_in_translation
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
@@ -96,7 +96,7 @@ def with_training_split(
 def _default_run(given: Mapping[str, Any]) -> Path:
     """The folder in which training on the same data set leaves its checkpoint by default."""
     if data := named_data(given):
-        name = recipes.dataset_name(Path(data))
+        name = dataset_recipes.dataset_name(Path(data))
         runs = [Path("runs") / f"{name}_{direction}" for direction in ("AtoB", "BtoA")]
         found = [run for run in runs if run.exists()]
         if len(found) == 1:

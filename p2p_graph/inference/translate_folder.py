@@ -13,13 +13,13 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
-from p2p_graph.config import recipes
+from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
+from p2p_graph.data.dataset_helpers import plain_iterator
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import plain_iterator
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.inference.trained_model import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
@@ -94,7 +94,7 @@ def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
     if options.run.output_dir is not None:
         return Path(options.run.output_dir)
     data = Path(options.data.source.path)
-    return checkpoint.folder / f"{recipes.dataset_name(data)}_{data.resolve().stem}"
+    return checkpoint.folder / f"{dataset_recipes.dataset_name(data)}_{data.resolve().stem}"
 
 
 def _build(

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.training_options import LossOptions
+
 EPS = 1e-12
 KERAS_EPS = 1e-7  # default of keras.backend.epsilon
 
@@ -76,3 +78,51 @@ def l1_loss(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """
     with tf.name_scope("generator_l1_loss"):
         return tf.reduce_mean(tf.abs(targets - outputs))
+
+
+def discriminator_loss(
+    predict_real: tf.Tensor | None, predict_fake: tf.Tensor | None, options: LossOptions
+) -> tf.Tensor:
+    """D's loss: d_scale * (as_real(D(real)) + as_fake(D(fake))), or one of the two terms.
+
+    Isola et al. 2017, equation 1; section 3.4 for d_scale 0.5.
+
+    Args:
+      predict_real: D's scores of real pairs, float32 [N, h, w, 1]; None leaves their term out.
+      predict_fake: D's scores of generated pairs; None leaves their term out.
+      options: the kind of loss, and d_scale.
+    """
+    gan_loss = GAN_LOSSES[options.gan_loss]
+    with tf.name_scope("discriminator_loss"):
+        terms = []
+        if predict_real is not None:
+            terms.append(gan_loss.as_real(predict_real))
+        if predict_fake is not None:
+            terms.append(gan_loss.as_fake(predict_fake))
+        return tf.add_n(terms) * options.d_scale
+
+
+def generator_loss(
+    targets: tf.Tensor, outputs: tf.Tensor, predict_fake: tf.Tensor | None, options: LossOptions
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """G's loss: gan_weight * as_real(D(fake)) + l1_weight * mean|targets - outputs|.
+
+    Isola et al. 2017, equation 4, without its adversarial term where there is no D.
+
+    Args:
+      targets: float32 [N, H, W, C] in [-1, 1].
+      outputs: float32 [N, H, W, C] in [-1, 1].
+      predict_fake: D's scores of generated pairs, float32 [N, h, w, 1]; None where there is no D.
+      options: the kind of loss, and the weights.
+
+    Returns:
+      The loss, then its adversarial and L1 terms without their weights, float32 scalars.
+    """
+    l1 = l1_loss(targets, outputs)
+    gan = tf.zeros([])
+    total = l1 * options.l1_weight
+    if predict_fake is not None:
+        with tf.name_scope("generator_gan_loss"):
+            gan = GAN_LOSSES[options.gan_loss].as_real(predict_fake)
+        total = gan * options.gan_weight + total
+    return total, gan, l1

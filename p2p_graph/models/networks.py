@@ -7,7 +7,7 @@ from p2p_graph.config.training_options import LossOptions
 from p2p_graph.models.discriminators import discriminator, layers_of
 from p2p_graph.models.generators import Pooled, UNet, generator, pooled, unet
 from p2p_graph.models.layer_settings import LayerSettings
-from p2p_graph.models.losses import GAN_LOSSES, l1_loss
+from p2p_graph.models.losses import GAN_LOSSES, discriminator_loss, generator_loss
 
 # Measured on two cores: see docs/PERFORMANCE.md.
 _MATMUL_POSITIONS = 1024
@@ -31,7 +31,6 @@ class Networks:
         """
         self.has_discriminator = losses.gan_weight > 0
         self._model, self._losses, self._seed = model, losses, seed
-        self._gan_loss = GAN_LOSSES[losses.gan_loss]
         self._settings = layer_settings(model.layers, on_cpu=on_cpu)
 
     def generate(
@@ -78,7 +77,7 @@ class Networks:
                 images[::-1] if options.target_first else images,
                 layers_of(options.discriminator, options.ndf),
                 bias=self._model.layers.bias,
-                sigmoid=self._gan_loss.sigmoid,
+                sigmoid=GAN_LOSSES[self._losses.gan_loss].sigmoid,
                 settings=self._settings,
             )
 
@@ -88,36 +87,14 @@ class Networks:
         return tf.sigmoid(scores) if is_logit else scores
 
     def d_loss(self, predict_real: tf.Tensor | None, predict_fake: tf.Tensor | None) -> tf.Tensor:
-        """D's loss: d_scale * (as_real(D(real)) + as_fake(D(fake))), or one of the two terms.
-
-        Isola et al. 2017, equation 1; `losses.GanLoss` has the terms.
-        """
-        with tf.name_scope("discriminator_loss"):
-            terms = []
-            if predict_real is not None:
-                terms.append(self._gan_loss.as_real(predict_real))
-            if predict_fake is not None:
-                terms.append(self._gan_loss.as_fake(predict_fake))
-            return tf.add_n(terms) * self._losses.d_scale
+        """D's loss on these scores; see `losses.discriminator_loss`."""
+        return discriminator_loss(predict_real, predict_fake, self._losses)
 
     def g_loss(
         self, targets: tf.Tensor, outputs: tf.Tensor, predict_fake: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """G's loss: gan_weight * as_real(D(fake)) + l1_weight * mean|targets - outputs|.
-
-        Isola et al. 2017, equation 4, without its adversarial term where there is no D.
-
-        Returns:
-          The loss, then its adversarial and L1 terms without their weights, float32 scalars.
-        """
-        l1 = l1_loss(targets, outputs)
-        gan = tf.zeros([])
-        total = l1 * self._losses.l1_weight
-        if predict_fake is not None:
-            with tf.name_scope("generator_gan_loss"):
-                gan = self._gan_loss.as_real(predict_fake)
-            total = gan * self._losses.gan_weight + total
-        return total, gan, l1
+        """G's loss, then its two terms; see `losses.generator_loss`."""
+        return generator_loss(targets, outputs, predict_fake, self._losses)
 
 
 def translate(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import p2p_graph
-from p2p_graph.utils import signals
+from p2p_graph.utils import child_process
 
 # Runs a program, such as "train.py", with flags, and returns its exit code.
 RunProgram = Callable[[str, Sequence[str]], int]
@@ -21,9 +21,9 @@ def run_child(program: str, flags: Sequence[str]) -> int:
       flags: its command line.
 
     Returns:
-      The exit code, as `signals.run_program` returns it.
+      The exit code, as `child_process.run_program` returns it.
     """
-    return signals.run_program([*child_command(program), *flags], env=child_environment())
+    return child_process.run_program([*child_command(program), *flags], env=child_environment())
 
 
 def child_command(program: str) -> list[str]:

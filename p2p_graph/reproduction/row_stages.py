@@ -91,7 +91,7 @@ def all_runs(options: ReproduceOptions) -> list[RowRun]:
     return runs
 
 
-def run_stages(
+def stages_of(
     run: RowRun,
     options: ReproduceOptions,
     steps: int,

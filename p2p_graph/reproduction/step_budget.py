@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from p2p_graph.reproduction import child_programs
 from p2p_graph.reproduction.options import Budget
-from p2p_graph.utils import signals
+from p2p_graph.utils import child_process
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 
@@ -125,7 +125,7 @@ def seconds_per_step(command: Sequence[str], steps_per_run: int) -> float:
             times.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
-        code = signals.run_program(
+        code = child_process.run_program(
             [
                 *command,
                 *("--output_dir", folder, "--summary_freq", "0", "--save_freq", "0"),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.config import flags
+from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
-from p2p_graph.config.recipes import RECIPES
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction import (
     child_programs,
@@ -105,7 +105,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     # A run that is not requested now counts as finished with as many steps as the requested runs.
     other_steps = max(steps.values())
     stages = {
-        run.folder: row_stages.run_stages(
+        run.folder: row_stages.stages_of(
             run, options, steps.get(run.folder, other_steps), evaluation.flags, digests
         )
         for run in runs

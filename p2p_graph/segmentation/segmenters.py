@@ -15,7 +15,7 @@ import numpy as np
 
 from p2p_graph.imaging.palettes import CITYSCAPES, IGNORED_ID, Palette
 from p2p_graph.runtime.quiet_import import tensorflow_import
-from p2p_graph.segmentation import fcn8s, opencv_networks
+from p2p_graph.segmentation import caffe_fcn8s, opencv_networks
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
 from p2p_graph.utils.errors import UserError, one_line_reason
 
@@ -175,7 +175,7 @@ def _count_of(palette: Palette) -> str:
 
 
 def _load_fcn8s(folder: Path) -> Segmenter:
-    network = fcn8s.load(folder)
+    network = caffe_fcn8s.load(folder)
     name = _name(folder)
     return Segmenter(name, network, gives_scores=True, is_fcn8s=True, palette=CITYSCAPES)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
-from p2p_graph.config import recipes
+from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import DEFAULTS, Options
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.models.discriminators import check_size, layers_of
@@ -61,9 +61,9 @@ def configure(given: Mapping[str, Any]) -> Options:
     if named is None:
         raise UserError("input_dir is missing: name the folder of training images (--input_dir)")
     data = Path(named)
-    recipe = recipes.choose(given.get("recipe"), data)
+    recipe = dataset_recipes.choose(given.get("recipe"), data)
     crop_size = given.get("crop_size", DEFAULTS["crop_size"])
-    task = recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
+    task = dataset_recipes.RECIPES[recipe].options(crop_size) if recipe != "none" else {}
     # Options refuses a preset of another name.
     preset = {**PRESETS.get(given.get("preset", DEFAULTS["preset"]), {})}
     if "target_dir" not in given:
@@ -75,7 +75,7 @@ def configure(given: Mapping[str, Any]) -> Options:
     check_size(layers, options.data.scaling.crop_size)
     if options.run.output_dir:
         return options
-    name = f"{recipes.dataset_name(data)}_{options.data.task.which_direction}"
+    name = f"{dataset_recipes.dataset_name(data)}_{options.data.task.which_direction}"
     return options.replace(output_dir=str(Path("runs") / name))
 
 

@@ -15,10 +15,10 @@ from p2p_graph.config.data_options import DataOptions, ImageSource, TaskOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.config.training_options import ValidationOptions
+from p2p_graph.data.dataset_helpers import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import plain_iterator
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models import postprocess

@@ -125,7 +125,7 @@ def test_skip_bad_uses_the_good_images(tool, model, bad_images, tmp_path):
     done = call(tool, *where, *flags)
     assert done.returncode == 0, done.stderr
     first, *rest = done.stderr.splitlines()
-    assert first == f"6 of 8 images in {bad_images} cannot be used, going on without them:"
+    assert first == f"6 of 8 images in {bad_images} cannot be used, continuing without them:"
     assert_listed(rest)
     if tool == "test":
         assert sorted(images(tmp_path / "out")) == ["good1", "good2"]
@@ -266,7 +266,7 @@ def test_training_state_that_a_checkpoint_lacks(refused, data, tmp_path):
         (None, "is missing"),
         ("{", "cannot be read as JSON"),
         ("[]", "one JSON object"),
-        ('{"which_direction": "AtoB", "ngf": 2, "ndf": 2, "nfg": 2}', "not known: nfg"),
+        ('{"which_direction": "AtoB", "ngf": 2, "ndf": 2, "nfg": 2}', "unknown keys: nfg"),
         ('{"which_direction": "AtoB", "ndf": 2}', "lacks ngf"),
         ('{"which_direction": "AtoB", "ngf": "2", "ndf": 2}', 'ngf must be of type int, not "2"'),
     ],

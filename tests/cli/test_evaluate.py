@@ -649,7 +649,7 @@ def test_an_input_is_missing(refused, two, tmp_path):
 def test_names_that_stand_twice(refused, two, tmp_path):
     shutil.copy(tmp_path / "targets" / "a.png", tmp_path / "targets" / "a.jpg")
     (tmp_path / "targets" / "d.png").unlink()
-    refused(*IMAGES, expected=["outputs/a.png has a name that stands more than once"])
+    refused(*IMAGES, expected=["outputs/a.png shares its name with another file"])
 
 
 def test_images_that_cannot_be_evaluated(refused, two, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.system_presets import PRESETS
 
 from .common import (
     SMALL,

@@ -14,7 +14,7 @@ from p2p_graph.config.options_file import (
     read_options,
     save_options,
 )
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -8,7 +8,7 @@ import pytest
 
 import p2p_graph
 from p2p_graph.reproduction import child_programs
-from p2p_graph.utils import signals
+from p2p_graph.utils import child_process
 
 PACKAGE_PARENT = str(Path(p2p_graph.__file__).resolve().parents[1])
 
@@ -23,7 +23,7 @@ def test_a_child_imports_this_package_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     lines = []
-    code = signals.run_program(
+    code = child_process.run_program(
         [sys.executable, "-c", "import json, p2p_graph; print(p2p_graph.__file__)"],
         on_line=lines.append,
         env=child_programs.child_environment(),

@@ -4,7 +4,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import DEFAULTS
-from p2p_graph.config.presets import PRESETS
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
 from p2p_graph.training.run_plan import configure

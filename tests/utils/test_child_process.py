@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from p2p_graph.utils import signals
+from p2p_graph.utils import child_process, signals
 
 # Runs a child that says that it is ready, and how it ended.
 PARENT = """
 import sys
-from p2p_graph.utils import signals
-sys.exit(signals.run_program([sys.executable, "-c", sys.argv[1]]))
+from p2p_graph.utils import child_process, signals
+sys.exit(child_process.run_program([sys.executable, "-c", sys.argv[1]]))
 """
 # Ends with code 7 once a signal came.
 CHILD = """
 import signal, time
-from p2p_graph.utils import signals
+from p2p_graph.utils import child_process, signals
 with signals.taken() as stop:
     print("ready", flush=True)
     while not stop.received:
@@ -72,7 +72,7 @@ def test_a_signal_while_the_child_starts_is_passed_on(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", Started)
     lines = []
-    code = signals.run_program([sys.executable, "-c", CHILD], on_line=lines.append)
+    code = child_process.run_program([sys.executable, "-c", CHILD], on_line=lines.append)
     assert (code, lines) == (143, ["SIGTERM\n"])
 
 
@@ -85,7 +85,7 @@ def test_a_signal_while_the_child_starts_is_passed_on(monkeypatch):
     ],
 )
 def test_exit_codes(source, code):
-    assert signals.run_program([sys.executable, "-c", source]) == code
+    assert child_process.run_program([sys.executable, "-c", source]) == code
 
 
 def test_lines_arrive_while_the_child_runs(tmp_path):
@@ -106,5 +106,5 @@ def test_lines_arrive_while_the_child_runs(tmp_path):
         lines.append(line)
         answer.touch()
 
-    code = signals.run_program([sys.executable, "-c", source], on_line=on_line)
+    code = child_process.run_program([sys.executable, "-c", source], on_line=on_line)
     assert (code, lines) == (0, ["one\n", "two\n"])

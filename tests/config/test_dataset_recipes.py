@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from p2p_graph.config.dataset_recipes import RECIPES, choose, dataset_name
 from p2p_graph.config.options import Options
-from p2p_graph.config.recipes import RECIPES, choose, dataset_name
 from p2p_graph.utils.errors import UserError
 
 # name: direction, epochs, batch, scale at a crop of 256, mirrored

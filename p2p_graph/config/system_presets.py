@@ -91,7 +91,7 @@ _DEBLUR = {
     "updates": "simultaneous",
     "resize": "bilinear",
     "resize_first": True,  # load_image scales to 256, random_jitter then to 286
-    "split": 0.8,  # train_n = round(n * 0.8); for separate folders only, see training.configure
+    "split": 0.8,  # train_n = round(n * 0.8); of separate folders only, see training.run_plan
     "split_seed": 23,
     "max_epochs": 100,
 }

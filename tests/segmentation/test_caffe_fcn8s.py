@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.segmentation import fcn8s, opencv_networks, segmenters
+from p2p_graph.segmentation import caffe_fcn8s, opencv_networks, segmenters
 from p2p_graph.utils.errors import UserError
 
 from . import network_files
@@ -105,7 +105,9 @@ def test_fcn8s(tmp_path, rng, image, size, classes):
     """From an image to its classes; the size in the prototxt is not the image's."""
     layers, weights = network_files.fcn8s(rng, classes=classes)
     folder = write_fcn8s(tmp_path / "fcn", layers, weights)
-    segmenter = dataclasses.replace(segmenters.load(str(folder)), predict=fcn8s.load(folder, size))
+    segmenter = dataclasses.replace(
+        segmenters.load(str(folder)), predict=caffe_fcn8s.load(folder, size)
+    )
 
     scaled = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     red, green, blue = np.moveaxis(np.asarray(scaled, np.float64), -1, 0)
@@ -132,7 +134,7 @@ def test_fcn8s_is_named(small_fcn8s):
 
 @pytest.mark.parametrize("size", [(64, 128), (17, 11), (40, 200)], ids=str)
 def test_resize(image, size):
-    scaled = fcn8s.resize(image, size)
+    scaled = caffe_fcn8s.resize(image, size)
     assert (scaled.dtype, scaled.shape) == (np.uint8, (*size, 3))
     pil_image = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(scaled, pil_image)
@@ -142,7 +144,7 @@ def test_resize(image, size):
 
 def test_preprocess():
     """Blue, green, red, each minus its own mean."""
-    values = fcn8s.preprocess(np.array([[[255, 0, 0], [0, 0, 100]]], np.uint8))
+    values = caffe_fcn8s.preprocess(np.array([[[255, 0, 0], [0, 0, 100]]], np.uint8))
     wanted = [[-72.78044, 27.21956], [-83.21195, -83.21195], [181.54714, -73.45286]]
     assert values.dtype == np.float32
     np.testing.assert_allclose(values, np.reshape(wanted, (1, 3, 1, 2)), rtol=1e-6)
@@ -152,12 +154,12 @@ def test_prototxt_beside_others(small_fcn8s):
     """deploy.prototxt is preferred; without it there must be one .prototxt."""
     folder, _ = small_fcn8s
     (folder / "train.prototxt").write_text("nonsense", encoding="utf-8")
-    fcn8s.load(folder)
+    caffe_fcn8s.load(folder)
     (folder / "deploy.prototxt").replace(folder / "deployed.prototxt")
     with pytest.raises(UserError, match=r"holds 2 files \*\.prototxt \(deployed\.\w+, train\.\w+"):
-        fcn8s.load(folder)
+        caffe_fcn8s.load(folder)
     (folder / "train.prototxt").unlink()
-    fcn8s.load(folder)
+    caffe_fcn8s.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_no_weights_at_all(small_fcn8s):
     folder, _ = small_fcn8s
     (folder / "fcn-8s.caffemodel").write_bytes(b"")
     with pytest.raises(UserError, match="has no weights for layer conv1_1 and 20 more of"):
-        fcn8s.load(folder)
+        caffe_fcn8s.load(folder)
 
 
 @pytest.mark.parametrize("name", ["deploy.prototxt", "fcn-8s.caffemodel"])
@@ -242,13 +244,13 @@ def test_damaged_files(small_fcn8s, capfd, name):
     contents = (folder / name).read_bytes()
     (folder / name).write_bytes(contents[: len(contents) // 2 + 1])
     with pytest.raises(UserError, match=rf"cannot be read as a Caffe network: .*{name}") as raised:
-        fcn8s.load(folder)
+        caffe_fcn8s.load(folder)
     assert "\n" not in str(raised.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_silence_ends(capfd, small_fcn8s):
-    fcn8s.load(small_fcn8s[0])
+    caffe_fcn8s.load(small_fcn8s[0])
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
 

@@ -1,0 +1,63 @@
+"""Child processes: run to their end, with SIGINT and SIGTERM passed on."""
+
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from p2p_graph.utils import signals
+
+_INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
+
+
+def run_program(
+    command: Sequence[str],
+    *,
+    on_line: Callable[[str], None] | None = None,
+    stderr: IO[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Runs a child program to its end, and passes SIGINT and SIGTERM on to the child.
+
+    Args:
+      command: the program and its arguments.
+      on_line: called with each line of the child's stdout when the line arrives. Without it, the
+        child writes to this program's stdout.
+      stderr: a file for the child's stderr, instead of this program's stderr.
+      env: the child's environment variables, instead of this program's.
+
+    Returns:
+      The child's exit code. 128 + the signal's number if a signal ended the child, or if this
+      program received the signal.
+    """
+    child: subprocess.Popen[str] | None = None
+
+    def pass_on(number: signal.Signals) -> None:
+        if child is None:
+            return
+        # Ctrl-C in a terminal reaches the child, too, and one SIGINT is enough. A signal sent to
+        # this process alone does not reach the child. The timer's thread sends the signal because
+        # a signal handler may interrupt `wait`, whose lock `send_signal` needs.
+        delay = _INTERRUPT_DELAY if number == signal.SIGINT else 0
+        timer = threading.Timer(delay, child.send_signal, [number])
+        timer.daemon = True
+        timer.start()
+
+    stdout = subprocess.PIPE if on_line else None
+    # The handlers come first: a signal that comes while the child starts is passed on, too.
+    with (
+        signals.taken(pass_on) as stop,
+        subprocess.Popen(command, text=True, stdout=stdout, stderr=stderr, env=env) as started,
+    ):
+        child = started
+        if stop.received:
+            pass_on(stop.received)
+        if on_line:
+            assert started.stdout
+            for line in started.stdout:
+                on_line(line)
+        code = started.wait()
+    if stop.received:
+        return 128 + stop.received
+    return 128 - code if code < 0 else code
