@@ -18,16 +18,16 @@ def main(argv: Sequence[str]) -> int:
     parser = flags.source_parser(__doc__)
     parser.add_argument(
         "--arrays",
-        metavar="NAMES",
-        help="names of an .npz archive's arrays, A,B (default: arr_0,arr_1 or inputs,targets or "
-        "the like)",
+        metavar="A,B",
+        help="the two array names of an .npz archive, A's first (default: the pair that the "
+        "archive has of arr_0,arr_1, inputs,targets, input,target, A,B and a,b)",
     )
     parser.add_argument(
         "--recipe",
         metavar="NAME",
         default=None,
-        help="the paper's task, which says whether A or B has few colours; or none (default: by "
-        "the folder's name)",
+        help="recipe by which to check that the label, map or edge half is where the paper has it; "
+        "or none (default: by the folder's name)",
     )
     given = vars(parser.parse_args(argv))
     recipe_name = given.pop("recipe")

@@ -6,7 +6,8 @@
 
 form     written by
 native   this package; variable names of the reference's first generation
-current  the reference program since December 2017; adds biases and moving averages
+current  the reference program since December 2017; adds biases, and batch
+         normalisation's moving means and variances
 pict     the browser demo's tool; the generator's weights only, in 8 bits each
 
 The checkpoint needs its options.json beside it; a .pict file needs none. The output must not exist:

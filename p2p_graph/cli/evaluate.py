@@ -87,7 +87,7 @@ def _parser() -> flags.Parser:
     add_path(
         "--output_dir",
         "DIR",
-        "the report's folder (default: evaluation in results_dir, or beside outputs_dir)",
+        "the report's folder (default: RESULTS_DIR/evaluation, or OUTPUTS_DIR-evaluation)",
     )
     return parser
 

@@ -36,8 +36,8 @@ class ImageSource(Record):
     arrays: str | None = option(
         None,
         "files",
-        "the two array names of an .npz archive, A's first (default: arr_0,arr_1; inputs,targets; "
-        "or A,B)",
+        "the two array names of an .npz archive, A's first (default: the pair that the archive "
+        "has of arr_0,arr_1, inputs,targets, input,target, A,B and a,b)",
         programs=_BOTH,
         metavar="A,B",
     )
@@ -47,9 +47,8 @@ class ImageSource(Record):
         {
             "train": "fraction of the images to train on, drawn at random; tools/test.py takes the "
             "remainder",
-            "test": "translate what a split of X left out of training; 1 takes all images "
-            "(default: the "
-            "training run's split, if these are its images)",
+            "test": "translate only the images that training with --split X left out; 1: all "
+            "images (default: as in training if input_dir is the training run's, otherwise 1)",
         },
         programs=_BOTH,
         rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",
@@ -207,9 +206,8 @@ class CacheOptions(Record):
     cache_as: str = option(
         "auto",
         "data",
-        "cached form: bytes, scaled at each use; values, scaled float32; auto: bytes on a CPU, on "
-        "a "
-        "GPU values if all fit",
+        "cached form: bytes, scaled at each use; values, scaled float32; auto: on a CPU "
+        "bytes where they are smaller and all images have one size, on a GPU values if all fit",
         choices=("auto", "bytes", "values"),
     )
 

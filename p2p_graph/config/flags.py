@@ -81,7 +81,8 @@ def source_parser(description: str) -> Parser:
     parser.add_argument(
         "--input_dir",
         metavar="DIR",
-        help="folder of images, A|B side by side (required, unless --manifest is given)",
+        help="images: a folder of A|B pairs side by side, a folder of TFRecord shards, or an .npz "
+        "archive (required, unless --manifest is given)",
     )
     parser.add_argument(
         "--target_dir",
@@ -143,7 +144,9 @@ def _add_flag(
                 f"--{field.metadata['off'].format(name)}",
                 dest=name,
                 action="store_false",
-                help=text if hidden else f"do not {text}{'' if field.default else ' (default)'}",
+                help=text
+                if hidden
+                else f"turn off --{name}{'' if field.default else ' (default)'}",
             )
         return
     default = "" if hidden else _default_text(field, program)

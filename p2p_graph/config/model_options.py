@@ -82,7 +82,9 @@ class DiscriminatorOptions(Record):
         "patch70",
         "model",
         "discriminator: pixel, patch16, patch70 or image286 (receptive fields of 1, 16, 70, 286 "
-        "pixels); n_layers=K; same62 (pyimagesearch), same94 (deblur) or same142 (keras-maps)",
+        "pixels); n_layers=K (K = 3 is patch70); same62, same94 or same142 (receptive fields of "
+        "62, 94, 142 pixels and padding 'same', as in the presets pyimagesearch, deblur, "
+        "keras-maps)",
         rule=_discriminator_rule,
     )
     conditional: bool = option(
@@ -117,9 +119,10 @@ class LayerOptions(Record):
     norm_form: str = option(
         "auto",
         "model",
-        "gradient of batch normalisation: of the fused operation (fused), or of separate "
-        "operations "
-        "(factored); auto: factored for models without biases, otherwise fused",
+        "terms of batch normalisation's gradient that read D's updated scale with --updates "
+        "stored: all (fused, as pix2pix.py since December 2017), or only the one through the "
+        "standard deviation (factored, as before); auto: factored for models without biases, "
+        "otherwise fused",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)

@@ -44,8 +44,8 @@ class RunOptions(Record):
         "files",
         {
             "train": "folder of the run (default: runs/DATASET_DIRECTION)",
-            "test": "folder to write to (default: in the checkpoint's folder, for facades/test "
-            "facades_test)",
+            "test": "folder to write to (default: a folder inside the checkpoint's, named "
+            "facades_test for facades/test)",
             "export": "folder to write to (default: export in the checkpoint's folder)",
         },
         programs=_ALL,
@@ -69,9 +69,9 @@ class RunOptions(Record):
     recipe: str | None = option(
         None,
         "training",
-        "data set of the paper whose direction, epochs, batch size and jitter are the defaults: "
-        "facades, cityscapes, maps, edges2shoes, edges2handbags, night2day, or none (default: by "
-        "the name of the folder that holds train)",
+        "data set of the paper whose direction, epochs, batch size, jitter and mirroring are the "
+        "defaults: facades, cityscapes, maps, edges2shoes, edges2handbags, night2day, or none "
+        "(default: by the name of the folder that holds train)",
         rule=_recipe_rule,
     )
     seed: int = option(
