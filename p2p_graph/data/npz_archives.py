@@ -5,7 +5,6 @@ import functools
 import math
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import NPZ_ERRORS, UserError
 
 SUFFIX = ".npz"
 # Names of the arrays A and B that are found without --arrays.
@@ -114,14 +113,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-    ) as error:
+    except (OSError, *NPZ_ERRORS) as error:
         raise UserError(f"{path} cannot be read as an .npz archive: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import NPZ_ERRORS, UserError
 
 Array = np.ndarray[Any, Any]
 
@@ -149,14 +148,7 @@ def open_moments_file(path: Path) -> Iterator[Mapping[str, Any]]:
         raise
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (
-        KeyError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-    ) as error:
+    except (KeyError, *NPZ_ERRORS) as error:
         # A KeyError's text is its argument in quotes.
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise UserError(

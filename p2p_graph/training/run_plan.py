@@ -16,7 +16,8 @@ from p2p_graph.models.discriminators import check_size, layers_of
 from p2p_graph.runtime import devices
 from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.validation import steps_between, validation_images
+from p2p_graph.training.validation import steps_between
+from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.errors import UserError
 
 DEFAULT_EPOCHS = 200

@@ -1,0 +1,87 @@
+"""Which images a training run validates on."""
+
+import dataclasses
+from pathlib import Path
+
+from p2p_graph.config.data_options import ImageSource, TaskOptions
+from p2p_graph.config.training_options import ValidationOptions
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_sources import is_archive, is_packed, list_images
+from p2p_graph.utils.errors import UserError
+
+_SIBLINGS = ("val", "test")
+
+
+def validation_source(training: ImageSource, validation: ValidationOptions) -> ImageSource:
+    """Where the validation images of a training run are.
+
+    Images come from `val_dir`; without it from the remainder of `split`; without a split from the
+    folder val or test beside input_dir. Targets come from `val_target_dir`; without it, where
+    training has a `target_dir`, from the folder beside that with the validation images' name;
+    otherwise from beside the inputs.
+
+    Raises:
+      UserError: there are none.
+    """
+    if validation.val_dir is None and training.split < 1:
+        return training
+    named = validation.val_dir or _sibling(training.input_dir)
+    if named is None:
+        raise UserError(
+            "sample_freq needs validation images, and there is no folder val or test beside the "
+            "training images: name them (--val_dir)"
+        )
+    source = dataclasses.replace(
+        training, input_dir=named, target_dir=None, manifest=None, split=1.0
+    )
+    is_list = Path(named).is_file() and not is_archive(source)
+    holds_both = is_list or is_archive(source) or is_packed(source)
+    if validation.val_target_dir and holds_both:
+        raise UserError(f"val_target_dir is for folders of images: {named} holds A and B")
+    if is_archive(source):
+        return source
+    source = dataclasses.replace(source, arrays=None)
+    if is_list:
+        return dataclasses.replace(source, input_dir=None, manifest=named)
+    if is_packed(source):
+        return source
+    targets = validation.val_target_dir or _target_sibling(named, training.target_dir)
+    return dataclasses.replace(source, target_dir=targets)
+
+
+def validation_images(
+    training: ImageSource, validation: ValidationOptions, task: TaskOptions
+) -> list[SourceImage]:
+    """Lists the first `sample_count` validation images; none if there is no validation.
+
+    Raises:
+      UserError: there are none, or some cannot be used.
+    """
+    if not validation.is_on:
+        return []
+    source = validation_source(training, validation)
+    try:
+        return list_images(
+            source, single=task.is_single, held_out=True, at_most=validation.sample_count
+        )
+    except UserError as error:
+        raise UserError(f"validation images: {error}") from None
+
+
+def _sibling(input_dir: str | None) -> str | None:
+    """The folder val or test beside the folder of training images."""
+    if input_dir is None:
+        return None
+    folder = Path(input_dir).resolve()
+    beside = [folder.with_name(name) for name in _SIBLINGS if name != folder.name]
+    return next((str(path) for path in beside if path.is_dir()), None)
+
+
+def _target_sibling(named: str, target_dir: str | None) -> str | None:
+    """The folder beside the training targets that has the validation images' name."""
+    if target_dir is None:
+        return None
+    beside = Path(target_dir).resolve().with_name(Path(named).resolve().name)
+    if beside == Path(named).resolve():
+        raise UserError(f"the targets of {named} are not known: name them (--val_target_dir)")
+    return str(beside) if beside.is_dir() else None
