@@ -1,4 +1,4 @@
-"""Checkpoints: finding, checking, restoring, and saving them atomically."""
+"""Checkpoints: finding, checking, restoring; saving atomically, and keeping only the newest."""
 
 import dataclasses
 import re

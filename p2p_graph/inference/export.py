@@ -17,7 +17,7 @@ from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.inference.trained_model import configure
+from p2p_graph.inference.checkpoint_options import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices

@@ -64,7 +64,7 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
 
 
 def class_ids(label_images: tf.Tensor, palette: Palette) -> tf.Tensor:
-    """Converts label images to class ids in the graph, as `Palette.ids` does in NumPy.
+    """Converts label images to class ids in the graph, as `Palette.class_ids` does in NumPy.
 
     Args:
       label_images: float32 [N, H, W, 3] in [-1, 1].

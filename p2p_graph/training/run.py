@@ -14,12 +14,12 @@ from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
-from p2p_graph.training.hooks import StepHook
 from p2p_graph.training.resume import split_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
 from p2p_graph.training.step import Step, build_step
+from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import ORDERS, make_optimizers
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError, one_line_reason

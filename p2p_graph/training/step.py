@@ -94,3 +94,8 @@ def _moving_averages(losses: Losses) -> tuple[list[tf.Variable], tf.Operation]:
             change = (average - loss) * (1 - EMA_DECAY)
             updates.append(average.assign_sub(change, read_value=False))
     return averages, tf.group(*updates)
+
+
+def debiased(averages: Losses, step: int) -> Losses:
+    """Divides moving averages that started at 0, `step` steps ago, by 1 - 0.99^step."""
+    return Losses(*(float(average) / (1 - EMA_DECAY**step) for average in averages))

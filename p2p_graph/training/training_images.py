@@ -9,8 +9,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.imaging import html_page
 from p2p_graph.models.postprocess import save_png
-from p2p_graph.training.hooks import StepHook
 from p2p_graph.training.session_calls import Schedule
+from p2p_graph.training.step_hook import StepHook
 
 _NAME = re.compile(rf"\d{{8}}-.*-({'|'.join(html_page.KINDS)})\.png")
 

@@ -30,8 +30,8 @@ def trained(request, data, tmp_path_factory):
     preset = request.param
     root = tmp_path_factory.mktemp("presets")
     flags = ("--input_dir", data / "train", *SMALL, "--preset", preset, *FLAGS.get(preset, ()))
-    atomic_write = ("--output_dir", root / "whole", "--max_steps", 4)
-    succeeded(call("train", *flags, *atomic_write))
+    whole = ("--output_dir", root / "whole", "--max_steps", 4)
+    succeeded(call("train", *flags, *whole))
     for steps in (2, 4):
         parts = ("--output_dir", root / "parts", "--max_steps", steps)
         succeeded(call("train", *flags, *parts))
@@ -39,26 +39,26 @@ def trained(request, data, tmp_path_factory):
 
 
 def test_resuming_is_exact(trained):
-    _, atomic_write, parts = trained
+    _, whole, parts = trained
     found = tensors(parts)
     assert found["global_step"] == 4
     assert all(np.isfinite(array).all() for array in found.values())
-    assert_equal_bits(found, tensors(atomic_write))
-    assert (parts / "losses.jsonl").read_text() == (atomic_write / "losses.jsonl").read_text()
+    assert_equal_bits(found, tensors(whole))
+    assert (parts / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
 def test_translation_reads_the_system_from_options_json(trained, data, tmp_path):
     """From all of options.json, and from one that names preset, ngf, ndf and direction alone."""
-    preset, atomic_write, _ = trained
+    preset, whole, _ = trained
     where = ("--input_dir", data / "test", "--max_steps", 2)
-    succeeded(call("test", *where, "--checkpoint", atomic_write, "--output_dir", tmp_path / "all"))
+    succeeded(call("test", *where, "--checkpoint", whole, "--output_dir", tmp_path / "all"))
     made = images(tmp_path / "all")
     assert len(made) == 2
-    options = json.loads((atomic_write / "options.json").read_text())
+    options = json.loads((whole / "options.json").read_text())
     kept = ("preset", "ngf", "ndf", "which_direction")
     few = tmp_path / "few"
     few.mkdir()
-    for path in (*atomic_write.glob("model-*"), atomic_write / "checkpoint"):
+    for path in (*whole.glob("model-*"), whole / "checkpoint"):
         (few / path.name).write_bytes(path.read_bytes())
     (few / "options.json").write_text(json.dumps({name: options[name] for name in kept}))
     size = ("--crop_size", 32) if preset == "pyimagesearch" else ()
@@ -71,8 +71,8 @@ def test_translation_reads_the_system_from_options_json(trained, data, tmp_path)
 
 
 def test_dropout_in_use(trained, data, tmp_path):
-    preset, atomic_write, _ = trained
-    where = ("--input_dir", data / "test", "--max_steps", 1, "--checkpoint", atomic_write)
+    preset, whole, _ = trained
+    where = ("--input_dir", data / "test", "--max_steps", 1, "--checkpoint", whole)
     made = []
     for seed in (1, 2):
         out = tmp_path / str(seed)
@@ -83,8 +83,8 @@ def test_dropout_in_use(trained, data, tmp_path):
 
 
 def test_export(trained, tmp_path):
-    _, atomic_write, _ = trained
-    succeeded(call("export", "--checkpoint", atomic_write, "--output_dir", tmp_path))
+    _, whole, _ = trained
+    succeeded(call("export", "--checkpoint", whole, "--output_dir", tmp_path))
     model = tf.saved_model.load(str(tmp_path / "saved_model"))
     outputs = model.signatures["serving_default"](images=tf.zeros([1, 32, 32, 3]))["outputs"]
     assert outputs.shape == (1, 32, 32, 3)
@@ -95,7 +95,7 @@ def test_export(trained, tmp_path):
     small = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
     Image.fromarray(small).resize((50, 41)).save(source / "1.png")
     where = ("--input_dir", source, "--output_dir", tmp_path / "made", "--inputs_only")
-    succeeded(call("test", *where, "--checkpoint", atomic_write))
+    succeeded(call("test", *where, "--checkpoint", whole))
     encoded = tf.constant([(source / "1.png").read_bytes()])
     shown = model.signatures["encoded"](encoded=encoded)["outputs"].numpy()[0]
     served = tf.io.decode_png(shown).numpy()
@@ -104,9 +104,9 @@ def test_export(trained, tmp_path):
 
 def test_conversion_to_the_reference(trained, tmp_path):
     """The reference program has affinelayer's networks alone, at 256 pixels."""
-    preset, atomic_write, _ = trained
-    where = ("--checkpoint", atomic_write, "--output", tmp_path / "out")
-    assert_refused(call("convert", *where, "--to", "current"), str(atomic_write))
+    preset, whole, _ = trained
+    where = ("--checkpoint", whole, "--output", tmp_path / "out")
+    assert_refused(call("convert", *where, "--to", "current"), str(whole))
     if preset == "affinelayer":
         succeeded(call("convert", *where, "--to", "pict"))
     else:
@@ -115,9 +115,9 @@ def test_conversion_to_the_reference(trained, tmp_path):
 
 
 def test_another_preset_in_the_same_folder_is_refused(trained, data):
-    preset, atomic_write, _ = trained
+    preset, whole, _ = trained
     other = "paper" if preset != "paper" else "affinelayer"
-    flags = ("--input_dir", data / "train", *SMALL, "--output_dir", atomic_write, "--max_steps", 9)
+    flags = ("--input_dir", data / "train", *SMALL, "--output_dir", whole, "--max_steps", 9)
     done = call("train", *flags, "--preset", other)
     assert done.returncode == 2
     assert f'preset (was "{preset}", now "{other}")' in done.stderr
@@ -149,10 +149,10 @@ def test_ablations(data, tmp_path, flags):
     assert len(images(tmp_path / "made")) == 1
     if "--inpaint" in flags:
         [holed] = images(tmp_path / "made", "inputs").values()
-        [atomic_write] = images(tmp_path / "made", "targets").values()
+        [whole] = images(tmp_path / "made", "targets").values()
         assert (holed[8:24, 8:24] == 255).all()
-        holed[8:24, 8:24] = atomic_write[8:24, 8:24]
-        assert (holed == atomic_write).all()
+        holed[8:24, 8:24] = whole[8:24, 8:24]
+        assert (holed == whole).all()
 
 
 def test_mixed_precision(data, tmp_path):

@@ -1,4 +1,4 @@
-"""The options of a trained model: its checkpoint's options.json, and what was given."""
+"""The options of translation and export: the checkpoint's options.json, and the given flags."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,0 +1,68 @@
+"""Saves checkpoints while training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.training.session_calls import Schedule
+from p2p_graph.training.step_hook import StepHook
+from p2p_graph.utils.errors import UserError
+
+
+class SaveCheckpoints(StepHook):
+    """Saves every `every` steps, at the last step, and when a signal asks training to stop."""
+
+    def __init__(
+        self,
+        saver: tf.train.Saver,
+        folder: Path,
+        every: int,
+        schedule: Schedule,
+    ) -> None:
+        super().__init__(every, schedule)
+        self._saver = saver
+        self._folder = folder
+        self._before_saving: list[Callable[[], None]] = []
+        variables = tf.trainable_variables()
+        self._finite = tf.reduce_all(
+            tf.stack([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
+        )
+        self._saved = 0
+
+    def before_saving(self, function: Callable[[], None]) -> None:
+        """Has a function called before each checkpoint is saved."""
+        self._before_saving.append(function)
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Saves."""
+        self.save(step, session)
+
+    def save(self, step: int, session: tf.Session) -> None:
+        """Saves a checkpoint, unless that of this step is saved.
+
+        Raises:
+          UserError: a weight is not finite, or the checkpoint cannot be written; the checkpoint
+            before it is as it was.
+        """
+        if self._saved == step:
+            return
+        for function in self._before_saving:
+            function()
+        self.save_to(self._folder, step, session)
+        self._saved = step
+
+    def save_to(self, folder: Path, step: int, session: tf.Session) -> None:
+        """Saves a checkpoint into any folder.
+
+        Raises:
+          UserError: as `save`.
+        """
+        if not session.run(self._finite):
+            raise UserError(
+                f"weights are not finite after step {step}; "
+                "the last checkpoint is kept: try a smaller --lr"
+            )
+        checkpoint_files.save(self._saver, session, folder, step)

@@ -1,0 +1,51 @@
+"""What all hooks of the training loop have in common. A hook reports; none trains."""
+
+from typing import Any
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.training.session_calls import Schedule
+
+
+class StepHook(tf.train.SessionRunHook):
+    """Fetches and reports something every `every` steps (0: never) and at the last step.
+
+    Steps count from 1. `report` runs after the step that it names, the last one of a `Session.run`
+    call.
+    """
+
+    def __init__(self, every: int, schedule: Schedule) -> None:
+        self._every = every
+        self._schedule = schedule
+        self._step = 0
+
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
+        """Reads the number of steps done; the variables are restored by now."""
+        self._step = int(session.run(tf.train.get_global_step(session.graph)))
+        self.begin_at(self._step)
+
+    def before_run(self, run_context: tf.train.SessionRunContext) -> Any:
+        """Requests the fetches of `report`, where the call's last step is one to report."""
+        self._step = self._schedule.after(self._step)
+        is_last = self._step == self._schedule.last_step
+        due = self._every and (self._step % self._every == 0 or is_last)
+        return self.request() if due else None
+
+    def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
+        """Reports, where `before_run` requested fetches."""
+        if run_values.results is not None:
+            self.report(self._step, run_values, run_context.session)
+
+    def begin_at(self, step: int) -> None:
+        """Called once, before the first step, with the number of steps that were done before."""
+
+    def close(self) -> None:
+        """Releases what the hook holds; called once, however training ended."""
+
+    def request(self) -> tf.train.SessionRunArgs:
+        """What to fetch; by default nothing, for hooks that act after the step."""
+        return tf.train.SessionRunArgs([])
+
+    def report(self, step: int, values: Any, session: tf.Session) -> None:
+        """Reports what was fetched."""
+        raise NotImplementedError
