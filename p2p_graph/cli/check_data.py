@@ -15,7 +15,7 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, inspects the images, and returns the exit code."""
-    parser = flags.source_parser(__doc__)
+    parser = flags.source_parser(__doc__, packed=True)
     parser.add_argument(
         "--arrays",
         metavar="A,B",
@@ -26,8 +26,8 @@ def main(argv: Sequence[str]) -> int:
         "--recipe",
         metavar="NAME",
         default=None,
-        help="recipe by which to check that the label, map or edge half is where the paper has it; "
-        "or none (default: by the folder's name)",
+        help="recipe that says which half should have few colours (labels, a map, edges), for a "
+        "warning if the halves look swapped; or none (default: by the folder's name)",
     )
     given = vars(parser.parse_args(argv))
     recipe_name = given.pop("recipe")

@@ -56,7 +56,12 @@ def _parser() -> flags.Parser:
         help="reads labels off photos: the folder of the paper's FCN-8s (Caffe), a folder that "
         "tools/train_segmenter.py has written, a SavedModel, an ONNX file, or module:function",
     )
-    add_path("--labels_dir", "DIR", "files of true labels (default: the inputs)")
+    add_path(
+        "--labels_dir",
+        "DIR",
+        "folder of true labels, subfolders included: an image NAME.png for each image, or "
+        "Cityscapes' gtFine files (default: the input images are the labels)",
+    )
     add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
     add_path(
         "--inception",
@@ -66,8 +71,8 @@ def _parser() -> flags.Parser:
     add_path(
         "--target_statistics",
         "FILE",
-        "an .npz file that stores the targets' Inception features, for later evaluations against "
-        "the same targets",
+        "an .npz file that caches the targets' Inception features: written at the first "
+        "evaluation, read at later ones with the same targets; needs --inception",
     )
     defaults = EvaluateOptions
     add(

@@ -90,7 +90,7 @@ def _parser() -> flags.Parser:
         "--labels_dir",
         type=Path,
         metavar="DIR",
-        help="files of true labels, if the input images are not label images",
+        help="folder of true labels, as for evaluate.py, if the input images are not label images",
     )
     add("--inception", type=Path, metavar="FILE", help="Inception's graph: adds FID and KID")
     add("--dry_run", action="store_true", help="print commands, steps and training time only")

@@ -7,6 +7,7 @@ from p2p_graph.config.fields import Record, option
 RESIZES = ("area", "bilinear", "nearest")
 _BOTH = ("train", "test")
 _ALL = ("train", "test", "export")
+_CROP_SIZE = "height and width of the networks' images, pixels; a multiple of 2^levels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +154,8 @@ class ScalingOptions(Record):
     jitter: str = option(
         "crop",
         "data",
-        "random jitter. crop: a random crop of an image of scale_size; shrink: enlarged to "
-        "scale_size by nearest neighbour, then scaled back; none",
+        "jitter. crop: a random crop of an image of scale_size; shrink: enlarged to scale_size by "
+        "nearest neighbour, then scaled back to crop_size, not random; none",
         choices=("crop", "shrink", "none"),
     )
     scale_size: int | None = option(
@@ -167,7 +168,12 @@ class ScalingOptions(Record):
     crop_size: int = option(
         256,
         "data",
-        "height and width of the networks' images, pixels; a multiple of 2^levels",
+        {
+            "train": _CROP_SIZE,
+            "test": _CROP_SIZE,
+            "export": "size to which the meta graph and the signature encoded scale images, "
+            "pixels; serving_default takes any multiple of 2^levels",
+        },
         programs=_ALL,
         least=1,
     )

@@ -67,8 +67,12 @@ def options_parser(program: str, description: str) -> Parser:
     return parser
 
 
-def source_parser(description: str) -> Parser:
+def source_parser(description: str, *, packed: bool = False) -> Parser:
     """Makes a parser of flags that name images, for programs that inspect or pack them.
+
+    Args:
+      description: of the program.
+      packed: whether the program also reads shards and archives.
 
     Its result holds given values only, by flat name.
     """
@@ -81,8 +85,9 @@ def source_parser(description: str) -> Parser:
     parser.add_argument(
         "--input_dir",
         metavar="DIR",
-        help="images: a folder of A|B pairs side by side, a folder of TFRecord shards, or an .npz "
-        "archive (required, unless --manifest is given)",
+        help="folder of A|B pairs side by side"
+        + (", folder of TFRecord shards, or .npz archive" if packed else "")
+        + " (required, unless --manifest is given)",
     )
     parser.add_argument(
         "--target_dir",

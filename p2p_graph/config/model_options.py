@@ -41,7 +41,7 @@ class GeneratorOptions(Record):
         "model",
         {
             "train": "dropout rate in the three innermost decoder levels (pooled: in the "
-            "bottleneck)",
+            "bottleneck, and a third of it in the outermost level)",
             "test": "dropout rate in translation",
             "export": "dropout rate in translation",
         },
@@ -93,7 +93,7 @@ class DiscriminatorOptions(Record):
     target_first: bool = option(
         False,
         "model",
-        "concatenate the target's channels before the input's",
+        "put the target's channels before the input image's in the discriminator's input",
         off="no_target_first",
     )
 

@@ -160,9 +160,9 @@ class ValidationOptions(Record):
     val_dir: str | None = option(
         None,
         "reports",
-        "validation images, in any form of input_dir or manifest (default: what --split leaves "
-        "out, "
-        "otherwise the folder val or test beside input_dir); needs --sample_freq",
+        "validation images: a folder of images or of TFRecord shards, an .npz archive or a CSV "
+        "file (default: what --split leaves out, otherwise the folder val or test beside "
+        "input_dir); needs --sample_freq",
     )
     val_target_dir: str | None = option(
         None,
