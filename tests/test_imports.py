@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import p2p_graph
-from p2p_graph.config.fields import leaves
+from p2p_graph.config.option_fields import leaves
 from p2p_graph.config.options import Options
 
 FOLDER = Path(p2p_graph.__file__).parent

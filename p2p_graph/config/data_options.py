@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from p2p_graph.config.fields import Record, option
+from p2p_graph.config.option_fields import Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
 _BOTH = ("train", "test")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from p2p_graph.config import dataset_recipes
-from p2p_graph.config.fields import Field, help_text, kinds_of
+from p2p_graph.config.option_fields import Field, help_text, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
 from p2p_graph.utils.errors import UserError

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from p2p_graph.config.fields import Record, option
+from p2p_graph.config.option_fields import Record, option
 
 # Discriminators by name; `models.discriminators` has their layers.
 DISCRIMINATORS = ("pixel", "patch16", "patch70", "image286", "same62", "same94", "same142")

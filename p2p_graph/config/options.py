@@ -8,8 +8,8 @@ from typing import Any
 from p2p_graph.config import checks
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.dataset_recipes import RECIPES
-from p2p_graph.config.fields import Field, Record, from_flat, leaves, option, to_flat
 from p2p_graph.config.model_options import ModelOptions
+from p2p_graph.config.option_fields import Field, Record, from_flat, leaves, option, to_flat
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.config.training_options import (
     ExecutionOptions,

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from p2p_graph.config.fields import Record, option
+from p2p_graph.config.option_fields import Record, option
 
 _BOTH = ("train", "test")
 

@@ -229,7 +229,8 @@ def dropout(
     Args:
       inputs: float32 [N, H, W, C].
       rate: the fraction of values that become 0, in [0, 1).
-      seed: int64 [2]; the mask is a pure function of the seed and the shape.
+      seed: int64 [2]; the mask is a pure function of the seed and the shape. `networks` makes it
+        from the run's seed and the step, and each layer adds its number.
       shared_mask: whether all images share one mask, so that an image's result does not depend on
         its batch.
 

@@ -1,4 +1,4 @@
-"""Packs image files into TFRecord shards."""
+"""Packs image files into TFRecord shards, whose format is in `data.tfrecord_shards`."""
 
 import hashlib
 import json

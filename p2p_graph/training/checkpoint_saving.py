@@ -1,4 +1,4 @@
-"""Saves checkpoints while training."""
+"""Saves checkpoints while training; `checkpoints.checkpoint_files` writes and removes them."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from p2p_graph.config import flags
-from p2p_graph.config.fields import PROGRAMS, kinds_of
+from p2p_graph.config.option_fields import PROGRAMS, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.config.fields import help_text
+from p2p_graph.config.option_fields import help_text
 from p2p_graph.config.options import FIELDS, Options
 from p2p_graph.config.options_file import (
     FREE_FIELDS,

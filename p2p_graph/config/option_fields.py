@@ -1,4 +1,4 @@
-"""Options as dataclass fields: default, help text, flag, and the rule for values."""
+"""Options as dataclass fields: default, help text, flag, type, bounds and rule of each value."""
 
 import dataclasses
 import functools
