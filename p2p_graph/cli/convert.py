@@ -2,7 +2,7 @@
 
     python tools/convert.py --checkpoint facades_train --to current --output facades_current
     python tools/convert.py --checkpoint facades_train --to pict --output facades_BtoA.pict
-    python tools/convert.py --checkpoint facades_BtoA.pict --to native --output facades_model
+    python tools/convert.py --checkpoint BtoA.pict --to native --output model --which_direction BtoA
 
 form     written by
 native   this package; variable names of the reference's first generation
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
         "--which_direction",
         choices=("AtoB", "BtoA"),
         default="AtoB",
-        help="direction of a .pict file to read, which does not store it (default: AtoB)",
+        help="direction of the model in a .pict file, which does not store it (default: AtoB)",
     )
     options = parser.parse_args(argv)
     with tensorflow_import():

@@ -55,7 +55,16 @@ class ImageSource(Record):
         rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",
     )
     split_seed: int = option(
-        0, "files", "seed of the split (NumPy's shuffle)", programs=_BOTH, least=0, below=2**31
+        0,
+        "files",
+        {
+            "train": "seed of the split (NumPy's shuffle)",
+            "test": "seed of the split (NumPy's shuffle) (default: training's with training's "
+            "split, otherwise 0)",
+        },
+        programs=_BOTH,
+        least=0,
+        below=2**31,
     )
     skip_bad: bool = option(
         False, "files", "leave out images that cannot be read, instead of stopping", programs=_BOTH

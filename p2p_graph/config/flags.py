@@ -170,7 +170,7 @@ def _default_text(field: Field, program: str) -> str:
         return _AS_TRAINED
     if program != "train" and field.name in MODEL_FIELDS:
         return " (default: the checkpoint's)"
-    if program != "train" and field.name == "split":
+    if program != "train" and field.name in ("split", "split_seed"):
         return ""
     return "" if field.default is None else f" (default: {field.default})"
 

@@ -40,8 +40,8 @@ class GeneratorOptions(Record):
         0.5,
         "model",
         {
-            "train": "dropout rate in the three innermost decoder levels (pooled: in the "
-            "bottleneck, and a third of it in the outermost level)",
+            "train": "dropout rate in the three innermost decoder levels; for pooled, the rate in "
+            "the bottleneck, and a third of the rate in the outermost encoder and decoder levels",
             "test": "dropout rate in translation",
             "export": "dropout rate in translation",
         },

@@ -54,7 +54,7 @@ class RunOptions(Record):
         None,
         "files",
         {
-            "train": "folder of the checkpoint that a new run starts from",
+            "train": "folder of a checkpoint that a new run continues from, at its step",
             "test": "folder of the checkpoint (default: the run of the same data set in runs/)",
             "export": "folder of the checkpoint (required)",
         },
@@ -104,7 +104,7 @@ class OutputOptions(Record):
     output_filetype: str = option(
         "png",
         "files",
-        "image format of the exported graph's encoded output",
+        "image format of the outputs of the meta graph and of the signature encoded",
         programs=("export",),
         choices=("png", "jpeg"),
     )

@@ -1,4 +1,4 @@
-"""What all hooks of the training loop have in common. A hook reports; none trains."""
+"""What all hooks of the training loop have in common. No hook changes a weight."""
 
 from typing import Any
 
