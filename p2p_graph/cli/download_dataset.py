@@ -11,7 +11,7 @@ from pathlib import Path
 
 from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
-from p2p_graph.preparation.paper_datasets import NAMES, URL_PREFIX, get_dataset
+from p2p_graph.preparation.download_dataset import NAMES, URL_PREFIX, get_dataset
 
 
 def main(argv: Sequence[str]) -> int:

@@ -4,7 +4,8 @@ A pair is one image with A in its left half and B in its right half, or two file
 The run's folder receives the newest checkpoint, options.json, losses.jsonl and TensorBoard
 summaries. Rerunning the same command resumes training from that checkpoint.
 
-The defaults below hold without a recipe and a preset; both change some of them.
+The defaults below are those of the preset affinelayer without a recipe. Another preset or a recipe
+changes some of them.
 
     python tools/train.py --input_dir facades/train
 """

@@ -180,8 +180,8 @@ class ScalingOptions(Record):
         {
             "train": _CROP_SIZE,
             "test": _CROP_SIZE,
-            "export": "size to which the meta graph and the signature encoded scale images, "
-            "pixels; serving_default takes any multiple of 2^levels",
+            "export": "size to which the meta graph and the signature 'encoded' scale images, "
+            "pixels; the signature 'serving_default' takes any multiple of 2^levels",
         },
         programs=_ALL,
         least=1,

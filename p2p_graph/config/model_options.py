@@ -40,8 +40,9 @@ class GeneratorOptions(Record):
         0.5,
         "model",
         {
-            "train": "dropout rate in the three innermost decoder levels; for pooled, the rate in "
-            "the bottleneck, and a third of the rate in the outermost encoder and decoder levels",
+            "train": "dropout rate in the three innermost decoder levels; with --generator "
+            "pooled, the rate in the bottleneck, and a third of the rate in the outermost encoder "
+            "and decoder levels",
             "test": "dropout rate in translation",
             "export": "dropout rate in translation",
         },
@@ -119,10 +120,10 @@ class LayerOptions(Record):
     norm_form: str = option(
         "auto",
         "model",
-        "terms of batch normalisation's gradient that read D's updated scale with --updates "
-        "stored: all (fused, as pix2pix.py since December 2017), or only the one through the "
-        "standard deviation (factored, as before); auto: factored for models without biases, "
-        "otherwise fused",
+        "with --updates stored, which terms of the gradient through the discriminator's batch "
+        "normalisation use its updated scale. fused: all (pix2pix.py since December 2017); "
+        "factored: only the term through the standard deviation (before); auto: factored for "
+        "models without biases, otherwise fused",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)

@@ -104,7 +104,7 @@ class OutputOptions(Record):
     output_filetype: str = option(
         "png",
         "files",
-        "image format of the outputs of the meta graph and of the signature encoded",
+        "image format of the outputs of the meta graph and of the signature 'encoded'",
         programs=("export",),
         choices=("png", "jpeg"),
     )

@@ -1,6 +1,7 @@
 """The FCN-score: labels that a segmenter reads off images, against the true labels.
 
-Isola et al. 2017, section 4.1 and Table 1, with any segmenter.
+Isola et al. 2017, section 4.1 and Table 1, with any segmenter. The scores' formulas are in
+`metrics.label_scores`.
 """
 
 import threading

@@ -25,7 +25,7 @@ def save_confusion_matrix(path: Path, matrix: Array, class_names: Sequence[str])
 
     Args:
       path: the PNG file.
-      matrix: counts [C, C + 1], from `metrics.label_accuracy.confusion_matrix`.
+      matrix: counts [C, C + 1], from `metrics.label_scores.confusion_matrix`.
       class_names: C names.
 
     Raises:

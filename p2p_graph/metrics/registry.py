@@ -13,7 +13,7 @@ import numpy as np
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.metrics.color_histogram import histogram_intersections, lab_histograms
 from p2p_graph.metrics.l1 import l1
-from p2p_graph.metrics.label_accuracy import confusion_matrix, label_scores
+from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.metrics.psnr import psnr
 from p2p_graph.metrics.ssim import ssim
 

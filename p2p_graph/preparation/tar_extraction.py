@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from p2p_graph.preparation.download import brief_reason, require_space
+from p2p_graph.preparation.resumable_download import brief_reason, require_space
 from p2p_graph.utils.errors import UserError
 
 _BLOCK = 1 << 18  # bytes per read at most

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.metrics import label_accuracy
+from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation import labelled_pairs
 from p2p_graph.segmentation.small_fcn import (
@@ -196,7 +196,7 @@ def _validate(
     """Compares the network's labels of the validation photos with the true ones.
 
     Returns:
-      The scores by name, as in `label_accuracy.scores`.
+      The scores by name, as in `label_scores`.
     """
     start = time.monotonic()
     photo, label_image = labelled_pairs.next_validation_pair(pairs, options, session)
@@ -206,8 +206,8 @@ def _validate(
     total = np.zeros((num_classes, num_classes + 1))
     for _ in tqdm(pairs, "scoring", disable=not sys.stderr.isatty()):
         predicted, truth = session.run([predicted_ids, true_ids])
-        total += label_accuracy.confusion_matrix(predicted, truth, num_classes)
-    scores = label_accuracy.label_scores(total)
+        total += confusion_matrix(predicted, truth, num_classes)
+    scores = label_scores(total)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
     seconds = time.monotonic() - start
     print(f"{len(pairs)} validation photos in {seconds:.0f} s (not FCN-8s): {shown}")

@@ -1,4 +1,8 @@
-"""Resuming: the checkpoint that training starts from, and what must not have changed since."""
+"""Resuming: the checkpoint that training starts from, and what must not have changed since.
+
+No random state is saved: image order and jitter are functions of seed and position
+(`data.input_graph`), dropout masks of seed and step.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.imaging import html_page
-from p2p_graph.models.postprocess import save_png
+from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step_hook import StepHook
 

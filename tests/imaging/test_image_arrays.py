@@ -234,3 +234,13 @@ def test_files_that_cannot_be_decoded(data, why, read):
     with pytest.raises(UserError, match=why) as caught:
         read(data)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_png_file(tmp_path, rng, channels, mode):
+    image = rng.integers(0, 256, (5, 9, channels), np.uint8)
+    path = tmp_path / "1-outputs.png"
+    image_arrays.save_png(path, image)
+    with Image.open(path) as pil_image:
+        assert (pil_image.format, pil_image.mode, pil_image.size) == ("PNG", mode, (9, 5))
+        np.testing.assert_array_equal(np.asarray(pil_image).reshape(5, 9, channels), image)

@@ -1,23 +1,14 @@
-"""Values to images, image files, and the page that shows them."""
-
-import html.parser
-import types
-import urllib.parse
+"""From the networks' values back to images."""
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from PIL import Image
 
 from p2p_graph.config.options import Options
 from p2p_graph.data import lab_color
-from p2p_graph.data.image_files import output_names
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.imaging import html_page
-from p2p_graph.imaging.html_page import write_index
 from p2p_graph.models import postprocess
-from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.training_images import WriteImages
 
 # sRGB and Lab (D65), published values.
 LAB = {
@@ -167,154 +158,3 @@ def test_stretching_saturates(session):
     row = images["outputs"][0, 0, :, 0].astype(int)
     assert (row[:20] <= 10).all()
     assert (row[-20:] >= 245).all()
-
-
-# save_png
-
-
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
-def test_png_file(tmp_path, rng, channels, mode):
-    image = rng.integers(0, 256, (5, 9, channels), np.uint8)
-    path = tmp_path / "1-outputs.png"
-    postprocess.save_png(path, image)
-    with Image.open(path) as pil_image:
-        assert (pil_image.format, pil_image.mode, pil_image.size) == ("PNG", mode, (9, 5))
-        np.testing.assert_array_equal(np.asarray(pil_image).reshape(5, 9, channels), image)
-
-
-# The page
-
-VOID = {"meta", "img", "br", "hr", "link"}
-
-
-class Page(html.parser.HTMLParser):
-    """Reads a page; every tag must be closed, in the order in which they were opened."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.open, self.images, self.texts, self.tags = [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag == "img":
-            self.images.append(dict(attributes))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.append((self.open[-1], data.strip()))
-
-    def text(self, tag):
-        """The texts in tags of a kind; an entity splits a text."""
-        return [data for inside, data in self.texts if inside == tag]
-
-
-ODD = [
-    "plain",
-    "two words",
-    "'single' \"double\"",
-    "100%",
-    "%41 %20",
-    "a#b?c=d&e=f",
-    "<b>bold</b> &amp; <",
-    "größe 日本語",
-    "a+b;c:d,e",
-    "back\\slash",
-    "</td></table>",
-]
-
-
-def write(folder, rows, title="Images", metadata=(("checkpoint", "run/model-3"),)):
-    path = write_index(folder, title, dict(metadata), ("name", "input", "output"), rows)
-    return path, Page(path)
-
-
-def test_page(tmp_path):
-    rows = [(name, f"{name}-inputs.png", f"{name}-outputs.png") for name in ("1", "2")]
-    path, page = write(tmp_path, rows, metadata={"checkpoint": "run/model-3", "steps": 7}.items())
-    assert path == tmp_path / "index.html"
-    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
-    assert path.read_text().startswith("<!DOCTYPE html>\n")
-    assert {"html", "head", "meta", "title", "body", "table"} <= set(page.tags)
-    assert page.text("title") == page.text("h1") == ["Images"]
-    assert page.text("dt") == ["checkpoint", "steps"]
-    assert page.text("dd") == ["run/model-3", "7"]
-    assert page.text("th") == ["name", "input", "output"]
-    assert page.text("td") == ["1", "2"]
-    assert page.tags.count("tr") == 3
-    assert page.tags.count("td") == 6
-    assert [image["src"] for image in page.images] == [
-        "images/1-inputs.png",
-        "images/1-outputs.png",
-        "images/2-inputs.png",
-        "images/2-outputs.png",
-    ]
-    assert all(image["alt"] for image in page.images)
-
-
-def test_page_declares_utf_8(tmp_path):
-    path, page = write(tmp_path, [])
-    assert b'<meta charset="utf-8">' in path.read_bytes()[:200]
-    assert page.tags.count("tr") == 1
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_odd_names(tmp_path, name):
-    _, page = write(tmp_path, [(name, f"{name}-inputs.png")], name, [(name, name)])
-    for tag in ("title", "h1", "dt", "dd", "td"):
-        assert "".join(page.text(tag)) == name, tag
-    [image] = page.images
-    assert image["alt"] == f"{name}-inputs.png"
-    # The URL that a browser requests: no part of the name is a query, a fragment or a host.
-    url = urllib.parse.urlsplit(urllib.parse.urljoin("file:///run/index.html", image["src"]))
-    assert (url.scheme, url.netloc, url.query, url.fragment) == ("file", "", "", "")
-    assert urllib.parse.unquote(url.path) == f"/run/images/{name}-inputs.png"
-    assert image["src"].isascii()
-
-
-def test_page_is_replaced(tmp_path):
-    write(tmp_path, [(f"old {i}", f"old {i}-inputs.png") for i in range(50)])
-    path, page = write(tmp_path, [("new", "new-inputs.png")], title="Second")
-    assert "old" not in path.read_text()
-    assert page.text("td") == ["new"]
-    assert page.text("h1") == ["Second"]
-    assert page.tags.count("html") == page.tags.count("table") == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
-
-
-def test_page_that_fails_leaves_the_one_before(tmp_path):
-    path, _ = write(tmp_path, [("first", "first-inputs.png")])
-    before = path.read_bytes()
-
-    def rows():
-        yield ("cut", "cut-inputs.png")
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write(tmp_path, rows())
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("files", [["1.jpg", "2.png"], ["1.jpg", "1.png"]], ids=str)
-def test_every_image_on_the_page_of_training_is_there(tmp_path, rng, files):
-    names = dict(zip(files, output_names([tmp_path / file for file in files]), strict=True))
-    hook = WriteImages(None, {}, names, tmp_path, {}, 5, Schedule(10))
-    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in html_page.KINDS}
-    results = {"paths": [file.encode() for file in files], "images": images}
-    for step in (5, 10):
-        hook.report(step, types.SimpleNamespace(results=results), None)
-    page = Page(tmp_path / "index.html")
-    shown = [tmp_path / urllib.parse.unquote(image["src"]) for image in page.images]
-    assert sorted(shown) == sorted((tmp_path / "images").iterdir())
-    assert len(shown) == 2 * 2 * 3
-    names = list(names.values())
-    assert page.text("td") == [
-        text for step in ("5", "10") for name in names for text in (step, name)
-    ]

@@ -5,7 +5,7 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
-from p2p_graph.preparation import download
+from p2p_graph.preparation import resumable_download
 
 from .dataset_server import Handler, Site
 
@@ -13,8 +13,8 @@ from .dataset_server import Handler, Site
 @pytest.fixture
 def site(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(download, "RETRY_SECONDS", 0.001)
-    monkeypatch.setattr(download, "TIMEOUT", 5.0)
+    monkeypatch.setattr(resumable_download, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(resumable_download, "TIMEOUT", 5.0)
     site = Site()
     handler = type("BoundHandler", (Handler,), {"site": site})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.preparation.paper_datasets import get_dataset
+from p2p_graph.preparation.download_dataset import get_dataset
 from p2p_graph.utils.errors import UserError
 
 FILES = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from p2p_graph.imaging.palettes import Palette
-from p2p_graph.metrics.label_accuracy import confusion_matrix, label_scores, per_class_scores
+from p2p_graph.metrics.label_scores import confusion_matrix, label_scores, per_class_scores
 from p2p_graph.metrics.registry import DecodedExample, label_image_metric
 
 CLASSES = 5

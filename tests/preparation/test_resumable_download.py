@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.preparation import download
-from p2p_graph.preparation.paper_datasets import get_dataset
+from p2p_graph.preparation import resumable_download
+from p2p_graph.preparation.download_dataset import get_dataset
 from p2p_graph.utils.errors import UserError
 
 from .dataset_server import Site, check_files, leave_part, names, refusal, targz
@@ -64,7 +64,7 @@ def test_resumes_in_a_later_run(site, tmp_path, headers, validator):
 
 @pytest.mark.parametrize("cut", ["end", "reset", "stall"])
 def test_cut_connection_is_retried(site, tmp_path, monkeypatch, cut):
-    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    monkeypatch.setattr(resumable_download, "TIMEOUT", 0.5)
     site.cut, site.cuts = cut, [100_000, 50_000]
     get_dataset("facades", tmp_path, site.url)
     check_files(tmp_path / "facades")
@@ -76,7 +76,7 @@ def test_many_cuts_with_progress_are_survived(site, tmp_path):
     site.cuts = [len(site.body) // 20] * 19
     get_dataset("facades", tmp_path, site.url)
     check_files(tmp_path / "facades")
-    assert len(site.asked) > 2 * download.TRIES
+    assert len(site.asked) > 2 * resumable_download.TRIES
 
 
 def test_server_without_ranges_starts_over(site, tmp_path):
@@ -89,7 +89,7 @@ def test_server_without_ranges_starts_over(site, tmp_path):
 def test_server_without_ranges_is_given_up(site, tmp_path):
     site.ranges, site.cuts = False, [1000] * 50
     assert "gave up" in refusal(site, tmp_path)
-    assert len(site.asked) == download.TRIES
+    assert len(site.asked) == resumable_download.TRIES
 
 
 def test_without_validator_starts_over(site, tmp_path):
