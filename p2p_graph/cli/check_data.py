@@ -15,13 +15,7 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, inspects the images, and returns the exit code."""
-    parser = flags.source_parser(__doc__, packed=True)
-    parser.add_argument(
-        "--arrays",
-        metavar="A,B",
-        help="the two array names of an .npz archive, A's first (default: the pair that the "
-        "archive has of arr_0,arr_1, inputs,targets, input,target, A,B and a,b)",
-    )
+    parser = flags.source_parser(__doc__, "arrays")
     parser.add_argument(
         "--recipe",
         metavar="NAME",

@@ -14,8 +14,7 @@ from p2p_graph.utils.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs the images."""
-    parser = flags.source_parser(__doc__)
-    parser.add_argument("--skip_bad", action="store_true", help="leave out unusable images")
+    parser = flags.source_parser(__doc__, "skip_bad")
     parser.add_argument(
         "--output_dir", metavar="DIR", required=True, help="folder to write the shards to"
     )

@@ -76,11 +76,17 @@ def _parser() -> flags.Parser:
         metavar="NAMES",
         help="rows to train, separated by commas, as in L1,cGAN (default: all)",
     )
-    add("--seeds", type=int, default=1, metavar="N", help="runs of each row (default: %(default)s)")
+    add(
+        "--seeds",
+        type=int,
+        default=ReproduceOptions.seeds,
+        metavar="N",
+        help="runs of each row (default: %(default)s)",
+    )
     add(
         "--output_dir",
         type=Path,
-        default=Path("runs/reproduce"),
+        default=ReproduceOptions.output_dir,
         metavar="DIR",
         help="the folder for runs and tables (default: %(default)s)",
     )

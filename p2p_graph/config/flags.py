@@ -67,14 +67,14 @@ def options_parser(program: str, description: str) -> Parser:
     return parser
 
 
-def source_parser(description: str, *, packed: bool = False) -> Parser:
+def source_parser(description: str, *more: str) -> Parser:
     """Makes a parser of flags that name images, for programs that inspect or pack them.
+
+    Its result holds given values only, by flat name.
 
     Args:
       description: of the program.
-      packed: whether the program also reads shards and archives.
-
-    Its result holds given values only, by flat name.
+      more: options that the program has besides, by flat name; `arrays` if it reads archives.
     """
     parser = Parser(
         description=description,
@@ -82,21 +82,16 @@ def source_parser(description: str, *, packed: bool = False) -> Parser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--input_dir",
-        metavar="DIR",
-        help="folder of A|B pairs side by side"
-        + (", folder of TFRecord shards, or .npz archive" if packed else "")
-        + " (required, unless --manifest is given)",
-    )
-    parser.add_argument(
-        "--target_dir",
-        metavar="DIR",
-        help="folder of the B images, if input_dir holds the A images",
-    )
-    parser.add_argument(
-        "--manifest", metavar="CSV", help="CSV file of image paths, instead of input_dir"
-    )
+    if "arrays" in more:
+        _add_flag(parser, FIELDS["input_dir"], "train")
+    else:
+        parser.add_argument(
+            "--input_dir",
+            metavar="DIR",
+            help="folder of A|B pairs side by side (required, unless --manifest is given)",
+        )
+    for name in ("target_dir", "manifest", *more):
+        _add_flag(parser, FIELDS[name], "train")
     parser.add_argument(
         "--single",
         dest="inputs_only",

@@ -119,25 +119,7 @@ def read_options(folder: Path) -> dict[str, Any]:
     Raises:
       UserError: the file is missing, is not JSON, or has unknown keys or an unknown preset.
     """
-    path = folder / OPTIONS_FILE
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: training writes it beside the checkpoint, copy it from there"
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path} must hold one JSON object")
-    for name in RECORD_FIELDS:
-        options.pop(name, None)
-    if unknown := sorted(set(options) - set(FIELDS)):
-        raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
-    preset = options.get("preset", DEFAULTS["preset"])
-    if preset not in PRESETS:
-        raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    return {**PRESETS[preset], **options}
+    return _read(folder)[0]
 
 
 def read_record(folder: Path) -> dict[str, str]:
@@ -149,9 +131,29 @@ def read_record(folder: Path) -> dict[str, str]:
     Raises:
       UserError: see `read_options`.
     """
-    read_options(folder)
-    options = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
-    return {name: options[name] for name in RECORD_FIELDS if name in options}
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The results of `read_options` and `read_record`."""
+    path = folder / OPTIONS_FILE
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: training writes it beside the checkpoint, copy it from there"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(options, dict):
+        raise UserError(f"{path} must hold one JSON object")
+    record = {name: options.pop(name) for name in RECORD_FIELDS if name in options}
+    if unknown := sorted(set(options) - set(FIELDS)):
+        raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
+    preset = options.get("preset", DEFAULTS["preset"])
+    if preset not in PRESETS:
+        raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    return {**PRESETS[preset], **options}, record
 
 
 def same_path(was: str, now: str, folder: Path) -> bool:

@@ -141,6 +141,17 @@ def names_digest(source: ImageSource, *, single: bool) -> str:
     return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
 
 
+def count_before(digest: str | None, source: ImageSource, *, single: bool) -> str | None:
+    """The number of images when `names_digest` gave a digest, if they have changed since.
+
+    Returns:
+      None if the images are the same, or the digest is unknown.
+    """
+    if digest is None or digest == names_digest(source, single=single):
+        return None
+    return digest.partition(" ")[0]
+
+
 def _select_part(items: Sequence[_Item], source: ImageSource, held_out: bool) -> list[_Item]:
     if source.split == 1:
         return list(items)

@@ -16,7 +16,7 @@ from p2p_graph.config.options_file import (
     read_record,
     same_path,
 )
-from p2p_graph.data.image_sources import names_digest
+from p2p_graph.data.image_sources import count_before
 from p2p_graph.utils.errors import UserError
 
 # May be chosen for each use of a model; the other model options are those of its training.
@@ -83,11 +83,10 @@ def with_training_split(
         print(f"split: not applied, since training was on {trained} (--split {share} does)")
         return options
     options = options.replace(split=share, split_seed=stored.get("split_seed", 0))
-    was = read_record(checkpoint.folder).get("images")
-    now = names_digest(options.data.source, single=options.data.task.is_single)
-    if was is not None and was != now:
+    digest = read_record(checkpoint.folder).get("images")
+    if count := count_before(digest, options.data.source, single=options.data.task.is_single):
         raise UserError(
-            f"the images in {tested} are not those of training ({was.split()[0]} then): "
+            f"the images in {tested} are not those of training ({count} then): "
             "those that were not trained on cannot be determined; --split 1 takes all"
         )
     return options

@@ -16,7 +16,7 @@ from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
-from p2p_graph.data.dataset_helpers import plain_iterator
+from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, plain_iterator, unreadable_image
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
@@ -211,8 +211,8 @@ def _readable_errors() -> Iterator[None]:
         raise UserError(
             f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
         ) from None
-    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise UserError(f"an image can no longer be read: {one_line_reason(error)}") from None
+    except IMAGE_ERRORS as error:
+        raise unreadable_image(error) from None
 
 
 def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:

@@ -64,7 +64,7 @@ class ReproduceOptions:
       seeds: training runs of each row, with the seeds 0 to `seeds` - 1.
       output_dir: the folder for runs and tables.
       segmenter: names a segmenter as in `segmenters.load`; for tables of FCN-scores only.
-      palette: names the labels' palette as in `palettes.find`; None for the data set's.
+      palette: names the labels' palette as in `palettes.load`; None for the data set's.
       labels_dir: the folder of the true labels' files; None if the labels are the input images.
       inception: the graph of the Inception network, which adds FID and KID.
       dry_run: whether to print the plan instead of training.

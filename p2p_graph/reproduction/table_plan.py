@@ -12,12 +12,7 @@ from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.reproduction import (
-    child_programs,
-    row_record,
-    row_stages,
-    step_budget,
-)
+from p2p_graph.reproduction import child_programs, row_record, row_stages, step_budget
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
@@ -84,14 +79,21 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
         row_record.read(run)  # raises an error now rather than when the table is written
     requested = [run for run in runs if run.row in options.rows]
     train_options = {run.folder: _train_options(run) for run in requested}
+    first = train_options[requested[0].folder]
     test_folder = options.data / options.table.test_folder
-    first = train_options[requested[0].folder].replace(input_dir=str(test_folder))
-    test_images = list_images(first.data.source, single=False)
+    test_source = first.replace(input_dir=str(test_folder)).data.source
+    test_images = list_images(test_source, single=False)
     evaluation = check_evaluation(options, test_images)
     seconds_per_step = _step_timer(requested, train_options)
+
+    @functools.cache
+    def count_images() -> int:
+        """The number of training images: listing decodes them, and all rows have the same."""
+        return len(list_images(first.data.source, single=first.data.task.is_single))
+
     steps = step_budget.training_steps(
         options.budget,
-        lambda folder: paper_steps(train_options[folder]),
+        lambda folder: paper_steps(train_options[folder], count_images()),
         {run.folder: run.train_flags for run in requested},
         seconds_per_step,
         options.output_dir / _PLANS_FILE,
@@ -135,11 +137,10 @@ def _train_options(run: RowRun) -> Options:
         raise UserError(f"row {run.row.name}: {error}") from None
 
 
-def paper_steps(options: Options) -> int:
+def paper_steps(options: Options, image_count: int) -> int:
     """As many epochs as the paper trained on the data set."""
     epochs = RECIPES[options.run.recipe or ""].max_epochs
-    images = list_images(options.data.source, single=options.data.task.is_single)
-    return epochs * math.ceil(len(images) / options.data.batches.batch_size)
+    return epochs * math.ceil(image_count / options.data.batches.batch_size)
 
 
 def _data_files(folder: Path) -> list[Path]:

@@ -124,7 +124,7 @@ def load(spec: str) -> Segmenter:
 
     Args:
       spec: one of
-        - a folder with one .caffemodel and its .prototxt: FCN-8s, see `fcn8s`;
+        - a folder with one .caffemodel and its .prototxt: FCN-8s, see `caffe_fcn8s`;
         - a folder with saved_model.pb, see `saved_model_segmenter`;
         - a folder that tools/train_segmenter.py has written;
         - an .onnx file: float32 RGB [1, 3, H, W] in [0, 1] to scores [1, C, H', W'];

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
@@ -27,7 +28,7 @@ from p2p_graph.segmentation.small_fcn import (
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import file_lock, signals
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError
 
 _SAVE_FREQ = 1000  # steps
 _PROGRESS_FREQ = 100  # steps
@@ -156,10 +157,8 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
         for number in _progress(done, options.max_steps):
             try:
                 loss, _ = session.run([step.loss, step.update])
-            except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-                raise UserError(
-                    f"an image can no longer be read: {one_line_reason(error)}"
-                ) from None
+            except IMAGE_ERRORS as error:
+                raise unreadable_image(error) from None
             if not np.isfinite(loss):
                 raise UserError(f"the loss of step {number} is not finite: lower --lr")
             if number % _PROGRESS_FREQ == 0:

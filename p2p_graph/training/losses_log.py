@@ -13,6 +13,7 @@ from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import Losses
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.json_values import without_non_finite
 
 LOSSES_FILE = "losses.jsonl"
 
@@ -83,8 +84,7 @@ class LogLosses(StepHook):
             record: dict[str, float | None] = {"step": number, "epoch": epoch}
             record |= {name: float(loss) for name, loss in zip(Losses._fields, row, strict=True)}
             if number == step:
-                for name, value in figures.items():
-                    record[name] = value if math.isfinite(value) else None  # JSON has no infinity
+                record |= without_non_finite(figures)
             self._file.write(json.dumps(record) + "\n")
 
     def flush(self) -> None:

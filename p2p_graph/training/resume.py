@@ -12,7 +12,7 @@ from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
-from p2p_graph.data.image_sources import names_digest
+from p2p_graph.data.image_sources import count_before, names_digest
 from p2p_graph.utils.errors import UserError
 
 
@@ -61,11 +61,11 @@ def split_record(options: Options) -> dict[str, str]:
 
 def _check_split(options: Options, folder: Path) -> None:
     """Refuses to go on with a split of other images, which would train on held-out ones."""
-    was, now = read_record(folder).get("images"), split_record(options).get("images")
-    if was is not None and was != now:
+    source, digest = options.data.source, read_record(folder).get("images")
+    if count := count_before(digest, source, single=options.data.task.is_single):
         raise UserError(
-            f"the images in {options.data.source.path} are not those that {folder} began with "
-            f"({was.split()[0]} then), so that --split would divide them differently: "
+            f"the images in {source.path} are not those that {folder} began with "
+            f"({count} then), so that --split would divide them differently: "
             "restore them, or name another --output_dir"
         )
 

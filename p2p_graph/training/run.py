@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
+from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
@@ -175,6 +176,6 @@ def _as_user_error(error: Exception, step: int) -> Exception:
             f"a gradient or a weight of step {step} is not finite; "
             "the last checkpoint is kept: try a smaller --lr"
         )
-    if isinstance(error, tf.errors.InvalidArgumentError | tf.errors.NotFoundError):
-        return UserError(f"an image can no longer be read: {reason}")
+    if isinstance(error, IMAGE_ERRORS):
+        return unreadable_image(error)
     return error

@@ -16,7 +16,7 @@ from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.stop_on_signal import StopOnSignal
 from p2p_graph.training.summaries import EventFile, WriteSummaries, WriteTraces
 from p2p_graph.training.training_images import WriteImages
-from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator, steps_between
+from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
 
 
 def make_hooks(
@@ -69,9 +69,6 @@ def make_hooks(
 def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | None) -> Validator:
     options, images = run.options, run.validation_images
     metric = options.validation.keep_best
-    every = steps_between(
-        options.validation.sample_freq, run.steps_per_epoch, run.schedule.steps_per_call
-    )
     return Validator(
         ValidationGraph(
             images,
@@ -83,7 +80,7 @@ def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | N
         ),
         output_names([image.path for image in images]),
         run.folder,
-        every,
+        run.validate_every,
         run.schedule,
         events,
         BestCheckpoint(run.folder, metric, images, saving.save_to) if metric != "none" else None,

@@ -36,6 +36,7 @@ class RunPlan(NamedTuple):
       device: that the graph runs on.
       steps_per_epoch: for reports.
       schedule: the last step, and the steps of a `Session.run` call.
+      validate_every: steps between validations; 0 for never.
     """
 
     options: Options
@@ -47,6 +48,7 @@ class RunPlan(NamedTuple):
     device: devices.Device
     steps_per_epoch: int
     schedule: Schedule
+    validate_every: int
 
 
 def configure(given: Mapping[str, Any]) -> Options:
@@ -90,8 +92,9 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
     steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / batch_size)
     last = length.max_steps or (length.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     schedule = Schedule(last, options.execution.steps_per_run)
-    # Refuses validation between Session.run calls.
-    steps_between(options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call)
+    validate_every = steps_between(
+        options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call
+    )
     device = devices.choose(options.execution.device)
     return RunPlan(
         options,
@@ -103,6 +106,7 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         device,
         steps_per_epoch,
         schedule,
+        validate_every,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.config.options import Options
+from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction.options import Budget
 from p2p_graph.reproduction.step_budget import training_steps
 from p2p_graph.reproduction.table_plan import paper_steps
@@ -32,7 +33,9 @@ def steps_of(text, configs, plans, seconds_per_step=None, flags=FLAGS, save_plan
     """Without `seconds_per_step`, a step that is measured is an error."""
     return training_steps(
         Budget(text),
-        lambda name: paper_steps(configs[name]),
+        lambda name: paper_steps(
+            configs[name], len(list_images(configs[name].data.source, single=False))
+        ),
         {name: flags[name] for name in configs},
         seconds_per_step or {}.__getitem__,
         plans,
