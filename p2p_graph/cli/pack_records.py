@@ -31,8 +31,8 @@ def main(argv: Sequence[str]) -> None:
     if per_shard < 1:
         raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
     with tensorflow_import():
-        from p2p_graph.preparation.pack_shards import pack_shards
-    count = pack_shards(data.source, folder, per_shard, single=data.task.is_single)
+        from p2p_graph.preparation.pack_records import pack_records
+    count = pack_records(data.source, folder, per_shard, single=data.task.is_single)
     print(f"{count} images are packed in {folder}")
     print(flags.training_hint(command_of("train"), folder, given))
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
-from p2p_graph.reproduction.options import Budget, ReproduceOptions
 from p2p_graph.reproduction.paper_tables import TABLES
+from p2p_graph.reproduction.reproduce_options import Budget, ReproduceOptions
 from p2p_graph.runtime.quiet_import import tensorflow_import
 
 

@@ -6,6 +6,7 @@ from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptio
 from p2p_graph.config.model_options import GeneratorOptions
 from p2p_graph.config.training_options import LossOptions, ReportOptions, ValidationOptions
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 _POOLED_LEVELS = 4
 _SSIM_WINDOW = 11  # pixels
@@ -52,7 +53,7 @@ def check_source(source: ImageSource, task: TaskOptions) -> None:
     Raises:
       UserError: two options contradict each other.
     """
-    named = [Path(name).resolve() for name in (source.input_dir, source.target_dir) if name]
+    named = [real_path(Path(name)) for name in (source.input_dir, source.target_dir) if name]
     if len(named) == 2 and named[0] == named[1]:
         raise UserError(f"input_dir and target_dir are both {source.input_dir}")
     for one, other in (

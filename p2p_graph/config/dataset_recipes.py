@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 _SPLITS = ("train", "val", "test")
 
@@ -69,7 +70,7 @@ def dataset_name(data: Path) -> str:
       For a folder train, val or test, its parent's name; for another folder, its name; for a file,
       its stem.
     """
-    folder = data.resolve()
+    folder = real_path(data)
     if folder.is_file():
         return folder.stem
     return folder.parent.name if folder.name.lower() in _SPLITS else folder.name
@@ -89,7 +90,7 @@ def choose(name: str | None, input_dir: Path) -> str:
       UserError: no recipe has that name.
     """
     if name is None:
-        folder = input_dir.resolve()
+        folder = real_path(input_dir)
         is_known = folder.name.lower() in _SPLITS and folder.parent.name in RECIPES
         return folder.parent.name if is_known else "none"
     if name != "none" and name not in RECIPES:

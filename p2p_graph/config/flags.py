@@ -1,4 +1,8 @@
-"""Command lines: flags made from the options, and errors that end in one line."""
+"""Command lines: flags made from the options, and errors that end in one line.
+
+The flags of `train`, `test` and `export` are declared where their options are: in `options`,
+`data_options`, `model_options` and `training_options`.
+"""
 
 import argparse
 import functools

@@ -10,6 +10,7 @@ from p2p_graph.config.options import DEFAULTS, FIELDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import read_json, real_path
 
 OPTIONS_FILE = "options.json"
 
@@ -138,13 +139,11 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The results of `read_options` and `read_record`."""
     path = folder / OPTIONS_FILE
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
+        options = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing: training writes it beside the checkpoint, copy it from there"
         ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(options, dict):
         raise UserError(f"{path} must hold one JSON object")
     record = {name: options.pop(name) for name in RECORD_FIELDS if name in options}
@@ -165,7 +164,7 @@ def same_path(was: str, now: str, folder: Path) -> bool:
       folder: the folder of the options.json.
     """
     before = Path(read_record(folder).get("working_dir", "")) / was
-    return was == now or before.resolve() == Path(now).resolve()
+    return was == now or real_path(before) == real_path(Path(now))
 
 
 def model_options(folder: Path) -> dict[str, Any]:

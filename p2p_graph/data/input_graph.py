@@ -11,11 +11,11 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import DataOptions, ScalingOptions, TaskOptions
-from p2p_graph.data.dataset_helpers import parallel_map, plain_iterator
 from p2p_graph.data.image_cache import ImageCache
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, input_and_target
 from p2p_graph.data.jitter import draw_window, mirror
+from p2p_graph.data.tf_data import parallel_map, plain_iterator
 
 # The random stream of a seed for image order; `jitter` has its own.
 _ORDER = 1

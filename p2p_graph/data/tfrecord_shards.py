@@ -15,8 +15,8 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.data.dataset_helpers import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage, find_images
+from p2p_graph.data.tf_data import next_element, parallel_map
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 SUFFIX = ".tfrecord"
@@ -52,7 +52,7 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
     """Lists the images in a folder's shards, after reading every record once.
 
     Raises:
-      UserError: a shard is missing, damaged, or was not written by `preparation.pack_shards`.
+      UserError: a shard is missing, damaged, or was not written by `preparation.pack_records`.
     """
     shards = find_shards(folder)
     _check_complete(folder, shards)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from p2p_graph.metrics.registry import METRIC_NAMES
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 _REPORT_FOLDER = "evaluation"
 
@@ -84,5 +85,5 @@ class EvaluateOptions:
             return self.output_dir
         if self.results_dir:
             return self.results_dir / _REPORT_FOLDER
-        outputs = self.evaluated_folder.resolve()
+        outputs = real_path(self.evaluated_folder)
         return outputs.with_name(f"{outputs.name}-{_REPORT_FOLDER}")

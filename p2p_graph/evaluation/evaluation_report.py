@@ -23,6 +23,7 @@ from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import without_non_finite
+from p2p_graph.utils.outside_files import real_path
 
 Array = np.ndarray[Any, Any]
 
@@ -109,7 +110,7 @@ def check_report_folder(folder: Path, examples: Sequence[Example]) -> None:
     """
     image_folder = folder / IMAGE_FOLDER
     files = (path for e in examples for path in (e.output, e.target, e.input) if path)
-    if image_folder.resolve() in {path.parent.resolve() for path in files}:
+    if real_path(image_folder) in {real_path(path.parent) for path in files}:
         raise UserError(
             f"output_dir {folder} holds the images in {IMAGE_FOLDER}: name another folder"
         )
@@ -133,7 +134,7 @@ def check_writable(folder: Path, subject: str) -> None:
     Raises:
       UserError: the folder, or the nearest existing one above, is a file or read-only.
     """
-    nearest = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    nearest = next(path for path in (folder, *real_path(folder).parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         reason = "may not be written" if nearest.is_dir() else "is a file"
         raise UserError(f"{subject} cannot be written: {nearest} {reason}")

@@ -18,6 +18,7 @@ from p2p_graph.config.options_file import (
 )
 from p2p_graph.data.image_sources import count_before
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 # May be chosen for each use of a model; the other model options are those of its training.
 _FREE_IN_USE = ("crop_size", "dropout", "resize", "resize_targets")
@@ -49,7 +50,7 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
             )
     options = Options.of(**{**stored, "scale_size": None, **given, "mode": mode})
     output_dir = options.run.output_dir
-    if output_dir and Path(output_dir).resolve() == checkpoint.folder.resolve():
+    if output_dir and real_path(Path(output_dir)) == real_path(checkpoint.folder):
         raise UserError(
             f"output_dir {output_dir} is the checkpoint's folder, whose options.json would be "
             "replaced: name another"

@@ -16,10 +16,10 @@ from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
-from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, plain_iterator, unreadable_image
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
+from p2p_graph.data.tf_data import IMAGE_ERRORS, plain_iterator, unreadable_image
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
@@ -28,6 +28,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import real_path
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
 
@@ -95,7 +96,7 @@ def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
     if options.run.output_dir is not None:
         return Path(options.run.output_dir)
     data = Path(options.data.source.path)
-    return checkpoint.folder / f"{dataset_recipes.dataset_name(data)}_{data.resolve().stem}"
+    return checkpoint.folder / f"{dataset_recipes.dataset_name(data)}_{real_path(data).stem}"
 
 
 def _build(

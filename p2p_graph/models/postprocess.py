@@ -1,4 +1,4 @@
-"""From the networks' values back to RGB images: the inverse of the input graph."""
+"""From the networks' values back to RGB images: the inverse of `data.image_pairs`."""
 
 from collections.abc import Mapping
 

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.data import npz_archives
-from p2p_graph.data.dataset_helpers import next_element, parallel_map
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
+from p2p_graph.data.tf_data import next_element, parallel_map
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
 

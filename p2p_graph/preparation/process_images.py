@@ -27,6 +27,7 @@ from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, shortened_list
+from p2p_graph.utils.outside_files import real_path
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 _PNG_KEY = "p2p_graph"  # the key of the PNG text that records the operation
@@ -167,7 +168,7 @@ def _plan(
         raise UserError("operation combine needs the folder of the right halves (--b_dir)")
     paths = find_images(input_dir)
     for option, folder in {"input_dir": input_dir, "b_dir": b_dir}.items():
-        if folder and output_dir.resolve() == folder.resolve():
+        if folder and real_path(output_dir) == real_path(folder):
             raise UserError(f"output_dir {output_dir} is {option}: name another folder")
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"output_dir {output_dir} is not a folder: name another")

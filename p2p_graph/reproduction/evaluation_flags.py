@@ -8,7 +8,7 @@ from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.evaluation.inception_features import Inception
 from p2p_graph.imaging import image_arrays, palettes
 from p2p_graph.imaging.palettes import Palette
-from p2p_graph.reproduction.options import ReproduceOptions
+from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.segmentation import label_files, segmenters
 
 

@@ -8,7 +8,7 @@ import signal
 
 from p2p_graph.reproduction import row_record, run_row, table_report
 from p2p_graph.reproduction.child_programs import RunProgram, run_child
-from p2p_graph.reproduction.options import ReproduceOptions
+from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_results import RunResult
 from p2p_graph.reproduction.row_stages import RowRun
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done

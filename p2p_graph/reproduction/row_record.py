@@ -1,7 +1,6 @@
 """row.json in a run's folder: which stages are done, with which command, on which files."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import read_json
 
 _FILE = "row.json"
 _STAGE_ORDER = ("train", "test", "evaluate")
@@ -28,11 +28,11 @@ def read(run: RowRun) -> Record:
     """
     path = run.folder / _FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}; remove it") from None
+    except UserError as error:
+        raise UserError(f"{error}; remove it") from None
     if not isinstance(record, dict) or not all(map(_is_entry, record, record.values())):
         raise UserError(f"{path} is not what tools/reproduce.py writes: remove it")
     return record

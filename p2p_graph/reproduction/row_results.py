@@ -1,6 +1,5 @@
 """The figures of a row: read from the evaluations of its runs, averaged over seeds."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.evaluation import evaluation_report
 from p2p_graph.reproduction.paper_tables import Row, Table
+from p2p_graph.utils.outside_files import read_json
 
 _OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
 
@@ -57,7 +57,7 @@ def by_row(results: Sequence[RunResult]) -> list[RowResult]:
 
 def evaluation_of(result: RunResult) -> dict[str, Any]:
     """Reads the evaluation of a run."""
-    found: dict[str, Any] = _read_json(result.evaluation_folder / evaluation_report.JSON_FILE)
+    found: dict[str, Any] = read_json(result.evaluation_folder / evaluation_report.JSON_FILE)
     return found
 
 
@@ -86,10 +86,6 @@ def _row_result(row: Row, runs: Sequence[RunResult]) -> RowResult:
             spread[name] = f"± {statistics.stdev(finite):.3g}"
         elif first["interval_95"]:
             spread[name] = "{:.3g} to {:.3g}".format(*first["interval_95"])
-    trained = [_read_json(run.run_folder / OPTIONS_FILE) for run in runs]
+    trained = [read_json(run.run_folder / OPTIONS_FILE) for run in runs]
     options = [{name: one[name] for name in _OPTIONS} for one in trained]
     return RowResult(row, figures, spread, runs, options)
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from p2p_graph.reproduction import child_programs
-from p2p_graph.reproduction.options import Budget
+from p2p_graph.reproduction.reproduce_options import Budget
 from p2p_graph.utils import child_process
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Name = TypeVar("_Name")
 _WARM_UP_STEPS = 10  # at least: compilation and the filling of caches make the first steps slow
@@ -73,13 +74,14 @@ def _read_plans(path: Path) -> dict[str, int]:
     if not path.exists():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        plans = {str(key): int(steps) for key, steps in record.items()}
-        if plans and min(plans.values()) < 1:
-            raise ValueError(f"{min(plans.values())} steps")
-        return plans
-    except (OSError, ValueError, OverflowError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} cannot be read: {error}; remove it") from None
+        with damage_reported(path, "what tools/reproduce.py writes"):
+            record = json.loads(read_bytes(path))
+            plans = {str(key): int(steps) for key, steps in record.items()}
+            if plans and min(plans.values()) < 1:
+                raise ValueError(f"{min(plans.values())} steps")
+            return plans
+    except UserError as error:
+        raise UserError(f"{error}; remove it") from None
 
 
 def step_counts(steps_per_run: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction import child_programs, row_record, row_stages, step_budget
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
-from p2p_graph.reproduction.options import ReproduceOptions
+from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
 from p2p_graph.training.run_plan import configure
 from p2p_graph.utils.errors import UserError

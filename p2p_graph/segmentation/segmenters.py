@@ -18,6 +18,7 @@ from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.segmentation import caffe_fcn8s, opencv_networks
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import real_path
 
 _FORMS = (
     "a folder with a .caffemodel and its .prototxt, one by tools/train_segmenter.py, the folder of "
@@ -167,7 +168,7 @@ def files_of(spec: str) -> list[Path]:
 
 
 def _name(path: Path) -> str:
-    return path.resolve().name
+    return real_path(path).name
 
 
 def _count_of(palette: Palette) -> str:

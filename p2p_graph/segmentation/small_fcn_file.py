@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 SEGMENTER_FILE = "segmenter.json"
 SIZE_MULTIPLE = 32  # the network halves an image's height and width five times
@@ -42,8 +43,8 @@ class Metadata(NamedTuple):
           UserError: the file cannot be read, or has other contents.
         """
         path = folder / SEGMENTER_FILE
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        with damage_reported(path, "what tools/train_segmenter.py writes"):
+            record = json.loads(read_bytes(path))
             found = record["palette"]
             classes = {name: _colour(colour) for name, colour in found["classes"].items()}
             palette = Palette(found["name"], classes, tuple(map(_colour, found["ignored"])))
@@ -51,12 +52,6 @@ class Metadata(NamedTuple):
             if min(width, size) < 1:
                 raise ValueError(f"width {width}, size {size}")
             metadata = cls(palette, width, size, steps, dict(record["scores"]))
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} is not what tools/train_segmenter.py writes: {error!r}"
-            ) from None
         if metadata.size % SIZE_MULTIPLE:
             raise UserError(f"{path}: size must be a multiple of {SIZE_MULTIPLE}, not {size}")
         return metadata

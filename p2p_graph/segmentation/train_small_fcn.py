@@ -12,9 +12,9 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
+from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
 from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation import labelled_pairs

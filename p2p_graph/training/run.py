@@ -11,8 +11,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
-from p2p_graph.data.dataset_helpers import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.input_graph import Batch, TrainingInputs
+from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.training.resume import split_record
@@ -24,6 +24,7 @@ from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import ORDERS, make_optimizers
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import real_path
 
 
 def train(options: Options, given: Mapping[str, Any]) -> int:
@@ -48,7 +49,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
             announce(run)
             return _train(run)
     steps = run.schedule.last_step
-    if run.checkpoint and run.checkpoint.folder.resolve() != folder.resolve():
+    if run.checkpoint and real_path(run.checkpoint.folder) != real_path(folder):
         raise UserError(
             f"checkpoint {run.checkpoint.prefix} has done {run.done} steps already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"

@@ -1,4 +1,4 @@
-"""Optimizers, and the orders of updates: when D and G are updated, through which weights.
+"""Optimizers, the learning rate's schedule, and the orders in which D and G are updated.
 
 Every order is a function that builds both updates from the networks and their first forward pass.
 A variable is read where a pass is built: under a control dependency on an update, a pass reads the

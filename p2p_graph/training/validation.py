@@ -13,9 +13,9 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
-from p2p_graph.data.dataset_helpers import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
+from p2p_graph.data.tf_data import plain_iterator
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models import postprocess
@@ -24,6 +24,7 @@ from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.summaries import EventFile
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 BEST_FOLDER = "best"
 _BEST_FILE = "best.json"
@@ -105,7 +106,7 @@ class BestCheckpoint:
         self._folder = folder / BEST_FOLDER
         self._metric = metric
         self._save_to = save_to
-        names = "\n".join(str(image.path.resolve()) for image in images)
+        names = "\n".join(str(real_path(image.path)) for image in images)
         digest = hashlib.sha256(names.encode()).hexdigest()
         self._identity = {"metric": metric, "images": digest}
         self._best: dict[str, Any] = {}

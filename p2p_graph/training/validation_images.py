@@ -8,6 +8,7 @@ from p2p_graph.config.training_options import ValidationOptions
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_images
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 _SIBLINGS = ("val", "test")
 
@@ -72,7 +73,7 @@ def _sibling(input_dir: str | None) -> str | None:
     """The folder val or test beside the folder of training images."""
     if input_dir is None:
         return None
-    folder = Path(input_dir).resolve()
+    folder = real_path(Path(input_dir))
     beside = [folder.with_name(name) for name in _SIBLINGS if name != folder.name]
     return next((str(path) for path in beside if path.is_dir()), None)
 
@@ -81,7 +82,7 @@ def _target_sibling(named: str, target_dir: str | None) -> str | None:
     """The folder beside the training targets that has the validation images' name."""
     if target_dir is None:
         return None
-    beside = Path(target_dir).resolve().with_name(Path(named).resolve().name)
-    if beside == Path(named).resolve():
+    beside = real_path(Path(target_dir)).with_name(real_path(Path(named)).name)
+    if beside == real_path(Path(named)):
         raise UserError(f"the targets of {named} are not known: name them (--val_target_dir)")
     return str(beside) if beside.is_dir() else None

@@ -157,7 +157,10 @@ def test_refuses(trained, name, value, words):
     ("spoil", "words"),
     [
         (lambda folder: (folder / "checkpoint").unlink(), ("holds no checkpoint",)),
-        (lambda folder: (folder / "segmenter.json").write_text("{}"), ("segmenter.json is not",)),
+        (
+            lambda folder: (folder / "segmenter.json").write_text("{}"),
+            ("segmenter.json cannot be read",),
+        ),
         (
             lambda folder: (folder / "segmenter.json").write_text(
                 (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')

@@ -10,7 +10,7 @@ from PIL import Image
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tfrecord_shards import list_packed_images, read_record, shard_name
-from p2p_graph.preparation.pack_shards import RECORD_FILE, pack_shards
+from p2p_graph.preparation.pack_records import RECORD_FILE, pack_records
 from p2p_graph.utils.errors import UserError
 
 COUNT = 7
@@ -28,7 +28,7 @@ def folder(tmp_path, rng):
 
 @pytest.fixture
 def shards(folder, tmp_path):
-    pack_shards(ImageSource(input_dir=str(folder)), tmp_path / "packed", 3, single=False)
+    pack_records(ImageSource(input_dir=str(folder)), tmp_path / "packed", 3, single=False)
     return tmp_path / "packed"
 
 
@@ -79,7 +79,7 @@ def test_two_files_a_pair(folder, tmp_path):
         with Image.open(path) as pil_image:
             pil_image.convert("L").save(targets / path.name)
     source = ImageSource(input_dir=str(folder), target_dir=str(targets))
-    pack_shards(source, tmp_path / "packed", 100, single=False)
+    pack_records(source, tmp_path / "packed", 100, single=False)
     found = list_packed_images(tmp_path / "packed")
     assert len(found) == COUNT
     for image, (a, b) in zip(found, contents(found), strict=True):
@@ -92,7 +92,7 @@ def test_two_files_a_pair(folder, tmp_path):
 
 def test_single_images(folder, tmp_path):
     Image.new("RGB", (7, 5)).save(folder / "9.png")
-    pack_shards(ImageSource(input_dir=str(folder)), tmp_path / "packed", 100, single=True)
+    pack_records(ImageSource(input_dir=str(folder)), tmp_path / "packed", 100, single=True)
     packed = ImageSource(input_dir=str(tmp_path / "packed"))
     assert len(list_images(packed, single=True)) == COUNT + 1
     with pytest.raises(UserError, match="7 pixels wide"):
@@ -104,7 +104,7 @@ def test_rerunning_packs_missing_shards(folder, shards, capsys):
     (shards / shard_name("pairs", 1, 3)).unlink()
     assert "lacks 1 of 3 shards, first pairs-00001-of-00003.tfrecord" in refusal(shards)
     capsys.readouterr()
-    pack_shards(ImageSource(input_dir=str(folder)), shards, 3, single=False)
+    pack_records(ImageSource(input_dir=str(folder)), shards, 3, single=False)
     assert capsys.readouterr().out.splitlines() == [
         "pairs-00000-of-00003.tfrecord: 3 images, as before",
         "pairs-00001-of-00003.tfrecord: 3 images",
@@ -117,13 +117,13 @@ def test_damaged_shards_are_packed_again(folder, shards):
     name = shard_name("pairs", 1, 3)
     intact = (shards / name).read_bytes()
     damage(shards / name, flipped(60))
-    pack_shards(ImageSource(input_dir=str(folder)), shards, 3, single=False)
+    pack_records(ImageSource(input_dir=str(folder)), shards, 3, single=False)
     assert (shards / name).read_bytes() == intact
 
 
 def test_a_folder_is_not_packed_into_itself(folder):
     with pytest.raises(UserError, match="holds images that are packed"):
-        pack_shards(ImageSource(input_dir=str(folder)), folder, 3, single=False)
+        pack_records(ImageSource(input_dir=str(folder)), folder, 3, single=False)
 
 
 @pytest.mark.parametrize("change", ["image", "size", "plan"])
@@ -133,14 +133,14 @@ def test_other_images_are_not_mixed_in(folder, shards, change):
     if change == "plan":
         (shards / RECORD_FILE).unlink()
     with pytest.raises(UserError, match="holds shards of other images"):
-        pack_shards(
+        pack_records(
             ImageSource(input_dir=str(folder)), shards, 4 if change == "size" else 3, single=False
         )
 
 
 def test_packing_shards_is_refused(shards, tmp_path):
     with pytest.raises(UserError, match="holds no image files"):
-        pack_shards(ImageSource(input_dir=str(shards)), tmp_path / "again", 3, single=False)
+        pack_records(ImageSource(input_dir=str(shards)), tmp_path / "again", 3, single=False)
 
 
 def damage(shard, change):

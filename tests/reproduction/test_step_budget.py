@@ -8,7 +8,7 @@ from PIL import Image
 
 from p2p_graph.config.options import Options
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.reproduction.options import Budget
+from p2p_graph.reproduction.reproduce_options import Budget
 from p2p_graph.reproduction.step_budget import training_steps
 from p2p_graph.reproduction.table_plan import paper_steps
 from p2p_graph.utils.errors import UserError

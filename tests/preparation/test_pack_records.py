@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.config.data_options import ImageSource
-from p2p_graph.preparation.pack_shards import pack_shards
+from p2p_graph.preparation.pack_records import pack_records
 from p2p_graph.utils.errors import UserError
 
 
@@ -19,7 +19,7 @@ def pack(tmp_path, rng):
     for number in range(5):
         values = rng.integers(0, 256, (4, 8, 3), np.uint8)
         Image.fromarray(values).save(folder / f"{number}.png")
-    return lambda: pack_shards(
+    return lambda: pack_records(
         ImageSource(input_dir=str(folder)), tmp_path / "packed", 2, single=False
     )
 
@@ -47,7 +47,7 @@ def test_a_damaged_record_is_named(pack, record, damage):
     with pytest.raises(UserError) as caught:
         pack()
     message = str(caught.value)
-    assert message.startswith(f"{record} is damaged: ")
+    assert message.startswith(f"{record} ")
     assert "remove it and the shards beside it" in message
     assert "other" not in message
     assert "\n" not in message

@@ -1,7 +1,6 @@
 """Packs image files into TFRecord shards, whose format is in `data.tfrecord_shards`."""
 
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -16,11 +15,13 @@ from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialize_example, shard_name
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import read_json, real_path
 
 RECORD_FILE = "packed.json"  # says which images the shards beside it hold
+_REMEDY = "remove it and the shards beside it, then run the same command again"
 
 
-def pack_shards(
+def pack_records(
     source: ImageSource, folder: Path, per_shard: int, *, single: bool, name: str = "pairs"
 ) -> int:
     """Packs the images of a source into shards, in their order.
@@ -47,8 +48,8 @@ def pack_shards(
             f"input_dir {source.path} holds no image files to pack: name the folder that its "
             "images were packed from"
         )
-    folders = {path.parent.resolve() for p in images for path in (p.path, p.target) if path}
-    if folder.resolve() in folders:
+    folders = {real_path(path.parent) for p in images for path in (p.path, p.target) if path}
+    if real_path(folder) in folders:
         raise UserError(f"output_dir {folder} holds images that are packed: name another folder")
     _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
     count = math.ceil(len(images) / per_shard)
@@ -72,7 +73,7 @@ def _digest(images: Sequence[SourceImage]) -> str:
     for image in images:
         for path in filter(None, (image.path, image.target)):
             status = path.stat()
-            digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(f"{real_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -111,18 +112,13 @@ def _read_record(path: Path) -> dict[str, object] | None:
       UserError: the file cannot be read, or is damaged.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        record = read_json(path)
+    except FileNotFoundError:
         return None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError:
-        record = None
+    except UserError as error:
+        raise UserError(f"{error}; {_REMEDY}") from None
     if not isinstance(record, dict):
-        raise UserError(
-            f"{path} is damaged: remove it and the shards beside it, then run the same command "
-            "again"
-        )
+        raise UserError(f"{path} must hold one JSON object; {_REMEDY}")
     return record
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.reproduction.options import Budget, ReproduceOptions
+from p2p_graph.reproduction.reproduce_options import Budget, ReproduceOptions
 from p2p_graph.utils.errors import UserError
 
 

@@ -9,6 +9,7 @@ from p2p_graph.config import flags
 from p2p_graph.imaging.palettes import PALETTES
 from p2p_graph.reproduction.paper_tables import TABLES, Row, Table
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 _MINUTES = re.compile(r"(\d+(?:\.\d+)?)m")
 # Every row sets these flags of tools/train.py itself: `train_flags` may not hold one of them.
@@ -128,11 +129,11 @@ class ReproduceOptions:
     def _resolve_paths(self) -> None:
         # Finished stages are found by their flags, which therefore name files by absolute paths.
         for name in ("data", "output_dir"):
-            object.__setattr__(self, name, getattr(self, name).resolve())
+            object.__setattr__(self, name, real_path(getattr(self, name)))
         for name in ("segmenter", "palette", "labels_dir", "inception"):
             value = getattr(self, name)
             if value and value not in PALETTES and Path(value).exists():
-                object.__setattr__(self, name, type(value)(Path(value).resolve()))
+                object.__setattr__(self, name, type(value)(real_path(Path(value))))
 
     def _check_train_flags(self) -> None:
         of_rows = [flag for row in self.table.rows for flag in row.train_flags]
