@@ -1,19 +1,28 @@
 """Checkpoints: finding, checking, restoring; saving atomically, and keeping only the newest."""
 
+import contextlib
 import dataclasses
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
+from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _SHOWN = 3  # variables named in a message
 _TEMPORARY = ".unfinished"
+_LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
+_LAST_STEP = 2**62
+_NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
+_FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
 # TensorFlow's errors for a damaged checkpoint; which one depends on the damage.
 _READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
@@ -26,11 +35,13 @@ class Checkpoint:
       prefix: path without `.index` and `.data-...`.
       stored: names of the variables in the file, by native name.
       shapes: of the variables, by native name.
+      dtypes: of the variables, by native name.
     """
 
     prefix: Path
     stored: Mapping[str, str]
     shapes: Mapping[str, Sequence[int]]
+    dtypes: Mapping[str, tf.DType]
 
     @property
     def folder(self) -> Path:
@@ -55,34 +66,59 @@ class Checkpoint:
         """
         if "global_step" not in self.stored:
             return 0
-        reader = tf.train.load_checkpoint(str(self.prefix))
-        try:
-            return int(reader.get_tensor("global_step"))
-        except _READ_ERRORS as error:
-            raise _unreadable(self.prefix, error) from None
+        step = self.read(["global_step"])["global_step"]
+        if step.shape or step.dtype.kind not in "iu" or not 0 <= step <= _LAST_STEP:
+            raise UserError(
+                f"checkpoint {self.prefix}: global_step must be a whole number from 0 to "
+                f"{_LAST_STEP}, not {np.array2string(step, threshold=3)}"
+            )
+        return int(step)
 
-    def check(self, variables: Iterable[tf.Variable]) -> None:
-        """Checks that the checkpoint holds variables of these names and shapes.
+    def read(self, names: Iterable[str]) -> "dict[str, np.ndarray[Any, Any]]":
+        """Reads variables by native name.
 
         Raises:
-          UserError: variables are missing or have other shapes; the message names the first ones.
+          UserError: the checkpoint is damaged, or a value is not finite.
         """
-        wanted = {variable.op.name: variable.shape.as_list() for variable in variables}
+        with _reading(self.prefix) as prefix:
+            reader = tf.train.load_checkpoint(prefix)
+            arrays = {name: np.asarray(reader.get_tensor(self.stored[name])) for name in names}
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise self._not_finite([name])
+        return arrays
+
+    def check(self, variables: Iterable[tf.Variable]) -> None:
+        """Checks that the checkpoint holds variables of these names, shapes and types.
+
+        Raises:
+          UserError: variables are missing, or have other shapes or types; the message names the
+            first ones.
+        """
+        wanted = {v.op.name: (v.shape.as_list(), v.dtype.base_dtype) for v in variables}
         if missing := sorted(set(wanted) - set(self.stored)):
             raise UserError(f"checkpoint {self.prefix} lacks {_join_some(missing)}")
         wrong = [
             f"{name} (expected {shape}, found {list(self.shapes[name])})"
-            for name, shape in wanted.items()
+            for name, (shape, _) in wanted.items()
             if list(self.shapes[name]) != shape
         ]
         if wrong:
             raise UserError(f"checkpoint {self.prefix} has other shapes: {_join_some(wrong)}")
+        wrong = [
+            f"{name} (expected {dtype.name}, found {self.dtypes[name].name})"
+            for name, (_, dtype) in wanted.items()
+            if self.dtypes[name] != dtype
+        ]
+        if wrong:
+            raise UserError(f"checkpoint {self.prefix} has other types: {_join_some(wrong)}")
 
     def restorer(self, variables: Iterable[tf.Variable]) -> Callable[[tf.Session], None]:
         """Builds a function that restores these variables in a session.
 
         Returns:
-          The function; it raises `UserError` if the checkpoint is damaged.
+          The function; it raises `UserError` if the checkpoint is damaged or holds values that are
+          not finite.
 
         Raises:
           UserError: see `check`.
@@ -90,18 +126,33 @@ class Checkpoint:
         variables = list(variables)
         self.check(variables)
         saver = tf.train.Saver({self.stored[v.op.name]: v for v in variables})
+        floats = [variable for variable in variables if variable.dtype.is_floating]
+        finite = [tf.reduce_all(tf.is_finite(variable)) for variable in floats]
 
         def restore(session: tf.Session) -> None:
-            try:
-                saver.restore(session, str(self.prefix))
-            except _READ_ERRORS as error:
-                raise _unreadable(self.prefix, error) from None
+            with _reading(self.prefix) as prefix:
+                saver.restore(session, prefix)
+            found = zip(floats, session.run(finite), strict=True)
+            if bad := [variable.op.name for variable, is_finite in found if not is_finite]:
+                raise self._not_finite(bad)
 
         return restore
 
+    def _not_finite(self, names: Sequence[str]) -> UserError:
+        return UserError(
+            f"checkpoint {self.prefix} holds infinite values or NaN in {_join_some(names)}: "
+            "take an earlier checkpoint"
+        )
 
-def _unreadable(prefix: Path, error: Exception) -> UserError:
-    return UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}")
+
+@contextlib.contextmanager
+def _reading(prefix: Path) -> Iterator[str]:
+    """Yields a checkpoint's prefix for TensorFlow, and turns its errors into a `UserError`."""
+    try:
+        with without_pattern(prefix, _files_of(prefix)) as plain:
+            yield plain
+    except (OSError, *_READ_ERRORS) as error:
+        raise UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}") from None
 
 
 def _join_some(items: Sequence[str]) -> str:
@@ -125,16 +176,20 @@ def find(folder: Path) -> Checkpoint | None:
     prefix = _find_prefix(folder)
     if prefix is None:
         return None
-    try:
-        found = tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()
-    except _READ_ERRORS as error:
-        raise _unreadable(prefix, error) from None
+    with _reading(prefix) as plain:
+        reader = tf.train.load_checkpoint(plain)
+        found, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     stored = {
         variable_names.to_native(name): name
         for name in found
         if not variable_names.is_moving_average(name)
     }
-    return Checkpoint(prefix, stored, {native: found[name] for native, name in stored.items()})
+    return Checkpoint(
+        prefix,
+        stored,
+        {native: found[name] for native, name in stored.items()},
+        {native: dtypes[name] for native, name in stored.items()},
+    )
 
 
 def need(folder: Path) -> Checkpoint:
@@ -157,8 +212,9 @@ def _find_prefix(folder: Path) -> Path | None:
     if not folder.is_dir():
         return folder if _exists(folder) else None
     state = folder / "checkpoint"
-    if state.is_file():
-        text = state.read_text(encoding="utf-8", errors="replace")
+    if state.exists() and not state.is_dir():
+        with damage_reported(state, "text"):
+            text = read_bytes(state, _LARGEST_STATE).decode("utf-8", errors="replace")
         if found := re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE):
             named = folder / found[1]  # found[1] alone if it is an absolute path
             # An absolute path is stale if the folder has been moved since.
@@ -167,18 +223,26 @@ def _find_prefix(folder: Path) -> Path | None:
                     return prefix
     numbered = {
         int(path.stem.rpartition("-")[2]): path.with_suffix("")
-        for path in folder.glob("*-*.index")
-        if path.stem.rpartition("-")[2].isdecimal() and _exists(path.with_suffix(""))
+        for path in folder.iterdir()
+        if _NUMBERED.fullmatch(path.name) and _exists(path.with_suffix(""))
     }
     return numbered[max(numbered)] if numbered else None
 
 
 def _exists(prefix: Path) -> bool:
-    return any(prefix.parent.glob(f"{prefix.name}.index")) and bool(_data_files(prefix))
+    ends = [path.name.removeprefix(prefix.name) for path in _files_of(prefix)]
+    return ".index" in ends and len(ends) > 1
 
 
-def _data_files(prefix: Path) -> list[Path]:
-    return list(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
+def _files_of(prefix: Path) -> list[Path]:
+    """A checkpoint's files, the index last."""
+    try:
+        names = sorted(path.name for path in prefix.parent.iterdir())
+    except (OSError, ValueError):  # there is no such folder, or no folder can have this name
+        return []
+    named = [name for name in names if name.startswith(prefix.name)]
+    files = [name for name in named if _FILE_END.fullmatch(name.removeprefix(prefix.name))]
+    return [prefix.with_name(name) for name in files]
 
 
 def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
@@ -224,7 +288,7 @@ def publish(written: Path, prefix: Path) -> None:
 
     The folder's `checkpoint` file is replaced last, and names the final prefix.
     """
-    for path in [*_data_files(written), written.with_name(f"{written.name}.index")]:
+    for path in _files_of(written):
         path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
     write_state(prefix.parent, prefix.name)
 

@@ -18,7 +18,6 @@ from p2p_graph.config.options_file import (
 )
 from p2p_graph.data.image_sources import count_before
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import real_path
 
 # May be chosen for each use of a model; the other model options are those of its training.
 _FREE_IN_USE = ("crop_size", "dropout", "resize", "resize_targets")
@@ -49,12 +48,6 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
                 f"{name} {given[name]} contradicts {folder}, which was trained with {stored[name]}"
             )
     options = Options.of(**{**stored, "scale_size": None, **given, "mode": mode})
-    output_dir = options.run.output_dir
-    if output_dir and real_path(Path(output_dir)) == real_path(checkpoint.folder):
-        raise UserError(
-            f"output_dir {output_dir} is the checkpoint's folder, whose options.json would be "
-            "replaced: name another"
-        )
     crop_size = options.data.scaling.crop_size
     return options.replace(scale_size=crop_size, checkpoint=str(folder)), checkpoint
 

@@ -1,6 +1,5 @@
 """Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
-import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.image_pairs import scale
@@ -45,20 +45,19 @@ def export(given: Mapping[str, Any]) -> None:
     folder = Path(options.run.output_dir or checkpoint.folder / "export")
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
-    try:
-        _recover(former, folder)
-        temporary.mkdir(parents=True, exist_ok=True)
-        exported.write_meta_graph(checkpoint, temporary)
-        exported.write_saved_model(checkpoint, temporary / _SAVED_MODEL)
-        save_options(options.replace(output_dir=str(folder)), temporary)
-        _publish(temporary, folder, former)
-    except (OSError, tf.errors.OpError) as error:
-        reason = one_line_reason(error)
-        raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it goes if it is empty
-            folder.rmdir()
+    with claimed(folder, "export"):
+        try:
+            _recover(former, folder)
+            temporary.mkdir(exist_ok=True)
+            exported.write_meta_graph(checkpoint, temporary)
+            exported.write_saved_model(checkpoint, temporary / _SAVED_MODEL)
+            save_options(options.replace(output_dir=str(folder)), temporary)
+            _publish(temporary, folder, former)
+        except (OSError, tf.errors.OpError) as error:
+            reason = one_line_reason(error)
+            raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     print(f"checkpoint: {checkpoint.prefix}, {options.data.task.which_direction}")
     print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
 

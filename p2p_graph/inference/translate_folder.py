@@ -16,6 +16,7 @@ from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
@@ -63,7 +64,12 @@ def test(given: Mapping[str, Any]) -> None:
     options, checkpoint = configure(given, "test")
     options = with_training_split(options, given, checkpoint)
     folder = _output_folder(options, checkpoint)
-    options = options.replace(output_dir=str(folder))
+    with claimed(folder, "test"):
+        _test(options.replace(output_dir=str(folder)), checkpoint, folder)
+
+
+def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
+    """Translates all images into a folder that no other program works in."""
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single, held_out=True)
     if source.split < 1:

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
@@ -22,7 +23,6 @@ from p2p_graph.training.session_calls import SessionCall, build_session_call, co
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import ORDERS, make_optimizers
-from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import real_path
 
@@ -43,7 +43,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     assert options.run.output_dir is not None
     folder = Path(options.run.output_dir)
     # Before the checkpoint to go on from is chosen: no other program may write another one.
-    with _locked_folder(folder):
+    with claimed(folder, "train"):
         run = plan_run(options, folder, given)
         if run.done < run.schedule.last_step:
             announce(run)
@@ -56,21 +56,6 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
         )
     print(f"{folder} is done: {run.done} steps of {steps} (ask for more with --max_steps)")
     return 0
-
-
-@contextlib.contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    """Makes a run's folder and keeps other programs out of it; removes it if it stays empty."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
-    with _reported(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with file_lock.held(folder):
-            yield
-    finally:
-        for path in new:
-            with contextlib.suppress(OSError):  # it stays if there is something in it
-                path.rmdir()
 
 
 @contextlib.contextmanager
@@ -97,15 +82,15 @@ def _train(run: RunPlan) -> int:
         call = _build_call(inputs, run)
         variables = tf.global_variables()
         restore = run.checkpoint.restorer(variables) if run.checkpoint else None
-        # All checks have passed: from here on, the folder is written.
-        with _reported(run.folder):
-            save_options(options, run.folder, split_record(options))
         saver = tf.train.Saver(variables)
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
             if restore:
                 restore(session)
             inputs.start(session, run.done)
+            # All checks have passed: from here on, the folder is written.
+            with _reported(run.folder):
+                save_options(options, run.folder, split_record(options))
 
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()

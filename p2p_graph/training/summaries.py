@@ -24,18 +24,9 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, graph: tf.Graph) -> None:
-        """Opens a new file in a folder, and writes the graph.
-
-        Raises:
-          UserError: the file cannot be written.
-        """
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
-        with _reported():
-            self._writer = tf.io.TFRecordWriter(str(_unused(folder, name)))
-        self.write(tf.Event(file_version="brain.Event:2"))
-        definition = graph.as_graph_def(add_shapes=True).SerializeToString()
-        self.write(tf.Event(graph_def=definition))
-        self.flush()
+        """Prepares a new file in a folder; the first write opens it, and writes the graph first."""
+        self._folder, self._graph = folder, graph
+        self._writer: tf.io.TFRecordWriter | None = None
 
     def write(self, event: tf.Event, step: int | None = None) -> None:
         """Writes an event of a step; `flush` brings it to the disk.
@@ -47,6 +38,8 @@ class EventFile:
         if step is not None:
             event.step = step
         with _reported():
+            if self._writer is None:
+                self._writer = self._open()
             self._writer.write(event.SerializeToString())
 
     def write_scalar(self, name: str, value: float, step: int) -> None:
@@ -56,13 +49,24 @@ class EventFile:
 
     def flush(self) -> None:
         """Makes sure that all events so far are on disk; errors as `write`."""
-        with _reported():
-            self._writer.flush()
+        if self._writer:
+            with _reported():
+                self._writer.flush()
 
     def close(self) -> None:
         """Closes the file; an event that cannot be written has been reported by then."""
-        with contextlib.suppress(OSError, tf.errors.OpError):
-            self._writer.close()
+        if self._writer:
+            with contextlib.suppress(OSError, tf.errors.OpError):
+                self._writer.close()
+
+    def _open(self) -> tf.io.TFRecordWriter:
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+        writer = tf.io.TFRecordWriter(str(_unused(self._folder, name)))
+        definition = self._graph.as_graph_def(add_shapes=True).SerializeToString()
+        for event in (tf.Event(file_version="brain.Event:2"), tf.Event(graph_def=definition)):
+            event.wall_time = time.time()
+            writer.write(event.SerializeToString())
+        return writer
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.summaries import EventFile
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import real_path
+from p2p_graph.utils.outside_files import read_json, real_path
 
 BEST_FOLDER = "best"
 _BEST_FILE = "best.json"
@@ -95,7 +94,7 @@ class BestCheckpoint:
     def __init__(
         self, folder: Path, metric: str, images: Sequence[SourceImage], save_to: SaveTo
     ) -> None:
-        """Makes the folder.
+        """Prepares the folder, which `begin_at` makes.
 
         Args:
           folder: of the run.
@@ -110,12 +109,12 @@ class BestCheckpoint:
         digest = hashlib.sha256(names.encode()).hexdigest()
         self._identity = {"metric": metric, "images": digest}
         self._best: dict[str, Any] = {}
-        self._folder.mkdir(exist_ok=True)
 
     def begin_at(self, step: int) -> None:
         """Reads the best value so far; removes a checkpoint of later steps or other images."""
+        self._folder.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            found = json.loads((self._folder / _BEST_FILE).read_text(encoding="utf-8"))
+            found = read_json(self._folder / _BEST_FILE)
             same = all(found[name] == value for name, value in self._identity.items())
             if same and found["step"] <= step and isinstance(found["value"], float):
                 self._best = found
@@ -151,7 +150,7 @@ class Validator:
         events: EventFile | None,
         best: BestCheckpoint | None,
     ) -> None:
-        """Makes the folder of image grids.
+        """Prepares the folder of image grids, which `begin_at` makes.
 
         Args:
           graph: translates the images.
@@ -166,10 +165,10 @@ class Validator:
         self._every, self._schedule = every, schedule
         self._events, self._best = events, best
         self._grids = folder / _SAMPLES_FOLDER
-        self._grids.mkdir(exist_ok=True)
 
     def begin_at(self, step: int) -> None:
         """Removes what is of steps after the checkpoint that training goes on from."""
+        self._grids.mkdir(exist_ok=True)
         for path in self._grids.glob("*.png"):
             if path.stem.isdecimal() and int(path.stem) > step:
                 path.unlink()

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -244,7 +245,7 @@ def test_incomplete_checkpoint_is_not_found(folder, index, data):
 
 
 def test_without_global_step():
-    assert checkpoint_files.Checkpoint(Path("model-3"), {}, {}).step() == 0
+    assert checkpoint_files.Checkpoint(Path("model-3"), {}, {}, {}).step() == 0
 
 
 # Restoring
@@ -252,7 +253,12 @@ def test_without_global_step():
 
 def make_variables(shapes):
     return [
-        tf.get_variable(name, shape, initializer=tf.zeros_initializer())
+        tf.get_variable(
+            name,
+            shape,
+            tf.int64 if name == "global_step" else tf.float32,
+            initializer=tf.zeros_initializer(),
+        )
         for name, shape in shapes.items()
     ]
 
@@ -314,6 +320,80 @@ def test_check_accepts_matching_variables():
     shapes = dict(list(found.shapes.items())[:20])
     with tf.Graph().as_default():
         found.check(make_variables(shapes))
+
+
+def write_tensors(folder, arrays, step):
+    """Writes a checkpoint model-STEP with arrays under any names, without this package."""
+    folder.mkdir(exist_ok=True)
+    with tf.Graph().as_default(), tf.Session() as session:
+        save = tf.raw_ops.SaveV2(
+            prefix=str(folder / f"model-{step}"),
+            tensor_names=list(arrays),
+            shape_and_slices=[""] * len(arrays),
+            tensors=[tf.constant(array) for array in arrays.values()],
+        )
+        session.run(save)
+
+
+def test_other_types_are_named(tmp_path):
+    write_tensors(tmp_path, {"a": np.zeros(2, np.float64), "b": np.zeros(2, np.float32)}, 1)
+    with tf.Graph().as_default(), pytest.raises(UserError) as caught:
+        checkpoint_files.find(tmp_path).check(make_variables({"a": [2], "b": [2]}))
+    assert str(caught.value).endswith("has other types: a (expected float32, found float64)")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, value):
+    arrays = {name: np.ones(3, np.float32) for name in "ab"}
+    arrays["b"][1] = value
+    write_tensors(tmp_path, arrays, 1)
+    found = checkpoint_files.find(tmp_path)
+    with tf.Graph().as_default(), tf.Session() as session:
+        restore = found.restorer(make_variables({"a": [3], "b": [3]}))
+        with pytest.raises(UserError, match="model-1 holds infinite values or NaN in b: "):
+            restore(session)
+    assert found.read(["a"])["a"].tolist() == [1, 1, 1]
+    with pytest.raises(UserError, match="NaN in b: "):
+        found.read(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "step",
+    [np.int64(-1), np.arange(2), np.float32(3), np.bool_(True), np.array(["3"], object)],
+    ids=["negative", "vector", "float", "bool", "string"],
+)
+def test_a_global_step_that_is_none(tmp_path, step):
+    write_tensors(tmp_path, {"global_step": step}, 1)
+    with pytest.raises(UserError, match="global_step must be a whole number"):
+        checkpoint_files.find(tmp_path).step()
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a]", "a*b", "what?", "back\\slash", "**"])
+def test_folders_that_look_like_patterns(tmp_path, name):
+    """TensorFlow takes these characters in a prefix for a pattern."""
+    arrays = {"a": np.arange(3, dtype=np.float32), "global_step": np.int64(7)}
+    write_tensors(tmp_path / "plain", arrays, 7)
+    (tmp_path / "plain").rename(tmp_path / name)
+    found = checkpoint_files.find(tmp_path / name)
+    assert found.prefix == tmp_path / name / "model-7"
+    assert found.step() == 7
+    with tf.Graph().as_default(), tf.Session() as session:
+        variables = make_variables({"a": [3]})
+        found.restorer(variables)(session)
+        assert session.run(variables[0]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["**", "[", "../..", "\0", "a" * 300, "", "/", "model-*"])
+def test_a_checkpoint_file_that_names_nonsense(folder, name):
+    point_at(folder, name)
+    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+
+
+def test_a_checkpoint_file_that_is_a_fifo(folder):
+    (folder / "checkpoint").unlink(missing_ok=True)
+    os.mkfifo(folder / "checkpoint")
+    with pytest.raises(UserError, match="checkpoint is a FIFO, not a regular file"):
+        checkpoint_files.find(folder)
 
 
 DAMAGE = {

@@ -370,7 +370,7 @@ def test_results_into_the_runs_own_folder_are_refused(data, model, tmp_path, too
     before = tree(tmp_path)
     where = ("--checkpoint", tmp_path / "run", "--output_dir", tmp_path / "other" / ".." / "run")
     more = ("--input_dir", data / "test") if tool == "test" else ()
-    assert_refused(call(tool, *where, *more), "is the checkpoint's folder", "name another")
+    assert_refused(call(tool, *where, *more), "holds the work of tools/train.py", "name another")
     assert tree(tmp_path) == before
 
 

@@ -1,0 +1,31 @@
+"""Paths for TensorFlow's functions that take them for patterns: `[`, `]`, `*`, `?`, backslash."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+_SPECIAL = frozenset("*?[]\\")
+
+
+@contextlib.contextmanager
+def without_pattern(prefix: Path, files: Sequence[Path]) -> Iterator[str]:
+    """Yields another prefix of the same files, where TensorFlow would take theirs for a pattern.
+
+    Links in a temporary folder carry the other names.
+
+    Args:
+      prefix: what the files' paths begin with.
+      files: the files that are read through the prefix.
+
+    Raises:
+      OSError: the links cannot be made.
+    """
+    if _SPECIAL.isdisjoint(str(prefix)):
+        yield str(prefix)
+        return
+    with tempfile.TemporaryDirectory(prefix="p2p_graph") as folder:
+        for path in files:
+            end = path.name.removeprefix(prefix.name)
+            (Path(folder) / f"files{end}").symlink_to(path.absolute())
+        yield str(Path(folder) / "files")

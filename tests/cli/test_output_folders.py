@@ -1,0 +1,179 @@
+"""No program writes into the folder of another program's work, or beside a program at work."""
+
+import contextlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from p2p_graph.utils import file_lock
+
+from .common import TINY, assert_refused, call, file_bytes, run, succeeded, tensors, write_tensors
+
+
+def tree(folder):
+    """All files below a folder: bytes by path."""
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def work(data, tmp_path_factory):
+    """Folders that hold the work of a program, by the program's name."""
+    root = tmp_path_factory.mktemp("work")
+    folders = {name: root / name for name in ("train", "test", "export", "pack_records")}
+    small = ("--input_dir", data / "train", *TINY, "--max_steps", 1)
+    succeeded(call("train", *small, "--output_dir", folders["train"]))
+    use = ("--checkpoint", folders["train"])
+    succeeded(call("test", *use, "--input_dir", data / "test", "--output_dir", folders["test"]))
+    succeeded(call("export", *use, "--output_dir", folders["export"]))
+    pack = ("--input_dir", data / "train", "--output_dir", folders["pack_records"])
+    succeeded(call("pack_records", *pack))
+    return folders
+
+
+def command(program, work, data):
+    """A command of a program, without its output_dir."""
+    if program == "train":
+        return ("train", "--input_dir", data / "train", *TINY, "--max_steps", 2)
+    use = ("--checkpoint", work["train"])
+    return ("export", *use) if program == "export" else ("test", *use, "--input_dir", data / "test")
+
+
+@pytest.mark.parametrize("program", ["train", "test", "export"])
+def test_the_work_of_another_program_is_refused(work, data, tmp_path, program):
+    for owner, folder in work.items():
+        if owner == program:
+            continue
+        copy = tmp_path / owner
+        shutil.copytree(folder, copy)
+        before = tree(copy)
+        done = call(*command(program, work, data), "--output_dir", copy)
+        assert_refused(done, f"output_dir {copy} holds the work of tools/{owner}.py", "another")
+        assert tree(copy) == before
+
+
+@pytest.mark.parametrize("program", ["test", "export"])
+def test_the_same_program_replaces_its_own_work(work, data, tmp_path, program):
+    shutil.copytree(work[program], tmp_path / "out")
+    succeeded(call(*command(program, work, data), "--output_dir", tmp_path / "out"))
+    assert file_bytes(tmp_path / "out") == file_bytes(work[program])
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("model-7.index", ""),
+        ("checkpoint", 'model_checkpoint_path: "model-7"'),
+        ("options.json", "{"),
+        ("options.json", '{"mode": ["train"]}'),
+        ("segmenter.json", "{}"),
+    ],
+)
+def test_folders_that_hold_something_else(work, data, tmp_path, file, text):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / file).write_text(text)
+    for program in ("test", "export"):
+        done = call(*command(program, work, data), "--output_dir", out)
+        assert_refused(done, f"output_dir {out} holds the work of", file)
+    assert (out / file).read_text() == text
+    assert [path.name for path in out.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("program", ["train", "test", "export", "evaluate"])
+def test_one_program_at_a_time(work, data, tmp_path, program):
+    if program == "evaluate":
+        out = tmp_path / "out"
+        shutil.copytree(work["test"], out)
+        arguments = ("evaluate", "--results_dir", out)
+    else:
+        out = tmp_path / "new" / "out"
+        out.mkdir(parents=True)
+        arguments = (*command(program, work, data), "--output_dir", out)
+    before = tree(out)
+    with file_lock.held(out):
+        done = run(*arguments)  # a lock is of a process
+    assert_refused(done, f"another program is at work in {out}")
+    assert tree(out) == before
+
+
+def damaged_run(work, tmp_path, change):
+    """A copy of the training run, whose checkpoint's arrays are changed."""
+    folder = tmp_path / "run"
+    shutil.copytree(work["train"], folder)
+    arrays = tensors(folder)
+    change(arrays)
+    for path in folder.glob("model-*"):
+        path.unlink()
+    write_tensors(folder, arrays, 1)
+    return folder
+
+
+WEIGHT = "generator/encoder_1/conv/filter"
+
+
+def with_nan(arrays):
+    arrays[WEIGHT][0, 0, 0, 0] = np.nan
+
+
+def with_other_type(arrays):
+    arrays[WEIGHT] = arrays[WEIGHT].astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_nan, f"infinite values or NaN in {WEIGHT}"),
+        (with_other_type, f"{WEIGHT} (expected float32, found float64)"),
+    ],
+)
+@pytest.mark.parametrize("program", ["train", "test", "export"])
+def test_a_wrong_checkpoint_is_refused_before_anything_is_written(
+    work, data, tmp_path, program, change, message
+):
+    folder = damaged_run(work, tmp_path, change)
+    before = tree(folder)
+    if program == "train":
+        done = call(*command("train", work, data), "--output_dir", folder)
+    else:
+        use = command(program, {"train": folder}, data)
+        done = call(*use, "--output_dir", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    assert_refused(done, message)
+    assert tree(folder) == before
+
+
+def test_damaged_data_is_refused_before_anything_is_written(work, data, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(work["train"], folder)
+    (path,) = folder.glob("model-1.data*")
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)
+    before = tree(folder)
+    # Summaries and validation have files of their own.
+    more = ("--summary_freq", 1, "--sample_freq", 1, "--val_dir", data / "test")
+    done = call(*command("train", work, data), *more, "--keep_best", "l1", "--output_dir", folder)
+    assert_refused(done, "model-1 cannot be read")
+    assert tree(folder) == before
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == []
+
+
+@pytest.mark.parametrize("name", ["a[1]", "b]*?", "c\\d"])
+def test_folders_that_look_like_patterns(work, data, tmp_path, name):
+    """Train, resume, translate and export; TensorFlow takes such a prefix for a pattern."""
+    root = tmp_path / name
+    root.mkdir()
+    shutil.copytree(data / "train", root / "train")
+    train = ("train", "--input_dir", root / "train", *TINY, "--output_dir", root / "run")
+    succeeded(call(*train, "--max_steps", 1))
+    done = succeeded(call(*train, "--max_steps", 2))
+    assert f"going on from {root}/run/model-1" in done.stdout
+    use = ("--checkpoint", root / "run")
+    succeeded(call("test", *use, "--input_dir", root / "train"))
+    succeeded(call("export", *use))
+    with contextlib.suppress(FileNotFoundError):
+        assert json.loads((root / "run" / "options.json").read_text())["max_steps"] == 2
