@@ -4,6 +4,7 @@ from pathlib import Path
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
 from p2p_graph.config.model_options import GeneratorOptions
+from p2p_graph.config.option_fields import LARGEST_SIDE
 from p2p_graph.config.training_options import LossOptions, ReportOptions, ValidationOptions
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
@@ -118,6 +119,11 @@ def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_rat
         raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
     if round(crop_size * aspect_ratio) < 1:
         raise UserError(f"aspect_ratio must leave a pixel of {crop_size}, {aspect_ratio} does not")
+    if crop_size * aspect_ratio > LARGEST_SIDE:
+        raise UserError(
+            f"aspect_ratio must leave images of at most {LARGEST_SIDE} pixels a side, "
+            f"{aspect_ratio} does not"
+        )
 
 
 def check_losses(losses: LossOptions) -> None:

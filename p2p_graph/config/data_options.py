@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from p2p_graph.config.option_fields import Record, option
+from p2p_graph.config.option_fields import LARGEST_SIDE, Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
 _BOTH = ("train", "test")
@@ -172,8 +172,11 @@ class ScalingOptions(Record):
         "data",
         "height and width before the random crop, pixels (default: crop_size * 286/256)",
         least=1,
+        most=LARGEST_SIDE,
     )
-    crop_from: int = option(0, "data", "no crop contains the first N rows and columns", least=0)
+    crop_from: int = option(
+        0, "data", "no crop contains the first N rows and columns", least=0, most=LARGEST_SIDE
+    )
     crop_size: int = option(
         256,
         "data",
@@ -185,6 +188,7 @@ class ScalingOptions(Record):
         },
         programs=_ALL,
         least=1,
+        most=LARGEST_SIDE,
     )
     flip: bool = option(True, "data", "mirror each image left to right with probability 1/2")
 
@@ -217,6 +221,7 @@ class CacheOptions(Record):
         "data",
         "memory that caches decoded images, MB; images beyond it are decoded at each use",
         least=0,
+        most=2**30,
     )
     cache_as: str = option(
         "auto",

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from p2p_graph.config.option_fields import Record, option
+from p2p_graph.config.option_fields import LARGEST_SIDE, MOST_FILTERS, Record, option
 
 # Discriminators by name; `models.discriminators` has their layers.
 DISCRIMINATORS = ("pixel", "patch16", "patch70", "image286", "same62", "same94", "same142")
@@ -26,7 +26,14 @@ def dropout_in_translation(dropout: float, *, in_use: bool) -> float:
 class GeneratorOptions(Record):
     """The generator's architecture."""
 
-    ngf: int = option(64, "model", "generator filters in the first layer", programs=_BOTH, least=1)
+    ngf: int = option(
+        64,
+        "model",
+        "generator filters in the first layer",
+        programs=_BOTH,
+        least=1,
+        most=MOST_FILTERS,
+    )
     separable_conv: bool = option(
         False, "model", "depthwise separable convolutions in the generator", programs=_BOTH
     )
@@ -35,6 +42,7 @@ class GeneratorOptions(Record):
         "model",
         "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128)",
         least=2,
+        most=LARGEST_SIDE.bit_length() - 1,
     )
     dropout: float = option(
         0.5,
@@ -77,7 +85,12 @@ class DiscriminatorOptions(Record):
     """The discriminator's architecture."""
 
     ndf: int = option(
-        64, "model", "discriminator filters in the first layer", programs=_BOTH, least=1
+        64,
+        "model",
+        "discriminator filters in the first layer",
+        programs=_BOTH,
+        least=1,
+        most=MOST_FILTERS,
     )
     discriminator: str = option(
         "patch70",

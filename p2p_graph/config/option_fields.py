@@ -10,6 +10,9 @@ from typing import Any
 
 from p2p_graph.utils.errors import UserError
 
+LARGEST_SIDE = 2**16  # pixels of an image's height or width
+MOST_FILTERS = 2**12
+MOST_STEPS = 2**40  # of training, and of the intervals between reports
 PROGRAMS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
 

@@ -3,7 +3,9 @@
 import dataclasses
 import re
 
-from p2p_graph.config.option_fields import Record, option
+from p2p_graph.config.option_fields import MOST_STEPS, Record, option
+
+_MOST_EPOCHS = 2**20
 
 _BOTH = ("train", "test")
 
@@ -68,18 +70,21 @@ class LengthOptions(Record):
         },
         programs=_BOTH,
         least=0,
+        most=MOST_STEPS,
     )
     max_epochs: int | None = option(
         None,
         "training",
         "total epochs, resumed ones included (default: 200)",
         least=0,
+        most=_MOST_EPOCHS,
     )
     steps_per_epoch: int | None = option(
         None,
         "training",
         "steps that count as an epoch (default: as many as all images need)",
         least=1,
+        most=MOST_STEPS // _MOST_EPOCHS,
     )
 
 
@@ -104,6 +109,7 @@ class ExecutionOptions(Record):
         "training",
         "training steps per Session.run call; every --*_freq must be a multiple of N",
         least=1,
+        most=2**16,
     )
 
 
@@ -112,20 +118,35 @@ class ReportOptions(Record):
     """What a training run writes, and how often."""
 
     summary_freq: int = option(
-        100, "reports", "write TensorBoard summaries every N steps, 0 for never", least=0
+        100,
+        "reports",
+        "write TensorBoard summaries every N steps, 0 for never",
+        least=0,
+        most=MOST_STEPS,
     )
-    progress_freq: int = option(50, "reports", "print progress every N steps, 0 for never", least=0)
+    progress_freq: int = option(
+        50, "reports", "print progress every N steps, 0 for never", least=0, most=MOST_STEPS
+    )
     trace_freq: int = option(
-        0, "reports", "trace a step for TensorBoard's profile every N steps, 0 for never", least=0
+        0,
+        "reports",
+        "trace a step for TensorBoard's profile every N steps, 0 for never",
+        least=0,
+        most=MOST_STEPS,
     )
     display_freq: int = option(
-        0, "reports", "write the training images of a step every N steps, 0 for never", least=0
+        0,
+        "reports",
+        "write the training images of a step every N steps, 0 for never",
+        least=0,
+        most=MOST_STEPS,
     )
     save_freq: int = option(
         5000,
         "reports",
         "save a checkpoint every N steps and at the end; 0 for never, also not at the end",
         least=0,
+        most=MOST_STEPS,
     )
 
 
@@ -156,6 +177,7 @@ class ValidationOptions(Record):
         },
         programs=_BOTH,
         least=1,
+        most=2**16,
     )
     val_dir: str | None = option(
         None,

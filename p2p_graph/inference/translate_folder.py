@@ -25,6 +25,7 @@ from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
+from p2p_graph.models.memory import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
@@ -79,6 +80,7 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
         )
     parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
     device = devices.choose(options.execution.device, parallel_calls)
+    devices.check_memory(_needed_memory(options), device)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
     print(f"checkpoint: {checkpoint.prefix}, {task.which_direction}")
@@ -96,6 +98,13 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
     count = len(translations)
     print(f"{count} images in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
+
+
+def _needed_memory(options: Options) -> int:
+    data = options.data
+    channels = data.task.input_channels, data.task.target_channels
+    side, batch_size = data.scaling.crop_size, data.batches.batch_size
+    return translation_bytes(options.model, channels, side, batch_size)
 
 
 def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:

@@ -13,6 +13,7 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.models.discriminators import check_size, layers_of
+from p2p_graph.models.memory import training_bytes
 from p2p_graph.runtime import devices
 from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
@@ -96,6 +97,14 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call
     )
     device = devices.choose(options.execution.device)
+    needed = training_bytes(
+        options.model,
+        (task.input_channels, task.target_channels),
+        options.data.scaling.crop_size,
+        batch_size,
+        with_discriminator=options.losses.gan_weight > 0,
+    )
+    devices.check_memory(needed, device)
     return RunPlan(
         options,
         folder,

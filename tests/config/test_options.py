@@ -177,6 +177,16 @@ WRONG = [
     ({"crop_size": 100, "levels": 7}, ["crop_size", "multiple of 128", "7 levels", "100"]),
     ({"crop_size": 256, "levels": 9}, ["crop_size", "multiple of 512", "9 levels", "256"]),
     ({"levels": 1}, ["levels", "at least 2", "1"]),
+    ({"levels": 10**9}, ["levels", "at most 16"]),
+    ({"crop_size": 10**31}, ["crop_size", "at most 65536"]),
+    ({"crop_size": 65537}, ["crop_size", "at most 65536", "not 65537"]),
+    ({"scale_size": 2**31}, ["scale_size", "at most 65536"]),
+    ({"aspect_ratio": 1e9}, ["aspect_ratio", "at most 65536 pixels a side"]),
+    ({"ngf": 2**31}, ["ngf", "at most 4096"]),
+    ({"ndf": 4097}, ["ndf", "at most 4096", "not 4097"]),
+    ({"max_steps": 2**63}, ["max_steps", "at most 1099511627776"]),
+    ({"max_epochs": 2**21}, ["max_epochs", "at most 1048576"]),
+    ({"sample_freq": "1" * 5000}, ["sample_freq", "number of steps"]),
     ({"crop_size": 0}, ["crop_size", "at least 1", "not 0"]),
     ({"crop_size": -256}, ["crop_size", "at least 1", "not -256"]),
     ({"batch_size": 0}, ["batch_size", "at least 1", "not 0"]),
@@ -468,3 +478,13 @@ def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monk
 def test_missing_options_are_not_compared(config, saved):
     edit(saved, remove=["dropout", "levels"])
     assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []
+
+
+def test_every_number_has_bounds():
+    """No number can ask for more than there can be."""
+    for name, field in FIELDS.items():
+        value = field.default
+        bounds = field.metadata
+        if isinstance(value, int) and not isinstance(value, bool):
+            assert bounds["least"] is not None, name
+            assert bounds["most"] is not None or bounds["below"] is not None, name
