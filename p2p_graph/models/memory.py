@@ -30,7 +30,8 @@ class Size(NamedTuple):
 
 def generator_size(spec: UNet | Pooled, in_channels: int, side: int) -> Size:
     """The size of a generator for images of [side, side, in_channels]."""
-    return _unet(spec, in_channels, side) if isinstance(spec, UNet) else _pooled(spec, side)
+    count = _unet if isinstance(spec, UNet) else _pooled
+    return count(spec, in_channels, side)  # type: ignore[arg-type]
 
 
 def discriminator_size(layers: tuple[Patch, ...], in_channels: int, side: int) -> Size:
@@ -110,11 +111,19 @@ def _filter(in_channels: int, channels: int, spec: UNet) -> int:
     return 16 * in_channels * channels
 
 
-def _pooled(spec: Pooled, side: int) -> Size:
-    """A small network: every layer is counted as one of the widest channels."""
-    widest = max(*spec.encoders, *spec.bottleneck, *spec.deconvs, spec.convs)
+def _pooled(spec: Pooled, in_channels: int, side: int) -> Size:
     weights = activations = 0
-    for level in range(len(spec.encoders) + 1):
-        weights += 3 * 9 * widest**2
-        activations += 4 * (side >> level) ** 2 * widest
-    return Size(weights, activations)
+    for number, channels in enumerate(spec.encoders):
+        weights += 9 * in_channels * channels
+        activations += (side >> number) ** 2 * channels
+        in_channels = channels
+    for channels in spec.bottleneck:
+        weights += 9 * in_channels * channels
+        activations += (side >> len(spec.encoders)) ** 2 * channels
+        in_channels = channels
+    for number in range(len(spec.encoders) - 1, -1, -1):
+        joined = spec.deconvs[number] + spec.encoders[number]
+        weights += 4 * in_channels * spec.deconvs[number] + 9 * joined * spec.convs
+        activations += (side >> number) ** 2 * (2 * joined + spec.convs)
+        in_channels = spec.convs
+    return Size(weights + in_channels * spec.out_channels, activations)
