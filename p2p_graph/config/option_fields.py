@@ -130,19 +130,29 @@ def _types_of(record: type) -> Mapping[str, Any]:
     return typing.get_type_hints(record)
 
 
-def _check_value(record: type, field: Field, value: Any) -> None:
-    name, bounds, kinds = field.name, field.metadata, kinds_of(record, field)
-    if value is None and types.NoneType in kinds:
-        return
+def check_type(record: type, field: Field, value: Any) -> None:
+    """Checks the type of an option's value.
+
+    Raises:
+      UserError: the type is another one; the message names the option and the value.
+    """
+    name, kinds = field.name, kinds_of(record, field)
     allowed = (*kinds, int) if float in kinds else kinds
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
         raise UserError(f"{name} must be of type {wanted}, not {json.dumps(value, default=str)}")
     if isinstance(value, str) and not _is_utf8(value):
         raise UserError(f"{name} {value!r} is not UTF-8")
+
+
+def _check_value(record: type, field: Field, value: Any) -> None:
+    check_type(record, field, value)
+    if value is None:
+        return
+    name, bounds = field.name, field.metadata
     if bounds["choices"] and value not in bounds["choices"]:
         raise UserError(f"{name} must be one of {', '.join(bounds['choices'])}, not {value!r}")
-    if isinstance(value, float) and not abs(value) <= _LARGEST_FLOAT:
+    if float in kinds_of(record, field) and not abs(value) <= _LARGEST_FLOAT:
         raise UserError(f"{name} must be a finite number, not {value}")
     if bounds["least"] is not None and value < bounds["least"]:
         raise UserError(f"{name} must be at least {bounds['least']}, not {value}")

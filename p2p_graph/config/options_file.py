@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph import __version__
-from p2p_graph.config.options import DEFAULTS, FIELDS, Options
+from p2p_graph.config.option_fields import check_type
+from p2p_graph.config.options import DEFAULTS, FIELDS, RECORDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
@@ -95,7 +96,7 @@ REFERENCE_FIELDS = (
 )
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, and
-# for a run with a split the result of `image_sources.names_digest`.
+# the result of `image_sources.names_digest`.
 RECORD_FIELDS = ("version", "working_dir", "images")
 
 
@@ -149,6 +150,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     record = {name: options.pop(name) for name in RECORD_FIELDS if name in options}
     if unknown := sorted(set(options) - set(FIELDS)):
         raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
+    try:
+        for name, value in options.items():
+            check_type(RECORDS[name], FIELDS[name], value)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    if wrong := [name for name, value in record.items() if not isinstance(value, str)]:
+        raise UserError(f"{path}: {wrong[0]} must be of type str")
     preset = options.get("preset", DEFAULTS["preset"])
     if preset not in PRESETS:
         raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")

@@ -38,7 +38,7 @@ def starting_point(
     if source:
         options = _with_bias(options, source, given)
         check_unchanged(options, folder, given)
-        _check_split(options, folder)
+        _compare_images(options, folder)
         if "seed" not in given:
             options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
     elif options.run.checkpoint:
@@ -52,22 +52,28 @@ def starting_point(
     return options, source
 
 
-def split_record(options: Options) -> dict[str, str]:
-    """What options.json records besides options: which images a split divides."""
-    if options.data.source.split == 1:
-        return {}
+def images_record(options: Options) -> dict[str, str]:
+    """What options.json records besides options: which images the run is trained on."""
     return {"images": names_digest(options.data.source, single=options.data.task.is_single)}
 
 
-def _check_split(options: Options, folder: Path) -> None:
-    """Refuses to go on with a split of other images, which would train on held-out ones."""
+def _compare_images(options: Options, folder: Path) -> None:
+    """Reports that the images are not those that the run began with.
+
+    Raises:
+      UserError: there is a split, which would now train on held-out images.
+    """
     source, digest = options.data.source, read_record(folder).get("images")
-    if count := count_before(digest, source, single=options.data.task.is_single):
+    count = count_before(digest, source, single=options.data.task.is_single)
+    if count is None:
+        return
+    changed = f"the images in {source.path} are not those that {folder} began with ({count} then)"
+    if source.split < 1:
         raise UserError(
-            f"the images in {source.path} are not those that {folder} began with "
-            f"({count} then), so that --split would divide them differently: "
+            f"{changed}, so that --split would divide them differently: "
             "restore them, or name another --output_dir"
         )
+    print(f"note: {changed}: training goes on with those that are there now")
 
 
 def _with_bias(options: Options, source: Checkpoint, given: Mapping[str, Any]) -> Options:

@@ -16,7 +16,7 @@ from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
-from p2p_graph.training.resume import split_record
+from p2p_graph.training.resume import images_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
@@ -90,7 +90,7 @@ def _train(run: RunPlan) -> int:
             inputs.start(session, run.done)
             # All checks have passed: from here on, the folder is written.
             with _reported(run.folder):
-                save_options(options, run.folder, split_record(options))
+                save_options(options, run.folder, images_record(options))
 
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()

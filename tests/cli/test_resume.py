@@ -250,3 +250,18 @@ def test_two_programs_do_not_train_in_one_folder(flags, uninterrupted, tmp_path)
         assert_refused(done, "another program is at work in", "run: wait for it, or stop it")
     assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
     succeeded(call("train", *more))
+
+
+def test_an_image_that_is_added_between_two_runs_is_told(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "train")
+    flags = ("--input_dir", tmp_path / "train", *TINY, "--output_dir", tmp_path / "run")
+    succeeded(call("train", *flags, "--max_steps", 1))
+    again = succeeded(call("train", *flags, "--max_steps", 2))
+    assert "note:" not in again.stdout
+    shutil.copy(data / "train" / "1.png", tmp_path / "train" / "1000.png")
+    done = succeeded(call("train", *flags, "--max_steps", 3))
+    told = f"note: the images in {tmp_path}/train are not those that {tmp_path}/run began with"
+    assert f"{told} (5 then)" in done.stdout
+    assert "examples count = 6" in done.stdout
+    settled = succeeded(call("train", *flags, "--max_steps", 4))
+    assert "note:" not in settled.stdout

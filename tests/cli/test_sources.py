@@ -208,12 +208,12 @@ def test_single_images_in_every_form(sources, data, tmp_path):
         ("archive", ("--input_dir", tmp_path / "photos.npz")),
         ("list", ("--manifest", tmp_path / "list.csv")),
     ):
-        out = ("--output_dir", tmp_path / name, "--max_steps", 2)
+        out = ("--output_dir", tmp_path / "runs" / name, "--max_steps", 2)
         succeeded(call("train", *flags, *TINY, "--lab_colorization", *out))
-        ends[name] = tensors(tmp_path / name)
+        ends[name] = tensors(tmp_path / "runs" / name)
     assert_equal_bits(ends["shards"], ends["folder"])
     assert_equal_bits(ends["archive"], ends["folder"])
-    where = ("--checkpoint", tmp_path / "list", "--output_dir", tmp_path / "made")
+    where = ("--checkpoint", tmp_path / "runs" / "list", "--output_dir", tmp_path / "made")
     succeeded(call("test", "--manifest", tmp_path / "list.csv", *where))
     assert sorted(images(tmp_path / "made")) == ["1", "2"]
 

@@ -312,6 +312,14 @@ def test_options_file_is_replaced(config, saved):
         (b"\xff\xfe", "cannot be read as JSON"),
         ("[1]", "one JSON object"),
         ('{"ngf": 1, "zoo": 2, "ape": 3}', "unknown keys: ape, zoo"),
+        ('{"preset": []}', "preset must be of type str, not []"),
+        ('{"preset": {"a": 1}}', "preset must be of type str"),
+        ('{"input_dir": 5}', "input_dir must be of type str, not 5"),
+        ('{"images": 5}', "images must be of type str"),
+        ('{"working_dir": 5}', "working_dir must be of type str"),
+        ('{"split": "half"}', 'split must be of type float, not "half"'),
+        ("[" * 200_000, "nested too deep"),
+        ('{"ngf": ' + "1" * 5_000 + "}", "cannot be read as JSON"),
     ],
 )
 def test_unreadable_options_file(tmp_path, text, message_parts):
@@ -373,7 +381,7 @@ def test_a_preset_supplies_missing_options(tmp_path):
     assert model_options(tmp_path)["lrelu_slope"] == 0.1
 
 
-@pytest.mark.parametrize("preset", ["mine", 3, None])
+@pytest.mark.parametrize("preset", ["mine", ""])
 def test_unknown_preset_in_the_file(tmp_path, preset):
     (tmp_path / "options.json").write_text(json.dumps({"preset": preset}))
     with pytest.raises(UserError, match=r"options\.json: preset must be one of affinelayer, "):
@@ -478,6 +486,12 @@ def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monk
 def test_missing_options_are_not_compared(config, saved):
     edit(saved, remove=["dropout", "levels"])
     assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), -(10**400)])
+def test_numbers_that_float32_does_not_hold(value):
+    with pytest.raises(UserError, match="l1_weight must be a finite number"):
+        Options.of(l1_weight=value)
 
 
 def test_every_number_has_bounds():
