@@ -15,7 +15,7 @@ from p2p_graph.checkpoints import variable_names
 from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
-from p2p_graph.utils.outside_files import damage_reported, read_bytes
+from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
 _SHOWN = 3  # variables named in a message
 _TEMPORARY = ".unfinished"
@@ -23,8 +23,6 @@ _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _LAST_STEP = 2**62
 _NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
-# TensorFlow's errors for a damaged checkpoint; which one depends on the damage.
-_READ_ERRORS = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,11 +146,12 @@ class Checkpoint:
 @contextlib.contextmanager
 def _reading(prefix: Path) -> Iterator[str]:
     """Yields a checkpoint's prefix for TensorFlow, and turns its errors into a `UserError`."""
-    try:
-        with without_pattern(prefix, _files_of(prefix)) as plain:
+    with damage_reported(f"checkpoint {prefix}"):
+        files = _files_of(prefix)
+        for path in files:
+            open_regular(path).close()
+        with without_pattern(prefix, files) as plain:
             yield plain
-    except (OSError, *_READ_ERRORS) as error:
-        raise UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}") from None
 
 
 def _join_some(items: Sequence[str]) -> str:

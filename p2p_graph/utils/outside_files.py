@@ -65,7 +65,7 @@ def read_bytes(path: Path, at_most: int = _LARGEST) -> bytes:
 
 
 @contextlib.contextmanager
-def damage_reported(path: object, form: str) -> Iterator[None]:
+def damage_reported(path: object, form: str = "") -> Iterator[None]:
     """Turns every error of reading a file into a `UserError` of one line.
 
     Parsers of outside files raise errors of many types, and which one depends on the damage. Here,
@@ -74,12 +74,13 @@ def damage_reported(path: object, form: str) -> Iterator[None]:
 
     Args:
       path: the file, for the message.
-      form: what the file should be, as in "JSON" or "an .npz archive".
+      form: what the file should be, as in "JSON" or "an .npz archive"; empty if the path says it.
 
     Raises:
       UserError: anything was raised, except a `UserError`.
       FileNotFoundError: as it was.
     """
+    failed = f"{path} cannot be read{' as ' if form else ''}{form}"
     try:
         yield
     except UnreadableError as error:
@@ -87,17 +88,13 @@ def damage_reported(path: object, form: str) -> Iterator[None]:
     except (UserError, FileNotFoundError):
         raise
     except MemoryError:
-        raise UserError(
-            f"{path} cannot be read as {form}: it takes more memory than there is"
-        ) from None
+        raise UserError(f"{failed}: it takes more memory than there is") from None
     except RecursionError:
-        raise UserError(f"{path} cannot be read as {form}: it is nested too deep") from None
+        raise UserError(f"{failed}: it is nested too deep") from None
     except OSError as error:
-        reason = error.strerror or one_line_reason(error)
-        raise UserError(f"{path} cannot be read as {form}: {reason}") from None
+        raise UserError(f"{failed}: {error.strerror or one_line_reason(error)}") from None
     except Exception as error:
-        reason = one_line_reason(error)
-        raise UserError(f"{path} cannot be read as {form}: {reason}") from error
+        raise UserError(f"{failed}: {one_line_reason(error)}") from error
 
 
 def read_json(path: Path) -> Any:
