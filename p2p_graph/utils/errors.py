@@ -1,13 +1,8 @@
 """The error that a person can mend, and helpers that put errors into one line."""
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-
-# What NumPy raises for a file that is no .npz archive, or a damaged one.
-NPZ_ERRORS = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 # Lines before and after the reason in TensorFlow's messages, which help nobody who runs a tool.
 _HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")

@@ -1,0 +1,49 @@
+"""Memory: large arrays are refused before they are allocated."""
+
+import re
+from pathlib import Path
+
+from p2p_graph.utils.errors import UserError
+
+_SYSTEM = Path("/proc/meminfo")
+_FREE = re.compile(r"^(?:MemAvailable|SwapFree): +(\d+) kB$", re.MULTILINE)
+# A container's limit, what the container uses, and how much of that are files, which make room
+# when they have to: control groups of version 2, and of version 1.
+_CONTAINERS = (
+    ("memory.max", "memory.current", r"^(?:in)?active_file (\d+)$"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", r"^total_.*ve_file (\d+)$"),
+)
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+def require_memory(count: int) -> None:
+    """Checks that `count` bytes can be allocated, where the system tells.
+
+    A system that promises more memory than it has would otherwise end the program later.
+
+    Raises:
+      UserError: there is less memory; the message lacks its subject in front.
+    """
+    free = available()
+    if free is not None and count > free:
+        raise UserError(f"takes {count / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free")
+
+
+def available() -> int | None:
+    """Bytes that can be allocated, swap included; None where the system does not tell."""
+    try:
+        free = 1024 * sum(map(int, _FREE.findall(_SYSTEM.read_text(encoding="ascii"))))
+    except (OSError, ValueError):
+        return None
+    rooms = [_room_in_container(*names) for names in _CONTAINERS]
+    return int(max(0, min(free, *rooms)))
+
+
+def _room_in_container(limit: str, used: str, files: str) -> float:
+    """Bytes that this process's control group may still use; infinity if there is no limit."""
+    try:
+        room = int((_GROUPS / limit).read_text()) - int((_GROUPS / used).read_text())
+        text = (_GROUPS / limit).with_name("memory.stat").read_text()
+    except (OSError, ValueError):  # another version, or "max"
+        return float("inf")
+    return room + sum(map(int, re.findall(files, text, re.MULTILINE)))
