@@ -293,7 +293,10 @@ def test_bad_sources(refused, sources, data, tmp_path):
         (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
         (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
         (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
-        (("--input_dir", tmp_path / "cut"), "is cut off: rerun tools/pack_records.py"),
+        (
+            ("--input_dir", tmp_path / "cut"),
+            "is cut off or damaged at record 5: rerun tools/pack_records.py",
+        ),
         ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
         ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1, not 1.5"),
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
