@@ -1,7 +1,6 @@
 """Images in an .npz archive, as written by NumPy's savez and savez_compressed."""
 
 import functools
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from tqdm import tqdm
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.utils import npz_files
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.memory import require_memory
+from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.npz_files import NpzFile, StoredArray
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -207,10 +206,9 @@ def _convert(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Arra
 
 def _allocate(what: str, shape: tuple[int, ...], dtype: type) -> Array:
     try:
-        require_memory(math.prod(shape) * np.dtype(dtype).itemsize)
+        return allocate(shape, dtype)
     except UserError as error:
         raise UserError(f"{what} {error}") from None
-    return np.empty(shape, dtype)
 
 
 def _check_range(what: str, largest: float) -> None:

@@ -25,6 +25,18 @@ def shortened_list(lines: Sequence[str]) -> str:
     return shown + (f"\n  ... and {more} more" if more > 0 else "")
 
 
+def check_bounds(name: str, value: float, least: float, most: float) -> None:
+    """Checks an option's number.
+
+    Raises:
+      UserError: the number is below `least` or above `most`, or no number.
+    """
+    if not value >= least:
+        raise UserError(f"{name} must be at least {least}, not {value}")
+    if value > most:
+        raise UserError(f"{name} must be at most {most}, not {value}")
+
+
 def why_no_folder(path: Path) -> str:
     """Says why a path is not a folder; the text continues the path's name."""
     return "is not a folder" if path.exists() else "does not exist"

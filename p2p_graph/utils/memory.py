@@ -1,7 +1,12 @@
 """Memory: large arrays are refused before they are allocated."""
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from p2p_graph.utils.errors import UserError
 
@@ -16,17 +21,29 @@ _CONTAINERS = (
 _GROUPS = Path("/sys/fs/cgroup")
 
 
-def require_memory(count: int) -> None:
-    """Checks that `count` bytes can be allocated, where the system tells.
+def allocate(
+    shape: Sequence[int], dtype: "np.typing.DTypeLike", *, besides: int = 0
+) -> "np.ndarray[Any, Any]":
+    """Makes an uninitialised array if there is memory for it.
 
     A system that promises more memory than it has would otherwise end the program later.
+
+    Args:
+      shape: of the array.
+      dtype: of the array.
+      besides: bytes that are needed at the same time.
 
     Raises:
       UserError: there is less memory; the message lacks its subject in front.
     """
-    free = available()
-    if free is not None and count > free:
-        raise UserError(f"takes {count / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free")
+    count, free = math.prod(shape) * np.dtype(dtype).itemsize + besides, available()
+    try:
+        if free is None or count <= free:
+            return np.empty(shape, dtype)
+    except (MemoryError, ValueError):  # ValueError: larger than any memory
+        pass
+    known = "" if free is None else f", and {free / 1e9:,.1f} GB are free"
+    raise UserError(f"takes {count / 1e9:,.1f} GB of memory{known}")
 
 
 def available() -> int | None:
