@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> None:
         metavar="N",
         type=int,
         default=None,
-        help="height and width to scale to, in pixels; at most 65536 (default: the images' own size)",
+        help="height and width to scale to, in pixels (default: the images' own size)",
     )
     parser.add_argument(
         "--resize", choices=RESIZES, help="how to scale, with --size (default: area)"

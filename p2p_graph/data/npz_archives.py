@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.utils import npz_files
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, printable
 from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.npz_files import NpzFile, StoredArray
 from p2p_graph.utils.outside_files import damage_reported
@@ -111,7 +111,7 @@ def _load_arrays(path: Path, names: tuple[str, ...], size: int, modified: int) -
 def _choose(path: Path, held: list[str], names: str | None, single: bool) -> list[str]:
     """Chooses A and B, or the single array, from the names that the archive holds."""
     wanted = 1 if single else 2
-    shown = ", ".join(map(_printable, held[:_SHOWN])) or "nothing"
+    shown = ", ".join(map(printable, held[:_SHOWN])) or "nothing"
     shown += f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
     if names is not None:
         chosen = [name.strip() for name in names.split(",")]
@@ -134,13 +134,9 @@ def _choose(path: Path, held: list[str], names: str | None, single: bool) -> lis
     return usual[0]
 
 
-def _printable(name: str) -> str:
-    return name if name.isprintable() else repr(name)
-
-
 def _read(path: Path, archive: NpzFile, name: str) -> Array:
     """Reads or memory-maps one array and checks its shape and values."""
-    what = f"{path}: {_printable(name)}"
+    what = f"{path}: {printable(name)}"
     with damage_reported(what, "an array"):
         array = archive.find(name)
         array = array._replace(shape=_image_shape(what, array))
@@ -186,7 +182,7 @@ def _convert(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Arra
       chunks: of the array, numbers of any type.
       shape: of the array.
     """
-    images = _allocate(what, shape, np.uint8)
+    images = allocate(shape, np.uint8)
     first, largest = 0, 0.0
     for chunk in chunks:
         low, high = chunk.min(), chunk.max()
@@ -195,20 +191,13 @@ def _convert(what: str, chunks: Iterator[Array], shape: tuple[int, ...]) -> Arra
         largest = max(largest, float(high))
         is_exact = images.dtype != np.uint8 or chunk.dtype.kind != "f"
         if not is_exact and (chunk != np.rint(chunk)).any():
-            wide = _allocate(what, shape, np.float32)
+            wide = allocate(shape, np.float32)
             wide[:first] = images[:first]
             images = wide
         images[first : first + len(chunk)] = chunk
         first += len(chunk)
     _check_range(what, largest)
     return images
-
-
-def _allocate(what: str, shape: tuple[int, ...], dtype: type) -> Array:
-    try:
-        return allocate(shape, dtype)
-    except UserError as error:
-        raise UserError(f"{what} {error}") from None
 
 
 def _check_range(what: str, largest: float) -> None:

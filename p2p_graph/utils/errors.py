@@ -37,6 +37,11 @@ def check_bounds(name: str, value: float, least: float, most: float) -> None:
         raise UserError(f"{name} must be at most {most}, not {value}")
 
 
+def printable(name: str) -> str:
+    """A name from a file for a message: in quotes if it would not fit in a line as it is."""
+    return name if name.isprintable() else repr(name)
+
+
 def why_no_folder(path: Path) -> str:
     """Says why a path is not a folder; the text continues the path's name."""
     return "is not a folder" if path.exists() else "does not exist"

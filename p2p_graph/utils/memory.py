@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import UnreadableError
 
 _SYSTEM = Path("/proc/meminfo")
 _FREE = re.compile(r"^(?:MemAvailable|SwapFree): +(\d+) kB$", re.MULTILINE)
@@ -34,7 +34,7 @@ def allocate(
       besides: bytes that are needed at the same time.
 
     Raises:
-      UserError: there is less memory; the message lacks its subject in front.
+      UnreadableError: there is less memory.
     """
     count, free = math.prod(shape) * np.dtype(dtype).itemsize + besides, available()
     try:
@@ -43,7 +43,7 @@ def allocate(
     except (MemoryError, ValueError):  # ValueError: larger than any memory
         pass
     known = "" if free is None else f", and {free / 1e9:,.1f} GB are free"
-    raise UserError(f"takes {count / 1e9:,.1f} GB of memory{known}")
+    raise UnreadableError(f"takes {count / 1e9:,.1f} GB of memory{known}")
 
 
 def available() -> int | None:

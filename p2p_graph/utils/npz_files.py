@@ -15,7 +15,6 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.outside_files import open_regular
 
@@ -132,10 +131,7 @@ class NpzFile:
         array = self.find(name)
         if array.dtype.hasobject:
             raise ValueError(f"{name} holds Python objects")
-        try:
-            values = allocate([math.prod(array.shape)], array.dtype)
-        except UserError as error:
-            raise ValueError(f"{name} {error}") from None
+        values = allocate([math.prod(array.shape)], array.dtype)
         flat, first = values.view(np.uint8), 0
         for block in self.blocks(array):
             flat[first : first + len(block)] = np.frombuffer(block, np.uint8)
