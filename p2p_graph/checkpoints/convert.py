@@ -1,6 +1,7 @@
 """Conversion of checkpoints between the reference's two generations, and to and from `.pict`."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files, pict_files, variable_names
+from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
@@ -18,7 +20,9 @@ from p2p_graph.config.options_file import (
     read_options,
     save_options,
 )
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.models import networks
+from p2p_graph.utils.errors import UserError, one_line_reason, printable
+from p2p_graph.utils.outside_files import damage_reported
 
 FORMS = ("native", "current", "pict")
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -101,7 +105,9 @@ def _write_current(model: _Model, target: Path) -> None:
 
 
 def _write_pict(model: _Model, target: Path) -> None:
-    weights = {n: array for n, array in model.arrays.items() if variable_names.is_weight(n)}
+    if not any(name.startswith("generator/") for name in filter(is_weight, model.arrays)):
+        raise UserError(f"{model.source} does not hold a generator")
+    weights = {n: array for n, array in model.arrays.items() if is_weight(n)}
     current = to_current(weights)
     generator = {
         name: array
@@ -136,7 +142,7 @@ def to_current(native: Mapping[str, Any]) -> Arrays:
     current = {variable_names.to_current(name): array for name, array in native.items()}
     for name, array in native.items():
         scope, _, weight = name.rpartition("/")
-        if not variable_names.is_weight(name):
+        if not is_weight(name):
             continue
         if weight in ("filter", "pointwise_filter"):
             channels = array.shape[2 if scope.endswith("/deconv") else 3]
@@ -168,20 +174,39 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
 
 def _read(folder: Path) -> _Model:
     checkpoint = checkpoint_files.need(folder)
-    reader = tf.train.load_checkpoint(str(checkpoint.prefix))
-    arrays = {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
     options = Options.of(**read_options(checkpoint.folder))
+    with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
+        reader = tf.train.load_checkpoint(str(checkpoint.prefix))
+        arrays = {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
+        for name, array in arrays.items():
+            _check_array(name, array)
     return _Model(folder, arrays, options, checkpoint.step())
 
 
+def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:
+    """Raises ValueError if a weight, or its optimizer state, is not what a network has."""
+    if is_weight(re.sub("/Adam(_1)?$", "", name)):
+        rank = 4 if name.partition("/Adam")[0].endswith("filter") else 1
+        if array.dtype != np.float32 or array.ndim != rank or 0 in array.shape:
+            raise ValueError(f"{name} is {array.dtype} {list(array.shape)}")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ValueError(f"{printable(name)} has values that are not finite")
+
+
 def _read_pict(path: Path, which_direction: str) -> _Model:
-    named = {variable_names.to_native(n): array for n, array in pict_files.read(path).items()}
-    arrays = {name: array for name, array in named.items() if variable_names.is_weight(name)}
-    options = Options.of(**_pict_options(arrays, path, which_direction))
+    named: Arrays = {}
+    for current, array in pict_files.read(path).items():
+        name = variable_names.to_native(current)
+        if name in named:
+            raise UserError(f"{path} holds {printable(name)} under two names")
+        named[name] = array
+    arrays = {name: array for name, array in named.items() if is_weight(name)}
+    options = _pict_options(arrays, path, which_direction)
+    _check_generator(arrays, options, path)
     return _Model(path, arrays, options, 0)
 
 
-def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[str, Any]:
+def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options:
     """Infers a model's options from a `.pict`: a generator of the current generation."""
     separable = any("/separable_conv/" in name for name in native)
     first = "separable_conv/pointwise_filter" if separable else "conv/filter"
@@ -189,7 +214,7 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
         ngf = native[f"generator/encoder_1/{first}"].shape[3]
         depthwise = first.replace("pointwise", "depthwise")
         input_channels = native[f"generator/encoder_1/{depthwise}"].shape[2]
-    except KeyError:
+    except (KeyError, IndexError):
         raise UserError(f"{source} does not hold a generator") from None
     lab = input_channels != 3  # the L channel, or the ab channels
     if lab:
@@ -205,7 +230,27 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> dict[st
         "bias": "all",
     }
     assert set(options) <= set(MODEL_FIELDS)
-    return options
+    try:
+        return Options.of(**options)
+    except UserError as error:
+        raise UserError(f"{source} does not hold a generator: its {error}") from None
+
+
+def _check_generator(native: Arrays, options: Options, source: Path) -> None:
+    """Checks that arrays are the weights of the generator that the options describe."""
+    task = options.data.task
+    side = options.data.scaling.crop_size
+    with tf.Graph().as_default():
+        inputs = tf.placeholder(tf.float32, [1, side, side, task.input_channels])
+        networks.translate(inputs, options.model, task.target_channels, 0, on_cpu=True)
+        wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
+    for name in sorted(set(wanted) | set(native)):
+        shape = list(native[name].shape) if name in native else "missing"
+        if shape != wanted.get(name, "missing"):
+            raise UserError(
+                f"{source} does not hold a generator of {options.model.generator.levels} levels: "
+                f"{name} is {shape}, not {wanted.get(name, 'missing')}"
+            )
 
 
 def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:

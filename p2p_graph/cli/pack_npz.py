@@ -10,7 +10,9 @@ from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import RESIZES
 from p2p_graph.runtime.quiet_import import tensorflow_import
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, check_bounds
+
+_LARGEST_SIZE = 2**16  # pixels
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,8 +44,8 @@ def main(argv: Sequence[str]) -> None:
     data = flags.source_options(given).data
     if size is None and "resize" in given:
         raise UserError("resize says how to scale: give a --size, too")
-    if size is not None and size < 1:
-        raise UserError(f"size must be at least 1, not {size}")
+    if size is not None:
+        check_bounds("size", size, 1, _LARGEST_SIZE)
     with tensorflow_import():
         from p2p_graph.preparation.pack_npz import pack_npz
     count = pack_npz(data, path, size, compress=compress)

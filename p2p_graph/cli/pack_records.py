@@ -9,7 +9,9 @@ from pathlib import Path
 from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import check_bounds
+
+_MOST_PER_SHARD = 2**31 - 1
 
 
 def main(argv: Sequence[str]) -> None:
@@ -28,8 +30,7 @@ def main(argv: Sequence[str]) -> None:
     given = vars(parser.parse_args(argv))
     folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")
     data = flags.source_options(given).data
-    if per_shard < 1:
-        raise UserError(f"pairs_per_shard must be at least 1, not {per_shard}")
+    check_bounds("pairs_per_shard", per_shard, 1, _MOST_PER_SHARD)
     with tensorflow_import():
         from p2p_graph.preparation.pack_records import pack_records
     count = pack_records(data.source, folder, per_shard, single=data.task.is_single)

@@ -5,26 +5,33 @@ same images as from a folder. The input graph reads a record by its position in 
 shuffling and resuming work as from a folder.
 """
 
+import contextlib
 import functools
 import re
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import SourceImage, find_images
+from p2p_graph.data.record_checks import HEAD_SIZE, Record, check_alike, check_record
 from p2p_graph.data.tf_data import next_element, parallel_map
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes, read_json
 
 SUFFIX = ".tfrecord"
-_NAME = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.tfrecord")
+RECORD_FILE = "packed.json"  # says which images the shards beside it hold, and how many each
+MOST_SHARDS = 99_999  # that a name has digits for
+_NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 # A record: length of the data, checksum of the length, data, checksum of the data.
 _HEAD = struct.Struct("<QI")
 _FRAME = _HEAD.size + 4
 _RECORDS_PER_CALL = 64  # parsed by one Session.run call
+# TensorFlow does not decode an error's message that quotes damaged text.
+_PARSE_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 _FEATURES = {
     "name": tf.io.FixedLenFeature([], tf.string),
     "width": tf.io.FixedLenFeature([], tf.int64),
@@ -44,38 +51,56 @@ def find_shards(folder: Path) -> list[Path]:
     """Lists the shards in a folder, sorted by name; none if the path is not a folder."""
     try:
         return sorted(folder.glob(f"*{SUFFIX}"))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
         return []
 
 
 def list_packed_images(folder: Path) -> list[SourceImage]:
     """Lists the images in a folder's shards, after reading every record once.
 
+    Checksums cover all bytes. Of the images, only the headers are read: their pixels are decoded
+    when they are used.
+
     Raises:
       UserError: a shard is missing, damaged, or was not written by `preparation.pack_records`.
     """
     shards = find_shards(folder)
     _check_complete(folder, shards)
+    per_shard = _images_per_shard(folder)
     images: list[SourceImage] = []
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
-        status = shard.stat()
-        images += _list_records(shard, status.st_size, status.st_mtime_ns)
+        found = _list_shard(shard)
+        check_alike(shard, found, images or found)
+        if per_shard and len(found) != per_shard and shard != shards[-1]:
+            raise UserError(
+                f"{shard} holds {len(found)} images, not the {per_shard} of {RECORD_FILE}: "
+                "rerun tools/pack_records.py"
+            )
+        images += found
     return images
 
 
-def is_intact(shard: Path) -> bool:
-    """Whether a shard exists and all of its records can be read."""
+def is_intact(shard: Path, images: Sequence[SourceImage]) -> bool:
+    """Whether a shard exists, can be read, and holds these images in this order."""
+
+    def described(image: SourceImage) -> object:
+        is_pair = image.target is not None
+        return image.path.name, image.width, image.height, image.is_16_bit, is_pair
+
     try:
-        status = shard.stat()
-        _list_records(shard, status.st_size, status.st_mtime_ns)
-    except (FileNotFoundError, UserError):
+        found = _list_shard(shard)
+    except UserError:
         return False
-    return True
+    return list(map(described, found)) == list(map(described, images))
 
 
 def serialize_example(image: SourceImage) -> bytes:
-    """Makes an image's record from the unchanged bytes of its files."""
+    """Makes an image's record from the unchanged bytes of its files.
+
+    Raises:
+      UserError: a file can no longer be read.
+    """
 
     def feature(value: bytes | int) -> tf.train.Feature:
         if isinstance(value, bytes):
@@ -87,10 +112,10 @@ def serialize_example(image: SourceImage) -> bytes:
         "width": image.width,
         "height": image.height,
         "deep": int(image.is_16_bit),
-        "a": image.path.read_bytes(),
+        "a": _read_image(image.path),
     }
     if image.target:
-        values["b"] = image.target.read_bytes()
+        values["b"] = _read_image(image.target)
     features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
     contents: bytes = tf.train.Example(features=features).SerializeToString(deterministic=True)
     return contents
@@ -122,8 +147,13 @@ def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
     """Reads the files in an image's record, as `read_record` does, without a graph."""
     assert image.position is not None
-    with image.path.parent.open("rb") as file:
-        file.seek(image.position)
+    return _read_record(image.path.parent, image.position)
+
+
+def _read_record(shard: Path, position: int) -> tuple[bytes, bytes]:
+    """Reads the files in the record at a position, as `read_record` does."""
+    with damage_reported(shard, "a shard"), open_regular(shard) as file:
+        file.seek(position)
         length = _HEAD.unpack(file.read(_HEAD.size))[0]
         example = tf.train.Example.FromString(file.read(length))
     both = [example.features.feature[name].bytes_list.value for name in ("a", "b")]
@@ -146,6 +176,11 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
         names = ", ".join(sorted(f"{name} (of {count})" for name, count in sets))
         raise UserError(f"{folder} holds shards of more than one set: {names}")
     ((name, count), numbers) = next(iter(sets.items()))
+    if extra := sorted(numbers - set(range(count))):
+        raise UserError(
+            f"{folder} holds {shard_name(name, extra[0], count)}, which is none of {count} shards: "
+            "remove it, or rerun tools/pack_records.py"
+        )
     if missing := sorted(set(range(count)) - numbers):
         raise UserError(
             f"{folder} lacks {len(missing)} of {count} shards, "
@@ -160,65 +195,103 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     )
 
 
+def _read_image(path: Path) -> bytes:
+    try:
+        with damage_reported(path, "an image"):
+            return read_bytes(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is no longer there") from None
+
+
+def _images_per_shard(folder: Path) -> int | None:
+    """How many images each shard but the last holds; None where RECORD_FILE does not say."""
+    try:
+        record = read_json(folder / RECORD_FILE)
+    except (OSError, UserError):
+        return None
+    count = record.get("per_shard") if isinstance(record, dict) else None
+    return count if type(count) is int and count > 0 else None
+
+
+def _list_shard(shard: Path) -> list[SourceImage]:
+    try:
+        with damage_reported(shard, "a shard"):
+            status = shard.stat()
+            return _list_records(shard, status.st_size, status.st_mtime_ns)
+    except FileNotFoundError:
+        raise UserError(f"{shard} does not exist: rerun tools/pack_records.py") from None
+
+
 @functools.lru_cache(maxsize=4096)
 def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
     """Lists a shard's images; the shard is read again only if its size or time has changed."""
     del modified
-    positions = list(_find_records(shard, size))
     images: list[SourceImage] = []
-    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = tf.data.TFRecordDataset(str(shard)).batch(_RECORDS_PER_CALL)
-        names = ("name", "width", "height", "deep", "b")
-        # Without the files' contents, which are large and covered by the record's checksum.
-        parsed = parallel_map(
-            records, lambda batch: _parse_metadata(tf.io.parse_example(batch, _FEATURES), names)
-        ).prefetch(1)
-        next_batch = next_element(parsed, session)
-        try:
-            while len(images) < len(positions):
-                for name, width, height, is_16_bit, has_b in zip(
-                    *session.run(next_batch), strict=True
-                ):
-                    path = shard / name.decode()
-                    target = path if has_b else None
-                    position = positions[len(images)]
-                    image = SourceImage(path, width, height, bool(is_16_bit), target, position)
-                    images.append(image)
-        except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
-            raise UserError(
-                f"{shard} is damaged at or after record {len(images)}: rerun tools/pack_records.py"
-            ) from None
-        except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{shard} holds records of another format ({one_line_reason(error)}): "
-                "make them with tools/pack_records.py"
-            ) from None
+    positions = list(_find_records(shard, size))
+    try:
+        with contextlib.closing(_parsed_records(shard)) as records:
+            for record, position in zip(records, positions, strict=True):
+                where = f"{shard}, record {len(images) + 1}"
+                read_files = functools.partial(_read_record, shard, position)
+                images.append(check_record(where, shard, position, record, read_files))
+    except _PARSE_ERRORS as error:
+        raise _bad_record(shard, len(images), error) from None
     return images
 
 
-def _parse_metadata(
-    features: dict[str, tf.Tensor], names: tuple[str, ...]
-) -> tuple[tf.Tensor, ...]:
-    """Selects features by name; "b" becomes whether the record has a file B."""
-    metadata = {**features, "b": tf.strings.length(features["b"]) > 0}
-    return tuple(metadata[name] for name in names)
+def _parsed_records(shard: Path) -> Generator[Record, None, None]:
+    """Reads a shard's records in order, without the files' contents behind their headers."""
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+        records = tf.data.TFRecordDataset(str(shard)).batch(_RECORDS_PER_CALL)
+        parsed = parallel_map(records, lambda batch: _heads(tf.io.parse_example(batch, _FEATURES)))
+        next_batch = next_element(parsed.prefetch(1), session)
+        with contextlib.suppress(tf.errors.OutOfRangeError):
+            while True:
+                yield from map(Record._make, zip(*session.run(next_batch), strict=True))
+
+
+def _heads(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    """The fields of `Record`: of the files' contents, which are large, the beginnings."""
+    heads = [tf.strings.substr(features[name], 0, HEAD_SIZE) for name in ("a", "b")]
+    return (*(features[name] for name in ("name", "width", "height", "deep")), *heads)
+
+
+def _bad_record(shard: Path, first: int, error: Exception) -> UserError:
+    """Finds the record that raised an error in a batch whose first record is number `first`."""
+    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+        records = tf.data.TFRecordDataset(str(shard)).skip(first)
+        parsed = records.map(lambda one: tf.io.parse_single_example(one, _FEATURES)["width"])
+        next_record = next_element(parsed, session)
+        number = first + 1
+        with contextlib.suppress(*_PARSE_ERRORS):
+            while True:
+                session.run(next_record)
+                number += 1
+    if not isinstance(error, tf.errors.DataLossError):
+        return UserError(
+            f"{shard}, record {number} is of another format ({one_line_reason(error)}): "
+            "make it with tools/pack_records.py"
+        )
+    return UserError(f"{shard} is damaged at record {number}: rerun tools/pack_records.py")
 
 
 def _find_records(shard: Path, size: int) -> Iterator[int]:
     """Finds the first byte of each of a shard's records.
 
     Raises:
-      UserError: the last record does not end at the shard's size, or there is none.
+      UserError: there is no record, or one that does not end in the shard.
     """
-    position = 0
-    with shard.open("rb") as file:
+    position, number = 0, 1
+    with open_regular(shard) as file:
+        if not size:
+            raise UserError(f"{shard} is empty: rerun tools/pack_records.py")
         while position < size:
             file.seek(position)
             head = file.read(_HEAD.size)
-            if len(head) < _HEAD.size:
-                break
+            end = position + _HEAD.unpack(head)[0] + _FRAME if len(head) == _HEAD.size else size + 1
+            if end > size:
+                raise UserError(
+                    f"{shard} is cut off or damaged at record {number}: rerun tools/pack_records.py"
+                )
             yield position
-            position += _HEAD.unpack(head)[0] + _FRAME
-    if position != size or not size:
-        problem = "is cut off" if size else "is empty"
-        raise UserError(f"{shard} {problem}: rerun tools/pack_records.py")
+            position, number = end, number + 1

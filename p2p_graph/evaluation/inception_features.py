@@ -20,6 +20,7 @@ from p2p_graph.imaging import image_arrays
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 DIMS = 2048  # channels of pool_3, the mean over 8x8 positions
 _IMAGES_NODE, _FEATURES_NODE = "ExpandDims", "pool_3"
@@ -58,10 +59,7 @@ class Inception:
         device = devices.choose("auto")
         devices.set_gpu_arithmetic("fp32")
         self.device = device.name
-        try:
-            contents = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"inception {path} cannot be read: {error.strerror}") from None
+        contents = _read(path, f"inception {path}", "a frozen graph")
         self.digest = hashlib.sha256(contents).hexdigest()
         with tf.Graph().as_default() as graph:
             # Values in [0, 255], as the graph's own DecodeJpeg, Cast and ExpandDims give.
@@ -120,9 +118,8 @@ class Inception:
         Returns:
           float32 [1, 1, 1, dims].
         """
-        definition = tf.GraphDef()
         try:
-            definition.ParseFromString(contents)
+            definition = tf.GraphDef.FromString(contents)
         except DecodeError:
             raise self._wrong_graph("it is no frozen graph (a GraphDef)") from None
         names = {node.name for node in definition.node}
@@ -130,7 +127,7 @@ class Inception:
             raise self._wrong_graph(f"it has no {' and no '.join(missing)}")
         try:
             needed = tf.graph_util.extract_sub_graph(definition, [_FEATURES_NODE])
-        except (ValueError, KeyError, AssertionError) as error:
+        except Exception as error:  # which one depends on the damage to the graph
             raise self._wrong_graph(one_line_reason(error)) from None
         if variables := [node.name for node in needed.node if node.op in _VARIABLE_OPS]:
             raise self._wrong_graph(f"it is not frozen, {variables[0]} is a variable")
@@ -139,7 +136,7 @@ class Inception:
             (features,) = tf.import_graph_def(
                 needed, inputs, [f"{_FEATURES_NODE}:0"], name="inception"
             )
-        except (ValueError, TypeError, tf.errors.OpError) as error:
+        except Exception as error:
             raise self._wrong_graph(one_line_reason(error)) from None
         shape = features.shape.as_list() if features.shape.rank is not None else "of no known rank"
         if features.dtype != tf.float32 or shape != [1, 1, 1, self.dims]:
@@ -154,6 +151,15 @@ class Inception:
             f"inception {self._path} is not the Inception graph of 2015: {reason}; "
             f"name its classify_image_graph_def.pb"
         )
+
+
+def _read(path: Path, name: object, form: str) -> bytes:
+    """Reads a file; `name` and `form` are for the message."""
+    try:
+        with damage_reported(name, form):
+            return read_bytes(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror}") from None
 
 
 class FeatureStatistics(NamedTuple):
@@ -192,7 +198,8 @@ def feature_statistics(
         cache cannot be written. The cache is intact then.
     """
     if cache is not None:
-        cached = _read_cache(cache, set_digest(paths, inception), with_features)
+        shape = len(paths), inception.dims
+        cached = _read_cache(cache, set_digest(paths, inception), shape, with_features)
         if cached is not None:
             return cached
         if cache.exists():
@@ -233,10 +240,7 @@ class _SetDigest:
 
     def read(self, path: Path) -> bytes:
         """Reads a file and adds its contents."""
-        try:
-            contents = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        contents = _read(path, path, "an image")
         # Digests of equal length keep the boundaries between images.
         self._hash.update(hashlib.sha256(contents).digest())
         return contents
@@ -254,12 +258,22 @@ class _SetDigest:
         return self._hash.hexdigest()
 
 
-def _read_cache(path: Path, digest: str, with_features: bool) -> FeatureStatistics | None:
+def _read_cache(
+    path: Path, digest: str, shape: tuple[int, int], with_features: bool
+) -> FeatureStatistics | None:
     """Reads a cache if it has this digest, and the features if they are asked for."""
     if not path.exists():
         return None
     with open_moments_file(path) as arrays:
         if str(arrays["digest"]) != digest or (with_features and "features" not in arrays):
             return None
+        moments = FeatureMoments.from_arrays(arrays)
         features = arrays["features"] if with_features else None
-        return FeatureStatistics(FeatureMoments.from_arrays(arrays), features)
+        if (moments.count, moments.dims) != shape:
+            raise ValueError(f"it is of {moments.count} images and {moments.dims} features")
+        if features is not None:
+            if features.dtype != np.float32 or features.shape != shape:
+                raise ValueError(f"its features are {features.dtype} {list(features.shape)}")
+            if not np.isfinite(features).all():
+                raise ValueError("its features are not finite")
+        return FeatureStatistics(moments, features)

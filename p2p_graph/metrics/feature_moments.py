@@ -1,15 +1,17 @@
 """Count, mean and covariance of a set's network features, and the .npz file that stores them."""
 
 import contextlib
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from p2p_graph.utils import npz_files
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import NPZ_ERRORS, UserError
+from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.npz_files import NpzFile
+from p2p_graph.utils.outside_files import damage_reported
 
 Array = np.ndarray[Any, Any]
 
@@ -108,12 +110,11 @@ class FeatureMoments:
             raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> "FeatureMoments":
+    def from_arrays(cls, arrays: NpzFile) -> "FeatureMoments":
         """Restores moments, bit for bit, from the arrays of `save`; further arrays are ignored.
 
         Raises:
-          ValueError: the arrays are no moments.
-          KeyError: an array is missing.
+          ValueError: an array is missing, or the arrays are no moments.
         """
         count, mean, scatter = (np.asarray(arrays[name]) for name in ("count", "mean", "scatter"))
         shapes = (count.shape, mean.shape, scatter.shape)
@@ -125,35 +126,35 @@ class FeatureMoments:
             )
         if not (np.isfinite(mean).all() and np.isfinite(scatter).all()):
             raise ValueError("its values are not finite")
+        if (np.diagonal(scatter) < 0).any():
+            raise ValueError("its scatter has a negative number on the diagonal")
+        # Larger sums than this of squared differences would overflow in FID.
+        largest = float(np.finfo(np.float32).max)
+        most = (largest, max(1, int(count)) * (2 * largest) ** 2)
+        if any(
+            np.abs(x).max(initial=0) > most for x, most in zip((mean, scatter), most, strict=True)
+        ):
+            raise ValueError("its values are larger than features of float32 give")
         moments = cls(0)
         moments.count, moments.mean, moments.scatter = int(count), mean, scatter
         return moments
 
 
 @contextlib.contextmanager
-def open_moments_file(path: Path) -> Iterator[Mapping[str, Any]]:
+def open_moments_file(path: Path) -> Iterator[NpzFile]:
     """Opens an .npz file of `FeatureMoments.save`; each array is read when it is accessed.
 
     Raises:
       UserError: the file cannot be read, or an array that is accessed is missing or damaged, or
-        the `with` block raises a ValueError or KeyError about the contents.
+        the `with` block raises an error about the contents.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            path.open("rb").close()  # raises the OSError of a file that cannot be read
-            raise ValueError("it is not an .npz file")
-        with np.load(path, allow_pickle=False) as arrays:
-            yield arrays
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, *NPZ_ERRORS) as error:
-        # A KeyError's text is its argument in quotes.
-        reason = error.args[0] if isinstance(error, KeyError) else error
-        raise UserError(
-            f"{path} does not hold a set's statistics: {reason}; name another file"
-        ) from None
+        with damage_reported(path, "a set's statistics"), npz_files.open_npz(path) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except UserError as error:
+        raise UserError(f"{error}; name another file") from None
 
 
 def check_finite_features(features: Array, first: int = 0) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from p2p_graph.preparation.resumable_download import brief_reason, fetch
+from p2p_graph.preparation.http_answers import brief_reason
+from p2p_graph.preparation.resumable_download import fetch
 from p2p_graph.preparation.tar_extraction import extract
 from p2p_graph.utils.errors import UserError
 

@@ -1,5 +1,6 @@
 """Packs images into one .npz archive, as 8-bit RGB of one size."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,14 @@ from p2p_graph.data import npz_archives
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tf_data import next_element, parallel_map
+from p2p_graph.data.tf_data import IMAGE_ERRORS, next_element, parallel_map, unreadable_image
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.memory import allocate
+
+_WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two float32 and a uint8
+
+Array = np.ndarray[Any, Any]
 
 
 def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool = False) -> int:
@@ -52,9 +58,7 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
     return len(images)
 
 
-def _decode(
-    images: Sequence[SourceImage], data: DataOptions, size: int | None
-) -> list["np.ndarray[Any, Any]"]:
+def _decode(images: Sequence[SourceImage], data: DataOptions, size: int | None) -> Sequence[Array]:
     """Decodes and scales images as training does: one array, or A's and B's."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
         pairs = ImagePairs(images, data.task, data.scaling)
@@ -73,11 +77,32 @@ def _decode(
 
         indices = tf.data.Dataset.range(len(images))
         decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decode(i))))
+        arrays = _allocate(len(images), len(pairs.channels), height_width)
         next_images = next_element(decoded.prefetch(2), session)
-        shape = (len(images), *height_width, 3)
-        arrays = [np.empty(shape, np.uint8) for _ in pairs.channels]
         shown = sys.stderr.isatty()
         for index in tqdm(range(len(images)), unit="image", disable=not shown):
-            for array, image in zip(arrays, session.run(next_images), strict=True):
+            for array, image in zip(arrays, _run(session, next_images), strict=True):
                 array[index] = image
     return arrays
+
+
+def _allocate(count: int, parts: int, height_width: tuple[int, int]) -> Sequence[Array]:
+    """Makes the arrays if there is memory for them, and for the images being scaled."""
+    height, width = height_width
+    at_once = (os.cpu_count() or 1) * parts * height * width * 3 * _WORKING_BYTES
+    try:
+        arrays: Array = allocate([parts, count, height, width, 3], np.uint8, besides=at_once)
+    except UserError as error:
+        raise UserError(
+            f"an archive of {count} images of {width}x{height} pixels {error}: choose a smaller "
+            "--size, or pack shards (tools/pack_records.py)"
+        ) from None
+    return list(arrays)
+
+
+def _run(session: tf.Session, images: Sequence[tf.Tensor]) -> Sequence[Array]:
+    try:
+        found: Sequence[Array] = session.run(images)
+        return found
+    except IMAGE_ERRORS as error:
+        raise unreadable_image(error) from None

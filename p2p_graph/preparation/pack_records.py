@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,18 @@ from tqdm import tqdm
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tfrecord_shards import find_shards, is_intact, serialize_example, shard_name
+from p2p_graph.data.tfrecord_shards import (
+    MOST_SHARDS,
+    RECORD_FILE,
+    find_shards,
+    is_intact,
+    serialize_example,
+    shard_name,
+)
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import read_json, real_path
 
-RECORD_FILE = "packed.json"  # says which images the shards beside it hold
 _REMEDY = "remove it and the shards beside it, then run the same command again"
 
 
@@ -51,13 +58,19 @@ def pack_records(
     folders = {real_path(path.parent) for p in images for path in (p.path, p.target) if path}
     if real_path(folder) in folders:
         raise UserError(f"output_dir {folder} holds images that are packed: name another folder")
-    _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
     count = math.ceil(len(images) / per_shard)
+    if count > MOST_SHARDS:
+        least = math.ceil(len(images) / MOST_SHARDS)
+        raise UserError(
+            f"pairs_per_shard must be at least {least} for {len(images)} images, not {per_shard}: "
+            f"there are {MOST_SHARDS} shards at most"
+        )
+    _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
         for number in range(count):
             shard = folder / shard_name(name, number, count)
             in_shard = images[number * per_shard : (number + 1) * per_shard]
-            intact = is_intact(shard)
+            intact = is_intact(shard, in_shard)
             if not intact:
                 _write_shard(shard, in_shard)
             bar.update(len(in_shard))
@@ -73,7 +86,8 @@ def _digest(images: Sequence[SourceImage]) -> str:
     for image in images:
         for path in filter(None, (image.path, image.target)):
             status = path.stat()
-            digest.update(f"{real_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            fields = f"{real_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(os.fsencode(fields))
     return digest.hexdigest()
 
 

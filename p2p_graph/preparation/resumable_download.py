@@ -2,21 +2,31 @@
 
 import http.client
 import json
-import re
+import os
 import shutil
+import stat
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tqdm import tqdm
 
+from p2p_graph.preparation.http_answers import (
+    LARGEST_SIZE,
+    brief_reason,
+    content_length,
+    content_range,
+    is_validator,
+    open_url,
+    validator,
+)
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import read_json
 
 TIMEOUT = 30.0  # seconds to wait for a connection, or for the next bytes
 TRIES = 5  # consecutive tries without new bytes before giving up
@@ -53,6 +63,8 @@ def fetch(url: str, path: Path) -> None:
     """
     part = path.with_name(f"{path.name}.part")
     note = path.with_name(f"{part.name}.json")
+    _refuse_others_files(part)
+    _refuse_others_files(note)
     failures, largest = 0, -1
     while True:
         try:
@@ -92,12 +104,12 @@ def _try_once(url: str, part: Path, note: Path) -> None:
         if response.status == 206 and size:
             total = _check_range(response, part, size, known)
         elif response.status == 200:
-            length = response.headers.get("Content-Length", "")
-            size, total = 0, int(length) if length.isdecimal() else None
+            size, total = 0, _size_of_answer(response, url)
             # Emptied before the note is written: a note never describes another version's bytes.
-            part.write_bytes(b"")
-            validator = _validator(response.headers)
-            note.write_text(json.dumps({"url": url, "validator": validator, "total": total}))
+            _open_own(part, "wb").close()
+            found = {"url": url, "validator": validator(response.headers), "total": total}
+            with _open_own(note, "wb") as file:
+                file.write(json.dumps(found).encode())
         else:
             raise UserError(f"{url}: unexpected answer {response.status}; check --url")
         require_space(part.parent, (total or 0) - size, f"to download {url}")
@@ -118,12 +130,11 @@ def _send_request(
         headers |= {"Range": f"bytes={size}-", "If-Range": known.validator}
     try:
         request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
-        return response
+        return open_url(request, TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and size:  # no bytes follow the part
-            if known.total == size and _content_range(error.headers)[1] in (None, size):
+            if known.total == size and content_range(error.headers)[1] in (None, size):
                 return None
             raise _changed(part) from None
         answer = f"the server answered {error.code} {brief_reason(error)}"
@@ -149,9 +160,9 @@ def _check_range(
     Raises:
       _DroppedError: the answer is of another version. Some servers ignore If-Range.
     """
-    start, total = _content_range(response.headers)
+    start, total = content_range(response.headers)
     total = known.total if total is None else total
-    if start != size or _Version(_validator(response.headers), total) != known:
+    if start != size or _Version(validator(response.headers), total) != known:
         raise _changed(part)
     print(f"resuming {part} at {size:,} bytes", flush=True)
     return total
@@ -169,12 +180,12 @@ def _append(response: http.client.HTTPResponse, part: Path, size: int, total: in
     Raises:
       _DroppedError: the connection broke or ended before `total` bytes.
     """
-    with part.open("ab") as out, _progress(part.stem, size, total) as update:
+    with _open_own(part, "ab") as out, _progress(part.stem, size, total) as update:
         while total is None or size < total:
             # read1 returns what has arrived: a broken connection loses no received bytes.
             try:
                 block = response.read1(BLOCK if total is None else min(BLOCK, total - size))
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 raise _DroppedError(f"{brief_reason(error)} at {size:,} bytes") from None
             if not block:
                 break
@@ -207,34 +218,45 @@ def _progress(name: str, size: int, total: int | None) -> Iterator[Callable[[int
     yield update
 
 
+def _size_of_answer(response: http.client.HTTPResponse, url: str) -> int | None:
+    try:
+        return content_length(response.headers)
+    except UserError as error:
+        raise UserError(f"{url}: {error}; check --url") from None
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _open_own(path: Path, mode: str) -> IO[bytes]:
+    """Opens a file of the download for writing; a link is not followed, a FIFO not waited for."""
+    _refuse_others_files(path)
+    never = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | never, 0o666))
+
+
+def _refuse_others_files(path: Path) -> None:
+    """Refuses a file of the download that is a link, a folder or a FIFO: nobody here made it."""
+    try:
+        is_own = stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_own:
+        raise UserError(f"{path} is not a regular file: remove it, then run the same command again")
 
 
 def _read_note(note: Path, url: str) -> _Version:
     """Reads which version the part belongs to; no validator where the part cannot be resumed."""
     try:
-        known = json.loads(note.read_text())
-        if known["url"] == url:
-            return _Version(known["validator"], known["total"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        known = read_json(note)
+        total = known["total"]
+        is_size = total is None or (type(total) is int and 0 <= total < LARGEST_SIZE)
+        if known["url"] == url and is_size and is_validator(known["validator"]):
+            return _Version(known["validator"], total)
+    except (FileNotFoundError, UserError, KeyError, TypeError):
         pass
     return _Version("", None)
-
-
-def _validator(headers: Message) -> str:
-    """Returns a value for If-Range: not a weak ETag, under which bytes may differ."""
-    etag = headers.get("ETag", "W/")
-    return headers.get("Last-Modified", "") if etag.startswith("W/") else etag
-
-
-def _content_range(headers: Message) -> tuple[int | None, int | None]:
-    """Returns the first byte's index and the file's size in bytes; None for what is missing."""
-    found = re.match(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range", ""))
-    if found is None:
-        return None, None
-    start, total = found.groups()
-    return int(start) if start else None, int(total) if total != "*" else None
 
 
 def require_space(folder: Path, count: int, purpose: str) -> None:
@@ -249,10 +271,3 @@ def require_space(folder: Path, count: int, purpose: str) -> None:
             f"not enough disk space in {folder} {purpose}: {count / 1e6:,.1f} MB needed, "
             f"{free / 1e6:,.1f} MB free; free some or choose another --output_dir"
         )
-
-
-def brief_reason(error: BaseException) -> str:
-    """Returns an error's reason in a few words on one line, without the error number."""
-    cause = getattr(error, "reason", error)  # URLError wraps the true error
-    text = str(getattr(cause, "strerror", None) or cause) or type(error).__name__
-    return " ".join(text.split())

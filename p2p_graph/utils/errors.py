@@ -1,13 +1,8 @@
 """The error that a person can mend, and helpers that put errors into one line."""
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-
-# What NumPy raises for a file that is no .npz archive, or a damaged one.
-NPZ_ERRORS = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 # Lines before and after the reason in TensorFlow's messages, which help nobody who runs a tool.
 _HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")
@@ -28,6 +23,23 @@ def shortened_list(lines: Sequence[str]) -> str:
     more = len(lines) - _LISTED
     shown = "\n".join(f"  {line}" for line in lines[:_LISTED])
     return shown + (f"\n  ... and {more} more" if more > 0 else "")
+
+
+def check_bounds(name: str, value: float, least: float, most: float) -> None:
+    """Checks an option's number.
+
+    Raises:
+      UserError: the number is below `least` or above `most`, or no number.
+    """
+    if not value >= least:
+        raise UserError(f"{name} must be at least {least}, not {value}")
+    if value > most:
+        raise UserError(f"{name} must be at most {most}, not {value}")
+
+
+def printable(name: str) -> str:
+    """A name from a file for a message: in quotes if it would not fit in a line as it is."""
+    return name if name.isprintable() else repr(name)
 
 
 def why_no_folder(path: Path) -> str:

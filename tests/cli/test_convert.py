@@ -22,6 +22,7 @@ from .common import (
     same_bits,
     succeeded,
     tensors,
+    write_tensors,
 )
 
 FIRST, CURRENT, SEPARABLE = (
@@ -273,8 +274,88 @@ def test_a_pict_that_is_cut_off_is_refused(tmp_path):
     made = convert(CURRENT, "pict", tmp_path / "made.pict")
     made.write_bytes(made.read_bytes()[:-10])
     flags = ("--checkpoint", made, "--to", "native", "--output", tmp_path / "out")
-    assert_refused(call("convert", *flags), f"{made} is not a .pict file")
+    assert_refused(
+        call("convert", *flags),
+        f"{made} cannot be read as a .pict file: it is cut off in its block",
+    )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda w: w.pop("generator/decoder_2/conv2d_transpose/bias"),
+            ["2/deconv/bias is missing, not ["],
+        ),
+        (lambda w: w.update({"generator/extra/conv2d/kernel": np.ones((4, 4, 3, 3))}), ["extra"]),
+        (lambda w: reshape(w, "generator/encoder_3/conv2d/kernel", (4, 4, 4, 2)), ["[4, 4, 4, 2]"]),
+        (lambda w: reshape(w, "generator/encoder_1/conv2d/kernel", (48,)), ["not hold a gener"]),
+        (lambda w: reshape(w, "generator/encoder_1/conv2d/kernel", (16, 3)), ["not hold a gener"]),
+        (
+            lambda w: reshape(w, "generator/encoder_1/conv2d/kernel", (4, 4, 1, 3)),
+            ["is [3], not [2]"],
+        ),
+        (lambda w: w.pop("generator/encoder_1/conv2d/kernel"), ["does not hold a generator"]),
+        (lambda w: w.pop("generator/encoder_8/conv2d/kernel"), ["a generator of 7 levels: gen"]),
+        (lambda w: [w.pop(name) for name in list(w) if "bias" not in name], ["hold a generator"]),
+        (lambda w: w.update({"generator/encoder_1/conv/bias": np.ones(1)}), ["under two names"]),
+    ],
+)
+def test_a_pict_of_other_weights_is_refused(change, words, tmp_path):
+    """Its form is right, but no network has such weights."""
+    weights = generator_of(tensors(CURRENT))
+    change(weights)
+    slow_write(tmp_path / "bad.pict", weights)
+    flags = ("--checkpoint", tmp_path / "bad.pict", "--to", "native", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), f"{tmp_path}/bad.pict", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def reshape(weights, name, shape):
+    weights[name] = np.resize(weights[name], shape)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "change", "words"),
+    [
+        (
+            "pict",
+            "generator/encoder_3/conv/filter",
+            lambda a: a * np.nan,
+            "has values that are not finite",
+        ),
+        (
+            "current",
+            "discriminator/layer_2/conv/filter/Adam_1",
+            lambda a: a + np.inf,
+            "are not finite",
+        ),
+        (
+            "native",
+            "discriminator_loss/Mean/ExponentialMovingAverage",
+            lambda a: a * np.nan,
+            "not finite",
+        ),
+        (
+            "native",
+            "generator/encoder_2/batchnorm/scale",
+            lambda a: a.astype(np.int32),
+            "is int32 [2]",
+        ),
+        ("current", "generator/encoder_2/conv/filter", lambda a: a.ravel(), "is float32 [32]"),
+        ("pict", "generator/encoder_2/conv/filter", lambda a: a[:0], "is float32 [0, 4, 1, 2]"),
+    ],
+)
+def test_a_checkpoint_of_values_that_no_training_gives(form, name, change, words, tmp_path):
+    arrays = tensors(FIRST)
+    arrays[name] = change(arrays[name])
+    write_tensors(tmp_path / "bad", arrays, 4)
+    shutil.copy(FIRST / "options.json", tmp_path / "bad")
+    target = tmp_path / "out.pict"
+    flags = ("--checkpoint", tmp_path / "bad", "--to", form, "--output", target)
+    assert_refused(call("convert", *flags), f"{tmp_path}/bad/model-4", name, words)
+    assert not target.exists()
 
 
 def test_what_the_reference_does_not_know_is_not_made_current(model, tmp_path):

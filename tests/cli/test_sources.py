@@ -6,9 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from p2p_graph.data.image_sources import split_indices
+from p2p_graph.data.tfrecord_shards import list_packed_images, serialize_example, stored_files
 
 from .common import (
     SHALLOW,
@@ -293,7 +295,10 @@ def test_bad_sources(refused, sources, data, tmp_path):
         (("--input_dir", tmp_path / "none.npz"), "none.npz does not exist"),
         (("--manifest", tmp_path / "bad.csv"), "bad.csv has no column 'target'"),
         (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
-        (("--input_dir", tmp_path / "cut"), "is cut off: rerun tools/pack_records.py"),
+        (
+            ("--input_dir", tmp_path / "cut"),
+            "is cut off or damaged at record 5: rerun tools/pack_records.py",
+        ),
         ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
         ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1, not 1.5"),
         ((*sources["pairs"], *sources["manifest"]), "input_dir and manifest contradict"),
@@ -306,14 +311,38 @@ def test_bad_packing(refused, sources, tmp_path):
     for tool, flags, word in (
         ("pack_records", (), "input_dir is missing"),
         ("pack_records", (*sources["pairs"], "--pairs_per_shard", 0), "must be at least 1, not 0"),
+        ("pack_records", (*sources["pairs"], "--pairs_per_shard", 10**30), "at most 2147483647"),
         ("pack_records", sources["archive"], "holds no image files"),
         ("pack_npz", (), "input_dir is missing"),
         ("pack_npz", (*sources["pairs"], "--size", 0), "size must be at least 1, not 0"),
+        ("pack_npz", (*sources["pairs"], "--size", 2**31), "size must be at most 65536, not 2147"),
+        ("pack_npz", (*sources["pairs"], "--size", 2**16), "65536x65536 pixels takes "),
+        ("pack_npz", (*sources["pairs"], "--size", 2**16), "of memory, and "),
         ("pack_npz", (*sources["pairs"], "--resize", "nearest"), "give a --size, too"),
     ):
         refused(tool, *flags, words=[word])
     done = call("pack_npz", *sources["pairs"], "--output_file", tmp_path / "out.zip")
     assert_refused(done, "must end in .npz")
+
+
+def test_packing_an_image_that_cannot_be_decoded(refused, sources, tmp_path):
+    """In a shard of another program, whose header is right."""
+    [shard] = sources["shards"][1].glob("*.tfrecord")
+    cut = {}
+    for image in list_packed_images(shard.parent)[:2]:
+        cut[image] = stored_files(image)[0][: -100 if cut else None]
+    (tmp_path / "shards").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "shards" / shard.name)) as writer:
+        for image, contents in cut.items():
+            file = tmp_path / image.path.name
+            file.write_bytes(contents)
+            writer.write(serialize_example(image._replace(path=file)))
+    where = ("--input_dir", tmp_path / "shards")
+    refused("pack_npz", *where, words=["an image can no longer be read", "PNG"])
+    done = call("check_data", *where)
+    assert done.returncode == 1
+    assert f"{shard.name}/2.png" in done.stdout
+    assert "corrupt" in done.stdout
 
 
 def test_archives_of_images_of_different_sizes(data, tmp_path):

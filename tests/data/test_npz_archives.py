@@ -181,7 +181,7 @@ def test_bad_files(path, arrays):
     assert "cannot be read as an .npz archive" in refusal(path)
     path.unlink()
     path.mkdir()
-    assert "is not a file" in refusal(path)
+    assert "is a folder, not a regular file" in refusal(path)
 
 
 @pytest.mark.parametrize("where", [200, 1200, -300])

@@ -158,12 +158,18 @@ def flipped(position):
 @pytest.mark.parametrize(
     ("change", "message_part"),
     [
-        (lambda contents: contents[:-5], "is cut off: rerun tools/pack_records.py"),
-        (lambda contents: contents[:5], "is cut off: rerun tools/pack_records.py"),
+        (
+            lambda contents: contents[:-5],
+            "is cut off or damaged at record 3: rerun tools/pack_records.py",
+        ),
+        (
+            lambda contents: contents[:5],
+            "is cut off or damaged at record 1: rerun tools/pack_records.py",
+        ),
         (lambda contents: b"", "is empty: rerun tools/pack_records.py"),
         (lambda contents: contents + b"more", "is cut off"),
-        (flipped(40), "is damaged at or after record 0"),
-        (flipped(-6), "is damaged at or after record 0"),
+        (flipped(40), "is damaged at record 1: rerun"),
+        (flipped(-6), "is damaged at record 3: rerun"),
         (flipped(9), "is damaged"),
         (lambda contents: b"no shard, but long enough to be one" * 9, "is cut off"),
     ],
@@ -192,7 +198,7 @@ def test_records_of_other_programs(tmp_path, other):
         features = tf.train.Features(feature={"image/encoded": value})
         write(path, tf.train.Example(features=features).SerializeToString())
     message = refusal(tmp_path)
-    assert "holds records of another format" in message
+    assert "record 1 is of another format" in message
     assert "tools/pack_records.py" in message
 
 

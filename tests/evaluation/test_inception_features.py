@@ -328,9 +328,36 @@ def test_files_of_another_kind_stay(network, images, tmp_path):
     text.write_text("notes")
     for file in (data, text):
         before = file.read_bytes()
-        with pytest.raises(UserError, match=f"{file.name} does not hold a set's statistics: .*nam"):
+        with pytest.raises(
+            UserError, match=f"{file.name} cannot be read as a set's statistics: .*nam"
+        ):
             feature_statistics(images, network, file)
         assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"features": np.zeros((9, DIMS), np.float32)},
+        {"features": np.zeros((10, DIMS))},
+        {"features": np.full((10, DIMS), np.nan, np.float32)},
+        {"features": np.zeros(10, np.float32)},
+        {"count": 9},
+        {"mean": np.zeros(4), "scatter": np.eye(4)},
+    ],
+    ids=lambda changed: f"{[*changed]}",
+)
+def test_a_cache_of_other_arrays(network, images, tmp_path, changed):
+    """Its digest is that of the images, but not what it holds."""
+    cache = tmp_path / "cache.npz"
+    feature_statistics(images, network, cache, with_features=True)
+    with np.load(cache) as found:
+        arrays = dict(found)
+    np.savez(cache, **arrays | changed)
+    before = cache.read_bytes()
+    with pytest.raises(UserError, match=f"^{cache} cannot be read as a set's statistics: .*; name"):
+        feature_statistics(images, network, cache, with_features=True)
+    assert cache.read_bytes() == before
 
 
 def test_cache_that_cannot_be_written(network, images, tmp_path):
@@ -440,7 +467,7 @@ def test_number_of_features(path):
 def test_wrong_files(path, tmp_path):
     with pytest.raises(UserError, match=r"missing\.pb cannot be read: No such file"):
         Inception(tmp_path / "missing.pb")
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+    with pytest.raises(UserError, match="is a folder, not a regular file"):
         Inception(tmp_path)
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(UserError, match="it is no frozen graph"):

@@ -1,5 +1,7 @@
 """Moments of features against NumPy's, and their files."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -114,13 +116,13 @@ def test_load_needs_moments(rng, tmp_path):
     path = tmp_path / "moments.npz"
     with pytest.raises(UserError, match="cannot be read: No such file"):
         loaded(path)
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
+    with pytest.raises(UserError, match="is a folder, not a regular file; name"):
         loaded(tmp_path)
     path.write_bytes(b"not a zip file")
-    with pytest.raises(UserError, match="does not hold a set's statistics: it is not an"):
+    with pytest.raises(UserError, match="cannot be read as a set's statistics: File is not a zip"):
         loaded(path)
     np.savez(path, count=3, mean=np.zeros(2))
-    with pytest.raises(UserError, match="statistics: scatter is not a file in the archive; name"):
+    with pytest.raises(UserError, match="statistics: it has no array scatter; name"):
         loaded(path)
     intact = {"count": 3, "mean": np.zeros(2), "scatter": np.eye(2)}
     for name, value in {
@@ -129,10 +131,58 @@ def test_load_needs_moments(rng, tmp_path):
         "scatter": np.full((2, 2), np.nan),
     }.items():
         np.savez(path, **{**intact, name: value})
-        with pytest.raises(UserError, match="does not hold a set's statistics"):
+        with pytest.raises(UserError, match="cannot be read as a set's statistics"):
             loaded(path)
     np.savez(path, **{**intact, "mean": np.zeros(2, object)})
-    with pytest.raises(UserError, match="does not hold a set's statistics"):
+    with pytest.raises(UserError, match="cannot be read as a set's statistics"):
+        loaded(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"count": -1},
+        {"count": True},
+        {"count": np.array([3])},
+        {"count": "3"},
+        {"mean": np.array(["a", "b"])},
+        {"mean": np.zeros(2, np.float32)},
+        {"mean": np.array([0, np.inf])},
+        {"scatter": -np.eye(2)},
+        {"scatter": np.full((2, 2), 1e300)},
+        {"mean": np.full(2, 1e300)},
+        {"scatter": np.eye(3)},
+        {"mean": np.array([{}, None])},
+    ],
+    ids=str,
+)
+def test_moments_that_are_none(tmp_path, changed):
+    path = tmp_path / "moments.npz"
+    intact = {"count": 3, "mean": np.zeros(2), "scatter": np.eye(2)}
+    np.savez(path, **intact)
+    assert loaded(path).count == 3
+    np.savez(path, **intact | changed)
+    with pytest.raises(UserError, match=f"^{path} cannot be read as a set's .*; name another file"):
+        loaded(path)
+
+
+def test_a_file_that_is_no_regular_one(tmp_path):
+    path = tmp_path / "moments.npz"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is a FIFO, not a regular file; name another file"):
+        loaded(path)
+
+
+def test_a_header_that_claims_more_than_there_is(rng, tmp_path):
+    """It is refused before memory is allocated."""
+    path = tmp_path / "moments.npz"
+    moments_of(rng.normal(size=(9, 30))).save(path)
+    contents = path.read_bytes()
+    assert contents.count(b"(30, 30), }  ") == 1
+    path.write_bytes(contents.replace(b"(30, 30), }  ", b"(30, 9000), }"))
+    with pytest.raises(
+        UserError, match=r"the header of scatter says float64 \[30, 9000\], 2160000"
+    ):
         loaded(path)
 
 

@@ -44,7 +44,7 @@ def damage_checksum(data: bytes) -> bytes:
 def test_damaged_archive(site, tmp_path, body):
     site.body = body
     message = refusal(site, tmp_path)
-    assert "facades.tar.gz is damaged (" in message
+    assert "facades.tar.gz cannot be read as a .tar.gz archive: " in message
     assert "delete it and run the same command again" in message
     assert names(tmp_path) == {"facades.tar.gz"}
 

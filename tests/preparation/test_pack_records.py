@@ -1,5 +1,8 @@
 """The record of what a folder of shards was packed from: written atomically, damage is named."""
 
+import json
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +40,12 @@ def record(tmp_path):
         lambda text: b"null\n",
         lambda text: b"[]\n",
         lambda text: b"\xff" + text,
+        lambda text: b"[" * 200_000,
+        lambda text: b"9" * 5_000,
+        lambda text: b"NaN",
+        lambda text: b'"' + text[1:],
     ],
-    ids=["empty", "cut", "null", "list", "not UTF-8"],
+    ids=["empty", "cut", "null", "list", "not UTF-8", "deep", "digits", "NaN", "no quote"],
 )
 def test_a_damaged_record_is_named(pack, record, damage):
     pack()
@@ -56,6 +63,53 @@ def test_a_damaged_record_is_named(pack, record, damage):
         path.unlink()
     assert pack() == 5
     assert {path.name for path in record.parent.iterdir()} == set(before)
+
+
+@pytest.mark.parametrize("key", ["images", "per_shard", "name"])
+@pytest.mark.parametrize("value", [None, True, -1, 1e300, 10**400, "2", [[2]], {"2": 2}])
+def test_a_record_of_other_values(pack, record, key, value):
+    """Whatever they are, the shards are those of something else."""
+    pack()
+    record.write_text(json.dumps(json.loads(record.read_text()) | {key: value}))
+    with pytest.raises(UserError, match="holds shards of other images, or packed with other flags"):
+        pack()
+
+
+def test_a_record_that_is_no_file(pack, record):
+    record.parent.mkdir()
+    os.mkfifo(record)
+    with pytest.raises(UserError, match="is a FIFO, not a regular file; remove it and the shards"):
+        pack()
+
+
+def test_a_shard_that_lost_records_is_packed_again(pack, record):
+    """Cut off behind a record, it is a shard like any other."""
+    pack()
+    shard = record.with_name("pairs-00001-of-00003.tfrecord")
+    intact = shard.read_bytes()
+    shard.write_bytes(intact[: struct.unpack_from("<Q", intact)[0] + 16])
+    pack()
+    assert shard.read_bytes() == intact
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path):
+    """The images' names are UTF-8, and the folder's is that of a link."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    Image.new("RGB", (8, 4)).save(folder / "1.png")
+    (tmp_path / "link").symlink_to(folder)
+    source = ImageSource(input_dir=str(tmp_path / "link"))
+    assert pack_records(source, tmp_path / "packed", 2, single=False) == 1
+
+
+def test_more_shards_than_names_have_digits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("p2p_graph.preparation.pack_records.MOST_SHARDS", 2)
+    for number in range(5):
+        Image.new("RGB", (8, 4)).save(tmp_path / f"{number}.png")
+    source = ImageSource(input_dir=str(tmp_path))
+    with pytest.raises(UserError, match="pairs_per_shard must be at least 3 for 5 images, not 2"):
+        pack_records(source, tmp_path / "packed", 2, single=False)
+    assert not (tmp_path / "packed").exists()
 
 
 def test_a_record_that_cannot_be_written_in_full_leaves_none(pack, record, monkeypatch):

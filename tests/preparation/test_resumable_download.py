@@ -2,10 +2,10 @@
 
 import os
 import re
+import resource
 import shutil
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -128,7 +128,51 @@ def test_part_of_unknown_origin_is_not_resumed(site, tmp_path, note):
     assert site.asked == [(None, None)]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("name", ["facades.tar.gz.part", "facades.tar.gz.part.json"])
+def test_files_of_others_are_not_written(site, tmp_path, name):
+    """A link may lead anywhere, and a FIFO waits for ever."""
+    (tmp_path / "secret").write_text("secret")
+    for make in (
+        lambda path: path.symlink_to(tmp_path / "secret"),
+        lambda path: path.symlink_to(tmp_path / "new"),
+        lambda path: path.symlink_to(path),
+        lambda path: path.symlink_to("/dev/null"),
+        os.mkfifo,
+    ):
+        make(tmp_path / name)
+        assert f"{tmp_path}/{name} is not a regular file: remove it" in refusal(site, tmp_path)
+        (tmp_path / name).unlink()
+    assert names(tmp_path) == {"secret"}
+    assert (tmp_path / "secret").read_text() == "secret"
+    assert not site.asked
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"validator": 5},
+        {"validator": ["v1"]},
+        {"validator": '"v1"\r\nX-Header: y'},
+        {"validator": "ä€"},
+        {"validator": "v" * 100_000},
+        {"total": "300"},
+        {"total": True},
+        {"total": -1},
+        {"total": 1e300},
+        {"total": 10**400},
+        {"total": [3]},
+        {"url": None},
+    ],
+    ids=lambda note: str(note)[:30],
+)
+def test_notes_of_other_values(site, tmp_path, note):
+    leave_part(tmp_path, site, 1000, **note)
+    get_dataset("facades", tmp_path, site.url)
+    check_files(tmp_path / "facades")
+    assert site.asked == [(None, None)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 99_999, "9" * 5000, "null", '"'])
 def test_broken_note(site, tmp_path, text):
     leave_part(tmp_path, site, 1000)
     (tmp_path / "facades.tar.gz.part.json").write_text(text)
@@ -238,10 +282,13 @@ def test_read_only_output_dir(site, tmp_path):
 
 
 def test_disk_full_while_writing(site, tmp_path):
-    (tmp_path / "facades.tar.gz.part").symlink_to("/dev/full")
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    assert "No space left on device" in refusal(site, tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        message = refusal(site, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in message
     assert len(site.asked) == 1
 
 
