@@ -18,7 +18,7 @@ from p2p_graph.config.options_file import (
     read_options,
     save_options,
 )
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 
 FORMS = ("native", "current", "pict")
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -229,4 +229,4 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
         temporary.rmdir()
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise UserError(f"{target} cannot be written: {one_line_reason(error)}") from None
+        raise UserError(f"{target} cannot be written: {why_not_written(error)}") from None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_not_written
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 _MU = 255  # of the mu-law (ITU-T G.711)
@@ -81,7 +81,7 @@ def write(path: Path, arrays: Arrays) -> None:
             for block in blocks:
                 file.write(struct.pack(">I", len(block)) + block)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import NPZ_ERRORS, UserError
+from p2p_graph.utils.errors import NPZ_ERRORS, UserError, why_not_written
 
 Array = np.ndarray[Any, Any]
 
@@ -105,7 +105,7 @@ class FeatureMoments:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)
         except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "FeatureMoments":

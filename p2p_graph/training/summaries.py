@@ -13,7 +13,7 @@ from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step import Step, debiased
 from p2p_graph.training.step_hook import StepHook
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 
 
 class EventFile:
@@ -30,8 +30,9 @@ class EventFile:
           UserError: the file cannot be written.
         """
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
-        with _reported():
-            self._writer = tf.io.TFRecordWriter(str(_unused(folder, name)))
+        self._path = _unused(folder, name)
+        with self._reported():
+            self._writer = tf.io.TFRecordWriter(str(self._path))
         self.write(tf.Event(file_version="brain.Event:2"))
         definition = graph.as_graph_def(add_shapes=True).SerializeToString()
         self.write(tf.Event(graph_def=definition))
@@ -46,7 +47,7 @@ class EventFile:
         event.wall_time = time.time()
         if step is not None:
             event.step = step
-        with _reported():
+        with self._reported():
             self._writer.write(event.SerializeToString())
 
     def write_scalar(self, name: str, value: float, step: int) -> None:
@@ -56,7 +57,7 @@ class EventFile:
 
     def flush(self) -> None:
         """Makes sure that all events so far are on disk; errors as `write`."""
-        with _reported():
+        with self._reported():
             self._writer.flush()
 
     def close(self) -> None:
@@ -64,14 +65,15 @@ class EventFile:
         with contextlib.suppress(OSError, tf.errors.OpError):
             self._writer.close()
 
-
-@contextlib.contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = one_line_reason(error)
-        raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = why_not_written(error)
+            raise UserError(
+                f"events for TensorBoard cannot be written to {self._path}: {reason}"
+            ) from None
 
 
 def _unused(folder: Path, name: str) -> Path:
