@@ -75,7 +75,7 @@ def measure_counts(source, counts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
     parser.add_argument(
         "--counts", type=int, nargs="*", default=[], metavar="N", help="sizes of data sets"

@@ -79,7 +79,7 @@ def programs(data, folder, against):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="folder with train and test")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", type=Path, help="file to write the results to")

@@ -57,7 +57,7 @@ def build(input_dir, options):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--input_dir", required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path)

@@ -67,7 +67,7 @@ def draw(found, of_counts, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", type=Path, required=True, help="folder of pairs")
     parser.add_argument("--output", type=Path, required=True, help="the chart, PNG")
     parser.add_argument("--json", type=Path, help="file to write the results to")

@@ -148,7 +148,7 @@ def measure(variants, sizes, turns):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
     for name, default in (("pairs", 20), *SIZES.items()):
         parser.add_argument(f"--{name}", type=int, default=default)

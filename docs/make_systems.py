@@ -35,7 +35,9 @@ SYSTEMS = {
 def main(argv: Sequence[str]) -> None:
     """Makes the data, trains, translates, and prints the table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--work_dir", type=Path, required=True, help="folder for data and runs")
     work = parser.parse_args(argv).work_dir.resolve()

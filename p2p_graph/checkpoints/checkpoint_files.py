@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.checkpoints import variable_names
 from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
 _SHOWN = 3  # variables named in a message
@@ -271,7 +271,9 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         publish(temporary / prefix.name, prefix)
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        reason = one_line_reason(error)
+        variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
+        size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
+        reason = why_not_written(error, size)
         newest = find(folder)
         state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
         raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None

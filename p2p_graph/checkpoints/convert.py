@@ -21,7 +21,7 @@ from p2p_graph.config.options_file import (
     save_options,
 )
 from p2p_graph.models import networks
-from p2p_graph.utils.errors import UserError, one_line_reason, printable
+from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.outside_files import damage_reported
 
 FORMS = ("native", "current", "pict")
@@ -274,4 +274,4 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
         temporary.rmdir()
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise UserError(f"{target} cannot be written: {one_line_reason(error)}") from None
+        raise UserError(f"{target} cannot be written: {why_not_written(error)}") from None

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError, printable
+from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
@@ -90,7 +90,7 @@ def write(path: Path, arrays: Arrays) -> None:
             for block in blocks:
                 file.write(_LENGTH.pack(len(block)) + block)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:

@@ -1,13 +1,12 @@
 """The entry point of every program: expected errors become one line on stderr and an exit code."""
 
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils import child_process, streams
+from p2p_graph.utils.errors import UserError, escaped, one_line_reason, why_not_written
 
 
 def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoReturn]:
@@ -19,25 +18,28 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
       main: takes the command line's arguments; returns the exit code, None for 0.
 
     Returns:
-      A function that ends the process with the exit code of `main`, with 2 after a `UserError` or
-      an `OSError` of the operating system, such as a full disk, or with 130 after an interrupt.
+      A function that ends the process with the exit code of `main`, with 2 after a `UserError`, an
+      `OSError` of the operating system, such as a full disk, or a lack of memory, or with 130 after
+      an interrupt. That stdout or stderr cannot be written is no error.
     """
 
     def run() -> NoReturn:
         """Runs the program and ends the process with its exit code."""
-        _accept_any_file_name()
-        name = Path(sys.argv[0]).name
+        streams.make_safe()
+        child_process.end_with_parent()
         try:
             code = main(sys.argv[1:])
         except UserError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            code = 2
+            code = _refuse(str(error))
         except OSError as error:
             if error.errno is None:  # not raised by the operating system: a defect
                 raise
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"{name}: {where}{os.strerror(error.errno)}", file=sys.stderr)
-            code = 2
+            # An error of copying names both files; the second one is written.
+            path = error.filename2 or error.filename
+            where = f"{path}: " if path else ""
+            code = _refuse(escaped(f"{where}{why_not_written(error)}"))
+        except MemoryError as error:
+            code = _refuse(f"not enough memory: {_why_no_memory(error)}")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             code = 130
@@ -57,11 +59,12 @@ def command_of(module: str) -> str:
     return f"python tools/{module}.py"
 
 
-def _accept_any_file_name() -> None:
-    """Makes stdout and stderr escape characters that they cannot encode.
+def _refuse(message: str) -> int:
+    """Prints why the program ends, and returns its exit code."""
+    print(f"{escaped(Path(sys.argv[0]).name)}: {message}", file=sys.stderr)
+    return 2
 
-    File names may contain bytes that are not UTF-8.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+
+def _why_no_memory(error: MemoryError) -> str:
+    reason = escaped(one_line_reason(error)) if str(error) else "this work needs more than there is"
+    return f"{reason}; end other programs, or take smaller images or batches"

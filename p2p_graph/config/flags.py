@@ -15,7 +15,7 @@ from p2p_graph.config import dataset_recipes
 from p2p_graph.config.option_fields import Field, help_text, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, escaped
 
 _GROUPS = ("files", "data", "model", "training", "reports")
 # Options of a model that a program which uses the model accepts as they were in training.
@@ -24,11 +24,15 @@ _AS_TRAINED = " (accepted if equal to the checkpoint's)"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, without the usage before it."""
+    """An argument parser whose errors are one line, and that takes flags by their full names."""
+
+    def __init__(self, **options: Any) -> None:
+        """Makes a parser; the options are those of `ArgumentParser`."""
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Prints the message and ends the program with code 2."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+        """Prints the message, without the usage before it, and ends the program with code 2."""
+        self.exit(2, escaped(f"{self.prog}: {message} (--help lists the flags)") + "\n")
 
 
 def given(program: str, description: str, argv: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +66,6 @@ def options_parser(program: str, description: str) -> Parser:
         formatter_class=functools.partial(
             argparse.RawDescriptionHelpFormatter, max_help_position=28
         ),
-        allow_abbrev=False,
     )
     groups = {name: parser.add_argument_group(name) for name in _GROUPS}
     for field in FIELDS.values():
@@ -84,7 +87,6 @@ def source_parser(description: str, *more: str) -> Parser:
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     if "arrays" in more:
         _add_flag(parser, FIELDS["input_dir"], "train")

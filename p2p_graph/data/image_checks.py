@@ -36,12 +36,10 @@ def usable_images(
     if bad:
         count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
         if not skip_bad:
-            raise UserError(
-                f"{count}; mend or remove them, or leave them out with --skip_bad:\n"
-                f"{shortened_list(bad)}"
-            )
+            remedy = "mend or remove them, or leave them out with --skip_bad"
+            raise UserError(f"{count}; {remedy}:", *bad)
         if not good:
-            raise UserError(f"{count}, so no image remains:\n{shortened_list(bad)}")
+            raise UserError(f"{count}, so no image remains:", *bad)
         print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)
     return good
 

@@ -25,7 +25,7 @@ _PAPER_ON_PHOTOS = "0.80, 0.26 and 0.21"
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Computes the metrics, prints a table of figures, and writes the report.
+    """Computes the metrics, writes the report, and prints a table of figures.
 
     All that can be wrong with options, images and folders is checked before the long work, and
     nothing is written before all figures are known.
@@ -67,10 +67,10 @@ def evaluate(options: EvaluateOptions) -> None:
         distances,
         notes,
     )
+    evaluation_report.write_report(folder, evaluation)
     print(evaluation_report.markdown_table(evaluation))
     for note in evaluation.all_notes:
         print(f"note: {note}")
-    evaluation_report.write_report(folder, evaluation)
     print("wrote", folder / INDEX_FILE)
 
 

@@ -21,7 +21,7 @@ from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.metrics.label_scores import per_class_scores
 from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
 from p2p_graph.utils.atomic_write import atomic_write, write_json
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
 from p2p_graph.utils.outside_files import real_path
 
@@ -162,7 +162,9 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
         write_json(folder / JSON_FILE, without_non_finite(record))
         _draw_confusion_matrices(folder, evaluation)
     except OSError as error:
-        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+        raise UserError(
+            f"output_dir {folder} cannot be written: {why_not_written(error)}"
+        ) from None
 
 
 def _json_record(evaluation: Evaluation) -> dict[str, Any]:

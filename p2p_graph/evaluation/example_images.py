@@ -11,7 +11,7 @@ from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
 from p2p_graph.imaging.image_arrays import read_rgb
-from p2p_graph.utils.errors import UserError, shortened_list, why_no_folder
+from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -116,6 +116,4 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     inputs = [(example.input, None) for example in examples if example.input]
     _, bad = check_images([*pairs, *inputs], pairs=False)
     if bad:
-        raise UserError(
-            f"{len(bad)} images cannot be evaluated; mend or remove them:\n{shortened_list(bad)}"
-        )
+        raise UserError(f"{len(bad)} images cannot be evaluated; mend or remove them:", *bad)

@@ -21,7 +21,7 @@ from p2p_graph.inference.checkpoint_options import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
 _TEMPORARY, _FORMER = ".unfinished", ".former"
@@ -54,7 +54,7 @@ def export(given: Mapping[str, Any]) -> None:
             save_options(options.replace(output_dir=str(folder)), temporary)
             _publish(temporary, folder, former)
         except (OSError, tf.errors.OpError) as error:
-            reason = one_line_reason(error)
+            reason = why_not_written(error)
             raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

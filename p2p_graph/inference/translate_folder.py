@@ -29,7 +29,7 @@ from p2p_graph.models.memory import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
@@ -143,7 +143,9 @@ def _make_folder(options: Options, folder: Path) -> None:
         (folder / html_page.IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
         save_options(options, folder)
     except OSError as error:
-        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+        raise UserError(
+            f"output_dir {folder} cannot be written: {why_not_written(error)}"
+        ) from None
 
 
 class _Writer(NamedTuple):
@@ -168,7 +170,7 @@ class _Writer(NamedTuple):
             try:
                 save_png(path, image)
             except OSError as error:
-                raise UserError(f"{path} cannot be written: {error.strerror}") from None
+                raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
         return Translation(name, files, images if index < self.grid_count else {})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from p2p_graph.utils import npz_files
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.npz_files import NpzFile
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -107,7 +107,7 @@ class FeatureMoments:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)
         except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}") from None
+            raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
 
     @classmethod
     def from_arrays(cls, arrays: NpzFile) -> "FeatureMoments":

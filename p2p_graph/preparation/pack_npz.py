@@ -17,7 +17,7 @@ from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tf_data import IMAGE_ERRORS, next_element, parallel_map, unreadable_image
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.memory import allocate
 
 _WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two float32 and a uint8
@@ -54,7 +54,7 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             save(file, *arrays)
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+        raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
     return len(images)
 
 

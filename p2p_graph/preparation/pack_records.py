@@ -22,7 +22,7 @@ from p2p_graph.data.tfrecord_shards import (
     shard_name,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import read_json, real_path
 
 _REMEDY = "remove it and the shards beside it, then run the same command again"
@@ -116,7 +116,9 @@ def _record(folder: Path, record: dict[str, object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, record)
     except OSError as error:
-        raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+        raise UserError(
+            f"output_dir {folder} cannot be written: {why_not_written(error)}"
+        ) from None
 
 
 def _read_record(path: Path) -> dict[str, object] | None:
@@ -143,4 +145,4 @@ def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:
             for image in images:
                 writer.write(serialize_example(image))
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"{shard} cannot be written: {one_line_reason(error)}") from None
+        raise UserError(f"{shard} cannot be written: {why_not_written(error)}") from None

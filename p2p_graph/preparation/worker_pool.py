@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from p2p_graph.utils import streams
 from p2p_graph.utils.errors import UserError
 
 _Item = TypeVar("_Item")
@@ -46,7 +47,7 @@ def map_in_processes(
         yield from map(function, items)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_exit_with_parent
+        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
     )
     remaining = iter(items)
     try:
@@ -85,8 +86,9 @@ def _worker_environment(workers: int) -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def _exit_with_parent() -> None:
+def _prepare_worker() -> None:
     """Makes a worker exit when its parent dies; without this, the worker would wait for ever."""
+    streams.make_safe()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

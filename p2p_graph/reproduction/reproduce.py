@@ -4,7 +4,6 @@ The same command run again continues where it stopped.
 """
 
 import shlex
-import signal
 
 from p2p_graph.reproduction import row_record, run_row, table_report
 from p2p_graph.reproduction.child_programs import RunProgram, run_child
@@ -12,15 +11,16 @@ from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_results import RunResult
 from p2p_graph.reproduction.row_stages import RowRun
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
-from p2p_graph.utils import file_lock
+from p2p_graph.utils import file_lock, signals
 
-_STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
+_STOPPED = tuple(128 + number for number in signals.STOPPING)  # exit codes
 
 
 def reproduce(options: ReproduceOptions, run_program: RunProgram = run_child) -> int:
     """Reproduces a table, or prints the plan for it.
 
-    A row that fails is reported and omitted from the table. SIGINT and SIGTERM stop the work.
+    A row that fails is reported and omitted from the table. SIGINT, SIGTERM and SIGHUP stop the
+    work.
 
     Args:
       options: the table, the data and the budget.

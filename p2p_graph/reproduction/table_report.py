@@ -24,7 +24,7 @@ _FIGURE_ROWS = 8  # images in a table's figure
 
 
 def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: str) -> None:
-    """Prints a table beside the paper's figures, and writes it with a figure and a page.
+    """Writes a table beside the paper's figures, with a figure and a page, and prints it.
 
     Args:
       folder: an existing folder for NAME.md, NAME.json, figure.png and index.html.
@@ -36,11 +36,11 @@ def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: st
     rows = by_row(results)
     metadata = _metadata(rows, train_flags)
     text = _markdown(table, rows, metadata)
-    print(text)
     with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
     write_json(folder / f"{name}.json", {**metadata, **_record(table, rows)})
     _draw(table, rows, metadata, folder)
+    print(text)
     print("wrote", folder / html_page.INDEX_FILE)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from p2p_graph.imaging.image_arrays import read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
-from p2p_graph.utils.errors import UserError, shortened_list, why_no_folder
+from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -46,13 +46,15 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
             f"{len(missing)} of {len(names)} images have no labels NAME.png in labels_dir "
-            f"{folder}:\n{shortened_list(missing)}"
+            f"{folder}:",
+            *missing,
         )
     found = {name: files[stem] for name, stem in stems.items()}
     if ambiguous := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
         raise UserError(
             f"{len(ambiguous)} of {len(names)} images have several labels in labels_dir {folder}, "
-            f"leave one of each:\n{shortened_list(ambiguous)}"
+            "leave one of each:",
+            *ambiguous,
         )
     return {name: path for name, (path,) in found.items()}
 
@@ -97,8 +99,8 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     if problems := [one.problem for one in found if one.problem]:
         raise UserError(
             f"{len(problems)} of {len(paths)} labels cannot be used; palette {palette.name} has "
-            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:\n"
-            f"{shortened_list(problems)}"
+            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:",
+            *problems,
         )
     coloured = [path for path, one in zip(paths, found, strict=True) if one.is_coloured]
     if coloured:

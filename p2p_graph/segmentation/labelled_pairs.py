@@ -36,7 +36,8 @@ def validation_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     try:
         pairs = list_images(options.data(options.val_dir).source, single=False)
     except UserError as error:
-        raise UserError(str(error).replace("input_dir", "val_dir", 1)) from None
+        message, *listed = error.args
+        raise UserError(message.replace("input_dir", "val_dir", 1), *listed) from None
     _check_colours(pairs, options, f"labels in val_dir {options.val_dir}")
     return pairs
 

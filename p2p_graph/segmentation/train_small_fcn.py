@@ -89,9 +89,14 @@ def train(options: TrainingOptions) -> int:
         steps = max(done, options.max_steps)
         print(f"done: {steps} steps, in {options.output_dir}", flush=True)
         scores = previous.scores if previous and previous.steps == steps else {}
+        start = time.monotonic()
         if validation:
             scores = _validate(validation, session, options)
     _metadata(options, steps, scores).save(options.output_dir)
+    if validation:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        seconds = time.monotonic() - start
+        print(f"{len(validation)} validation photos in {seconds:.0f} s (not FCN-8s): {shown}")
     return 0
 
 
@@ -197,7 +202,6 @@ def _validate(
     Returns:
       The scores by name, as in `label_scores`.
     """
-    start = time.monotonic()
     photo, label_image = labelled_pairs.next_validation_pair(pairs, options, session)
     predicted_ids = tf.argmax(_logits(photo, options), -1)
     true_ids = class_ids(label_image, options.palette)
@@ -206,8 +210,4 @@ def _validate(
     for _ in tqdm(pairs, "scoring", disable=not sys.stderr.isatty()):
         predicted, truth = session.run([predicted_ids, true_ids])
         total += confusion_matrix(predicted, truth, num_classes)
-    scores = label_scores(total)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-    seconds = time.monotonic() - start
-    print(f"{len(pairs)} validation photos in {seconds:.0f} s (not FCN-8s): {shown}")
-    return scores
+    return label_scores(total)

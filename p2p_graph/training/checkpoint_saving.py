@@ -63,6 +63,14 @@ class SaveCheckpoints(StepHook):
         if not session.run(self._finite):
             raise UserError(
                 f"weights are not finite after step {step}; "
-                "the last checkpoint is kept: try a smaller --lr"
+                f"{what_is_kept(self._folder)}: try a smaller --lr"
             )
         checkpoint_files.save(self._saver, session, folder, step)
+
+
+def what_is_kept(folder: Path) -> str:
+    """Says, where training ends with an error, whether a run's folder holds a checkpoint."""
+    newest = checkpoint_files.find(folder)
+    if newest is None:
+        return "no checkpoint is saved yet"
+    return f"the last checkpoint is kept ({newest.prefix.name})"

@@ -11,6 +11,7 @@ from p2p_graph.imaging import html_page
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step_hook import StepHook
+from p2p_graph.utils.errors import UserError, why_not_written
 
 _NAME = re.compile(rf"\d{{8}}-.*-({'|'.join(html_page.KINDS)})\.png")
 
@@ -62,7 +63,11 @@ class WriteImages(StepHook):
         for i, path in enumerate(values.results["paths"]):
             name = self._names[path.decode()]
             for kind, images in values.results["images"].items():
-                save_png(folder / f"{step:08d}-{name}-{kind}.png", images[i])
+                path = folder / f"{step:08d}-{name}-{kind}.png"
+                try:
+                    save_png(path, images[i])
+                except OSError as error:
+                    raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
         written = sorted({path.name.rpartition("-")[0] for path in self._written()})
         html_page.write_index(
             self._folder,

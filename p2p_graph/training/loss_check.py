@@ -1,10 +1,12 @@
 """Stops training whose losses are not finite."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.training.checkpoint_saving import what_is_kept
 from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import Losses
@@ -14,8 +16,9 @@ from p2p_graph.utils.errors import UserError
 class CheckLosses(StepHook):
     """Stops training whose losses are not finite, before anything is made of them."""
 
-    def __init__(self, call: SessionCall, schedule: Schedule) -> None:
+    def __init__(self, call: SessionCall, folder: Path, schedule: Schedule) -> None:
         super().__init__(1, schedule)
+        self._folder = folder
         self._fetches = {"losses": call.losses, "paths": call.paths}
 
     def request(self) -> tf.train.SessionRunArgs:
@@ -38,5 +41,5 @@ class CheckLosses(StepHook):
         paths = ", ".join(path.decode() for path in values.results["paths"][wrong[0]])
         raise UserError(
             f"the losses of step {step} are not finite ({found}) on {paths}; "
-            "the last checkpoint is kept: try a smaller --lr"
+            f"{what_is_kept(self._folder)}: try a smaller --lr"
         )

@@ -1,9 +1,10 @@
 """losses.jsonl: the losses of every step, and validation metrics of the steps that have them."""
 
+import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -13,6 +14,7 @@ from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import Losses
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
 
 LOSSES_FILE = "losses.jsonl"
@@ -65,10 +67,11 @@ class LogLosses(StepHook):
                 found = re.match(r'\{"step": (\d+),', line)
                 if found and line.endswith("}") and int(found[1]) <= step:
                     remaining.append(line + "\n")
-        # Atomically: training may be killed here, too.
-        with atomic_write(self._path) as temporary:
-            temporary.write_text("".join(remaining), encoding="utf-8")
-        self._file = self._path.open("a", encoding="utf-8")
+        with self._reported():
+            # Atomically: training may be killed here, too.
+            with atomic_write(self._path) as temporary:
+                temporary.write_text("".join(remaining), encoding="utf-8")
+            self._file = self._path.open("a", encoding="utf-8")
 
     def request(self) -> tf.train.SessionRunArgs:
         """The losses of all steps of the call."""
@@ -85,14 +88,32 @@ class LogLosses(StepHook):
             record |= {name: float(loss) for name, loss in zip(Losses._fields, row, strict=True)}
             if number == step:
                 record |= without_non_finite(figures)
-            self._file.write(json.dumps(record) + "\n")
+            with self._reported():
+                self._file.write(json.dumps(record) + "\n")
 
     def flush(self) -> None:
-        """Makes sure that all lines so far are on disk."""
+        """Makes sure that all lines so far are on disk.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
         assert self._file
-        self._file.flush()
+        with self._reported():
+            self._file.flush()
+
+    def end(self, session: tf.Session) -> None:
+        """Flushes where training ends without an error; a run may save no checkpoint."""
+        self.flush()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; an error has been reported by then."""
         if self._file:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"{self._path} cannot be written: {why_not_written(error)}") from None

@@ -16,6 +16,7 @@ from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
+from p2p_graph.training.checkpoint_saving import what_is_kept
 from p2p_graph.training.resume import images_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
@@ -23,7 +24,7 @@ from p2p_graph.training.session_calls import SessionCall, build_session_call, co
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import ORDERS, make_optimizers
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
 
@@ -65,7 +66,7 @@ def _reported(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"output_dir {folder} cannot be written ({OPTIONS_FILE}): {error.strerror}"
+            f"output_dir {folder} cannot be written ({OPTIONS_FILE}): {why_not_written(error)}"
         ) from None
 
 
@@ -148,11 +149,11 @@ def _loop(
             while step < run.schedule.last_step and not session.should_stop():
                 _, step = session.run([call.step.train, call.step.number])
     except tf.errors.OpError as error:
-        raise _as_user_error(error, run.schedule.after(step)) from error
+        raise _as_user_error(error, run.schedule.after(step), run.folder) from error
     return step
 
 
-def _as_user_error(error: Exception, step: int) -> Exception:
+def _as_user_error(error: Exception, step: int, folder: Path) -> Exception:
     """An error of a step as one line, where a person can mend it; other errors as they are."""
     reason = one_line_reason(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
@@ -160,7 +161,7 @@ def _as_user_error(error: Exception, step: int) -> Exception:
     if "summary histogram" in reason:
         return UserError(
             f"a gradient or a weight of step {step} is not finite; "
-            "the last checkpoint is kept: try a smaller --lr"
+            f"{what_is_kept(folder)}: try a smaller --lr"
         )
     if isinstance(error, IMAGE_ERRORS):
         return unreadable_image(error)

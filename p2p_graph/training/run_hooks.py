@@ -37,7 +37,7 @@ def make_hooks(
     validator = _make_validator(run, saving, events) if run.validation_images else None
     losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator)
     saving.before_saving(losses.flush)
-    made: list[StepHook] = [CheckLosses(call, schedule), losses]
+    made: list[StepHook] = [CheckLosses(call, folder, schedule), losses]
     if events and reports.trace_freq:
         made.append(WriteTraces(events, reports.trace_freq, schedule))
     if events and reports.summary_freq:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end training with a checkpoint."""
+"""Ctrl-C, SIGTERM and SIGHUP end training with a checkpoint."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from p2p_graph.utils.signals import StopSignals
 
 
 class StopOnSignal(StepHook):
-    """SIGINT and SIGTERM end training after the current `Session.run` call, with a checkpoint."""
+    """A signal that stops work ends training after its `Session.run` call, with a checkpoint."""
 
     def __init__(self, saving: SaveCheckpoints, schedule: Schedule) -> None:
         super().__init__(1, schedule)

@@ -13,7 +13,7 @@ from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step import Step, debiased
 from p2p_graph.training.step_hook import StepHook
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError, why_not_written
 
 
 class EventFile:
@@ -25,7 +25,8 @@ class EventFile:
 
     def __init__(self, folder: Path, graph: tf.Graph) -> None:
         """Prepares a new file in a folder; the first write opens it, and writes the graph first."""
-        self._folder, self._graph = folder, graph
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+        self._path, self._graph = _unused(folder, name), graph
         self._writer: tf.io.TFRecordWriter | None = None
 
     def write(self, event: tf.Event, step: int | None = None) -> None:
@@ -37,7 +38,7 @@ class EventFile:
         event.wall_time = time.time()
         if step is not None:
             event.step = step
-        with _reported():
+        with self._reported():
             if self._writer is None:
                 self._writer = self._open()
             self._writer.write(event.SerializeToString())
@@ -50,7 +51,7 @@ class EventFile:
     def flush(self) -> None:
         """Makes sure that all events so far are on disk; errors as `write`."""
         if self._writer:
-            with _reported():
+            with self._reported():
                 self._writer.flush()
 
     def close(self) -> None:
@@ -60,22 +61,22 @@ class EventFile:
                 self._writer.close()
 
     def _open(self) -> tf.io.TFRecordWriter:
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
-        writer = tf.io.TFRecordWriter(str(_unused(self._folder, name)))
+        writer = tf.io.TFRecordWriter(str(self._path))
         definition = self._graph.as_graph_def(add_shapes=True).SerializeToString()
         for event in (tf.Event(file_version="brain.Event:2"), tf.Event(graph_def=definition)):
             event.wall_time = time.time()
             writer.write(event.SerializeToString())
         return writer
 
-
-@contextlib.contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        reason = one_line_reason(error)
-        raise UserError(f"events for TensorBoard cannot be written: {reason}") from None
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = why_not_written(error)
+            raise UserError(
+                f"events for TensorBoard cannot be written to {self._path}: {reason}"
+            ) from None
 
 
 def _unused(folder: Path, name: str) -> Path:

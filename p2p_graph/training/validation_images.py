@@ -66,7 +66,8 @@ def validation_images(
             source, single=task.is_single, held_out=True, at_most=validation.sample_count
         )
     except UserError as error:
-        raise UserError(f"validation images: {error}") from None
+        message, *listed = error.args
+        raise UserError(f"validation images: {message}", *listed) from None
 
 
 def _sibling(input_dir: str | None) -> str | None:

@@ -12,7 +12,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path and renames it over the target on success.
 
     The temporary path is `path` with the suffix .unfinished added. On an error the temporary file
-    is removed, and the target stays as it was.
+    is removed, and the target stays as it was. An `OSError` that names no file, such as that of a
+    full disk, names the target from here on.
 
     Raises:
       OSError: the file cannot be renamed.
@@ -21,7 +22,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         with contextlib.suppress(OSError):  # so that the first error is the one that is raised
             temporary.unlink(missing_ok=True)
         raise

@@ -1,13 +1,19 @@
-"""Child processes: run to their end, with SIGINT and SIGTERM passed on."""
+"""Child processes: run to their end, with signals passed on; a child ends with its parent."""
 
+import contextlib
+import ctypes
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from p2p_graph.utils import signals
 
+_PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
 _INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
 
@@ -18,7 +24,9 @@ def run_program(
     stderr: IO[str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Runs a child program to its end, and passes SIGINT and SIGTERM on to the child.
+    """Runs a child program to its end, and passes the signals that stop this program on to it.
+
+    A program of this package ends with this one, even if this one is killed (`end_with_parent`).
 
     Args:
       command: the program and its arguments.
@@ -45,6 +53,7 @@ def run_program(
         timer.start()
 
     stdout = subprocess.PIPE if on_line else None
+    env = {**(os.environ if env is None else env), _PARENT: str(os.getpid())}
     # The handlers come first: a signal that comes while the child starts is passed on, too.
     with (
         signals.taken(pass_on) as stop,
@@ -61,3 +70,17 @@ def run_program(
     if stop.received:
         return 128 + stop.received
     return 128 - code if code < 0 else code
+
+
+def end_with_parent() -> None:
+    """Lets this process receive SIGTERM when the `run_program` that started it has been killed.
+
+    Only Linux can do so. Elsewhere, and in processes that a person has started, nothing changes.
+    """
+    parent = os.environ.pop(_PARENT, None)  # its own children have another parent
+    if parent is None or sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if str(os.getppid()) != parent:  # it was killed before the call
+        signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: long work ends at a point from which it can be resumed."""
+"""SIGINT, SIGTERM and SIGHUP: long work ends at a point from which it can be resumed."""
 
 import contextlib
 import signal
@@ -6,9 +6,14 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+# SIGHUP comes when the terminal goes, as with a connection that breaks. Windows does not have it.
+STOPPING = tuple(
+    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")
+)
+
 
 class StopSignals:
-    """Handles SIGINT and SIGTERM, and remembers the last signal that came.
+    """Handles the signals of `STOPPING`, and remembers the last one that came.
 
     Attributes:
       received: the last signal, or None.
@@ -21,10 +26,11 @@ class StopSignals:
         self._former_handlers: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
-        """Installs the handler for both signals."""
+        """Installs the handler; under nohup, which has SIGHUP ignored, SIGHUP stays ignored."""
         self._former_handlers = {
             number: signal.signal(number, self._receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
+            for number in STOPPING
+            if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
         }
 
     def give_back(self) -> None:
@@ -47,7 +53,7 @@ class StopSignals:
 
 @contextlib.contextmanager
 def taken(on_signal: Callable[[signal.Signals], None] | None = None) -> Iterator[StopSignals]:
-    """Handles both signals while the context is entered; `on_signal` as in `StopSignals`."""
+    """Handles the signals while the context is entered; `on_signal` as in `StopSignals`."""
     stop = StopSignals(on_signal)
     stop.take()
     try:
