@@ -1,16 +1,18 @@
 """Evaluates translated images: the function that tools/evaluate.py calls."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.evaluation import evaluation_report
 from p2p_graph.evaluation.compute_metrics import MetricResult, compute_metrics
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
-from p2p_graph.evaluation.example_images import find_examples
+from p2p_graph.evaluation.example_images import Example, find_examples
 from p2p_graph.evaluation.fcn_score import PHOTOS
 from p2p_graph.evaluation.feature_distances import compute_distances, open_inception
-from p2p_graph.evaluation.metric_selection import make_metrics, select_metrics
+from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.imaging.html_page import INDEX_FILE
 from p2p_graph.metrics.registry import FCN
 from p2p_graph.segmentation.segmenters import Segmenter
@@ -39,6 +41,19 @@ def evaluate(options: EvaluateOptions) -> None:
     evaluation_report.check_report_folder(folder, examples)
     if options.target_statistics:
         _check_cache_file(options.target_statistics)
+    with claimed(folder, "evaluate"):
+        evaluation = _compute(options, examples, selection)
+        evaluation_report.write_report(folder, evaluation)
+    print(evaluation_report.markdown_table(evaluation))
+    for note in evaluation.all_notes:
+        print(f"note: {note}")
+    print("wrote", folder / INDEX_FILE)
+
+
+def _compute(
+    options: EvaluateOptions, examples: Sequence[Example], selection: MetricSelection
+) -> Evaluation:
+    """Computes all metrics."""
     metrics = make_metrics(selection, options, examples)
     bootstrap = options.bootstrap, options.seed
     with contextlib.ExitStack() as cleanup:
@@ -58,7 +73,7 @@ def evaluate(options: EvaluateOptions) -> None:
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)
-    evaluation = Evaluation(
+    return Evaluation(
         options,
         examples,
         selection,
@@ -67,11 +82,6 @@ def evaluate(options: EvaluateOptions) -> None:
         distances,
         notes,
     )
-    evaluation_report.write_report(folder, evaluation)
-    print(evaluation_report.markdown_table(evaluation))
-    for note in evaluation.all_notes:
-        print(f"note: {note}")
-    print("wrote", folder / INDEX_FILE)
 
 
 def _check_cache_file(path: Path) -> None:

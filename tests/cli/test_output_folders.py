@@ -86,9 +86,10 @@ def test_folders_that_hold_something_else(work, data, tmp_path, file, text):
 @pytest.mark.parametrize("program", ["train", "test", "export", "evaluate"])
 def test_one_program_at_a_time(work, data, tmp_path, program):
     if program == "evaluate":
-        out = tmp_path / "out"
-        shutil.copytree(work["test"], out)
-        arguments = ("evaluate", "--results_dir", out)
+        shutil.copytree(work["test"], tmp_path / "results")
+        arguments = ("evaluate", "--results_dir", tmp_path / "results")
+        out = tmp_path / "results" / "evaluation"
+        out.mkdir()
     else:
         out = tmp_path / "new" / "out"
         out.mkdir(parents=True)

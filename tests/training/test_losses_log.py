@@ -40,10 +40,10 @@ def call_of(count, batch_size):
     return SessionCall(None, None, tf.zeros([count, 3]), tf.constant([[""] * batch_size] * count))
 
 
-def test_losses_that_are_not_finite_within_a_call():
+def test_losses_that_are_not_finite_within_a_call(tmp_path):
     """The message names the step within the call, and its images."""
     with tf.Graph().as_default():
-        checking = CheckLosses(call_of(3, 2), Schedule(12, 3))
+        checking = CheckLosses(call_of(3, 2), tmp_path, Schedule(12, 3))
         losses = np.ones([3, 3])
         results = {"losses": losses, "paths": np.array([[b"a", b"b"], [b"c", b"d"], [b"e", b"f"]])}
         checking.report(9, SimpleNamespace(results=results), None)
