@@ -67,6 +67,7 @@ def test_a_wrong_flag_without_tensorflow(program):
 def test_a_shortened_flag_is_refused(program, monkeypatch, capsys):
     """Otherwise a new flag could change what an old script's flag means."""
     monkeypatch.setattr(sys, "argv", [f"{program}.py", "--hel"])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the program adds to it
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(ROOT / "tools" / f"{program}.py"), run_name="__main__")
     out, err = capsys.readouterr()
