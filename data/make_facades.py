@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints the error to stderr and exits with code 2."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        line = message.replace("\n", r"\n")  # of a file's name
+        self.exit(2, f"{self.prog}: error: {line}\n")
 
 
 def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace:
@@ -122,4 +123,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from p2p_graph.cli.program import program
+
+    program(main)()

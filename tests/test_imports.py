@@ -6,6 +6,7 @@ argparse.
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,30 @@ def test_a_wrong_flag_without_tensorflow(program):
     assert said.stdout == "exit 2 loaded []\n"
     assert said.stderr.startswith(f"{program}.py: ")
     assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_shortened_flag_is_refused(program, monkeypatch, capsys):
+    """Otherwise a new flag could change what an old script's flag means."""
+    monkeypatch.setattr(sys, "argv", [f"{program}.py", "--hel"])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the program adds to it
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "tools" / f"{program}.py"), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"{program}.py: ")
+
+
+def test_programs_outside_the_package_refuse_shortened_flags():
+    found = 0
+    for path in (
+        path for name in ("benchmarks", "data", "docs") for path in ROOT.glob(f"{name}/*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Parser"):
+                found += 1
+                assert "allow_abbrev=False" in map(ast.unparse, node.keywords), path
+    assert found == 7
 
 
 def imports(path):

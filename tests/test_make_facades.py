@@ -198,9 +198,16 @@ def test_wrong_argument_is_one_line(args, message, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_closed_streams(tmp_path):
+    command = [sys.executable, SCRIPT, "--output_dir", tmp_path, "--train", "1", "--test", "0"]
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    assert subprocess.run([*shell, *command, "--size", "32"], check=False).returncode == 0
+    assert (tmp_path / "palette.csv").exists()
+
+
 def test_unwritable_folder_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    result = run("--output_dir", tmp_path / "file" / "set", "--train", 1, "--test", 0)
+    (tmp_path / "a\nb").write_text("")
+    result = run("--output_dir", tmp_path / "a\nb" / "set", "--train", 1, "--test", 0)
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("make_facades.py: error: cannot write to ")

@@ -34,9 +34,8 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
         except OSError as error:
             if error.errno is None:  # not raised by the operating system: a defect
                 raise
-            # An error of copying names both files; the second one is written.
-            path = error.filename2 or error.filename
-            where = f"{path}: " if path else ""
+            names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+            where = f"{' -> '.join(names)}: " if names else ""
             code = _refuse(escaped(f"{where}{why_not_written(error)}"))
         except MemoryError as error:
             code = _refuse(f"not enough memory: {_why_no_memory(error)}")

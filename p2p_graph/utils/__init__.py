@@ -1,1 +1,1 @@
-"""Errors, atomic writes, file locks, signals. No TensorFlow."""
+"""Errors, atomic writes, file locks, signals, standard streams. No TensorFlow."""

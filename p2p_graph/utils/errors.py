@@ -84,8 +84,9 @@ def why_not_written(error: Exception, size: int | None = None) -> str:
       size: the bytes that are to be written, if they are known.
     """
     reason = getattr(error, "strerror", None) or one_line_reason(error)
-    full = [text for text in map(os.strerror, _FULL) if reason.endswith(text)]
-    if not full:
-        return str(reason)
-    room = "some space on that disk" if size is None else f"{math.ceil(size / 1e6)} MB there"
-    return f"{full[0]}: free {room}, then run the same command again"
+    number = getattr(error, "errno", None)
+    for full in _FULL:
+        if number == full or (number is None and reason.endswith(os.strerror(full))):
+            room = f"{math.ceil(size / 1e6)} MB there" if size else "some space on that disk"
+            return f"{os.strerror(full)}: free {room}, then run the same command again"
+    return str(reason)

@@ -29,7 +29,7 @@ def make_safe() -> None:
         stream = getattr(sys, name)
         if stream is None:  # it was closed when Python started
             nowhere = cast(Any, io.FileIO(os.devnull, "w"))
-            setattr(sys, name, io.TextIOWrapper(nowhere, "utf-8"))
+            setattr(sys, name, io.TextIOWrapper(nowhere, "utf-8", "backslashreplace"))
         elif isinstance(stream, io.TextIOWrapper):
             if stream is getattr(sys, f"__{name}__"):
                 setattr(sys, name, _safe(stream))

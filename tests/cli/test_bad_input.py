@@ -4,6 +4,7 @@ import contextlib
 import json
 import resource
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from .common import (
     GOLDEN,
     SMALL,
+    TINY,
     assert_equal_bits,
     assert_refused,
     call,
@@ -379,7 +381,7 @@ def test_a_full_disk_while_reporting(data, tmp_path):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL)
     more = ("--max_steps", 3, "--save_freq", 1, "--summary_freq", 1)
     done = run("train", *flags, *more, preexec_fn=limit(300_000))
-    assert_refused(done)
+    assert_refused(done, f"events for TensorBoard cannot be written to {tmp_path}/events.out.")
 
 
 @pytest.mark.parametrize(
@@ -401,11 +403,55 @@ def test_a_full_disk_while_writing_results(data, model, tmp_path, tool, made):
         assert not [name for name in left if "pict" in name or "export" in name or "model" in name]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    ("tool", "file", "named"),
+    [
+        ("train", "options.json.unfinished", " cannot be written (options.json)"),
+        ("test", "images/2-outputs.png", "/images/2-outputs.png cannot be written"),
+        ("test", "index.html.unfinished", "/index.html"),
+        ("evaluate", "evaluation.json.unfinished", " cannot be written"),
+    ],
+)
+def test_a_file_that_leads_to_a_full_disk(data, model, tmp_path, tool, file, named):
+    """The message names the path, and says what to do."""
+    (tmp_path / "out" / file).parent.mkdir(parents=True)
+    (tmp_path / "out" / file).symlink_to("/dev/full")
+    flags = {
+        "train": ("--input_dir", data / "train", *TINY),
+        "test": ("--input_dir", data / "test", "--checkpoint", model),
+        "evaluate": ("--outputs_dir", data / "test", "--targets_dir", data / "test"),
+    }[tool]
+    done = call(tool, *flags, "--output_dir", tmp_path / "out")
+    remedy = "No space left on device: free some space on that disk, then run the same command"
+    assert_refused(done, f"{tmp_path}/out{named}: {remedy} again")
+
+
+def test_a_line_break_in_a_name(data, tmp_path):
+    """It is escaped; a list of images keeps its own line breaks."""
+    folder = tmp_path / "a\nb"
+    assert_refused(
+        call("train", "--input_dir", folder), rf"input_dir {tmp_path}/a\nb does not exist"
+    )
+    assert_refused(call("train", "--no_such\nflag"), r"--no_such\nflag")
+    assert_refused(call("split", "--dir", folder), rf"{tmp_path}/a\nb does not exist")
+    folder.mkdir()
+    shutil.copy(data / "train" / "1.png", folder)
+    for name in ("c\nd.png", "e.png"):
+        (folder / name).write_bytes(b"")
+    done = call("train", "--input_dir", folder)
+    assert done.returncode == 2
+    first, *listed = done.stderr.splitlines()
+    assert first.startswith(rf"train.py: 2 of 3 images in {tmp_path}/a\nb cannot be used; mend or")
+    assert listed == [rf"  {tmp_path}/a\nb/{name}: is empty" for name in (r"c\nd.png", "e.png")]
+
+
 def test_a_gradient_that_is_not_finite_in_a_summary(data, tmp_path):
     """G's gradient goes through D's weights, which are not finite after D's first update."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--summary_freq", 1)
-    assert_refused(done, "a gradient or a weight of step 1 is not finite", "--lr")
+    words = ("a gradient or a weight of step 1 is not finite", "no checkpoint is saved yet", "--lr")
+    assert_refused(done, *words)
 
 
 # Without summaries, and with one in step 2, whose losses are not finite.
@@ -413,7 +459,8 @@ def test_a_gradient_that_is_not_finite_in_a_summary(data, tmp_path):
 def test_losses_that_are_not_finite(data, tmp_path, summary_freq):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--summary_freq", summary_freq)
-    assert_refused(done, "the losses of step 2 are not finite", f"{data}/train/", ".png", "--lr")
+    words = (f"{data}/train/", ".png; no checkpoint is saved yet: try a smaller --lr")
+    assert_refused(done, "the losses of step 2 are not finite", *words)
     assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 1
     assert tf.train.latest_checkpoint(str(tmp_path)) is None
 
@@ -421,7 +468,8 @@ def test_losses_that_are_not_finite(data, tmp_path, summary_freq):
 def test_weights_that_are_not_finite_are_not_saved(data, tmp_path):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--save_freq", 1)
-    assert_refused(done, "weights are not finite after step 1", "--lr")
+    words = ("weights are not finite after step 1; no checkpoint is saved yet", "--lr")
+    assert_refused(done, *words)
     assert tf.train.latest_checkpoint(str(tmp_path)) is None
 
 
@@ -429,7 +477,9 @@ def test_the_last_finite_checkpoint_is_kept(data, tmp_path):
     """Without D in G's loss, G's weights are merely enormous after a step."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e20", "--gan_weight", 0, "--save_freq", 1)
-    assert_refused(done, "the losses of step 2 are not finite", ".png", "checkpoint is kept")
+    assert_refused(
+        done, "the losses of step 2 are not finite", ".png; the last checkpoint is kept (model-1)"
+    )
     saved = tensors(tmp_path)
     assert saved["global_step"] == 1
     assert all(np.isfinite(array).all() for array in saved.values())

@@ -1,7 +1,9 @@
 """tools/evaluate.py: figures of images on disk, what it writes, and what it refuses."""
 
+import contextlib
 import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -15,6 +17,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from p2p_graph.cli import evaluate as evaluate_program
 from p2p_graph.imaging.palettes import FACADES
 
 from .common import ROOT, assert_refused, call, pixels, run, script, succeeded
@@ -265,6 +268,21 @@ def test_worst_and_best_images(results):
         for path, kind in zip(paths, ("inputs", "outputs", "targets"), strict=True):
             assert path.parent == out / "images"
             np.testing.assert_array_equal(pixels(path), draw()[name][kind])
+
+
+def test_the_report_is_on_disk_before_the_table_is_printed(results, tmp_path):
+    """So that nothing is lost where nobody reads the table."""
+    found = []
+
+    class Reader(io.StringIO):
+        def write(self, text):
+            found.append({path.name for path in (tmp_path / "report").glob("*.*")})
+            return len(text)
+
+    with contextlib.redirect_stdout(Reader()):
+        evaluate_program.main(["--results_dir", str(results), "--output_dir", f"{tmp_path}/report"])
+    assert found
+    assert all(names == {"evaluation.json", "images.csv", "index.html"} for names in found)
 
 
 def test_few_images_are_shown_once(results):

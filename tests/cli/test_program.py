@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 
+import numpy as np
 import pytest
 
 from p2p_graph.cli.program import program
@@ -15,6 +16,14 @@ def outcome(main, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         program(main)()
     return caught.value.code, *capsys.readouterr()
+
+
+def test_lists_below_a_user_error_are_lines(monkeypatch, capsys):
+    def main(argv):
+        raise UserError("2 images in a\nb cannot be used:", "c\nd: is empty", "e: is empty")
+
+    said = "2 images in a\\nb cannot be used:\n  c\\nd: is empty\n  e: is empty\n"
+    assert outcome(main, monkeypatch, capsys) == (2, "", f"train.py: {said}")
 
 
 def test_user_errors_are_one_line(monkeypatch, capsys):
@@ -31,10 +40,19 @@ def test_user_errors_are_one_line(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.ENOSPC, "whatever"), os.strerror(errno.ENOSPC)),
         (
-            PermissionError(errno.EACCES, "whatever", "run/x"),
-            f"run/x: {os.strerror(errno.EACCES)}",
+            OSError(errno.ENOSPC, "whatever"),
+            f"{os.strerror(errno.ENOSPC)}: free some space on that disk, then run the same command "
+            "again",
+        ),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), "run/x\ny"),
+            rf"run/x\ny: {os.strerror(errno.EACCES)}",
+        ),
+        # `shutil` names both files.
+        (
+            OSError(errno.EIO, os.strerror(errno.EIO), "a", None, "b"),
+            f"a -> b: {os.strerror(errno.EIO)}",
         ),
     ],
 )
@@ -43,6 +61,28 @@ def test_errors_of_the_operating_system_are_one_line(error, said, monkeypatch, c
         raise error
 
     assert outcome(main, monkeypatch, capsys) == (2, "", f"train.py: {said}\n")
+
+
+def test_a_lack_of_memory_is_one_line(monkeypatch, capsys):
+    def main(argv):
+        np.empty(2**59)
+
+    code, out, err = outcome(main, monkeypatch, capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("train.py: not enough memory: Unable to allocate 4.00 EiB for an array")
+    assert err.endswith("; end other programs, or take smaller images or batches\n")
+
+
+def test_a_lack_of_memory_without_a_reason(monkeypatch, capsys):
+    def main(argv):
+        raise MemoryError
+
+    said = "this work needs more than there is; end other programs, or take smaller images or"
+    assert outcome(main, monkeypatch, capsys) == (
+        2,
+        "",
+        f"train.py: not enough memory: {said} batches\n",
+    )
 
 
 def test_an_interrupt_ends_quietly(monkeypatch, capsys):
@@ -64,7 +104,10 @@ def test_arguments_and_exit_code_are_passed(result, code, monkeypatch, capsys):
     assert seen == [["--seed", "1"]]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError("no number"), ValueError("x")])
+@pytest.mark.parametrize(
+    "error",
+    [ZeroDivisionError("x"), OSError("no number"), ValueError("x"), RecursionError("x")],
+)
 def test_other_errors_are_raised(error, monkeypatch):
     def main(argv):
         raise error

@@ -98,6 +98,22 @@ def test_the_table_is_the_evaluations(made, work):
     assert [row["name"] for row in record["rows"]] == ["L1", "L1+cGAN"]
 
 
+def test_the_table_is_on_disk_before_it_is_printed(made, flags, work):
+    (work / "facades" / "index.html").unlink()
+    found = []
+
+    class Reader(io.StringIO):
+        def write(self, text):
+            if "| L1 |" in text:
+                found.append((work / "facades" / "index.html").exists())
+            return super().write(text)
+
+    with contextlib.redirect_stdout(Reader()):
+        argv = [*map(str, flags), "--budget", "3", *map(str, LINEAR)]
+        assert reproduce_table(parse(argv), in_this_process) == 0
+    assert found == [True]
+
+
 def test_the_figure_has_a_column_a_method(made, work, data):
     page = (work / "facades" / "index.html").read_text()
     for heading in ("input", "L1", "L1+cGAN", "ground truth"):
@@ -169,6 +185,22 @@ def test_an_interrupted_row_is_saved(data, tmp_path):
         f"L1 has {steps} steps already, more than the 2 of this budget: give as many (--budget"
     )
     assert_refused(call("reproduce", *flags, "--budget", 2, *SMALL), message)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child")
+def test_training_is_saved_and_ends_when_the_program_is_killed(data, tmp_path):
+    flags = ("facades", "--data", data, "--output_dir", tmp_path, "--rows", "L1")
+    program = start("reproduce", *flags, "--budget", 10**6, *SMALL, "--progress_freq", 10)
+    with program:
+        for line in program.stdout:
+            if line.startswith("progress"):
+                program.kill()
+                break
+        killed = time.monotonic()
+        rest = program.stdout.read()  # ends once the row's program has
+    assert time.monotonic() - killed < 10
+    stopped = re.search(r"^stopped by SIGTERM after step (\d+) of", rest, re.MULTILINE)
+    assert tensors(tmp_path / "facades_BtoA" / "L1")["global_step"] == int(stopped[1]) >= 10
 
 
 def test_sigint_to_the_program_alone(data, tmp_path):

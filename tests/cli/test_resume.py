@@ -136,7 +136,9 @@ def test_a_finished_run_is_recognised_by_an_absolute_path(data, tmp_path):
     assert "run is done: 2 steps of 2" in succeeded(call("train", *command, cwd=tmp_path)).stdout
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_stopped_by_a_signal(flags, uninterrupted, tmp_path, number, code):
     command = (*flags, "--output_dir", tmp_path)  # without a signal, it saves at the end only
     found, printed = train_until_signal(number, 4, *command)

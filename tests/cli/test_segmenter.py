@@ -87,7 +87,7 @@ def test_val_dir_must_be_labels(trained, data, tmp_path):
     assert_refused(call("train_segmenter", *flags), *words)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_signals_stop_training(trained, tmp_path, number):
     """A signal saves the steps so far."""
     flags = changed(changed(trained[2], "--output_dir", tmp_path / "run"), "--max_steps", 10**6)

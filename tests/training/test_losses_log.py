@@ -1,6 +1,7 @@
 """The losses that a run logs, also when it is killed."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +51,41 @@ def test_losses_that_are_not_finite_within_a_call(tmp_path):
         losses[1, 2] = np.nan
         with pytest.raises(UserError, match=r"losses of step 8 .*gen_loss_L1 nan\) on c, d;"):
             checking.report(9, SimpleNamespace(results=results), None)
+
+
+def losses_of_a_step(value=0.5):
+    return SimpleNamespace(results=np.full([1, 3], value))
+
+
+def test_losses_that_cannot_be_written(tmp_path):
+    """The message names the file, and closing it is no second error."""
+    resource = pytest.importorskip("resource", reason="a limit for files needs Unix")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with tf.Graph().as_default():
+        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
+    hook.begin_at(0)
+    hook.report(1, losses_of_a_step(), None)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(UserError) as caught:
+            hook.end(None)
+        hook.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == f"{tmp_path / LOSSES_FILE} cannot be written: File too large"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_losses_on_a_full_disk(tmp_path):
+    (tmp_path / LOSSES_FILE).write_text(record(1) + "\n")
+    (tmp_path / f"{LOSSES_FILE}.unfinished").symlink_to("/dev/full")
+    with tf.Graph().as_default():
+        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
+    match = r"losses.jsonl cannot be written: No space left on device: free some space on that disk"
+    with pytest.raises(UserError, match=match):
+        hook.begin_at(1)
+    hook.close()
+    assert lines(tmp_path) == [record(1)]
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):

@@ -1,6 +1,8 @@
 """Atomic writes: on success, on errors, and of JSON."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,18 @@ def test_a_path_that_cannot_be_written(tmp_path):
     ):
         temporary.write_text("x")
     assert caught.value.filename.endswith("a.txt.unfinished")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_names_the_file(tmp_path):
+    (tmp_path / "a.txt.unfinished").symlink_to("/dev/full")
+    with (
+        pytest.raises(OSError, match="No space left on device") as caught,
+        atomic_write(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.write_text("x")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json(tmp_path):

@@ -1,9 +1,10 @@
-"""SIGINT and SIGTERM: stopping long work, and passing signals on to a child."""
+"""Signals that stop long work, passing them on to a child, and a child whose parent has gone."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -34,10 +35,22 @@ def test_signals_are_remembered_and_handlers_restored():
     with signals.taken(seen.append) as stop:
         assert stop.received is None
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)
         signal.raise_signal(signal.SIGTERM)
         assert stop.received == signal.SIGTERM
-    assert seen == [signal.SIGINT, signal.SIGTERM]
+    assert seen == [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sighup_stays_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.taken() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_stop_is_reported(capsys):
@@ -49,7 +62,7 @@ def test_a_stop_is_reported(capsys):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", signals.STOPPING)
 def test_a_signal_to_this_program_alone_reaches_the_child(number):
     """The child may end with any code: this program's is that of the signal."""
     command = [sys.executable, "-c", PARENT, CHILD]
@@ -108,3 +121,39 @@ def test_lines_arrive_while_the_child_runs(tmp_path):
 
     code = child_process.run_program([sys.executable, "-c", source], on_line=on_line)
     assert (code, lines) == (0, ["one\n", "two\n"])
+
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child")
+# Says that it is ready, and how it ended, once a signal came.
+ENDS_WITH_PARENT = (
+    f"from p2p_graph.utils import child_process\nchild_process.end_with_parent(){CHILD}"
+)
+
+
+@needs_linux
+def test_a_child_ends_when_its_parent_is_killed():
+    command = [sys.executable, "-c", PARENT, ENDS_WITH_PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "ready\n"
+        killed = time.monotonic()
+        program.kill()
+        assert program.stdout.read() == "SIGTERM\n"  # ends once the child has
+    assert time.monotonic() - killed < 5
+
+
+@needs_linux
+def test_a_child_whose_parent_was_killed_before_it_could_ask():
+    environment = {**os.environ, "P2P_GRAPH_PARENT": "1000000000"}
+    command = [sys.executable, "-c", ENDS_WITH_PARENT]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGTERM
+
+
+def test_the_parent_is_that_of_the_child_alone():
+    """A child's own children are not told who started the child."""
+    source = (
+        "import os\nfrom p2p_graph.utils import child_process\n"
+        "child_process.end_with_parent()\nprint(os.environ.get('P2P_GRAPH_PARENT'))"
+    )
+    lines = []
+    code = child_process.run_program([sys.executable, "-c", source], on_line=lines.append)
+    assert (code, lines) == (0, ["None\n"])
