@@ -15,6 +15,7 @@ from PIL import Image
 
 from p2p_graph.segmentation import opencv_networks
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import damage_reported
 
 SIZE = (1024, 2048)  # height and width of the images of Cityscapes and their labels
 CLASSES = 19  # Cityscapes' train ids, the evaluated classes
@@ -72,8 +73,9 @@ def load(folder: Path, size: tuple[int, int] = SIZE) -> FCN8s:
     if not prototxt.is_file():
         prototxt = _only_file(folder, ".prototxt")
     net = opencv_networks.read_caffe(prototxt, caffemodel)
-    _check_layers(net, folder)
-    _check_scores(net, folder)
+    with damage_reported(folder, "FCN-8s for Cityscapes"):
+        _check_layers(net, folder)
+        _check_scores(net, folder)
     return FCN8s(net, size)
 
 

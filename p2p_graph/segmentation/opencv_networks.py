@@ -5,6 +5,7 @@ OpenCV is an optional package, imported only when a network is read.
 
 import contextlib
 import functools
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, one_line_reason
+
+_LONGEST_READING = 600.0  # seconds
 
 Array = np.ndarray[Any, Any]
 
@@ -51,17 +54,16 @@ def read_caffe(prototxt: Path, caffemodel: Path) -> Any:
     if not hasattr(dnn, "readNetFromCaffe"):
         version = import_opencv().__version__
         raise UserError(f"OpenCV {version} reads no Caffe networks: pip install '.[fcn]'")
-    with (
-        _one_line_errors(f"{prototxt} and {caffemodel} cannot be read as a Caffe network"),
-        _silent_stderr(),
-    ):
+    problem = f"{prototxt} and {caffemodel} cannot be read as a Caffe network"
+    _try_in_child(problem, "readNetFromCaffe", prototxt, caffemodel)
+    with _one_line_errors(problem), _silent():
         net = dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
-    # Running a deconvolution without weights would end the process, instead of raising an error.
-    without = [
-        name
-        for name, layer in layers(net).items()
-        if layer.type in ("Convolution", "Deconvolution") and not layer.blobs
-    ]
+        # Running a deconvolution without weights would end the process, and raise no error.
+        without = [
+            name
+            for name, layer in layers(net).items()
+            if layer.type in ("Convolution", "Deconvolution") and not layer.blobs
+        ]
     if without:
         more = f" and {len(without) - 1} more" if len(without) > 1 else ""
         raise UserError(
@@ -78,9 +80,11 @@ def read_onnx(path: Path) -> Any:
       UserError: OpenCV is missing, the file cannot be read, or its network has several outputs.
     """
     dnn = import_opencv().dnn
-    with _one_line_errors(f"{path} cannot be read as an ONNX network"), _silent_stderr():
+    problem = f"{path} cannot be read as an ONNX network"
+    _try_in_child(problem, "readNetFromONNX", path)
+    with _one_line_errors(problem), _silent():
         net = dnn.readNetFromONNX(str(path))
-    outputs = net.getUnconnectedOutLayersNames()
+        outputs = net.getUnconnectedOutLayersNames()
     if len(outputs) != 1:
         names = ", ".join(outputs)
         raise UserError(f"{path} has {len(outputs)} outputs ({names}): export it with one")
@@ -113,6 +117,37 @@ def forward(net: Any, values: Array, output: str | None = None) -> Array:
     return np.asarray(result)
 
 
+def _try_in_child(problem: str, reader: str, *paths: Path) -> None:
+    """Reads files in a child process first: on some damaged files, OpenCV ends its process.
+
+    Errors that OpenCV raises are left to the reading in this process.
+
+    Raises:
+      UserError: the child did not come to its end; `problem` is what the message begins with.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" in methods:
+        # Later children start with these modules, in milliseconds.
+        context.set_forkserver_preload([__name__, "cv2"])
+    child = context.Process(target=_read, args=(reader, *map(str, paths)), daemon=True)
+    child.start()
+    child.join(_LONGEST_READING)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+        raise UserError(f"{problem}: OpenCV does not come to an end")
+    if not 0 <= child.exitcode < 256:  # a signal, or Windows' number for one
+        raise UserError(f"{problem}: OpenCV crashes (exit code {child.exitcode})")
+
+
+def _read(reader: str, *paths: str) -> None:
+    """Reads files with a function of OpenCV, in a process of its own."""
+    with contextlib.suppress(Exception), _silent():
+        net = getattr(import_opencv().dnn, reader)(*paths)
+        layers(net)
+
+
 @contextlib.contextmanager
 def _one_line_errors(problem: str) -> Iterator[None]:
     """Turns OpenCV's errors into `UserError`s of one line: the problem, and OpenCV's reason."""
@@ -122,10 +157,12 @@ def _one_line_errors(problem: str) -> Iterator[None]:
         lines = [line.strip(" >\t") for line in str(error.err).splitlines()]
         reason = next((line for line in lines if line), "no reason is given")
         raise UserError(f"{problem}: {reason}") from None
+    except Exception as error:  # of Python's side of OpenCV: which one depends on the damage
+        raise UserError(f"{problem}: {one_line_reason(error)}") from error
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """Hides what the process writes to stderr: protobuf's parser, within OpenCV, logs there."""
     sys.stderr.flush()
     shown = os.dup(2)

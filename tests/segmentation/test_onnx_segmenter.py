@@ -94,3 +94,14 @@ def test_scores_that_are_not_numbers(tmp_path, image, pointwise):
     path = write_onnx(tmp_path / "net.onnx", (filters, biases * np.nan))
     with pytest.raises(UserError, match=r"^segmenter net\.onnx gives scores that are not numbers$"):
         segmenters.load(path)(image)
+
+
+def test_a_file_on_which_opencv_crashes(tmp_path, capfd, pointwise):
+    """A process that reads this file ends by a signal: a name is not UTF-8."""
+    path = tmp_path / "net.onnx"
+    write_onnx(path, pointwise)
+    path.write_bytes(path.read_bytes().replace(b"Conv", b"Con\xf6"))
+    with pytest.raises(UserError, match=r"net\.onnx cannot be read as an ONNX network: .") as bad:
+        segmenters.load(str(path))
+    assert "\n" not in str(bad.value)
+    assert capfd.readouterr() == ("", "")
