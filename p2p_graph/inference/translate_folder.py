@@ -19,7 +19,8 @@ from p2p_graph.config.options_file import save_options
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import IMAGE_ERRORS, plain_iterator, unreadable_image
+from p2p_graph.data.tf_data import plain_iterator
+from p2p_graph.data.verify import image_errors_named
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
@@ -65,14 +66,14 @@ def test(given: Mapping[str, Any]) -> None:
     folder = _output_folder(options, checkpoint)
     options = options.replace(output_dir=str(folder))
     source, task = options.data.source, options.data.task
+    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
+    device = devices.choose(options.execution.device, parallel_calls)
     images = list_images(source, single=task.is_single, held_out=True)
     if source.split < 1:
         print(
             f"split: {len(images)} images that are not trained on "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
-    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
-    device = devices.choose(options.execution.device, parallel_calls)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
     print(f"checkpoint: {checkpoint.prefix}, {task.which_direction}")
@@ -82,7 +83,8 @@ def test(given: Mapping[str, Any]) -> None:
         _make_folder(options, folder)
         names = output_names([image.path for image in images])
         writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
-        translations = _translate_all(session, fetches, writer, options, parallel_calls)
+        with image_errors_named(images):
+            translations = _translate_all(session, fetches, writer, options, parallel_calls)
     seconds = time.monotonic() - start
     if options.outputs.grid:
         _write_grid(folder, translations, options.validation.sample_count, checkpoint.step())
@@ -204,7 +206,7 @@ def _batches(
 
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Makes an error of the graph one line."""
+    """Makes a lack of memory one line."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -212,8 +214,6 @@ def _readable_errors() -> Iterator[None]:
         raise UserError(
             f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
         ) from None
-    except IMAGE_ERRORS as error:
-        raise unreadable_image(error) from None
 
 
 def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:

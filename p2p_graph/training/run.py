@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.data.input_graph import Batch, TrainingInputs
-from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
+from p2p_graph.data.verify import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.training.resume import split_record
@@ -163,11 +163,11 @@ def _loop(
             while step < run.schedule.last_step and not session.should_stop():
                 _, step = session.run([call.step.train, call.step.number])
     except tf.errors.OpError as error:
-        raise _as_user_error(error, run.schedule.after(step)) from error
+        raise _as_user_error(error, run, run.schedule.after(step)) from error
     return step
 
 
-def _as_user_error(error: Exception, step: int) -> Exception:
+def _as_user_error(error: Exception, run: RunPlan, step: int) -> Exception:
     """An error of a step as one line, where a person can mend it; other errors as they are."""
     reason = one_line_reason(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
@@ -178,5 +178,5 @@ def _as_user_error(error: Exception, step: int) -> Exception:
             "the last checkpoint is kept: try a smaller --lr"
         )
     if isinstance(error, IMAGE_ERRORS):
-        return unreadable_image(error)
+        return unreadable_image(error, [*run.images, *run.validation_images])
     return error

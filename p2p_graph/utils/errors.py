@@ -13,6 +13,8 @@ NPZ_ERRORS = (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplement
 _HEADINGS = ("Graph execution error", "Detected at node", "Original stack trace", "Node: ", " ")
 _LISTED = 20  # lines
 _TRANSFORMATION = re.compile(r"Error in user-defined function passed to .* iterator: \S+: ")
+# Line breaks and other control characters.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class UserError(ValueError):
@@ -23,16 +25,23 @@ class UserError(ValueError):
     """
 
 
+def escaped(text: str) -> str:
+    """Escapes line breaks and other control characters, which names of files may hold."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def shortened_list(lines: Sequence[str]) -> str:
     """Joins the first 20 lines, indented by two spaces, and says how many more there are."""
     more = len(lines) - _LISTED
-    shown = "\n".join(f"  {line}" for line in lines[:_LISTED])
+    shown = "\n".join(f"  {escaped(line)}" for line in lines[:_LISTED])
     return shown + (f"\n  ... and {more} more" if more > 0 else "")
 
 
 def why_no_folder(path: Path) -> str:
     """Says why a path is not a folder; the text continues the path's name."""
-    return "is not a folder" if path.exists() else "does not exist"
+    if path.exists():
+        return "is not a folder"
+    return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
 
 
 def one_line_reason(error: BaseException) -> str:
