@@ -98,16 +98,17 @@ def decode_file(contents: tf.Tensor) -> tf.Tensor:
     is_png = tf.equal(tf.strings.substr(contents, 1, 3), "PNG")
     is_16_bit = is_png & tf.equal(tf.strings.substr(contents, 24, 1), b"\x10")
     from_16_bits, from_8_bits = (
-        lambda dtype=dtype: tf.image.convert_image_dtype(_decode_rgb(contents, dtype), tf.float32)
+        lambda dtype=dtype: tf.image.convert_image_dtype(decode_rgb(contents, dtype), tf.float32)
         for dtype in (tf.uint16, tf.uint8)
     )
     return tf.cond(is_16_bit, from_16_bits, from_8_bits)
 
 
 def _decode_as(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    return _decode_rgb(contents, dtype) if dtype == tf.uint8 else decode_file(contents)
+    return decode_rgb(contents, dtype) if dtype == tf.uint8 else decode_file(contents)
 
 
-def _decode_rgb(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def decode_rgb(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Decodes a file's contents (string scalar) to RGB [h, w, 3], uint8 or uint16."""
     rgb = tf.io.decode_image(contents, channels=3, dtype=dtype, expand_animations=False)
     return tf.ensure_shape(rgb, [None, None, 3])

@@ -1,38 +1,57 @@
 """Checks that every image file can be decoded and used, before any work starts."""
 
 import concurrent.futures
-import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
+from p2p_graph.imaging.image_arrays import read_contents
+from p2p_graph.imaging.image_structure import ImageStructure, read_structure
 from p2p_graph.utils.errors import UserError, shortened_list
 
-# How the last part of a complete file begins and ends: a JPEG's last scan, all of a PNG.
-_ENDS = {"JPEG": (b"\xff\xda", b"\xff\xd9"), "PNG": (b"IHDR", b"IEND\xaeB`\x82")}
 _MANY = 5000  # images; larger sets take long enough for a progress bar
+_TOGETHER = 32  # images that a thread checks together
+_MOST_BYTES = 2**24  # of files that a thread holds, unless one is larger
+
+
+class EncodedImage(NamedTuple):
+    """The contents of an image file, and what they say of the image."""
+
+    contents: bytes
+    structure: ImageStructure
+
+
+# Decodes files; gives for each why it cannot be decoded to its structure's size, or None.
+# The work after the check should use the same decoder: decoders differ in the damage they accept.
+Verify = Callable[[Sequence[EncodedImage]], list[str | None]]
 
 
 def usable_images(
-    entries: Sequence[Entry], where: object, *, pairs: bool, skip_bad: bool
+    entries: Sequence[Entry],
+    where: object,
+    verify: Verify,
+    *,
+    pairs: bool,
+    skip_bad: bool,
 ) -> list[SourceImage]:
     """Decodes every image once, and lists the usable ones.
 
     Args:
       entries: the images, at least one.
       where: folder or manifest that names the images, for messages.
+      verify: decodes files.
       pairs: whether an image without a partner is a pair, two halves side by side.
       skip_bad: whether unusable images are left out and reported on stderr, instead of an error.
 
     Raises:
       UserError: images are unusable; the message lists the first 20, one a line.
     """
-    good, bad = check_images(entries, pairs=pairs)
+    good, bad = check_images(entries, verify, pairs=pairs)
     if bad:
         count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
         if not skip_bad:
@@ -44,23 +63,29 @@ def usable_images(
     return good
 
 
-def check_images(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[SourceImage], list[str]]:
+def check_images(
+    entries: Sequence[Entry], verify: Verify, *, pairs: bool
+) -> tuple[list[SourceImage], list[str]]:
     """Decodes every image once.
 
     Args:
       entries: the images.
+      verify: decodes files.
       pairs: as in `usable_images`.
 
     Returns:
       The usable images, and one line for each unusable one: its path and the reason.
     """
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        checks: Iterable[SourceImage | Problem] = pool.map(
-            lambda entry: check_image(*entry, pairs=pairs), entries
-        )
-        if len(entries) > _MANY:
-            checks = tqdm(checks, "checking", len(entries), disable=not sys.stderr.isatty())
-        results = list(checks)
+    chunks = [entries[first : first + _TOGETHER] for first in range(0, len(entries), _TOGETHER)]
+    is_shown = len(entries) > _MANY and sys.stderr.isatty()
+    results: list[SourceImage | Problem] = []
+    with (
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(desc="checking", total=len(entries), disable=not is_shown) as bar,
+    ):
+        for checked in pool.map(lambda chunk: _check_chunk(chunk, verify, pairs=pairs), chunks):
+            results += checked
+            bar.update(len(checked))
     good = [result for result in results if isinstance(result, SourceImage)]
     bad = [
         f"{entry[0]}: {why.text}"
@@ -71,15 +96,54 @@ def check_images(entries: Sequence[Entry], *, pairs: bool) -> tuple[list[SourceI
 
 
 def check_image(
-    path: Path, partner: Path | Problem | None, *, pairs: bool
+    path: Path, partner: Path | Problem | None, verify: Verify, *, pairs: bool
 ) -> SourceImage | Problem:
     """Decodes an image and its partner; returns the usable image, or its problem."""
+    return _check_chunk([(path, partner)], verify, pairs=pairs)[0]
+
+
+def decode_contents(contents: bytes, verify: Verify) -> None:
+    """Decodes one file's contents.
+
+    Raises:
+      UserError: the file cannot be decoded. The message lacks its subject.
+    """
+    [reason] = verify([EncodedImage(contents, read_structure(contents))])
+    if reason is not None:
+        raise UserError(reason)
+
+
+def _check_chunk(
+    entries: Sequence[Entry], verify: Verify, *, pairs: bool
+) -> list[SourceImage | Problem]:
+    """Decodes images and their partners; returns each usable image, or its problem."""
+    paths = [path for entry in entries for path in entry if isinstance(path, Path)]
+    files = dict(zip(paths, _decode_files(paths, verify), strict=True))
+    return [_check_entry(*entry, files, pairs=pairs) for entry in entries]
+
+
+def _check_entry(
+    path: Path,
+    partner: Path | Problem | None,
+    files: Mapping[Path, ImageStructure | Problem],
+    *,
+    pairs: bool,
+) -> SourceImage | Problem:
+    """Whether an image fits its task and its partner, once their files have been decoded."""
     if isinstance(partner, Problem):
         return partner
-    image = _check_file(path, pairs and not partner)
-    if partner is None or isinstance(image, Problem):
+    image = files[path]
+    if isinstance(image, Problem):
         return image
-    other = _check_file(partner, pairs=False)
+    if partner is None:
+        if pairs and image.width < 2:
+            why = f"is {image.width} pixel wide, too narrow for two halves"
+            return Problem(ODD_WIDTH, why)
+        if pairs and image.width % 2:
+            why = f"is {image.width} pixels wide: two equal halves need an even width"
+            return Problem(ODD_WIDTH, why)
+        return SourceImage(path, image.width, image.height, image.is_16_bit)
+    other = files[partner]
     if isinstance(other, Problem):
         return Problem(other.kind, f"has the partner {partner}, which {other.text}")
     if (image.width, image.height) != (other.width, other.height):
@@ -88,41 +152,39 @@ def check_image(
             f"is {image.width}x{image.height} pixels, its partner {partner} "
             f"{other.width}x{other.height}",
         )
-    return image._replace(is_16_bit=image.is_16_bit or other.is_16_bit, target=partner)
+    is_16_bit = image.is_16_bit or other.is_16_bit
+    return SourceImage(path, image.width, image.height, is_16_bit, partner)
 
 
-def _check_file(path: Path, pairs: bool) -> SourceImage | Problem:
-    """Decodes an image file; returns the usable image, or its problem."""
+def _decode_files(paths: Sequence[Path], verify: Verify) -> list[ImageStructure | Problem]:
+    """Decodes files; returns what each says of its image, or the problem."""
+    results: list[ImageStructure | Problem] = []
+    held: dict[int, EncodedImage] = {}
+
+    def decode_held() -> None:
+        for place, reason in zip(held, verify(list(held.values())), strict=True):
+            if reason is not None:
+                results[place] = Problem(CORRUPT, reason)
+        held.clear()
+
+    for path in paths:
+        try:
+            encoded = _read_file(path)
+        except UserError as error:
+            results.append(Problem(CORRUPT, str(error)))
+            continue
+        held[len(results)] = encoded
+        results.append(encoded.structure)
+        if sum(len(image.contents) for image in held.values()) > _MOST_BYTES:
+            decode_held()
+    decode_held()
+    return results
+
+
+def _read_file(path: Path) -> EncodedImage:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return Problem(CORRUPT, "has a name that is not UTF-8")
-    try:
-        contents = path.read_bytes()
-        with Image.open(io.BytesIO(contents)) as image:
-            kind = "JPEG" if image.format == "MPO" else image.format
-            width, height = image.size
-            if kind == "PNG":
-                # Pillow's decoder does not verify every checksum.
-                with Image.open(io.BytesIO(contents)) as again:
-                    again.verify()
-            # A JPEG is decoded at 1/8 of its size, which reads all of it in half the time.
-            image.draft(None, (1, 1))
-            image.load()
-    except FileNotFoundError:
-        return Problem(CORRUPT, "does not exist")
-    except UnidentifiedImageError:
-        return Problem(CORRUPT, "is not an image" if contents else "is empty")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return Problem(CORRUPT, f"cannot be decoded: {error}")
-    if kind not in _ENDS:
-        return Problem(CORRUPT, f"is {kind}, neither JPEG nor PNG")
-    last_part, end = _ENDS[kind]
-    if contents.rfind(end) < contents.rfind(last_part):
-        return Problem(CORRUPT, "cannot be decoded: it is cut off")
-    if pairs and width < 2:
-        return Problem(ODD_WIDTH, f"is {width} pixel wide, too narrow for two halves")
-    if pairs and width % 2:
-        return Problem(ODD_WIDTH, f"is {width} pixels wide: two equal halves need an even width")
-    # Pillow does not report a PNG's bit depth; byte 24 holds it.
-    return SourceImage(path, width, height, is_16_bit=kind == "PNG" and contents[24] == 16)
+        raise UserError("has a name that is not UTF-8") from None
+    contents = read_contents(path)
+    return EncodedImage(contents, read_structure(contents))

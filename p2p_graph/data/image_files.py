@@ -66,11 +66,11 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise UserError(f"{option} {folder} cannot be read: {error.strerror}") from None
-    # A broken link is listed as well, so that it is reported as an unusable image.
+    # All but folders: a broken link or a FIFO is listed, to be reported as an unusable image.
     paths = [
         path
         for path in entries
-        if path.suffix.lower() in SUFFIXES and (path.is_file() or path.is_symlink())
+        if path.suffix.lower() in SUFFIXES and (path.is_symlink() or not path.is_dir())
     ]
     if not paths:
         inner = sorted(path.name for path in entries if path.is_dir())

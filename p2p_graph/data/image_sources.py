@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +14,13 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data import npz_archives, tfrecord_shards
 from p2p_graph.data.image_checks import usable_images
 from p2p_graph.data.image_files import Entry, SourceImage, find_entries
+from p2p_graph.data.verify import verifying_session
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Item = TypeVar("_Item")
 _COLUMNS = ("input", "target")
+_LARGEST_MANIFEST = 2**28  # bytes
 
 
 def list_images(
@@ -51,7 +55,8 @@ def list_images(
     entries = _select_part(list_entries(source, single=single), source, held_out)
     if not source.skip_bad:
         entries = entries[:at_most]
-    good = usable_images(entries, data, pairs=not single, skip_bad=source.skip_bad)
+    with verifying_session() as verify:
+        good = usable_images(entries, data, verify, pairs=not single, skip_bad=source.skip_bad)
     return good[:at_most]
 
 
@@ -90,18 +95,10 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
     """
     columns = _COLUMNS[:1] if single else _COLUMNS
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
-                raise UserError(
-                    f"manifest {path} has no column {missing[0]!r}: "
-                    f"its first line must name {','.join(columns)}"
-                )
-            if single and _COLUMNS[1] in (reader.fieldnames or ()):
-                raise UserError(
-                    f"manifest {path} lists pairs, but this task takes single images: "
-                    f"remove the column {_COLUMNS[1]}"
-                )
+        with damage_reported(f"manifest {path}", "CSV"):
+            text = read_bytes(path, _LARGEST_MANIFEST).decode("utf-8-sig")
+            reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+            _check_columns(path, reader.fieldnames or (), single=single)
             entries: list[Entry] = []
             for row in reader:
                 names = [row[name] for name in columns]
@@ -112,11 +109,24 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
                 entries.append((files[0], None if single else files[1]))
     except FileNotFoundError:
         raise UserError(f"manifest {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"manifest {path} cannot be read: {error}") from None
     if not entries:
         raise UserError(f"manifest {path} lists no images")
     return entries
+
+
+def _check_columns(path: Path, found: Sequence[str], *, single: bool) -> None:
+    """Checks the first line of a manifest."""
+    columns = _COLUMNS[:1] if single else _COLUMNS
+    if missing := [name for name in columns if name not in found]:
+        raise UserError(
+            f"manifest {path} has no column {missing[0]!r}: "
+            f"its first line must name {','.join(columns)}"
+        )
+    if single and _COLUMNS[1] in found:
+        raise UserError(
+            f"manifest {path} lists pairs, but this task takes single images: "
+            f"remove the column {_COLUMNS[1]}"
+        )
 
 
 def split_indices(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:

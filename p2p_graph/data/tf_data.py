@@ -6,11 +6,6 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.utils.errors import UserError, one_line_reason
-
-# What the input graph raises for an image that has gone or changed since it was checked.
-IMAGE_ERRORS = (tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
-
 
 def parallel_map(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.Dataset":
     """Maps a function over a data set, on all cores and in order.
@@ -32,11 +27,6 @@ def plain_iterator(dataset: "tf.data.Dataset") -> Any:
     options.experimental_optimization.apply_default_optimizations = False
     options.autotune.enabled = False
     return tf.data.make_initializable_iterator(dataset.with_options(options))
-
-
-def unreadable_image(error: Exception) -> UserError:
-    """One of `IMAGE_ERRORS` in one line."""
-    return UserError(f"an image can no longer be read: {one_line_reason(error)}")
 
 
 def next_element(dataset: "tf.data.Dataset", session: tf.Session) -> Any:

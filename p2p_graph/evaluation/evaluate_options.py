@@ -57,6 +57,9 @@ class EvaluateOptions:
         unknown = [name for name in self.metrics or () if name not in METRIC_NAMES]
         if unknown:
             raise UserError(f"metrics must be of {', '.join(METRIC_NAMES)}, not {unknown[0]!r}")
+        for name in ("palette", "segmenter"):
+            if getattr(self, name) == "":
+                raise UserError(f"{name} must not be empty")
         if not self.segmenter and (self.self_check or self.labels_dir):
             raise UserError("self_check and labels_dir are for a segmenter: name one (--segmenter)")
         if self.target_statistics and not self.inception:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.data.image_checks import check_images
+from p2p_graph.data.image_checks import EncodedImage, check_images
 from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
-from p2p_graph.imaging.image_arrays import read_rgb
+from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
 from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
@@ -114,6 +114,11 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     """Decodes every image before the long work starts."""
     pairs = [(example.output, example.target) for example in examples]
     inputs = [(example.input, None) for example in examples if example.input]
-    _, bad = check_images([*pairs, *inputs], pairs=False)
+    _, bad = check_images([*pairs, *inputs], _verify, pairs=False)
     if bad:
         raise UserError(f"{len(bad)} images cannot be evaluated; mend or remove them:", *bad)
+
+
+def _verify(images: Sequence[EncodedImage]) -> list[str | None]:
+    """Decodes files as `read_image` does; gives for each the reason why it cannot, or None."""
+    return [why_not_decodable(*image) for image in images]

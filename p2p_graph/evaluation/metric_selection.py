@@ -48,8 +48,8 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
       UserError: the palette or the segmenter cannot be loaded, a metric lacks what it needs, or
         an option is given that no metric uses.
     """
-    palette = palettes.load(options.palette) if options.palette else None
-    segmenter = segmenters.load(options.segmenter) if options.segmenter else None
+    palette = palettes.load(options.palette) if options.palette is not None else None
+    segmenter = segmenters.load(options.segmenter) if options.segmenter is not None else None
     if segmenter:
         segmenter = segmenter.with_palette(palette)
         palette = segmenter.palette

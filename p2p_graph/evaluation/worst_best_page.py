@@ -8,6 +8,7 @@ from pathlib import Path
 from p2p_graph.evaluation.example_images import Example
 from p2p_graph.imaging.html_page import IMAGE_FOLDER, KINDS, write_index
 from p2p_graph.metrics.registry import SetMetric
+from p2p_graph.utils.atomic_write import atomic_write
 
 _SHOWN = 3  # worst images of each metric, and best ones
 
@@ -77,7 +78,8 @@ def _copy_images(example: Example, image_folder: Path) -> list[str]:
         source: Path | None = getattr(example, kind)
         names.append(f"{example.name}-{kind}{source.suffix}" if source else "")
         if source:
-            shutil.copyfile(source, image_folder / names[-1])
+            with atomic_write(image_folder / names[-1]) as temporary:
+                shutil.copyfile(source, temporary)
     return names
 
 

@@ -1,17 +1,27 @@
 """Decodes image files with Pillow, operations on one uint8 RGB array, and PNG files."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
 
-from p2p_graph.utils.errors import UserError
+from p2p_graph.imaging.image_structure import ImageStructure, read_structure
+from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import read_bytes
 
 Array = np.ndarray[Any, Any]
 
+# Unlike `Image.open`, these have no limit of their own, which warns on stderr.
+_OPENERS = {"JPEG": JpegImageFile, "PNG": PngImageFile}
+WRONG_SIZE = "cannot be decoded: its header is wrong about its size"
 _COMPRESSION = 2  # of PNGs: files 3 % larger than at Pillow's 6, in a third of the time
 
 
@@ -22,36 +32,89 @@ def read_rgb(path: Path) -> Array:
       UserError: the file cannot be read or decoded. The message lacks its subject: the caller
         puts the file's name in front.
     """
+    return decode_rgb(read_contents(path))
+
+
+def read_contents(path: Path) -> bytes:
+    """Reads an image file, which must be a regular file of at most 1 GiB.
+
+    Raises:
+      UserError: the file cannot be read. The message lacks its subject, as `read_rgb`'s.
+    """
     try:
-        contents = path.read_bytes()
+        return read_bytes(path)
+    except FileNotFoundError:
+        raise UserError("does not exist") from None
     except OSError as error:
-        raise UserError(f"cannot be decoded: {error.strerror}") from None
-    return decode_rgb(contents)
+        raise UserError(f"cannot be read: {error.strerror}") from None
 
 
-def decode_rgb(contents: bytes) -> Array:
+def decode_rgb(contents: bytes, structure: ImageStructure | None = None) -> Array:
     """Decodes the contents of a JPEG or PNG file to uint8 RGB [H, W, 3].
 
     Grey is repeated in all channels. Palettes and CMYK are converted. Alpha is dropped. 16-bit
     images keep their upper 8 bits, as TensorFlow's decoder does.
 
+    Args:
+      contents: of the file.
+      structure: from `read_structure`, if it has been read.
+
     Raises:
       UserError: the contents cannot be decoded. The message lacks its subject, as `read_rgb`'s.
     """
+    with opened(contents, structure) as image:
+        return _to_rgb(image)
+
+
+def why_not_decodable(contents: bytes, structure: ImageStructure) -> str | None:
+    """Decodes a file as `decode_rgb` does; gives the reason why that fails, or None.
+
+    Args:
+      contents: of the file.
+      structure: from `read_structure`.
+    """
     try:
-        with Image.open(io.BytesIO(contents), formats=("JPEG", "PNG")) as image:
-            image.info.pop("transparency", None)
-            if image.mode.startswith("I"):
-                # `convert` clips 16-bit values instead of scaling them.
-                grey = np.asarray(image) >> 8
-                return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError:
-        reason = "is neither a JPEG nor a PNG image" if contents else "is empty"
-        raise UserError(reason) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        detail = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot be decoded: {detail}") from None
+        with opened(contents, structure) as image:
+            size = _to_rgb(image).shape[:2]
+    except UserError as error:
+        return str(error)
+    return None if size == (structure.height, structure.width) else WRONG_SIZE
+
+
+@contextlib.contextmanager
+def opened(contents: bytes, structure: ImageStructure | None = None) -> Iterator[Image.Image]:
+    """Opens the contents of a JPEG or PNG file with Pillow.
+
+    Pillow gets nothing but the parts that decide the pixels: its opinion on metadata differs from
+    TensorFlow's.
+
+    Args:
+      contents: of the file.
+      structure: from `read_structure`, if it has been read.
+
+    Raises:
+      UserError: the file cannot be decoded, which may show in the context. The message lacks its
+        subject, as `read_rgb`'s.
+    """
+    structure = structure or read_structure(contents)
+    stream = io.BytesIO(structure.without_metadata(contents))
+    try:
+        with _OPENERS[structure.kind](stream) as image:
+            yield image
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError("cannot be decoded: it takes more memory than there is") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"cannot be decoded: {one_line_reason(error)}") from None
+
+
+def _to_rgb(image: Image.Image) -> Array:
+    if image.mode.startswith("I"):
+        # `convert` clips 16-bit values instead of scaling them.
+        grey = np.asarray(image) >> 8
+        return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
+    return np.asarray(image.convert("RGB"))
 
 
 def read_half(path: Path, *, right: bool) -> Array:
@@ -141,6 +204,11 @@ def _to_bytes(values: Array) -> Array:
 
 
 def save_png(path: Path, image: Array) -> None:
-    """Writes uint8 [H, W, 3 or 1] to a PNG file."""
+    """Writes uint8 [H, W, 3 or 1] to a PNG file atomically.
+
+    Raises:
+      OSError: the file cannot be written; an earlier file is intact.
+    """
     pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    pil_image.save(path, "PNG", compress_level=_COMPRESSION)
+    with atomic_write(path) as temporary:
+        pil_image.save(temporary, "PNG", compress_level=_COMPRESSION)

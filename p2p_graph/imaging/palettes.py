@@ -1,6 +1,7 @@
 """Palettes of label images: the colour of each class, and class ids read off colours."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
@@ -20,6 +22,7 @@ _TOLERANCE = 12
 _PIXELS_AT_ONCE = 2**18  # bounds the memory of `_nearest_colours`
 _SAMPLE_SIZE = 10
 _MAX_CLASSES = 255
+_LARGEST_FILE = 2**20  # bytes of a palette's CSV file
 # The least share of matching pixels in label images. JPEG label images have 0.43, photos 0.08.
 _MIN_COVERAGE = 0.25
 
@@ -180,15 +183,16 @@ def load(name: str) -> Palette:
     if name in PALETTES:
         return PALETTES[name]
     path = Path(name)
-    if not path.is_file():
+    if not name or not (path.exists() or path.is_symlink()):
         raise UserError(
             f"palette must be one of {', '.join(PALETTES)} or a CSV file of class, red, green and "
             f"blue, not {name!r}"
         )
     try:
-        classes, ignored = _read_csv(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"palette {path} cannot be read as CSV: {error}") from None
+        with damage_reported(f"palette {path}", "CSV"):
+            classes, ignored = _read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"palette {path} is a link that leads nowhere") from None
     colours = [*classes.values(), *ignored]
     if len(set(colours)) < len(colours):
         raise UserError(f"palette {path} has a colour twice: give each class its own colour")
@@ -201,24 +205,27 @@ def _read_csv(path: Path) -> tuple[dict[str, Colour], list[Colour]]:
     """Reads a palette's classes and ignored colours."""
     classes: dict[str, Colour] = {}
     ignored: list[Colour] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        for row in rows:
-            location = f"palette {path}, line {rows.line_num}"
-            red, green, blue = (
-                _parse_channel(row.get(channel), location) for channel in ("red", "green", "blue")
-            )
-            class_name = (row.get("class") or "").strip()
-            if class_name in classes:
-                raise UserError(f"{location}: class {class_name} is defined twice")
-            if class_name:
-                classes[class_name] = red, green, blue
-            else:
-                ignored.append((red, green, blue))
+    text = read_bytes(path, _LARGEST_FILE).decode("utf-8-sig")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    for row in rows:
+        location = f"palette {path}, line {rows.line_num}"
+        red, green, blue = (
+            _parse_channel(row.get(channel), location) for channel in ("red", "green", "blue")
+        )
+        class_name = (row.get("class") or "").strip()
+        if class_name in classes:
+            raise UserError(f"{location}: class {class_name} is defined twice")
+        if class_name:
+            classes[class_name] = red, green, blue
+        else:
+            ignored.append((red, green, blue))
     return classes, ignored
 
 
 def _parse_channel(text: str | None, location: str) -> int:
-    if text is None or not text.strip().isdecimal() or int(text) > 255:
+    given = (text or "").strip()
+    digits = given.lstrip("0") or given[-1:]
+    # The length comes first: Python converts no number of thousands of digits.
+    if not digits.isdecimal() or len(digits) > 3 or int(digits) > 255:
         raise UserError(f"{location}: red, green and blue must be whole numbers from 0 to 255")
-    return int(text)
+    return int(digits)

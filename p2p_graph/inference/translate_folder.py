@@ -20,7 +20,8 @@ from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import IMAGE_ERRORS, plain_iterator, unreadable_image
+from p2p_graph.data.tf_data import plain_iterator
+from p2p_graph.data.verify import image_errors_named
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
@@ -72,14 +73,14 @@ def test(given: Mapping[str, Any]) -> None:
 def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
     """Translates all images into a folder that no other program works in."""
     source, task = options.data.source, options.data.task
+    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
+    device = devices.choose(options.execution.device, parallel_calls)
     images = list_images(source, single=task.is_single, held_out=True)
     if source.split < 1:
         print(
             f"split: {len(images)} images that are not trained on "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
-    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
-    device = devices.choose(options.execution.device, parallel_calls)
     devices.check_memory(_needed_memory(options), device)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
@@ -90,7 +91,8 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
         _make_folder(options, folder)
         names = output_names([image.path for image in images])
         writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
-        translations = _translate_all(session, fetches, writer, options, parallel_calls)
+        with image_errors_named(images):
+            translations = _translate_all(session, fetches, writer, options, parallel_calls)
     seconds = time.monotonic() - start
     if options.outputs.grid:
         _write_grid(folder, translations, options.validation.sample_count, checkpoint.step())
@@ -221,7 +223,7 @@ def _batches(
 
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Makes an error of the graph one line."""
+    """Makes a lack of memory one line."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -229,8 +231,6 @@ def _readable_errors() -> Iterator[None]:
         raise UserError(
             f"out of memory: {reason}; try a smaller --batch_size or --crop_size"
         ) from None
-    except IMAGE_ERRORS as error:
-        raise unreadable_image(error) from None
 
 
 def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:

@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import hashlib
-import io
 import os
 import statistics
 import sys
@@ -12,16 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data import npz_archives, tfrecord_shards
-from p2p_graph.data.image_checks import check_image
-from p2p_graph.data.image_files import PROBLEMS, Entry, Problem, SourceImage
+from p2p_graph.data.image_checks import Verify, check_image, decode_contents
+from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
-from p2p_graph.imaging.image_arrays import decode_rgb
-from p2p_graph.utils.errors import UserError
+from p2p_graph.data.verify import verifying_session
+from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
+from p2p_graph.imaging.image_structure import read_structure
+from p2p_graph.utils.errors import UserError, escaped
 
 _NAMED_IMAGES = 3  # names per finding in the table
 _SQUARE_TOLERANCE = 0.02  # how far width / height of a square image may be from 1
@@ -122,7 +122,7 @@ def table(findings: Sequence[Finding]) -> str:
     rows = [("finding", "images", "stops training", "in training", "which")]
     for finding in findings:
         unnamed = len(finding.names) - _NAMED_IMAGES
-        which = ", ".join(finding.names[:_NAMED_IMAGES])
+        which = ", ".join(map(escaped, finding.names[:_NAMED_IMAGES]))
         which += f", and {unnamed} more" if unnamed > 0 else ""
         stops = "yes" if finding.stops else "no"
         rows.append((finding.what, str(len(finding.names)), stops, finding.advice, which))
@@ -133,6 +133,17 @@ def table(findings: Sequence[Finding]) -> str:
 
 def _inspect_all(source: ImageSource, *, single: bool) -> Iterator[Inspection]:
     """Inspects the images in their order, several at the same time."""
+    with verifying_session() as verify:
+        inspect, items = _inspection(source, verify, single=single)
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            shown = sys.stderr.isatty()
+            yield from tqdm(pool.map(inspect, items), "inspecting", len(items), disable=not shown)
+
+
+def _inspection(
+    source: ImageSource, verify: Verify, *, single: bool
+) -> tuple[Callable[[Any], Inspection], Sequence[Any]]:
+    """The function that inspects one item of a source, and the items."""
     inspect: Callable[[Any], Inspection]
     items: Sequence[Any]
     if is_archive(source):
@@ -141,27 +152,35 @@ def _inspect_all(source: ImageSource, *, single: bool) -> Iterator[Inspection]:
         inspect = functools.partial(_inspect_archive_image, arrays=arrays)
     elif is_packed(source):
         items = list_images(source, single=single)
-        inspect = functools.partial(_inspect_record, pairs=not single)
+        inspect = functools.partial(_inspect_record, verify=verify, pairs=not single)
     else:
         items = list_entries(source, single=single)
-        inspect = functools.partial(_inspect_files, pairs=not single)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        shown = sys.stderr.isatty()
-        yield from tqdm(pool.map(inspect, items), "inspecting", len(items), disable=not shown)
+        inspect = functools.partial(_inspect_files, verify=verify, pairs=not single)
+    return inspect, items
 
 
-def _inspect_files(entry: Entry, pairs: bool) -> Inspection:
+def _inspect_files(entry: Entry, verify: Verify, pairs: bool) -> Inspection:
     """Inspects an image file, or the two files of a pair."""
     path, partner = entry
-    image = check_image(path, partner, pairs=pairs)
+    image = check_image(path, partner, verify, pairs=pairs)
     if isinstance(image, Problem):
         return Inspection(str(path), image)
-    return _inspect_encoded(image, [p.read_bytes() for p in (path, image.target) if p], pairs)
+    try:
+        files = [read_contents(path) for path in (image.path, image.target) if path]
+        return _inspect_encoded(image, files, pairs)
+    except UserError as error:  # the file has changed since the check
+        return Inspection(str(path), Problem(CORRUPT, str(error)))
 
 
-def _inspect_record(image: SourceImage, pairs: bool) -> Inspection:
+def _inspect_record(image: SourceImage, verify: Verify, pairs: bool) -> Inspection:
     """Inspects the files in a shard's record."""
-    return _inspect_encoded(image, list(filter(None, tfrecord_shards.stored_files(image))), pairs)
+    files = list(filter(None, tfrecord_shards.stored_files(image)))
+    try:
+        for contents in files:
+            decode_contents(contents, verify)
+        return _inspect_encoded(image, files, pairs)
+    except UserError as error:
+        return Inspection(str(image.path), Problem(CORRUPT, str(error)))
 
 
 def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
@@ -172,12 +191,14 @@ def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspe
 
 
 def _inspect_encoded(image: SourceImage, files: Sequence[bytes], pairs: bool) -> Inspection:
-    """Inspects one image, or A and B, from the contents of JPEG and PNG files."""
-    try:
-        images = [decode_rgb(contents) for contents in files]
-    except UserError as error:  # only in records: `check_image` has decoded files before
-        return Inspection(str(image.path), Problem(PROBLEMS[0], str(error)))
-    warnings = ["alpha"] if any(map(_has_alpha, files)) else []
+    """Inspects one image, or A and B, from the contents of JPEG and PNG files.
+
+    Raises:
+      UserError: a file cannot be decoded. The message lacks its subject.
+    """
+    structures = [read_structure(contents) for contents in files]
+    images = [decode_rgb(*file) for file in zip(files, structures, strict=True)]
+    warnings = ["alpha"] if any(structure.has_alpha for structure in structures) else []
     if image.is_16_bit:
         warnings.append("16 bits")
     if pairs and len(images) == 1:
@@ -207,11 +228,6 @@ def _inspect_pixels(
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(half).tobytes() for half in halves))
     shares = tuple(_few_colors_share(half) for half in halves)
     return Inspection(str(image.path), None, tuple(found), digest.digest(), shares)
-
-
-def _has_alpha(contents: bytes) -> bool:
-    with Image.open(io.BytesIO(contents)) as image:
-        return "A" in image.getbands() or "transparency" in image.info
 
 
 def _few_colors_share(image: Array) -> float:

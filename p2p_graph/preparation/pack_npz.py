@@ -15,7 +15,8 @@ from p2p_graph.data import npz_archives
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tf_data import IMAGE_ERRORS, next_element, parallel_map, unreadable_image
+from p2p_graph.data.tf_data import next_element, parallel_map
+from p2p_graph.data.verify import image_errors_named
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.memory import allocate
@@ -80,9 +81,10 @@ def _decode(images: Sequence[SourceImage], data: DataOptions, size: int | None) 
         arrays = _allocate(len(images), len(pairs.channels), height_width)
         next_images = next_element(decoded.prefetch(2), session)
         shown = sys.stderr.isatty()
-        for index in tqdm(range(len(images)), unit="image", disable=not shown):
-            for array, image in zip(arrays, _run(session, next_images), strict=True):
-                array[index] = image
+        with image_errors_named(images):
+            for index in tqdm(range(len(images)), unit="image", disable=not shown):
+                for array, image in zip(arrays, session.run(next_images), strict=True):
+                    array[index] = image
     return arrays
 
 
@@ -98,11 +100,3 @@ def _allocate(count: int, parts: int, height_width: tuple[int, int]) -> Sequence
             "--size, or pack shards (tools/pack_records.py)"
         ) from None
     return list(arrays)
-
-
-def _run(session: tf.Session, images: Sequence[tf.Tensor]) -> Sequence[Array]:
-    try:
-        found: Sequence[Array] = session.run(images)
-        return found
-    except IMAGE_ERRORS as error:
-        raise unreadable_image(error) from None

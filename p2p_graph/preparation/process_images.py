@@ -17,19 +17,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
+from p2p_graph.imaging.image_structure import MOST_PIXELS
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, shortened_list
-from p2p_graph.utils.outside_files import real_path
+from p2p_graph.utils.outside_files import UnreadableError, open_regular, real_path
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
+LARGEST_SIZE = math.isqrt(MOST_PIXELS)
+LARGEST_SIGMA = 1000  # pixels; the filter is eight times as wide
 _PNG_KEY = "p2p_graph"  # the key of the PNG text that records the operation
 _LINE_SECONDS = 10.0  # off a terminal: time between progress lines
 
@@ -66,8 +69,13 @@ class ImageOperation:
             raise UserError(f"operation {self.operation} must be one of {', '.join(OPERATIONS)}")
         if self.size < 1:
             raise UserError(f"size {self.size} must be at least 1")
-        if not 0 < self.sigma < math.inf:
-            raise UserError(f"sigma {self.sigma} must be above 0 and finite")
+        if self.size > LARGEST_SIZE:
+            raise UserError(
+                f"size {self.size} must be at most {LARGEST_SIZE}: images have at most "
+                f"{MOST_PIXELS} pixels (2^27)"
+            )
+        if not 0 < self.sigma <= LARGEST_SIGMA:
+            raise UserError(f"sigma {self.sigma} must be above 0 and at most {LARGEST_SIGMA}")
         if not 0 <= self.threshold <= 1:
             raise UserError(f"threshold {self.threshold} must be from 0 to 1")
         if self.small_edge < 0:
@@ -151,6 +159,8 @@ def process_image(task: Task, operation: ImageOperation) -> str | None:
         image = _apply(operation, task)
     except UserError as error:
         return str(error)
+    except MemoryError:
+        return "takes more memory than there is"
     text = PngInfo()
     text.add_text(_PNG_KEY, operation.to_json())
     with atomic_write(task.output) as temporary:
@@ -193,9 +203,11 @@ def _check_outputs(tasks: Sequence[Task], operation: ImageOperation) -> None:
         if not task.output.exists():
             continue
         try:
-            with Image.open(task.output) as image:
+            with open_regular(task.output) as file, PngImageFile(file) as image:
                 found = image.info.get(_PNG_KEY)
-        except (OSError, SyntaxError):  # not written by this program
+        except UnreadableError as error:
+            raise UserError(f"output {task.output} {error}: remove it") from None
+        except (OSError, SyntaxError, ValueError):  # not written by this program
             continue
         if found is not None and found != operation.to_json():
             raise UserError(

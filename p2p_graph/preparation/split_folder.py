@@ -13,6 +13,7 @@ from pathlib import Path
 from p2p_graph.data.image_files import SUFFIXES, find_images
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import UnreadableError, open_regular
 
 PARTS = ("train", "test", "val")
 _SEED = 0  # the reference's
@@ -61,6 +62,8 @@ def split(
     for name, part in zip(names, parts, strict=True):
         if _must_move(name, folder, part, paths[name], copy=copy):
             moves.append((folder / name, folder / part / name))
+    for source, _ in moves:
+        _check_regular(source)
     for part in PARTS:
         if counts[part]:
             (folder / part).mkdir(exist_ok=True)
@@ -133,7 +136,11 @@ def _find_paths(folder: Path) -> dict[str, list[Path]]:
 def _images(folder: Path) -> Sequence[Path]:
     if not folder.is_dir():
         return []
-    return [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and (path.is_symlink() or not path.is_dir())
+    ]
 
 
 def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, copy: bool) -> bool:
@@ -154,6 +161,18 @@ def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, cop
     if copy and filecmp.cmp(source, target, shallow=False):
         return False
     raise UserError(f"{target} exists already, beside {source}: remove one of them")
+
+
+def _check_regular(path: Path) -> None:
+    """Refuses what is no file: a FIFO, a folder behind a link, a link to nothing."""
+    try:
+        open_regular(path).close()
+    except UnreadableError as error:
+        raise UserError(f"{path} {error}: remove it") from None
+    except FileNotFoundError:
+        raise UserError(f"{path} is a link that leads nowhere: remove it") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -59,6 +59,9 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
         config.use_per_session_threads = True
         config.inter_op_parallelism_threads = parallel_calls
         config.intra_op_parallelism_threads = max(1, (os.cpu_count() or 1) // parallel_calls)
+        # All sessions share the threads that split an operation, and the first session makes them:
+        # this one, before images are checked.
+        tf.Session(graph=tf.Graph(), config=config).close()
     return Device(f"CPU, {os.cpu_count()} cores", config, is_cpu=True)
 
 

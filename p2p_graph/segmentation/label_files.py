@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from p2p_graph.imaging.image_arrays import read_rgb
+from p2p_graph.imaging.image_arrays import opened, read_contents, read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
 from p2p_graph.utils.errors import UserError, why_no_folder
 
@@ -143,12 +142,12 @@ def read(path: Path, palette: Palette) -> Array:
 def _decode(path: Path, palette: Palette) -> tuple[Array, bool]:
     """Returns the class ids of a file, and whether they were read from colours."""
     try:
-        with Image.open(path) as image:
+        with opened(read_contents(path)) as image:
             if len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX):
                 return palette.class_ids(np.asarray(image.convert("RGB"))), True
             values: Array = np.asarray(image).astype(np.int64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be decoded: {error}") from None
+    except UserError as error:
+        raise UserError(f"{path} {error}") from None
     if path.stem.endswith(_LABEL_IDS_SUFFIX):
         values = _TRAIN_IDS[values.clip(0, IGNORED_ID)]
     return values, False

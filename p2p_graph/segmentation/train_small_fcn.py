@@ -14,7 +14,7 @@ from tqdm import tqdm
 from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
+from p2p_graph.data.verify import image_errors_named
 from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation import labelled_pairs
@@ -83,6 +83,7 @@ def train(options: TrainingOptions) -> int:
         options.output_dir.mkdir(parents=True, exist_ok=True)
         cleanup.enter_context(file_lock.held(options.output_dir))
         done = _initialise(step, session, options.output_dir)
+        cleanup.enter_context(image_errors_named([*pairs, *validation]))
         inputs.start(session, done)
         if code := _run_steps(step, session, done, options):
             return code
@@ -156,14 +157,11 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
       0, or 128 plus the number of the signal that stopped training.
 
     Raises:
-      UserError: the loss is not finite, or an image can no longer be read.
+      UserError: the loss is not finite.
     """
     with signals.taken() as stopped:
         for number in _progress(done, options.max_steps):
-            try:
-                loss, _ = session.run([step.loss, step.update])
-            except IMAGE_ERRORS as error:
-                raise unreadable_image(error) from None
+            loss, _ = session.run([step.loss, step.update])
             if not np.isfinite(loss):
                 raise UserError(f"the loss of step {number} is not finite: lower --lr")
             if number % _PROGRESS_FREQ == 0:

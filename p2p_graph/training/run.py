@@ -13,7 +13,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.input_graph import Batch, TrainingInputs
-from p2p_graph.data.tf_data import IMAGE_ERRORS, unreadable_image
+from p2p_graph.data.verify import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.training.checkpoint_saving import what_is_kept
@@ -149,11 +149,11 @@ def _loop(
             while step < run.schedule.last_step and not session.should_stop():
                 _, step = session.run([call.step.train, call.step.number])
     except tf.errors.OpError as error:
-        raise _as_user_error(error, run.schedule.after(step), run.folder) from error
+        raise _as_user_error(error, run, run.schedule.after(step)) from error
     return step
 
 
-def _as_user_error(error: Exception, step: int, folder: Path) -> Exception:
+def _as_user_error(error: Exception, run: RunPlan, step: int) -> Exception:
     """An error of a step as one line, where a person can mend it; other errors as they are."""
     reason = one_line_reason(error)
     if isinstance(error, tf.errors.ResourceExhaustedError):
@@ -161,8 +161,8 @@ def _as_user_error(error: Exception, step: int, folder: Path) -> Exception:
     if "summary histogram" in reason:
         return UserError(
             f"a gradient or a weight of step {step} is not finite; "
-            f"{what_is_kept(folder)}: try a smaller --lr"
+            f"{what_is_kept(run.folder)}: try a smaller --lr"
         )
     if isinstance(error, IMAGE_ERRORS):
-        return unreadable_image(error)
+        return unreadable_image(error, [*run.images, *run.validation_images])
     return error

@@ -66,7 +66,9 @@ def printable(name: str) -> str:
 
 def why_no_folder(path: Path) -> str:
     """Says why a path is not a folder; the text continues the path's name."""
-    return "is not a folder" if path.exists() else "does not exist"
+    if path.exists():
+        return "is not a folder"
+    return "is a link that leads nowhere" if path.is_symlink() else "does not exist"
 
 
 def one_line_reason(error: BaseException) -> str:

@@ -362,7 +362,7 @@ def test_an_image_removed_during_training(data, tmp_path):
                 break
         said = process.stdout.read().splitlines()[-1]
     assert process.returncode == 2
-    gone = f"{tmp_path}/train/3.png; No such file or directory"
+    gone = f"{tmp_path}/train/3.png: does not exist"
     assert said == f"train.py: an image can no longer be read: {gone}"
 
 

@@ -15,6 +15,7 @@ from p2p_graph.data.image_files import (
     find_images,
     output_names,
 )
+from p2p_graph.data.verify import verifying_session
 from p2p_graph.utils.errors import UserError
 
 WIDTH, HEIGHT = 40, 24
@@ -73,7 +74,9 @@ def found(folder):
 
 
 def check(folder, pairs=True, skip_bad=False):
-    return usable_images(find_entries(folder, None), folder, pairs=pairs, skip_bad=skip_bad)
+    with verifying_session() as verify:
+        entries = find_entries(folder, None)
+        return usable_images(entries, folder, verify, pairs=pairs, skip_bad=skip_bad)
 
 
 def problem_line(folder, pairs=True):
@@ -348,7 +351,8 @@ def targets(tmp_path):
 
 def partners(folder, targets, **options):
     options = {"pairs": False, "skip_bad": False, **options}
-    return usable_images(find_entries(folder, targets), folder, **options)
+    with verifying_session() as verify:
+        return usable_images(find_entries(folder, targets), folder, verify, **options)
 
 
 def test_partners_have_the_same_name_and_any_suffix(folder, targets):

@@ -83,7 +83,7 @@ def test_bad_manifests(manifest, text, message_part):
 
 def test_unreadable_manifests(manifest, tmp_path):
     assert "does not exist" in refusal(manifest=str(tmp_path / "none.csv"))
-    assert "cannot be read" in refusal(manifest=str(tmp_path))
+    assert "is a folder, not a regular file" in refusal(manifest=str(tmp_path))
     manifest.write_bytes(b"input,target\n\xff\xfe,b\n")
     assert "cannot be read" in refusal(manifest=str(manifest))
 

@@ -224,8 +224,8 @@ def test_cmyk_is_converted(read):
     ("data", "why"),
     [
         (b"", "is empty"),
-        (b"text", "is neither a JPEG nor a PNG image"),
-        (encoded(Image.new("RGB", (9, 9)), "GIF"), "is neither a JPEG nor a PNG image"),
+        (b"text", "is not an image"),
+        (encoded(Image.new("RGB", (9, 9)), "GIF"), "is GIF, neither JPEG nor PNG"),
         (encoded(Image.effect_noise((64, 64), 50))[:-900], "cannot be decoded: "),
         (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:-300], "cannot be decoded: "),
     ],
