@@ -33,7 +33,8 @@ class GeneratorOptions(Record):
     levels: int | None = option(
         None,
         "model",
-        "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128)",
+        "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128; 4 with "
+        "--generator pooled)",
         least=2,
     )
     dropout: float = option(
@@ -121,9 +122,8 @@ class LayerOptions(Record):
         "auto",
         "model",
         "with --updates stored, which terms of the gradient through the discriminator's batch "
-        "normalisation use its updated scale. fused: all (pix2pix.py since December 2017); "
-        "factored: only the term through the standard deviation (before); auto: factored for "
-        "models without biases, otherwise fused",
+        "normalisation use the updated scale. fused: all; factored: only the term through the "
+        "standard deviation; auto: factored for models without biases, otherwise fused",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)
@@ -136,7 +136,10 @@ class LayerOptions(Record):
     precision: str = option(
         "fp32",
         "training",
-        "float32, or mixed: bfloat16 convolutions with float32 weights and losses",
+        {
+            "train": "float32, or mixed: bfloat16 convolutions with float32 weights and losses",
+            "test": "float32, or mixed: bfloat16 convolutions with float32 weights",
+        },
         programs=_BOTH,
         choices=("fp32", "mixed"),
     )
