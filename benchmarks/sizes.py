@@ -2,7 +2,7 @@
 
     python benchmarks/sizes.py --data facades/train --output cost.png [--json FILE] [--quick]
 
-Needs `pip install '.[peers]'` for the chart.
+The chart needs `pip install -c constraints.txt -e '.[peers]'`.
 """
 
 import argparse

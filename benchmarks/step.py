@@ -4,7 +4,8 @@
 
 Every variant runs in a process of its own. In each turn, every variant runs one step (or one call
 of ten steps), and ratios to the reference are taken within the turn, so that drifts of the
-machine's speed cancel. PyTorch needs `pip install '.[peers]'`. A GPU is used if there is one.
+machine's speed cancel. PyTorch needs `pip install -c constraints.txt -e '.[peers]'`. A GPU is
+used if there is one.
 """
 
 import argparse

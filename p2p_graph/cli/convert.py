@@ -4,15 +4,16 @@
     python tools/convert.py --checkpoint facades_train --to pict --output facades_BtoA.pict
     python tools/convert.py --checkpoint BtoA.pict --to native --output model --which_direction BtoA
 
-form     written by
-native   this package; variable names of the reference's first generation
-current  the reference program since December 2017; adds biases, and batch
-         normalisation's moving means and variances
-pict     the browser demo's tool; the generator's weights only, in 8 bits each
+form     written by                      holds
+native   this package                    weights, Adam's state and the step, under the names of
+                                         pix2pix.py's first generation
+current  pix2pix.py since December 2017  the same under its new names, biases, and batch
+                                         normalisation's moving means and variances
+pict     the browser demo's tool         the generator's weights, in 8 bits each
 
 The checkpoint needs its options.json beside it; a .pict file needs none. The output must not exist:
-after an interrupted conversion, remove it and rerun. train.py and test.py read native and current
-checkpoints without conversion.
+after an interrupted conversion, remove it and rerun. train.py, test.py and export.py read native
+and current checkpoints without conversion. --to current takes models of 256 pixels and 8 levels.
 """
 
 import argparse

@@ -41,26 +41,30 @@ def _parser() -> flags.Parser:
         "--metrics",
         type=_names,
         metavar="NAMES",
-        help=f"of {', '.join(METRIC_NAMES)}, separated by commas (default: l1, psnr, ssim "
-        "and histogram; fcn with --segmenter, otherwise labels with --palette; fid and kid with "
+        help=f"metrics, separated by commas: {', '.join(METRIC_NAMES)} (default: l1, psnr, ssim, "
+        "histogram; and fcn with --segmenter, or else labels with --palette; and fid, kid with "
         "--inception)",
     )
     add(
         "--palette",
         metavar="NAME",
-        help="labels' colours: cityscapes, facades, or a CSV file (class,red,green,blue)",
+        help="labels' colours: cityscapes, facades, or a CSV file with the columns "
+        "class,red,green,blue; required for the metric labels, and with a segmenter that is a "
+        "SavedModel, an ONNX file or a function",
     )
     add(
         "--segmenter",
         metavar="WHAT",
         help="reads labels off photos: the folder of the paper's FCN-8s (Caffe), a folder that "
-        "tools/train_segmenter.py has written, a SavedModel, an ONNX file, or module:function",
+        "tools/train_segmenter.py has written, the folder of a SavedModel, an .onnx file, or "
+        "module:function; FCN-8s and .onnx need pip install -c constraints.txt -e '.[fcn]'",
     )
     add_path(
         "--labels_dir",
         "DIR",
-        "folder of true labels, subfolders included: an image NAME.png for each image, or "
-        "Cityscapes' gtFine files (default: the input images are the labels)",
+        "folder of true labels, subfolders included: Cityscapes' gtFine files, or NAME.png for "
+        "each image NAME, either grey with class numbers from 0 (255: no class) or in the "
+        "palette's colours (default: the input images are the labels)",
     )
     add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
     add_path(

@@ -24,7 +24,8 @@ def main(argv: Sequence[str]) -> None:
         metavar="N",
         type=int,
         default=None,
-        help="height and width to scale to, in pixels (default: the images' own size)",
+        help="height and width to scale to, in pixels (default: the images' own size, which must "
+        "be the same for all)",
     )
     parser.add_argument(
         "--resize", choices=RESIZES, help="how to scale, with --size (default: area)"

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
         metavar="N",
         type=int,
         default=1000,
-        help="images per shard (default: %(default)s)",
+        help="pairs, or single images, in a shard (default: %(default)s)",
     )
     given = vars(parser.parse_args(argv))
     folder, per_shard = Path(given.pop("output_dir")), given.pop("pairs_per_shard")

@@ -9,11 +9,11 @@ grayscale  the image in grey
 resize     a square of --size pixels; crops or pads what is not square
 blank      a white hole of 30 % of height and width in the middle
 combine    the image and its partner in --b_dir, side by side
-edges      black edges on white, as the paper's edges2shoes has them (HED)
+edges      black edges on white by HED, an edge-detecting network, as in the paper's edges2shoes
 blur       a Gaussian blur of --sigma pixels
 
 Outputs are PNG files with the inputs' names. The operation edges needs the extra `edges`:
-pip install '.[edges]'.
+pip install -c constraints.txt -e '.[edges]'.
 """
 
 import argparse

@@ -5,8 +5,8 @@
     python tools/reproduce.py table6 --data cityscapes --budget 10000 -- --crop_size 128 --ngf 32
 
 Every row is trained with --preset paper and its own flags. Flags after -- go to tools/train.py, for
-every row. The same command run again continues where it stopped; finished rows are not trained
-again. `facades` is not a table of the paper and has no figures to compare with.
+every row. The same command run again continues where it stopped. `facades` is not a table of the
+paper and has no figures to compare with.
 """
 
 import argparse
@@ -99,7 +99,14 @@ def _parser() -> flags.Parser:
         help="folder of true labels, as for evaluate.py, if the input images are not label images",
     )
     add("--inception", type=Path, metavar="FILE", help="Inception's graph: adds FID and KID")
-    add("--dry_run", action="store_true", help="print commands, steps and training time only")
+    add(
+        "--dry_run",
+        action="store_true",
+        help="only print commands, steps and training time; to estimate the time, a few steps of "
+        "each row are trained",
+    )
+    # argparse knows nothing of what follows --.
+    parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- TRAIN_FLAGS ...]"
     return parser
 
 

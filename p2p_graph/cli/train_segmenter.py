@@ -32,7 +32,13 @@ def _parser() -> flags.Parser:
     add = parser.add_argument
     add("--input_dir", required=True, metavar="DIR", help="pairs of photos and label images")
     add("--val_dir", metavar="DIR", help="validation pairs, to score the network on")
-    add("--palette", required=True, metavar="NAME", help="cityscapes, facades, or a CSV file")
+    add(
+        "--palette",
+        required=True,
+        metavar="NAME",
+        help="labels' colours: cityscapes, facades, or a CSV file with the columns "
+        "class,red,green,blue",
+    )
     add(
         "--output_dir",
         required=True,
@@ -51,7 +57,7 @@ def _parser() -> flags.Parser:
         type=int,
         default=256,
         metavar="N",
-        help="image size, pixels (default: %(default)s)",
+        help="height and width of the images, pixels; a multiple of 32 (default: %(default)s)",
     )
     add(
         "--width",

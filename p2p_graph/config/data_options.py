@@ -24,7 +24,8 @@ class ImageSource(Record):
     target_dir: str | None = option(
         None,
         "files",
-        "folder of the B images where input_dir holds the A images; pairs have equal file names",
+        "folder of the B images where input_dir holds the A images; the names of a pair are equal, "
+        "suffixes may differ",
         programs=_BOTH,
     )
     manifest: str | None = option(
@@ -37,8 +38,9 @@ class ImageSource(Record):
     arrays: str | None = option(
         None,
         "files",
-        "the two array names of an .npz archive, A's first (default: the pair that the archive "
-        "has of arr_0,arr_1, inputs,targets, input,target, A,B and a,b)",
+        "array names of an .npz archive: A's and B's, or one name for single images (default: the "
+        "only array, or the one of these pairs that the archive has: arr_0 and arr_1; inputs and "
+        "targets; input and target; A and B; a and b)",
         programs=_BOTH,
         metavar="A,B",
     )
@@ -48,8 +50,8 @@ class ImageSource(Record):
         {
             "train": "fraction of the images to train on, drawn at random; tools/test.py takes the "
             "remainder",
-            "test": "translate only the images that training with --split X left out; 1: all "
-            "images (default: as in training if input_dir is the training run's, otherwise 1)",
+            "test": "translate the images that training with this --split left out; 1: all "
+            "images (default: the training run's --split on the training run's images, else 1)",
         },
         programs=_BOTH,
         rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",
@@ -163,14 +165,16 @@ class ScalingOptions(Record):
     jitter: str = option(
         "crop",
         "data",
-        "jitter. crop: a random crop of an image of scale_size; shrink: enlarged to scale_size by "
-        "nearest neighbour, then scaled back to crop_size, not random; none",
+        "crop: scale to scale_size, then cut out a random square of crop_size; shrink: scale up to "
+        "scale_size by nearest neighbour, then back down to crop_size, without randomness; none: "
+        "scale to crop_size",
         choices=("crop", "shrink", "none"),
     )
     scale_size: int | None = option(
         None,
         "data",
-        "height and width before the random crop, pixels (default: crop_size * 286/256)",
+        "height and width before the random crop, pixels (default: crop_size * 286/256; crop_size "
+        "with --jitter none)",
         least=1,
         most=LARGEST_SIDE,
     )

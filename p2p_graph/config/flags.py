@@ -67,11 +67,16 @@ def options_parser(program: str, description: str) -> Parser:
             argparse.RawDescriptionHelpFormatter, max_help_position=28
         ),
     )
-    groups = {name: parser.add_argument_group(name) for name in _GROUPS}
+    groups = {name: parser.add_argument_group(_title(name, program)) for name in _GROUPS}
     for field in FIELDS.values():
         if program in field.metadata["programs"]:
             _add_flag(groups[field.metadata["group"]], field, program)
     return parser
+
+
+def _title(group: str, program: str) -> str:
+    """A group's title: of the options of training, translation and export take some."""
+    return "execution" if group == "training" and program != "train" else group
 
 
 def source_parser(description: str, *more: str) -> Parser:

@@ -40,7 +40,8 @@ class GeneratorOptions(Record):
     levels: int | None = option(
         None,
         "model",
-        "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128)",
+        "generator depth (default: how often crop_size halves evenly: 8 for 256, 7 for 128; 4 with "
+        "--generator pooled)",
         least=2,
         most=LARGEST_SIDE.bit_length() - 1,
     )
@@ -134,9 +135,8 @@ class LayerOptions(Record):
         "auto",
         "model",
         "with --updates stored, which terms of the gradient through the discriminator's batch "
-        "normalisation use its updated scale. fused: all (pix2pix.py since December 2017); "
-        "factored: only the term through the standard deviation (before); auto: factored for "
-        "models without biases, otherwise fused",
+        "normalisation use the updated scale. fused: all; factored: only the term through the "
+        "standard deviation; auto: factored for models without biases, otherwise fused",
         choices=("auto", "fused", "factored"),
     )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)
@@ -149,7 +149,10 @@ class LayerOptions(Record):
     precision: str = option(
         "fp32",
         "training",
-        "float32, or mixed: bfloat16 convolutions with float32 weights and losses",
+        {
+            "train": "float32, or mixed: bfloat16 convolutions with float32 weights and losses",
+            "test": "float32, or mixed: bfloat16 convolutions with float32 weights",
+        },
         programs=_BOTH,
         choices=("fp32", "mixed"),
     )

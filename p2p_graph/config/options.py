@@ -35,7 +35,11 @@ class RunOptions(Record):
     mode: str = option(
         "train",
         "files",
-        "accepted for commands of affinelayer's pix2pix.py; must name this program",
+        {
+            program: f"only for old pix2pix.py commands: --mode {program} is accepted and changes "
+            "nothing"
+            for program in _ALL
+        },
         programs=_ALL,
         choices=_ALL,
     )
@@ -54,7 +58,8 @@ class RunOptions(Record):
         None,
         "files",
         {
-            "train": "folder of a checkpoint that a new run continues from, at its step",
+            "train": "start from the checkpoint in this folder and count on from its step; used "
+            "only if output_dir has no checkpoint yet",
             "test": "folder of the checkpoint (default: the run of the same data set in runs/)",
             "export": "folder of the checkpoint (required)",
         },

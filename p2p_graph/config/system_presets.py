@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-# Isola et al. 2017 and its Torch program (phillipi/pix2pix).
+# Isola et al. 2017 and its Torch program, https://github.com/phillipi/pix2pix.
 _PAPER = {
     "bottleneck_norm": False,  # since March 2017: at batch 1 it would make the bottleneck constant
     "norm_form": "fused",  # all of Torch's backward pass reads the updated scale
@@ -27,7 +27,8 @@ _KERAS = {
     "adam_epsilon": 1e-7,
 }
 
-# TensorFlow's tutorial "pix2pix: Image-to-image translation with a conditional GAN", as of TF 2.3.
+# TensorFlow's tutorial "pix2pix: Image-to-image translation with a conditional GAN", as of TF 2.3:
+# https://www.tensorflow.org/tutorials/generative/pix2pix.
 _TF2_TUTORIAL = {
     **_KERAS,
     "bias": "last",  # use_bias=False except in the last layer of each network
@@ -40,6 +41,7 @@ _TF2_TUTORIAL = {
 }
 
 # PyImageSearch, "Image Translation with Pix2Pix" (July 2022): labels to street scenes.
+# https://pyimagesearch.com/2022/07/27/image-translation-with-pix2pix/.
 _PYIMAGESEARCH = {
     **_KERAS,
     "generator": "pooled",
@@ -63,6 +65,7 @@ _PYIMAGESEARCH = {
 }
 
 # "Pix2Pix" in Keras on maps, after Brownlee's tutorial: satellite photo to map.
+# https://machinelearningmastery.com/how-to-develop-a-pix2pix-gan-for-image-to-image-translation/.
 _KERAS_MAPS = {
     **_KERAS,
     "discriminator": "same142",  # the text says 70x70; the program has four strided layers
@@ -79,7 +82,8 @@ _KERAS_MAPS = {
     "flip": False,
 }
 
-# "Pix2Pix" on blurred flowers (in Spanish): a blurred photo to a sharp one, at any size.
+# "Pix2Pix" on blurred flowers (in Spanish): a blurred photo to a sharp one, at any size. The
+# article's address is not known.
 _DEBLUR = {
     **_KERAS,
     "discriminator": "same94",

@@ -144,7 +144,7 @@ class ReportOptions(Record):
     save_freq: int = option(
         5000,
         "reports",
-        "save a checkpoint every N steps and at the end; 0 for never, also not at the end",
+        "save a checkpoint every N steps and at the end; 0: only when training is stopped",
         least=0,
         most=MOST_STEPS,
     )

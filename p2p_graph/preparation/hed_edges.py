@@ -31,7 +31,10 @@ def require_packages() -> None:
     """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"operation edges needs {' and '.join(missing)}: pip install '.[edges]'")
+        raise UserError(
+            f"operation edges needs {' and '.join(missing)}: "
+            "pip install -c constraints.txt -e '.[edges]'"
+        )
 
 
 def draw_edges(image: Array, threshold: float = THRESHOLD, small_edge: int = SMALL_EDGE) -> Array:

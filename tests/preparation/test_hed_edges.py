@@ -20,6 +20,6 @@ def test_what_is_missing_is_named(missing, monkeypatch):
         # Any module stands for an installed one; None for a missing one.
         monkeypatch.setitem(sys.modules, name, None if name in missing else sys)
     with pytest.raises(
-        UserError, match=rf"needs {' and '.join(missing)}: pip install '.\[edges\]'"
+        UserError, match=rf"needs {' and '.join(missing)}: pip install .* -e '.\[edges\]'"
     ):
         hed_edges.require_packages()

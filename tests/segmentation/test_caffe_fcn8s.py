@@ -266,12 +266,12 @@ def import_again():
 @pytest.mark.usefixtures("import_again")
 def test_without_opencv(monkeypatch, small_fcn8s):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"OpenCV is missing .*: pip install '\.\[fcn\]'"):
+    with pytest.raises(UserError, match=r"OpenCV is missing .*: pip install .* -e '\.\[fcn\]'"):
         segmenters.load(str(small_fcn8s[0]))
 
 
 def test_opencv_without_caffe(monkeypatch, small_fcn8s):
     """OpenCV 5 reads none."""
     monkeypatch.delattr(cv2.dnn, "readNetFromCaffe")
-    with pytest.raises(UserError, match=r"reads no Caffe networks: pip install '\.\[fcn\]'"):
+    with pytest.raises(UserError, match=r"reads no Caffe networks: pip install .* -e '\.\[fcn\]'"):
         segmenters.load(str(small_fcn8s[0]))
