@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import pickle
+import shutil
 import sys
 import time
 import zlib
@@ -166,6 +167,7 @@ class Campaign:
         case, answer, _ = self.failures[signature]
         (folder / "case.pickle").write_bytes(pickle.dumps((self._name, case)))
         if hasattr(case, "write"):
+            shutil.rmtree(folder / "files", ignore_errors=True)
             case.write(folder / "files")
         (folder / "report.txt").write_text(
             f"{self._name}: {signature}\n\nreplay: make fuzz REPLAY={folder / 'case.pickle'}\n\n"
@@ -182,6 +184,7 @@ class Campaign:
         """Appends this campaign's row of the final table."""
         if self._profile.folder is None:
             return
+        self._profile.folder.mkdir(exist_ok=True)
         row = {"name": self._name, **self.counts, "causes": sorted(self.failures)}
         with (self._profile.folder / "counts.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
