@@ -2,8 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of `fuzz`: cases of each parser, the seed (by default a random one), and a failing case to run again.
+CASES ?= 10000
+SEED ?=
+REPLAY ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt
@@ -23,6 +27,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
+# Damages files and flags at random; failing cases are saved in fuzz_failures/. `test` runs 50 cases of each parser.
+fuzz: $(VENV)/.installed
+	rm -f fuzz_failures/counts.jsonl
+	@seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); \
+	echo "these cases again: make fuzz CASES=$(CASES) SEED=$$seed"; \
+	P2P_FUZZ_CASES=$(CASES) P2P_FUZZ_SEED=$$seed P2P_FUZZ_FOLDER=fuzz_failures P2P_FUZZ_REPLAY='$(REPLAY)' \
+	  $(BIN)/python -m pytest tests/fuzz -s
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,4 +42,4 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo fuzz_failures build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,88 @@
+"""TFRecord shards, and packed.json beside them."""
+
+import pytest
+from hypothesis import strategies as st
+
+from . import valid_files
+from .strategies import Files, changed_record, damaged_file, damages, json_text, json_values
+
+_SHARD = "pairs-{:05d}-of-{:05d}.tfrecord"
+
+
+@pytest.fixture
+def shard_of(tmp_path):
+    """A function from records to a shard's contents."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    return lambda records: valid_files.shard(folder, records)
+
+
+def test_shards(fuzz_files, shard_of):
+    records = [valid_files.example(**valid_files.record_values(n, n == 2)) for n in (1, 2)]
+    valid = {"one": shard_of(records[:1]), "two": shard_of(records), "none": shard_of([])}
+    numbers = st.sampled_from(
+        (0, 1, -1, 2, 6, 7, 8, 10, 16, 2**31, 2**62, -(2**63), [], [8, 8], b"8")
+    )
+    names = st.sampled_from(
+        (
+            b"1.png",
+            b"",
+            b"a/b",
+            b"/etc/x",
+            b"../x",
+            b"a\0b",
+            b"a\nb",
+            b"\xff",
+            b"x" * 300,
+            [],
+            1,
+            ".",
+        )
+    )
+    files = st.sampled_from(
+        (*valid_files.images().values(), b"", b"x", [], 5, valid_files.images()["rgb.png"][:40])
+    )
+    values = st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("width", "height"), numbers),
+            "deep": st.sampled_from((0, 1, 2, [], b"1")),
+            "name": names.map(lambda name: name.encode() if isinstance(name, str) else name),
+            "a": files,
+            "b": files,
+            "more": st.just(1.5),
+        },
+    ).map(lambda changed: valid_files.example(**{**valid_files.record_values(1), **changed}))
+    crafted = st.lists(st.one_of(values, values, st.binary(max_size=9)), min_size=1, max_size=3)
+    one = st.one_of(damaged_file(valid), crafted.map(lambda found: (shard_of(found), "crafted")))
+    shard_names = st.sampled_from(
+        (
+            *((_SHARD.format(0, 1),) * 8),
+            *(
+                _SHARD.format(0, 2),
+                _SHARD.format(1, 1),
+                "x.tfrecord",
+                ".tfrecord",
+                "é-0-of-1.tfrecord",
+            ),
+        )
+    )
+    cases = st.builds(
+        lambda name, found: Files(((name, found[0]),), (), found[1]), shard_names, one
+    )
+    fuzz_files("shards", cases, "image_readers:shards")
+
+
+def test_packed_json(fuzz_files):
+    record = {"images": "0" * 64, "per_shard": 1, "name": "pairs"}
+    shard = _SHARD.format(0, 2)
+    changes = st.one_of(
+        st.tuples(st.just(None), damages(150)),
+        st.tuples(st.just(None), changed_record(record)),
+        st.tuples(st.just(None), json_values.map(json_text)),
+        st.tuples(st.just(shard), damages(300)),
+        st.tuples(st.just("pairs-00000-of-00001.tfrecord"), st.binary(max_size=30)),
+    )
+    images = tuple(valid_files.pairs().items())
+    cases = changes.map(lambda change: Files(images, change, repr(change)[:300]))
+    fuzz_files("packed.json", cases, "image_readers:repacked")
