@@ -1,5 +1,6 @@
 """Every flag of every program, with values of the wrong kind, huge, empty or odd, and together."""
 
+import itertools
 import re
 
 import pytest
@@ -104,7 +105,7 @@ def test_flags(program, server, profile, stage, run_in_stage, tmp_path, request)
 
 def _is_short(argv):
     """Whether arguments of `reproduce` ask for no training that its stage lacks."""
-    pairs = zip(argv, argv[1:], strict=False)
+    pairs = itertools.pairwise(argv)
     given = [*pairs, *(tuple(part.partition("=")[::2]) for part in argv)]
     return not any(
         name in _MORE_TRAINING and _MORE_TRAINING[name].fullmatch(value) for name, value in given
