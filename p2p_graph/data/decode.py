@@ -95,8 +95,10 @@ def decode_file(contents: tf.Tensor) -> tf.Tensor:
     Grey is repeated, palettes and CMYK are converted, alpha is dropped; 16 bits keep their
     precision.
     """
-    is_png = tf.equal(tf.strings.substr(contents, 1, 3), "PNG")
-    is_16_bit = is_png & tf.equal(tf.strings.substr(contents, 24, 1), b"\x10")
+    # Padded, for files of fewer bytes: the error of `substr` would hold these bytes, no text.
+    head = tf.strings.join([tf.strings.substr(contents, 0, 25), b"\0" * 25])
+    is_png = tf.equal(tf.strings.substr(head, 1, 3), "PNG")
+    is_16_bit = is_png & tf.equal(tf.strings.substr(head, 24, 1), b"\x10")
     from_16_bits, from_8_bits = (
         lambda dtype=dtype: tf.image.convert_image_dtype(decode_rgb(contents, dtype), tf.float32)
         for dtype in (tf.uint16, tf.uint8)

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
 from p2p_graph.imaging.image_arrays import read_contents
-from p2p_graph.imaging.image_structure import ImageStructure, read_structure
+from p2p_graph.imaging.image_structure import ImageStructure
+from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, shortened_list
 
 _MANY = 5000  # images; larger sets take long enough for a progress bar
@@ -26,8 +27,8 @@ class EncodedImage(NamedTuple):
     structure: ImageStructure
 
 
-# Decodes files; gives for each why it cannot be decoded to its structure's size, or None.
-# The work after the check should use the same decoder: decoders differ in the damage they accept.
+# Decodes files; gives for each the reason why it cannot be decoded to the size in its structure, or
+# None. The work after the check should use the same decoder: decoders differ in what they accept.
 Verify = Callable[[Sequence[EncodedImage]], list[str | None]]
 
 

@@ -12,7 +12,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
 
-from p2p_graph.imaging.image_structure import ImageStructure, read_structure
+from p2p_graph.imaging.image_structure import ImageStructure
+from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import read_bytes

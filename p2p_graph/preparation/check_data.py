@@ -20,7 +20,7 @@ from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, Source
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
 from p2p_graph.data.verify import verifying_session
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
-from p2p_graph.imaging.image_structure import read_structure
+from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, escaped
 
 _NAMED_IMAGES = 3  # names per finding in the table

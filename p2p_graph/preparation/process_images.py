@@ -23,7 +23,7 @@ from tqdm import tqdm
 from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
-from p2p_graph.imaging.image_structure import MOST_PIXELS
+from p2p_graph.imaging.read_structure import MOST_PIXELS
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
