@@ -1,17 +1,19 @@
 """Files of true labels: Cityscapes' gtFine, other images of class ids, or coloured images."""
 
 import concurrent.futures
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from p2p_graph.imaging.image_arrays import read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
 from p2p_graph.utils.errors import UserError, shortened_list, why_no_folder
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 Array = np.ndarray[Any, Any]
 
@@ -141,12 +143,28 @@ def read(path: Path, palette: Palette) -> Array:
 def _decode(path: Path, palette: Palette) -> tuple[Array, bool]:
     """Returns the class ids of a file, and whether they were read from colours."""
     try:
-        with Image.open(path) as image:
+        with damage_reported(path, "labels"), _open_image(read_bytes(path)) as image:
             if len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX):
                 return palette.class_ids(np.asarray(image.convert("RGB"))), True
-            values: Array = np.asarray(image).astype(np.int64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be decoded: {error}") from None
+            found: Array = np.asarray(image)
+            if found.dtype.kind not in "bui":
+                raise ValueError(f"its values are {found.dtype}, no class ids")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    values: Array = found.astype(np.int64)
     if path.stem.endswith(_LABEL_IDS_SUFFIX):
         values = _TRAIN_IDS[values.clip(0, IGNORED_ID)]
     return values, False
+
+
+def _open_image(contents: bytes) -> Image.Image:
+    """Opens an image whose checksums are right."""
+    try:
+        image = Image.open(io.BytesIO(contents))
+    except UnidentifiedImageError:
+        raise ValueError("it is not an image" if contents else "it is empty") from None
+    if image.format == "PNG":
+        # Pillow's decoder does not verify every checksum.
+        with Image.open(io.BytesIO(contents)) as again:
+            again.verify()
+    return image
