@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.outside_files import damage_reported, open_regular
 
 _SIGNATURE = "serving_default"
 
@@ -49,7 +50,7 @@ class SavedModelNetwork:
         values = image if self.images.dtype == tf.uint8 else image.astype(np.float32) / 255
         try:
             result: Array = self.session.run(self.outputs, {self.images: values[None]})
-        except (ValueError, tf.errors.OpError) as error:
+        except Exception as error:  # which one depends on the damage to the model
             height, width, _ = image.shape
             raise UserError(
                 f"cannot take an image of {width}x{height} pixels: {one_line_reason(error)}"
@@ -72,12 +73,9 @@ def load(folder: Path) -> SavedModelNetwork:
     config = devices.choose("auto").config
     devices.set_gpu_arithmetic("fp32")
     session = tf.Session(graph=tf.Graph(), config=config)
-    try:
-        with session.graph.as_default():
-            loaded = tf.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
-    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-        reason = one_line_reason(error)
-        raise UserError(f"{folder} cannot be loaded as a SavedModel: {reason}") from None
+    with damage_reported(folder, "a SavedModel"), session.graph.as_default():
+        _refuse_special_files(folder)
+        loaded = tf.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
     signatures = loaded.signature_def
     if _SIGNATURE not in signatures:
         names = ", ".join(sorted(signatures)) or "none"
@@ -99,7 +97,15 @@ def _only_tensor(folder: Path, kind: str, tensors: Any, graph: tf.Graph) -> tf.T
         names = ", ".join(sorted(tensors)) or "none"
         raise UserError(f"{folder} has {len(tensors)} {kind}s ({names}) in {_SIGNATURE}, not one")
     (info,) = tensors.values()
-    return graph.get_tensor_by_name(info.name)
+    with damage_reported(folder, "a SavedModel"):
+        return graph.get_tensor_by_name(info.name)
+
+
+def _refuse_special_files(folder: Path) -> None:
+    """Refuses FIFOs and devices in a folder, whose reading might never end."""
+    for path in folder.rglob("*"):
+        if not path.is_dir():
+            open_regular(path).close()
 
 
 def _check_input(folder: Path, images: tf.Tensor) -> None:

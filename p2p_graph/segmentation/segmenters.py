@@ -69,14 +69,14 @@ class Segmenter:
         if not isinstance(result, np.ndarray):
             raise self._wrong_result(type(result).__name__)
         dims = 3 if self.gives_scores else 2
-        is_kind = self.gives_scores or np.issubdtype(result.dtype, np.integer)
+        is_kind = self.gives_scores or result.dtype.kind in "iu"
         if not is_kind or result.ndim != dims or 0 in result.shape:
             raise self._wrong_result(f"{result.dtype} {list(result.shape)}")
         if self.gives_scores:
             self._check_scores(result)
             return np.asarray(result.argmax(axis=0), np.int64)
         self._check_ids(result)
-        return result.astype(np.int64)
+        return np.asarray(result, np.int64)
 
     def with_palette(self, palette: Palette | None) -> "Segmenter":
         """Returns the segmenter with the classes of a palette, unless it knows its own.
@@ -162,9 +162,15 @@ def files_of(spec: str) -> list[Path]:
         return [each for each in found if each.is_file()]
     if path.is_file():
         return [path]
-    sources = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    own = Path(sys.modules[spec.partition(":")[0]].__file__ or "")
-    return [Path(source) for source in sources if source and Path(source).parent == own.parent]
+    own = _source_of(sys.modules.get(spec.partition(":")[0]))
+    sources = filter(None, map(_source_of, list(sys.modules.values())))
+    return [source for source in sources if own and source.parent == own.parent]
+
+
+def _source_of(module: object) -> Path | None:
+    """The file of a module; None if it has none, as built-in modules have."""
+    source = getattr(module, "__file__", None)
+    return Path(source) if isinstance(source, str) else None
 
 
 def _name(path: Path) -> str:
@@ -219,7 +225,9 @@ def _load_function(spec: str) -> Segmenter:
         sys.path.append(here)
     try:
         function = getattr(importlib.import_module(module), name, None)
-    except (Exception, SystemExit) as error:  # a user's module may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may raise anything
         reason = f"{type(error).__name__}: {one_line_reason(error)}"
         raise UserError(
             f"segmenter {spec}: module {module} cannot be imported: {reason}"
@@ -230,7 +238,9 @@ def _load_function(spec: str) -> Segmenter:
     def predict(image: Array) -> Array:
         try:
             result: Array = function(image)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise UserError(f"failed: {type(error).__name__}: {one_line_reason(error)}") from error
         return result
 

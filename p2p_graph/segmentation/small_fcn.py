@@ -13,12 +13,15 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
+from p2p_graph.checkpoints import checkpoint_files
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.memory import require_memory
+from p2p_graph.utils.outside_files import damage_reported
 
 SCOPE = "segmenter"
 # Channels of the levels, in units of `width`. Each level halves height and width.
@@ -104,9 +107,10 @@ def restore(
     """Restores a network's variables from a checkpoint.
 
     Raises:
-      UserError: the checkpoint cannot be read, or is of another network.
+      UserError: the checkpoint cannot be read, is of another network, or has weights that are not
+        finite.
     """
-    try:
+    with damage_reported(f"checkpoint {prefix}", "what tools/train_segmenter.py writes"):
         # `Saver.restore` checks no shapes.
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         if any(shapes.get(v.op.name) != v.shape.as_list() for v in variables):
@@ -115,8 +119,16 @@ def restore(
                 "train a segmenter in another folder"
             )
         saver.restore(session, prefix)
-    except tf.errors.OpError as error:
-        raise UserError(f"checkpoint {prefix} cannot be read: {one_line_reason(error)}") from None
+        floats = [variable for variable in variables if variable.dtype.is_floating]
+        finite = session.run([tf.reduce_all(tf.math.is_finite(v)) for v in floats])
+        for variable, is_finite in zip(floats, finite, strict=True):
+            if not is_finite:
+                raise ValueError(f"{variable.op.name} has values that are not finite")
+
+
+def memory_of(width: int, size: int, images: int) -> int:
+    """Bytes that a forward pass needs at least: the images, and the first level's channels."""
+    return 4 * images * size**2 * (3 + width)
 
 
 class SmallFCN:
@@ -133,11 +145,13 @@ class SmallFCN:
           UserError: the folder holds no checkpoint, or one that does not fit segmenter.json.
         """
         self.metadata = Metadata.load(folder)
-        prefix = tf.train.latest_checkpoint(str(folder))
-        if prefix is None:
+        checkpoint = checkpoint_files.find(folder)
+        if checkpoint is None:
             raise UserError(
                 f"segmenter {folder} holds no checkpoint: train it with tools/train_segmenter.py"
             )
+        with damage_reported(f"segmenter {folder}", "a segmenter"):
+            require_memory(memory_of(self.metadata.width, self.metadata.size, 1))
         config = devices.choose("auto").config
         devices.set_gpu_arithmetic("fp32")
         with tf.Graph().as_default():
@@ -149,7 +163,7 @@ class SmallFCN:
             self._ids = tf.argmax(scores[0], -1)
             self._session = tf.Session(config=config)
             weights = tf.trainable_variables()
-            restore(tf.train.Saver(weights), weights, self._session, prefix)
+            restore(tf.train.Saver(weights), weights, self._session, str(checkpoint.prefix))
 
     def __call__(self, photo: Array) -> Array:
         """Labels the pixels of a photo.

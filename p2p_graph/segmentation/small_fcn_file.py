@@ -1,16 +1,21 @@
 """segmenter.json: what is known of a trained small FCN. No TensorFlow."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.imaging.palettes import Palette
+from p2p_graph.imaging.palettes import MOST_CLASSES, Palette
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 SEGMENTER_FILE = "segmenter.json"
 SIZE_MULTIPLE = 32  # the network halves an image's height and width five times
+LARGEST_SIZE = 2**16  # pixels
+LARGEST_WIDTH = 2**12  # channels
+MOST_STEPS = 10**12
+_LARGEST = 2**26  # bytes of the file
 
 
 class Metadata(NamedTuple):
@@ -44,19 +49,37 @@ class Metadata(NamedTuple):
         """
         path = folder / SEGMENTER_FILE
         with damage_reported(path, "what tools/train_segmenter.py writes"):
-            record = json.loads(read_bytes(path))
-            found = record["palette"]
-            classes = {name: _colour(colour) for name, colour in found["classes"].items()}
-            palette = Palette(found["name"], classes, tuple(map(_colour, found["ignored"])))
-            width, size, steps = (int(record[name]) for name in ("width", "size", "steps"))
-            if min(width, size) < 1:
-                raise ValueError(f"width {width}, size {size}")
-            metadata = cls(palette, width, size, steps, dict(record["scores"]))
-        if metadata.size % SIZE_MULTIPLE:
+            record = json.loads(read_bytes(path, _LARGEST).decode("utf-8"))
+            palette = _palette(record["palette"])
+            width = _integer(record, "width", 1, LARGEST_WIDTH)
+            size = _integer(record, "size", SIZE_MULTIPLE, LARGEST_SIZE)
+            steps = _integer(record, "steps", 0, MOST_STEPS)
+            scores = {name: float(score) for name, score in record["scores"].items()}
+        if size % SIZE_MULTIPLE:
             raise UserError(f"{path}: size must be a multiple of {SIZE_MULTIPLE}, not {size}")
-        return metadata
+        return cls(palette, width, size, steps, scores)
+
+
+def _integer(record: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = record[name]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is no integer from {least} to {most}")
+    return value
+
+
+def _palette(record: Mapping[str, Any]) -> Palette:
+    name, ignored = record["name"], tuple(map(_colour, record["ignored"]))
+    classes = {name: _colour(colour) for name, colour in record["classes"].items()}
+    colours = [*classes.values(), *ignored]
+    if not isinstance(name, str) or not 2 <= len(classes) <= MOST_CLASSES:
+        raise ValueError(f"its palette has no name, or not 2 to {MOST_CLASSES} classes")
+    if len(set(colours)) < len(colours):
+        raise ValueError("its palette has a colour twice")
+    return Palette(name, classes, ignored)
 
 
 def _colour(values: Any) -> tuple[int, int, int]:
     red, green, blue = values
-    return int(red), int(green), int(blue)
+    if any(type(value) is not int or not 0 <= value <= 255 for value in (red, green, blue)):
+        raise ValueError("a colour is not of integers from 0 to 255")
+    return red, green, blue

@@ -8,9 +8,15 @@ import numpy as np
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.options import Options
 from p2p_graph.imaging.palettes import Palette
-from p2p_graph.segmentation.small_fcn_file import SIZE_MULTIPLE
-from p2p_graph.utils.errors import UserError
+from p2p_graph.segmentation.small_fcn_file import (
+    LARGEST_SIZE,
+    LARGEST_WIDTH,
+    MOST_STEPS,
+    SIZE_MULTIPLE,
+)
+from p2p_graph.utils.errors import UserError, check_bounds
 
+_MOST_PIXELS = 2**31  # that TensorFlow counts in 32 bits
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
@@ -49,9 +55,9 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Checks all values; see `Raises` above."""
-        for name in ("width", "max_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_bounds("width", self.width, 1, LARGEST_WIDTH)
+        check_bounds("max_steps", self.max_steps, 1, MOST_STEPS)
+        check_bounds("crop_size", self.crop_size, 1, LARGEST_SIZE)
         if not abs(self.lr) <= _LARGEST_FLOAT:
             raise UserError(f"lr must be a finite number, not {self.lr}")
         if self.lr <= 0:
@@ -60,6 +66,11 @@ class TrainingOptions:
         if self.crop_size % SIZE_MULTIPLE:
             raise UserError(
                 f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"
+            )
+        if self.batch_size * self.crop_size**2 >= _MOST_PIXELS:
+            raise UserError(
+                f"a batch must have fewer than {_MOST_PIXELS} pixels: lower crop_size "
+                f"({self.crop_size}) or batch_size ({self.batch_size})"
             )
 
     def data(self, folder: str) -> DataOptions:

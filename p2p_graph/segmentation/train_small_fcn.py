@@ -23,12 +23,14 @@ from p2p_graph.segmentation.small_fcn import (
     class_ids,
     class_scores,
     cross_entropy,
+    memory_of,
     restore,
 )
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.memory import require_memory
 
 _SAVE_FREQ = 1000  # steps
 _PROGRESS_FREQ = 100  # steps
@@ -79,6 +81,7 @@ def train(options: TrainingOptions) -> int:
             contextlib.closing(labelled_pairs.training_inputs(pairs, options, on_cpu=device.is_cpu))
         )
         step = _build_step(inputs.next_batch(), options)
+        _require_memory(options)
         session = cleanup.enter_context(tf.Session(config=device.config))
         options.output_dir.mkdir(parents=True, exist_ok=True)
         cleanup.enter_context(file_lock.held(options.output_dir))
@@ -134,6 +137,15 @@ def _build_step(batch: Batch, options: TrainingOptions) -> _Step:
     return _Step(loss, update, number, tf.train.Saver())
 
 
+def _require_memory(options: TrainingOptions) -> None:
+    """Refuses a training step that needs more memory than there is."""
+    state = sum(v.dtype.size * v.shape.num_elements() for v in tf.global_variables())
+    try:
+        require_memory(state + memory_of(options.width, options.crop_size, options.batch_size))
+    except UserError as error:
+        raise UserError(f"training {error}: lower --width, --crop_size or --batch_size") from None
+
+
 def _initialise(step: _Step, session: tf.Session, folder: Path) -> int:
     """Initialises all variables, from the folder's newest checkpoint if there is one.
 
@@ -144,9 +156,9 @@ def _initialise(step: _Step, session: tf.Session, folder: Path) -> int:
       UserError: the checkpoint cannot be read, or is of another network.
     """
     session.run(tf.global_variables_initializer())
-    if prefix := tf.train.latest_checkpoint(str(folder)):
-        restore(step.saver, tf.global_variables(), session, prefix)
-        print(f"going on from {prefix}")
+    if checkpoint := checkpoint_files.find(folder):
+        restore(step.saver, tf.global_variables(), session, str(checkpoint.prefix))
+        print(f"going on from {checkpoint.prefix}")
     return int(session.run(step.number))
 
 
@@ -161,7 +173,13 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
     """
     with signals.taken() as stopped:
         for number in _progress(done, options.max_steps):
-            loss, _ = session.run([step.loss, step.update])
+            try:
+                loss, _ = session.run([step.loss, step.update])
+            except tf.errors.ResourceExhaustedError:
+                raise UserError(
+                    "training takes more memory than there is: lower --width, --crop_size or "
+                    "--batch_size"
+                ) from None
             if not np.isfinite(loss):
                 raise UserError(f"the loss of step {number} is not finite: lower --lr")
             if number % _PROGRESS_FREQ == 0:

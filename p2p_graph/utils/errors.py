@@ -73,7 +73,10 @@ def why_no_folder(path: Path) -> str:
 
 def one_line_reason(error: BaseException) -> str:
     """Extracts the reason from an error's message: one line, without TensorFlow's additions."""
-    lines = str(getattr(error, "message", None) or error).splitlines()
+    try:
+        lines = str(getattr(error, "message", None) or error).splitlines()
+    except Exception:  # an error of another program, which has no text
+        lines = []
     reasons = [line for line in lines if line.strip() and not line.startswith(_HEADINGS)]
     return _TRANSFORMATION.sub("", reasons[0].strip()) if reasons else type(error).__name__
 

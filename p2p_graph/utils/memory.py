@@ -36,14 +36,25 @@ def allocate(
     Raises:
       UnreadableError: there is less memory.
     """
-    count, free = math.prod(shape) * np.dtype(dtype).itemsize + besides, available()
+    count = math.prod(shape) * np.dtype(dtype).itemsize
+    require_memory(count + besides)
     try:
-        if free is None or count <= free:
-            return np.empty(shape, dtype)
+        return np.empty(shape, dtype)
     except (MemoryError, ValueError):  # ValueError: larger than any memory
-        pass
-    known = "" if free is None else f", and {free / 1e9:,.1f} GB are free"
-    raise UnreadableError(f"takes {count / 1e9:,.1f} GB of memory{known}")
+        raise UnreadableError(f"takes {count / 1e9:,.1f} GB of memory") from None
+
+
+def require_memory(count: int) -> None:
+    """Checks that `count` bytes can be allocated, where the system tells.
+
+    Raises:
+      UnreadableError: there is less memory.
+    """
+    free = available()
+    if free is not None and count > free:
+        raise UnreadableError(
+            f"takes {count / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        )
 
 
 def available() -> int | None:

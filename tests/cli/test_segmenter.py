@@ -6,11 +6,21 @@ import shutil
 import signal
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from .common import ROOT, assert_equal_bits, assert_refused, call, start, succeeded, tensors
+from .common import (
+    ROOT,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    start,
+    succeeded,
+    tensors,
+    write_tensors,
+)
 
 sys.path.insert(0, str(ROOT / "data"))
 from facade_paint import CLASSES
@@ -127,7 +137,13 @@ def test_evaluation_gives_the_same_scores(trained, data, tmp_path):
     assert (tmp_path / "out" / "fcn-confusion.png").exists()
 
 
+def weights_of(folder):
+    return [(name, array) for name, array in tensors(folder).items() if array.dtype == np.float32]
+
+
 def changed(flags, name, value):
+    if name not in flags:
+        return [*flags, name, value]
     where = flags.index(name) + 1
     return [value if i == where else flag for i, flag in enumerate(flags)]
 
@@ -143,7 +159,16 @@ def changed(flags, name, value):
         ("--lr", 0, ("lr must be above 0, not 0.0",)),
         ("--width", 8, ("holds a segmenter of another palette, width or crop_size",)),
         ("--width", 0, ("width must be at least 1, not 0",)),
+        ("--width", 10**30, ("width must be at most 4096, not 1000",)),
         ("--max_steps", 0, ("max_steps must be at least 1, not 0",)),
+        ("--max_steps", 10**30, ("max_steps must be at most 1000000000000, not 1000",)),
+        ("--crop_size", -32, ("crop_size must be at least 1, not -32",)),
+        ("--crop_size", 2**31, ("crop_size must be at most 65536, not 2147483648",)),
+        ("--batch_size", 0, ("batch_size must be at least 1, not 0",)),
+        ("--batch_size", 10**9, ("batch_size must be at most 65536, not 1000000000",)),
+        ("--lr", "1e39", ("lr must be a finite number, not 1e+39",)),
+        ("--seed", -1, ("seed must be at least 0, not -1",)),
+        ("--seed", 2**31, ("seed must be below 2147483648",)),
     ],
 )
 def test_refuses(trained, name, value, words):
@@ -153,10 +178,24 @@ def test_refuses(trained, name, value, words):
     assert (folder / "segmenter.json").read_bytes() == before
 
 
+def test_refuses_more_than_there_is(trained, tmp_path):
+    """More memory than this machine has, and more pixels than TensorFlow counts."""
+    flags = changed(changed(trained[2], "--output_dir", tmp_path / "new"), "--width", 4096)
+    flags = changed(flags, "--batch_size", 65536)
+    done = call("train_segmenter", *changed(flags, "--crop_size", 160))
+    assert_refused(done, "training takes ", "GB are free: lower --width, --crop_size or --batch")
+    done = call("train_segmenter", *changed(flags, "--crop_size", 192))
+    assert_refused(done, "a batch must have fewer than 2147483648 pixels", "(192)", "(65536)")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda folder: (folder / "checkpoint").unlink(), ("holds no checkpoint",)),
+        (
+            lambda folder: [path.unlink() for path in folder.glob("model-*")],
+            ("holds no checkpoint",),
+        ),
         (
             lambda folder: (folder / "segmenter.json").write_text("{}"),
             ("segmenter.json cannot be read",),
@@ -166,6 +205,12 @@ def test_refuses(trained, name, value, words):
                 (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
             ),
             ("does not fit the segmenter.json beside it",),
+        ),
+        (
+            lambda folder: write_tensors(
+                folder, {name: a * np.float32(np.nan) for name, a in weights_of(folder)}, 12
+            ),
+            ("model-12", "has values that are not finite"),
         ),
     ],
 )

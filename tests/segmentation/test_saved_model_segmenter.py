@@ -1,5 +1,7 @@
 """Segmenters that are SavedModels."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -110,7 +112,7 @@ def test_saved_model_without_signature(tmp_path):
 def test_damaged_saved_model(tmp_path):
     folder = save_model(tmp_path / "saved", lambda x, one: x * one)
     (tmp_path / "saved" / "saved_model.pb").write_bytes(b"nonsense")
-    with pytest.raises(UserError, match=f"{folder} cannot be loaded as a SavedModel: .") as bad:
+    with pytest.raises(UserError, match=f"{folder} cannot be read as a SavedModel: .") as bad:
         segmenters.load(folder)
     assert "\n" not in str(bad.value)
 
@@ -119,6 +121,44 @@ def test_saved_model_without_weights(tmp_path):
     folder = save_model(tmp_path / "saved", lambda x, one: x * one)
     for path in (tmp_path / "saved" / "variables").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=f"{folder} cannot be loaded as a SavedModel: .") as bad:
+    with pytest.raises(UserError, match=f"{folder} cannot be read as a SavedModel: .") as bad:
         segmenters.load(folder)
     assert "\n" not in str(bad.value)
+
+
+def test_any_damage_to_a_saved_model(tmp_path, rng, image):
+    """It is refused in one line, or the model still gives classes."""
+    folder = tmp_path / "saved"
+    save_model(folder, lambda x, one: x * one)
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for number in range(30):
+        path = files[number % len(files)]
+        intact = path.read_bytes()
+        damaged = bytearray(intact)
+        damaged[rng.integers(len(intact))] = rng.integers(256)
+        path.write_bytes(damaged if number % 4 else intact[: rng.integers(len(intact))])
+        try:
+            found = segmenters.load(str(folder))(image)
+        except UserError as error:
+            message = str(error)
+            assert "saved" in message and "\n" not in message  # noqa: PT018
+        else:
+            assert found.ndim == 2
+        path.write_bytes(intact)
+
+
+def test_a_saved_model_with_a_fifo(tmp_path):
+    folder = save_model(tmp_path / "saved", lambda x, one: x * one)
+    index = tmp_path / "saved" / "variables" / "variables.index"
+    index.unlink()
+    os.mkfifo(index)
+    with pytest.raises(UserError, match=f"{folder} is a FIFO|{folder} .*a FIFO, not a regular"):
+        segmenters.load(folder)
+
+
+def test_a_signature_of_tensors_that_are_not_there(tmp_path):
+    folder = save_model(tmp_path / "saved", lambda x, one: x * one)
+    path = tmp_path / "saved" / "saved_model.pb"
+    path.write_bytes(path.read_bytes().replace(b"Placeholder:0", b"Nowhere_abc:0"))
+    with pytest.raises(UserError, match=f"{folder} cannot be read as a SavedModel: .*Nowhere_abc"):
+        segmenters.load(folder)

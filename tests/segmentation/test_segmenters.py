@@ -73,6 +73,80 @@ def test_wrong_modules(plugin, source, message):
         segmenters.load("bad:classes")
 
 
+NO_TEXT = """
+class Silent(BaseException):
+    def __str__(self):
+        raise ValueError("no text")
+    message = property(__str__)
+def raises(x):
+    raise Silent
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys; sys.exit()", "SystemExit"),
+        ("raise BaseException('why')", "BaseException: why"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("raise MemoryError", "MemoryError"),
+        ("f = lambda: f(); f()", "RecursionError: maximum recursion depth"),
+        (f"{NO_TEXT}\nraises(1)", "Silent"),
+        ("raise ValueError('one\\ntwo')", "ValueError: one"),
+        ("def __getattr__(name): raise BaseException(name)", "BaseException: classes"),
+        ("import asyncio; raise asyncio.CancelledError", "CancelledError"),
+        ("x = '\\0' + 1", "TypeError"),
+        ("\0", "bad"),
+    ],
+    ids=lambda value: value[:20].strip(),
+)
+def test_modules_that_raise_anything(plugin, source, reason):
+    plugin("bad", source)
+    with pytest.raises(UserError, match=r"^segmenter bad:classes: module bad cannot be") as raised:
+        segmenters.load("bad:classes")
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def classes(x): raise SystemExit", "SystemExit"),
+        ("def classes(x): raise BaseException('why')", "BaseException: why"),
+        ("def classes(x): return classes(x)", "RecursionError"),
+        (f"{NO_TEXT}\nclasses = raises", "Silent"),
+        ("def classes(): pass", "TypeError: .*argument"),
+        ("classes = int", "TypeError"),
+        ("class classes:\n  def __init__(self, x): raise KeyError(0)", "KeyError: 0"),
+    ],
+    ids=lambda value: value[:30].strip(),
+)
+def test_functions_that_raise_anything(plugin, image, source, reason):
+    plugin("bad", source)
+    segmenter = segmenters.load("bad:classes")
+    with pytest.raises(UserError, match=f"^segmenter bad:classes failed: .*{reason}") as raised:
+        segmenter(image)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_interrupt_is_one(plugin, image):
+    plugin("slow", "def classes(x): raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        segmenters.load("slow:classes")(image)
+    plugin("slower", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        segmenters.load("slower:classes")
+
+
+def test_files_of_modules_that_have_none(plugin):
+    """A built-in module, and modules whose `__file__` is nonsense."""
+    plugin("odd", "__file__ = 5\ndef classes(x): pass")
+    for spec in ("time:time", "odd:classes"):
+        segmenters.load(spec)
+        assert segmenters.files_of(spec) == []
+
+
 def test_no_module(plugin):
     with pytest.raises(UserError, match="module nowhere cannot be imported: ModuleNotFoundError"):
         segmenters.load("nowhere:classes")
@@ -87,11 +161,17 @@ def test_no_module(plugin):
         ("x[..., 0] / 2", r"gives float64 \[40, 56\], not an integer array"),
         ("x[..., 0] > 2", r"gives bool \[40, 56\], not an integer array"),
         ("x[:0, :, 0]", r"gives uint8 \[0, 56\], not an integer array"),
+        ("np.array([[1]], object)", r"gives object \[1, 1\], not an integer array"),
+        ("np.array([['a']])", r"gives <U1 \[1, 1\], not an integer array"),
+        ("np.array(1)", r"gives int64 \[\], not an integer array"),
+        ("np.zeros((1, 1), 'i4,i4')", r"gives .* \[1, 1\], not an integer array"),
+        ("np.zeros((1, 1), 'm8[s]')", r"gives timedelta64\[s\] \[1, 1\], not an integer array"),
+        ("classes", "gives function, not an integer array"),
         ("x.no_such", "failed: AttributeError: .*no_such"),
     ],
 )
 def test_wrong_results(plugin, image, result, message):
-    plugin("wrong", f"def classes(x): return {result}")
+    plugin("wrong", f"import numpy as np\ndef classes(x): return {result}")
     segmenter = segmenters.load("wrong:classes")
     with pytest.raises(UserError, match=f"^segmenter wrong:classes {message}") as raised:
         segmenter(image)
