@@ -145,12 +145,9 @@ def _decode(path: Path, palette: Palette) -> tuple[Array, bool]:
         with opened(read_contents(path)) as image:
             if len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX):
                 return palette.class_ids(np.asarray(image.convert("RGB"))), True
-            found: Array = np.asarray(image)
-            if found.dtype.kind not in "bui":
-                raise ValueError(f"its values are {found.dtype}, no class ids")
+            values: Array = np.asarray(image).astype(np.int64)
     except UserError as error:
         raise UserError(f"{path} {error}") from None
-    values: Array = found.astype(np.int64)
     if path.stem.endswith(_LABEL_IDS_SUFFIX):
         values = _TRAIN_IDS[values.clip(0, IGNORED_ID)]
     return values, False

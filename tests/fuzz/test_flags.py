@@ -61,7 +61,7 @@ _PROGRAMS = {
 _TAILS = {"reproduce": ("--dry_run", "--", *TINY)}
 # Values that ask `reproduce` for more training, which it times for longer than a run may take.
 _MORE_TRAINING = {
-    "--seeds": re.compile(r"\s*\+?[2-9٢-٩0-9][0-9_]{0,2}\s*"),
+    "--seeds": re.compile(r"\s*\+?\d[\d_]{0,2}\s*"),
     "--budget": re.compile(r"\d+(\.\d+)?m|paper|\d{1,4}"),
     "--output_dir": re.compile(r".*", re.DOTALL),
 }
@@ -105,8 +105,7 @@ def test_flags(program, server, profile, stage, run_in_stage, tmp_path, request)
 
 def _is_short(argv):
     """Whether arguments of `reproduce` ask for no training that its stage lacks."""
-    pairs = itertools.pairwise(argv)
-    given = [*pairs, *(tuple(part.partition("=")[::2]) for part in argv)]
+    given = [*itertools.pairwise(argv), *(tuple(part.partition("=")[::2]) for part in argv)]
     return not any(
         name in _MORE_TRAINING and _MORE_TRAINING[name].fullmatch(value) for name, value in given
     )

@@ -197,7 +197,7 @@ def checkpoint(written, arrays, name="model-3", folder="model/"):
         shape_and_slices=[""] * len(names),
         tensors=[tf.constant(arrays[each]) for each in names],
     )
-    found = written.glob(f"{glob.escape(name)}.*")
+    found = sorted(written.glob(f"{glob.escape(name)}.*"))
     files = {f"{folder}{path.name}": path.read_bytes() for path in found}
     files[f"{folder}checkpoint"] = f'model_checkpoint_path: "{name}"\n'.encode()
     return files

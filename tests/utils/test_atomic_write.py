@@ -47,12 +47,13 @@ def test_a_path_that_cannot_be_written(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_names_the_file(tmp_path):
-    with (
-        pytest.raises(OSError, match="No space left on device") as caught,
-        atomic_write(tmp_path / "a.txt") as temporary,
-    ):
-        temporary.symlink_to("/dev/full")
-        temporary.write_text("x")
+    def write():
+        with atomic_write(tmp_path / "a.txt") as temporary:
+            temporary.symlink_to("/dev/full")
+            temporary.write_text("x")
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
     assert list(tmp_path.iterdir()) == []
 
