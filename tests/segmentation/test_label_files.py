@@ -187,7 +187,7 @@ def test_check(tmp_path):
     first, *rest = str(error.value).splitlines()
     assert first.startswith("2 of 5 labels cannot be used; palette two has 2 classes from 0 on")
     assert rest[0] == f"  {bad} has the class 2"
-    assert rest[1] == f"  {torn} is not an image"
+    assert rest[1] == f"  {torn} cannot be decoded: it is cut off"
     void = write(tmp_path / "void.png", [[255, 255]])
     label_files.check([void, *good], TWO)
     with pytest.raises(UserError, match="nor of the other labels, has a class"):
