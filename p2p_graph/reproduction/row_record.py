@@ -9,9 +9,11 @@ from typing import Any
 from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json
+from p2p_graph.utils.json_values import is_number
+from p2p_graph.utils.outside_files import damage_reported, open_regular, read_json
 
 _FILE = "row.json"
+_BLOCK = 2**24  # bytes read at a time
 _STAGE_ORDER = ("train", "test", "evaluate")
 # The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown.
 _ENTRY_KEYS: Mapping[str, type] = {"command": list, "reads": str, "hardware": str, "done": bool}
@@ -67,11 +69,11 @@ def digest(paths: Iterable[Path]) -> str:
     """
     total = hashlib.sha256()
     for path in sorted(paths):
-        try:
-            contents = hashlib.sha256(path.read_bytes()).digest()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        total.update(hashlib.sha256(os.fsencode(path.name)).digest() + contents)
+        contents = hashlib.sha256()
+        with damage_reported(path, "a file"), open_regular(path) as file:
+            while block := file.read(_BLOCK):
+                contents.update(block)
+        total.update(hashlib.sha256(os.fsencode(path.name)).digest() + contents.digest())
     return total.hexdigest()
 
 
@@ -80,7 +82,8 @@ def _is_entry(name: str, entry: Any) -> bool:
         name.partition(" ")[0] in _STAGE_ORDER
         and isinstance(entry, dict)
         and all(isinstance(entry.get(key), kind) for key, kind in _ENTRY_KEYS.items())
-        and isinstance(entry.get("seconds"), int | float | None)
+        and all(isinstance(part, str) for part in entry["command"])
+        and (entry.get("seconds") is None or is_number(entry["seconds"]))
     )
 
 

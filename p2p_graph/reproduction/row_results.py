@@ -1,15 +1,19 @@
 """The figures of a row: read from the evaluations of its runs, averaged over seeds."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.evaluation import evaluation_report
 from p2p_graph.reproduction.paper_tables import Row, Table
+from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.json_values import is_number
 from p2p_graph.utils.outside_files import read_json
 
+_PHOTOS = "photos_"  # what the names of the real photos' figures begin with
+_REMEDY = "remove it, and run the same command again"
 _OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
 
 
@@ -56,9 +60,29 @@ def by_row(results: Sequence[RunResult]) -> list[RowResult]:
 
 
 def evaluation_of(result: RunResult) -> dict[str, Any]:
-    """Reads the evaluation of a run."""
-    found: dict[str, Any] = read_json(result.evaluation_folder / evaluation_report.JSON_FILE)
+    """Reads the evaluation of a run.
+
+    Raises:
+      UserError: the evaluation is not what tools/evaluate.py writes.
+    """
+    path = result.evaluation_folder / evaluation_report.JSON_FILE
+    found: dict[str, Any] = read_json(path)
+    if not _is_evaluation(found):
+        raise UserError(f"{path} is not what tools/evaluate.py writes: {_REMEDY}")
     return found
+
+
+def check_figures(rows: Sequence[RowResult], names: Iterable[str]) -> None:
+    """Checks that all rows have these figures, and those of the first row.
+
+    Raises:
+      UserError: a row lacks a figure.
+    """
+    wanted = {*names, *(name for name in rows[0].figures if not name.startswith(_PHOTOS))}
+    for row in rows:
+        if missing := sorted(wanted - set(row.figures)):
+            path = row.runs[0].evaluation_folder / evaluation_report.JSON_FILE
+            raise UserError(f"{path} lacks the figure {missing[0]}: {_REMEDY}")
 
 
 def real_photo_figures(table: Table, rows: Sequence[RowResult]) -> dict[str, float]:
@@ -84,8 +108,39 @@ def _row_result(row: Row, runs: Sequence[RunResult]) -> RowResult:
         figures[name] = statistics.fmean(finite) if len(finite) == len(values) else float("nan")
         if len(finite) > 1:
             spread[name] = f"± {statistics.stdev(finite):.3g}"
-        elif first["interval_95"]:
+        elif first["interval_95"] and None not in first["interval_95"]:
             spread[name] = "{:.3g} to {:.3g}".format(*first["interval_95"])
-    trained = [read_json(run.run_folder / OPTIONS_FILE) for run in runs]
-    options = [{name: one[name] for name in _OPTIONS} for one in trained]
-    return RowResult(row, figures, spread, runs, options)
+    return RowResult(row, figures, spread, runs, [_options_of(run) for run in runs])
+
+
+def _options_of(run: RunResult) -> dict[str, Any]:
+    """The options of a run that a table shows."""
+    path = run.run_folder / OPTIONS_FILE
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path} must hold one JSON object")
+    if missing := [name for name in _OPTIONS if name not in found]:
+        raise UserError(f"{path} lacks {missing[0]}")
+    return {name: found[name] for name in _OPTIONS}
+
+
+def _is_evaluation(found: Any) -> bool:
+    """Whether a value has the form of evaluation.json."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("images"), int)
+        and isinstance(found.get("segmenter", 0), str | None)
+        and isinstance(found.get("notes"), list)
+        and isinstance(found.get("figures"), dict)
+        and all(map(_is_figure, found["figures"].values()))
+    )
+
+
+def _is_figure(found: Any) -> bool:
+    """Whether a value is a figure of evaluation.json, with or without its interval."""
+    if not isinstance(found, dict) or not {"value", "interval_95"} <= set(found):
+        return False
+    interval = found["interval_95"]
+    is_interval = interval is None or (isinstance(interval, list) and len(interval) == 2)
+    numbers = [found["value"], *(interval or ())] if is_interval else ["none"]
+    return all(number is None or is_number(number) for number in numbers)

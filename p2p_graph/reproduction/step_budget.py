@@ -17,6 +17,7 @@ from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Name = TypeVar("_Name")
 _WARM_UP_STEPS = 10  # at least: compilation and the filling of caches make the first steps slow
+_MOST_STEPS = 10**12
 _TIMED_STEPS = 30  # at least
 
 
@@ -75,11 +76,11 @@ def _read_plans(path: Path) -> dict[str, int]:
         return {}
     try:
         with damage_reported(path, "what tools/reproduce.py writes"):
-            record = json.loads(read_bytes(path))
-            plans = {str(key): int(steps) for key, steps in record.items()}
-            if plans and min(plans.values()) < 1:
-                raise ValueError(f"{min(plans.values())} steps")
-            return plans
+            record: dict[str, int] = dict(json.loads(read_bytes(path).decode("utf-8")).items())
+            for steps in record.values():
+                if type(steps) is not int or not 1 <= steps <= _MOST_STEPS:
+                    raise ValueError(f"a number of steps is not from 1 to {_MOST_STEPS}")
+            return record
     except UserError as error:
         raise UserError(f"{error}; remove it") from None
 

@@ -14,11 +14,13 @@ from p2p_graph.reproduction.row_results import (
     RowResult,
     RunResult,
     by_row,
+    check_figures,
     evaluation_of,
     real_photo_figures,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.json_values import without_non_finite
+from p2p_graph.utils.outside_files import damage_reported
 
 _FIGURE_ROWS = 8  # images in a table's figure
 
@@ -34,6 +36,7 @@ def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: st
     """
     table = TABLES[name]
     rows = by_row(results)
+    check_figures(rows, table.figures)
     metadata = _metadata(rows, train_flags)
     text = _markdown(table, rows, metadata)
     with atomic_write(folder / f"{name}.md") as temporary:
@@ -175,7 +178,8 @@ def _draw(
         for row in page_rows:
             name = row[0]
             row.append(f"{name}-{number}.png")
-            shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
+            with damage_reported(source / f"{name}-{kind}.png", "an image"):
+                shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
             images[column].append(read_image(image_folder / row[-1]))
     image_grid.save_grid(folder / "figure.png", table.title, images, names)
     html_page.write_index(

@@ -4,6 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_LARGEST = 1e300
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, and no bool; huge integers count as infinite."""
+    is_kind = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_kind and -_LARGEST < value < _LARGEST
+
 
 def without_non_finite(value: Any) -> Any:
     """Copies nested mappings and sequences with None for infinities and NaN, which JSON lacks."""

@@ -23,6 +23,7 @@ from PIL import Image
 from p2p_graph.cli.reproduce import parse
 from p2p_graph.reproduction.reproduce import reproduce as reproduce_table
 from p2p_graph.utils import file_lock
+from p2p_graph.utils.errors import UserError
 
 from .common import SMALL, assert_refused, call, start, succeeded, tensors
 
@@ -371,6 +372,49 @@ def test_refuses_damaged_records(made, flags, work, text):
         assert "== row" not in done.stdout
     finally:
         path.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("evaluation", lambda found: [], ["is not what tools/evaluate.py writes: remove it"]),
+        ("evaluation", lambda found: found | {"figures": [1]}, ["is not what tools/evaluate.py"]),
+        ("evaluation", lambda found: found | {"images": "7"}, ["is not what tools/evaluate.py"]),
+        ("evaluation", lambda found: found | {"notes": None}, ["is not what tools/evaluate.py"]),
+        ("evaluation", lambda found: found | {"figures": {}}, ["lacks the figure"]),
+        ("evaluation", lambda found: figure(found, value="many"), ["is not what tools/evalu"]),
+        ("evaluation", lambda found: figure(found, value=10**400), ["is not what tools/evalu"]),
+        ("evaluation", lambda found: figure(found, value=True), ["is not what tools/evaluate"]),
+        ("evaluation", lambda found: figure(found, interval_95=[1]), ["is not what tools/eval"]),
+        ("evaluation", lambda found: figure(found, interval_95="ab"), ["is not what tools/eval"]),
+        ("row", lambda found: found | {"train": entry(found, seconds=10**400)}, ["remove it"]),
+        ("row", lambda found: found | {"train": entry(found, seconds=True)}, ["remove it"]),
+        ("row", lambda found: found | {"train": entry(found, command=[5])}, ["remove it"]),
+        ("row", lambda found: found | {"\nx": entry(found)}, ["remove it"]),
+    ],
+)
+def test_refuses_damaged_results(made, flags, work, file, change, words):
+    """Of a finished row, when the table is written again."""
+    folder = work / "facades_BtoA" / "L1+cGAN"
+    path = folder / ("row.json" if file == "row" else "evaluation-facades/evaluation.json")
+    before = path.read_text()
+    path.write_text(json.dumps(change(json.loads(before))))
+    try:
+        with pytest.raises(UserError, match=re.escape(str(path))) as raised:
+            reproduce(*flags, "--budget", 3, *LINEAR)
+    finally:
+        path.write_text(before)
+    assert "\n" not in str(raised.value)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def figure(found, **changed):
+    return found | {"figures": found["figures"] | {"l1": found["figures"]["l1"] | changed}}
+
+
+def entry(found, **changed):
+    return found["train"] | changed
 
 
 def test_refuses_what_does_not_fit(data, tmp_path):

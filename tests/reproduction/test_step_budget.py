@@ -77,7 +77,13 @@ def test_minutes_are_shared_by_all_runs(config, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", '{"90m: a": "many"}', '{"90m: a": 0}', '{"90m: a": Infinity}', '{"90m: a": null}'],
+    [
+        *("", "[]", "5", "null", "[" * 99_999),
+        *('{"90m: a": "many"}', '{"90m: a": "5"}', '{"90m: a": 0}', '{"90m: a": -5}'),
+        *('{"90m: a": Infinity}', '{"90m: a": null}', '{"90m: a": 5.5}', '{"90m: a": true}'),
+        f'{{"90m: a": {10**30}}}',
+    ],
+    ids=lambda text: text[:20],
 )
 def test_refuses_damaged_plans(config, tmp_path, text):
     plans = tmp_path / "plans"
