@@ -147,6 +147,8 @@ class ReproduceOptions:
         for name in ("segmenter", "labels_dir"):
             if getattr(self, name) and not table.needs_segmenter:
                 raise UserError(f"{name} is for tables of FCN-scores: leave it out")
+        if self.palette == "":
+            raise UserError("palette must not be empty")
         if self.palette and not table.needs_palette:
             raise UserError("palette is for tables of labels: leave it out")
         if table.needs_segmenter and not self.segmenter:

@@ -58,8 +58,9 @@ def read_bytes(path: Path, at_most: int = _LARGEST) -> bytes:
       OSError: the file cannot be read.
     """
     with open_regular(path) as file:
-        contents = file.read(at_most + 1)
-    if len(contents) > at_most:
+        is_larger = os.fstat(file.fileno()).st_size > at_most
+        contents = b"" if is_larger else file.read(at_most + 1)
+    if is_larger or len(contents) > at_most:
         raise UnreadableError(f"has more than {at_most} bytes, the most that is read")
     return contents
 

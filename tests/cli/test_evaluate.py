@@ -642,7 +642,7 @@ def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
     assert done.returncode == 2
     first, *lines = done.stderr.splitlines()
     assert first.startswith("evaluate.py: 2 of 5 labels cannot be used")
-    assert [line.partition(" cannot be ")[0] for line in lines] == [
+    assert [line.partition(" is not an image")[0] for line in lines] == [
         "  labels/1.png",
         "  labels/3.png",
     ]

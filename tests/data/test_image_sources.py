@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -200,3 +202,54 @@ def test_at_most(manifest):
 )
 def test_contradictions(options, message_part):
     assert message_part in refusal(**options)
+
+
+def test_manifests_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, reason in {
+        "fifo": "is a FIFO, not a regular file",
+        "/dev/zero": "is a device, not a regular file",
+        "loop": "Too many levels of symbolic links",
+    }.items():
+        message = refusal(manifest=str(tmp_path / name))
+        assert message.startswith(f"manifest {tmp_path / name} ")
+        assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (b"a\0b.png", r"a\x00b.png: has a zero byte in its name"),
+        (b"/dev/zero", "/dev/zero: is a device, not a regular file"),
+        (b"fifo.png", "fifo.png: is a FIFO, not a regular file"),
+        (b"loop.png", "loop.png: cannot be read: Too many levels of symbolic links"),
+        (b'"a\nb.png"', r"a\nb.png: does not exist"),
+        (b"x" * 300, "cannot be read: File name too long"),
+        (b".", "is a folder, not a regular file"),
+    ],
+)
+def test_names_in_a_manifest(tmp_path, name, reason):
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"input\n" + name + b"\n")
+    message = refusal(manifest=str(path), inputs_only=True)
+    assert message.splitlines()[1].endswith(reason)
+    assert message.count("\n") == 1
+
+
+def test_a_manifest_with_a_field_over_the_limit(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"input\n" + b"x" * 140_000 + b"\n")
+    message = refusal(manifest=str(path), inputs_only=True)
+    assert "cannot be read as CSV: field larger than field limit" in message
+    path.write_bytes(b"x," * 2**20)
+    assert "has no column 'input'" in refusal(manifest=str(path), inputs_only=True)
+
+
+def test_an_image_file_over_the_limit(tmp_path):
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(2**30 + 1)
+    message = refusal(input_dir=str(tmp_path))
+    assert "a.png: has more than 1073741824 bytes, the most that is read" in message

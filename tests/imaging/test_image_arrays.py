@@ -2,6 +2,7 @@
 
 import io
 import math
+import resource
 import struct
 import zlib
 
@@ -244,3 +245,17 @@ def test_png_file(tmp_path, rng, channels, mode):
     with Image.open(path) as pil_image:
         assert (pil_image.format, pil_image.mode, pil_image.size) == ("PNG", mode, (9, 5))
         np.testing.assert_array_equal(np.asarray(pil_image).reshape(5, 9, channels), image)
+
+
+def test_a_png_file_appears_in_full_or_not_at_all(tmp_path, noise):
+    """The largest size of a file stands for a full disk."""
+    path, before = tmp_path / "1-outputs.png", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            image_arrays.save_png(path, noise(64, 64))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    image_arrays.save_png(path, noise(4, 4))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -1,6 +1,7 @@
 """Label images' colours: classes read off images, palettes read from files, and what fits."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -245,3 +246,39 @@ def test_no_such_palette(name):
         palettes.load(name)
     assert "palette must be one of cityscapes, facades or a CSV file" in str(error.value)
     assert str(error.value).endswith(f"not {name!r}")
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"class,red,green,blue\na," + b"9" * 5000 + b",0,0\n", "whole numbers from 0 to 255"),
+        (b"class,red,green,blue\na," + b"0" * 5000 + b"7,0,0\n", "2 to 255 classes, not 1"),
+        (b"class,red,green,blue\n" + b"a" * 200_000 + b",1,2,3\n", "field larger than field limit"),
+        (b"class,red,green,blue\n\xff,1,2,3\n", "can't decode byte 0xff"),
+        (bytes(2**20 + 1), "has more than 1048576 bytes"),
+    ],
+    ids=["digits", "zeros", "field", "bytes", "size"],
+)
+def test_damaged_palettes(tmp_path, contents, reason):
+    path = tmp_path / "p.csv"
+    path.write_bytes(contents)
+    with pytest.raises(UserError, match=f"^palette .*{reason}") as caught:
+        palettes.load(str(path))
+    assert len(str(caught.value)) < 300
+
+
+def test_palettes_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name, reason in {
+        "/dev/zero": "is a device, not a regular file",
+        str(tmp_path / "fifo"): "is a FIFO, not a regular file",
+        str(tmp_path): "is a folder, not a regular file",
+        str(tmp_path / "loop"): "Too many levels of symbolic links",
+        str(tmp_path / "gone"): "is a link that leads nowhere",
+        "": "must be one of cityscapes, facades or a CSV file",
+        "a\0b": "must be one of cityscapes, facades or a CSV file",
+    }.items():
+        with pytest.raises(UserError, match=f"^palette .*{reason}"):
+            palettes.load(name)

@@ -14,9 +14,13 @@ from p2p_graph.utils.errors import UserError
     [
         ("operation", "paint"),
         ("size", 0),
+        ("size", 11586),
+        ("size", 2**31),
         ("sigma", 0.0),
         ("sigma", math.nan),
         ("sigma", math.inf),
+        ("sigma", 1000.1),
+        ("sigma", 1e9),
         ("threshold", -0.1),
         ("threshold", 1.1),
         ("small_edge", -1),

@@ -208,8 +208,17 @@ def huge(width, height):
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-@pytest.mark.parametrize("kind", ["cut off", "empty", "text", "missing", "huge"])
-def test_files_that_cannot_be_read(tmp_path, rng, kind):
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("cut off", "cannot be decoded: it is cut off"),
+        ("empty", "is empty"),
+        ("text", "is not an image"),
+        ("missing", "does not exist"),
+        ("huge", "cannot be decoded: "),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path, rng, kind, reason):
     path = write(tmp_path / "a.png", rng.integers(0, 19, (40, 50)))
     intact = path.read_bytes()
     path.write_bytes(
@@ -219,7 +228,7 @@ def test_files_that_cannot_be_read(tmp_path, rng, kind):
         path.unlink()
     with pytest.raises(UserError) as error:
         label_files.read(path, CITYSCAPES)
-    assert str(error.value).startswith(f"{path} ")
+    assert str(error.value).startswith(f"{path} {reason}")
     assert "\n" not in str(error.value)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,35 @@ def test_json(tmp_path):
     write_json(tmp_path / "a.json", record, sort_keys=True)
     text = (tmp_path / "a.json").read_text()
     assert text.index('"a"') < text.index('"b"')
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "FIFO", "file"])
+def test_what_lies_at_the_temporary_path_is_removed(tmp_path, kind):
+    """Nothing is written through a link; a FIFO would wait for a reader."""
+    path, temporary, other = (tmp_path / name for name in ("a", "a.unfinished", "other"))
+    if kind == "FIFO":
+        os.mkfifo(temporary)
+    elif kind == "file":
+        temporary.write_text("of a program that was killed")
+    else:
+        temporary.symlink_to(other)
+    if kind == "link":
+        other.write_text("mine")
+    write_json(path, {})
+    assert path.read_text() == "{}\n"
+    assert not path.is_symlink()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "other"][: 1 + other.exists()]
+    assert not other.exists() or other.read_text() == "mine"
+
+
+def test_a_folder_at_the_temporary_path(tmp_path):
+    (tmp_path / "a.unfinished").mkdir()
+    with pytest.raises(OSError, match=r"a\.unfinished"):
+        write_json(tmp_path / "a", {})
+    assert (tmp_path / "a.unfinished").is_dir()
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127])
+def test_the_longest_names(tmp_path, name):
+    write_json(tmp_path / name, {"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == [name]
