@@ -22,6 +22,7 @@ from p2p_graph.config.options_file import (
     read_options,
     save_options,
 )
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.models import networks
 from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.outside_files import damage_reported
@@ -74,14 +75,16 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
     if target.exists():
         raise UserError(f"{target} already exists: remove it, or name another --output")
     model = _read_pict(source, which_direction) if source.suffix == ".pict" else _read(source)
-    if form == "native":
-        _write_native(model, target)
-        return
-    _check_supported(model)
+    if form != "native":
+        _check_supported(model)
     if form == "pict":
         _write_pict(model, target)
-    else:
-        _write_current(model, target)
+        return
+    with claimed(target, "convert"):
+        if form == "native":
+            _write_native(model, target)
+        else:
+            _write_current(model, target)
 
 
 def _write_native(model: _Model, target: Path) -> None:
@@ -259,7 +262,7 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
     prefix = target / f"model-{step}"
     temporary = target / ".unfinished"
     try:
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         with tf.Graph().as_default(), tf.Session() as session:
             values = {name: tf.placeholder(array.dtype) for name, array in arrays.items()}
             write = tf.raw_ops.SaveV2(

@@ -8,6 +8,7 @@ from pathlib import Path
 from p2p_graph.preparation.http_answers import brief_reason
 from p2p_graph.preparation.resumable_download import fetch
 from p2p_graph.preparation.tar_extraction import extract
+from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
 
 NAMES = ("facades", "cityscapes", "maps", "edges2shoes", "edges2handbags", "night2day")
@@ -44,14 +45,20 @@ def get_dataset(
         if folder.exists() or folder.is_symlink():
             raise UserError(f"{folder} is already there; delete it or choose another --output_dir")
         output_dir.mkdir(parents=True, exist_ok=True)
-        if archive.exists():
-            print(f"{archive} is already there and is not downloaded again", flush=True)
-        else:
-            fetch(f"{url.rstrip('/')}/{archive.name}", archive)
-        extract(archive, folder)
-        if not keep_archive:
-            archive.unlink()
+        with file_lock.held(output_dir):
+            _fetch_and_extract(f"{url.rstrip('/')}/{archive.name}", archive, folder)
+            if not keep_archive:
+                archive.unlink()
     return folder
+
+
+def _fetch_and_extract(url: str, archive: Path, folder: Path) -> None:
+    """Downloads an archive, unless it is there, and extracts it."""
+    if archive.exists():
+        print(f"{archive} is already there and is not downloaded again", flush=True)
+    else:
+        fetch(url, archive)
+    extract(archive, folder)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tf_data import next_element, parallel_map
 from p2p_graph.data.verify import image_errors_named
+from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.memory import allocate
@@ -52,7 +53,11 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
     save = np.savez_compressed if compress else np.savez
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
+        with (
+            file_lock.held(path.parent),
+            atomic_write(path) as temporary,
+            temporary.open("wb") as file,
+        ):
             save(file, *arrays)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.tfrecord_shards import (
@@ -65,6 +66,14 @@ def pack_records(
             f"pairs_per_shard must be at least {least} for {len(images)} images, not {per_shard}: "
             f"there are {MOST_SHARDS} shards at most"
         )
+    with claimed(folder, "pack_records"):
+        _pack(images, folder, per_shard, name)
+    return len(images)
+
+
+def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str) -> None:
+    """Writes the shards that are missing."""
+    count = math.ceil(len(images) / per_shard)
     _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
         for number in range(count):
@@ -77,7 +86,6 @@ def pack_records(
             if bar.disable:
                 before = ", as before" if intact else ""
                 print(f"{shard.name}: {len(in_shard)} images{before}", flush=True)
-    return len(images)
 
 
 def _digest(images: Sequence[SourceImage]) -> str:
@@ -113,7 +121,6 @@ def _record(folder: Path, record: dict[str, object]) -> None:
             "another folder, or remove the shards"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(path, record)
     except OSError as error:
         raise UserError(

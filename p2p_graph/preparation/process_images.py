@@ -20,6 +20,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from tqdm import tqdm
 
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
@@ -129,7 +130,14 @@ def process(
     if operation.operation == "edges":
         require_packages()
     _check_outputs(tasks, operation)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    with claimed(output_dir, "process"):
+        return _process(tasks, output_dir, operation, workers)
+
+
+def _process(
+    tasks: Sequence[Task], output_dir: Path, operation: ImageOperation, workers: int
+) -> int:
+    """Writes the missing outputs; returns how many images failed."""
     missing = [task for task in tasks if not task.output.exists()]
     if len(missing) < len(tasks):
         print(f"skipping {len(tasks) - len(missing)} images that are in {output_dir} already")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2p_graph.data.image_files import SUFFIXES, find_images
+from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_no_folder
 from p2p_graph.utils.outside_files import UnreadableError, open_regular
 
 PARTS = ("train", "test", "val")
@@ -48,9 +49,20 @@ def split(
       UserError: the fractions are wrong, or an image is in the way of another.
     """
     fractions = _check_fractions(train_frac, test_frac, val_frac)
+    if not folder.is_dir():
+        raise UserError(f"dir {folder} {why_no_folder(folder)}")
+    with file_lock.held(folder):
+        rest = "train" if val_frac == 0 else "val"
+        return _split(folder, fractions, sort=sort, rest=rest, copy=copy)
+
+
+def _split(
+    folder: Path, fractions: dict[str, float], *, sort: bool, rest: str, copy: bool
+) -> dict[str, int]:
+    """Moves or copies the images of a folder that no other program works in."""
     paths = _find_paths(folder)
     names = sorted(paths)
-    parts = assign(len(names), fractions, sort=sort, rest="train" if val_frac == 0 else "val")
+    parts = assign(len(names), fractions, sort=sort, rest=rest)
     counts = {part: parts.count(part) for part in PARTS}
     for part, fraction in fractions.items():
         if fraction and not counts[part]:

@@ -5,7 +5,6 @@ networks differ: scores by the small FCN compare models with each other, but not
 FCN-8s scores.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from p2p_graph.imaging.palettes import Palette
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
 from p2p_graph.runtime import devices
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
+from p2p_graph.segmentation.small_fcn_file import Metadata
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.memory import require_memory
 from p2p_graph.utils.outside_files import damage_reported
@@ -101,31 +100,6 @@ def cross_entropy(logits: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(per_pixel * counted) / tf.maximum(tf.reduce_sum(counted), 1)
 
 
-def restore(
-    saver: tf.train.Saver, variables: Sequence[tf.Variable], session: tf.Session, prefix: str
-) -> None:
-    """Restores a network's variables from a checkpoint.
-
-    Raises:
-      UserError: the checkpoint cannot be read, is of another network, or has weights that are not
-        finite.
-    """
-    with damage_reported(f"checkpoint {prefix}", "what tools/train_segmenter.py writes"):
-        # `Saver.restore` checks no shapes.
-        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-        if any(shapes.get(v.op.name) != v.shape.as_list() for v in variables):
-            raise UserError(
-                f"checkpoint {prefix} does not fit the {SEGMENTER_FILE} beside it: "
-                "train a segmenter in another folder"
-            )
-        saver.restore(session, prefix)
-        floats = [variable for variable in variables if variable.dtype.is_floating]
-        finite = session.run([tf.reduce_all(tf.math.is_finite(v)) for v in floats])
-        for variable, is_finite in zip(floats, finite, strict=True):
-            if not is_finite:
-                raise ValueError(f"{variable.op.name} has values that are not finite")
-
-
 def memory_of(width: int, size: int, images: int) -> int:
     """Bytes that a forward pass needs at least: the images, and the first level's channels."""
     return 4 * images * size**2 * (3 + width)
@@ -163,7 +137,7 @@ class SmallFCN:
             self._ids = tf.argmax(scores[0], -1)
             self._session = tf.Session(config=config)
             weights = tf.trainable_variables()
-            restore(tf.train.Saver(weights), weights, self._session, str(checkpoint.prefix))
+            checkpoint.restorer(weights)(self._session)
 
     def __call__(self, photo: Array) -> Array:
         """Labels the pixels of a photo.

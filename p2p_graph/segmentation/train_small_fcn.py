@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.data.verify import image_errors_named
@@ -24,11 +25,10 @@ from p2p_graph.segmentation.small_fcn import (
     class_scores,
     cross_entropy,
     memory_of,
-    restore,
 )
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
-from p2p_graph.utils import file_lock, signals
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.memory import require_memory
 
@@ -83,8 +83,7 @@ def train(options: TrainingOptions) -> int:
         step = _build_step(inputs.next_batch(), options)
         _require_memory(options)
         session = cleanup.enter_context(tf.Session(config=device.config))
-        options.output_dir.mkdir(parents=True, exist_ok=True)
-        cleanup.enter_context(file_lock.held(options.output_dir))
+        cleanup.enter_context(claimed(options.output_dir, "train_segmenter"))
         done = _initialise(step, session, options.output_dir)
         cleanup.enter_context(image_errors_named([*pairs, *validation]))
         inputs.start(session, done)
@@ -96,7 +95,7 @@ def train(options: TrainingOptions) -> int:
         start = time.monotonic()
         if validation:
             scores = _validate(validation, session, options)
-    _metadata(options, steps, scores).save(options.output_dir)
+        _metadata(options, steps, scores).save(options.output_dir)
     if validation:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         seconds = time.monotonic() - start
@@ -157,7 +156,7 @@ def _initialise(step: _Step, session: tf.Session, folder: Path) -> int:
     """
     session.run(tf.global_variables_initializer())
     if checkpoint := checkpoint_files.find(folder):
-        restore(step.saver, tf.global_variables(), session, str(checkpoint.prefix))
+        checkpoint.restorer(tf.global_variables())(session)
         print(f"going on from {checkpoint.prefix}")
     return int(session.run(step.number))
 

@@ -101,6 +101,36 @@ def test_one_program_at_a_time(work, data, tmp_path, program):
     assert tree(out) == before
 
 
+@pytest.mark.parametrize("program", ["process", "pack_records", "pack_npz", "split"])
+def test_preparation_is_one_program_at_a_time(data, tmp_path, program):
+    out = tmp_path / "out"
+    flags = ("--input_dir", data / "train", "--output_dir", out)
+    if program == "split":
+        shutil.copytree(data / "train", out)
+        flags = ("--dir", out)
+    out.mkdir(exist_ok=True)
+    flags = {
+        "process": (*flags, "--operation", "grayscale"),
+        "pack_npz": (*flags[:2], "--output_file", out / "a.npz"),
+    }.get(program, flags)
+    before = tree(out)
+    with file_lock.held(out):
+        done = run(program, *flags)
+    assert_refused(done, f"another program is at work in {out}")
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("program", ["process", "pack_records"])
+def test_preparation_refuses_the_folder_of_a_run(work, data, tmp_path, program):
+    shutil.copytree(work["train"], tmp_path / "run")
+    before = tree(tmp_path / "run")
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path / "run")
+    more = ("--operation", "grayscale") if program == "process" else ()
+    done = call(program, *flags, *more)
+    assert_refused(done, f"output_dir {tmp_path}/run holds the work of tools/train.py")
+    assert tree(tmp_path / "run") == before
+
+
 def damaged_run(work, tmp_path, change):
     """A copy of the training run, whose checkpoint's arrays are changed."""
     folder = tmp_path / "run"

@@ -223,7 +223,10 @@ def test_only_twenty_failures_are_listed(photos, process):
         (["--input_dir", "out"], ["input_dir out holds no images"]),
         (["--output_dir", "photos/../photos"], ["output_dir photos/../photos is input_dir"]),
         (["--output_dir", "photos/a.png"], ["output_dir photos/a.png is not a folder"]),
-        (["--output_dir", "photos/a.png/out"], ["photos/a.png/out: Not a directory"]),
+        (
+            ["--output_dir", "photos/a.png/out"],
+            ["photos/a.png/out cannot be written: Not a directory"],
+        ),
     ],
 )
 def test_bad_flags_are_refused(flags, words, photos, tmp_path):

@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from p2p_graph.utils import file_lock
+
 from .common import (
     ROOT,
     assert_equal_bits,
@@ -204,13 +206,13 @@ def test_refuses_more_than_there_is(trained, tmp_path):
             lambda folder: (folder / "segmenter.json").write_text(
                 (folder / "segmenter.json").read_text().replace('"width": 4', '"width": 8')
             ),
-            ("does not fit the segmenter.json beside it",),
+            ("has other shapes: segmenter/",),
         ),
         (
             lambda folder: write_tensors(
                 folder, {name: a * np.float32(np.nan) for name, a in weights_of(folder)}, 12
             ),
-            ("model-12", "has values that are not finite"),
+            ("model-12", "holds infinite values or NaN in segmenter/"),
         ),
     ],
 )
@@ -220,3 +222,15 @@ def test_evaluation_refuses_spoiled_segmenters(trained, data, tmp_path, spoil, w
     spoil(folder)
     images = ("--outputs_dir", data / "test", "--targets_dir", data / "test")
     assert_refused(call("evaluate", *images, "--segmenter", folder), *words)
+
+
+def test_the_folder_is_of_one_program(trained, tmp_path):
+    _, _, flags = trained
+    (tmp_path / "checkpoint").write_text("")
+    done = call("train_segmenter", *flags, "--output_dir", tmp_path)
+    assert_refused(done, f"output_dir {tmp_path} holds the work of tools/train.py (checkpoint)")
+    (tmp_path / "checkpoint").unlink()
+    with file_lock.held(tmp_path):
+        done = run("train_segmenter", *flags, "--output_dir", tmp_path)
+    assert_refused(done, f"another program is at work in {tmp_path}")
+    assert list(tmp_path.iterdir()) == []
