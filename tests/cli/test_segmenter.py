@@ -18,6 +18,7 @@ from .common import (
     assert_equal_bits,
     assert_refused,
     call,
+    run,
     start,
     succeeded,
     tensors,
