@@ -25,6 +25,7 @@ from p2p_graph.utils.errors import UserError, one_line_reason, printable
 from p2p_graph.utils.outside_files import damage_reported
 
 FORMS = ("native", "current", "pict")
+_MOST_LEVELS = 16  # images of 65536 pixels
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 # Options of the networks for which the reference program supports the default only.
@@ -220,6 +221,8 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options
     if lab:
         which_direction = "AtoB" if input_channels == 1 else "BtoA"
     levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
+    if levels > _MOST_LEVELS:
+        raise UserError(f"{source} does not hold a generator: it has {levels} levels")
     options = {
         "which_direction": which_direction,
         "lab_colorization": lab,
@@ -240,7 +243,7 @@ def _check_generator(native: Arrays, options: Options, source: Path) -> None:
     """Checks that arrays are the weights of the generator that the options describe."""
     task = options.data.task
     side = options.data.scaling.crop_size
-    with tf.Graph().as_default():
+    with damage_reported(source, "a generator"), tf.Graph().as_default():
         inputs = tf.placeholder(tf.float32, [1, side, side, task.input_channels])
         networks.translate(inputs, options.model, task.target_channels, 0, on_cpu=True)
         wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
