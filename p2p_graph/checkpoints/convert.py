@@ -12,6 +12,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files, pict_files, variable_names
 from p2p_graph.checkpoints.variable_names import is_weight
+from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
@@ -203,7 +205,7 @@ def _read_pict(path: Path, which_direction: str) -> _Model:
         named[name] = array
     arrays = {name: array for name, array in named.items() if is_weight(name)}
     options = _pict_options(arrays, path, which_direction)
-    _check_generator(arrays, options, path)
+    _check_generator(arrays, options.model, options.data.task, path)
     return _Model(path, arrays, options, 0)
 
 
@@ -239,19 +241,20 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options
         raise UserError(f"{source} does not hold a generator: its {error}") from None
 
 
-def _check_generator(native: Arrays, options: Options, source: Path) -> None:
+def _check_generator(native: Arrays, model: ModelOptions, task: TaskOptions, source: Path) -> None:
     """Checks that arrays are the weights of the generator that the options describe."""
-    task = options.data.task
-    side = options.data.scaling.crop_size
+    levels = model.generator.levels
+    assert levels is not None
+    side = 2**levels
     with damage_reported(source, "a generator"), tf.Graph().as_default():
         inputs = tf.placeholder(tf.float32, [1, side, side, task.input_channels])
-        networks.translate(inputs, options.model, task.target_channels, 0, on_cpu=True)
+        networks.translate(inputs, model, task.target_channels, 0, on_cpu=True)
         wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     for name in sorted(set(wanted) | set(native)):
         shape = list(native[name].shape) if name in native else "missing"
         if shape != wanted.get(name, "missing"):
             raise UserError(
-                f"{source} does not hold a generator of {options.model.generator.levels} levels: "
+                f"{source} does not hold a generator of {levels} levels: "
                 f"{name} is {shape}, not {wanted.get(name, 'missing')}"
             )
 
