@@ -19,7 +19,7 @@ IGNORED_ID = 255  # the customary id of pixels without a class
 _TOLERANCE = 12
 _PIXELS_AT_ONCE = 2**18  # bounds the memory of `_nearest_colours`
 _SAMPLE_SIZE = 10
-MOST_CLASSES = 255
+_MAX_CLASSES = 255
 # The least share of matching pixels in label images. JPEG label images have 0.43, photos 0.08.
 _MIN_COVERAGE = 0.25
 
@@ -192,8 +192,8 @@ def load(name: str) -> Palette:
     colours = [*classes.values(), *ignored]
     if len(set(colours)) < len(colours):
         raise UserError(f"palette {path} has a colour twice: give each class its own colour")
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        raise UserError(f"palette {path} must have 2 to {MOST_CLASSES} classes, not {len(classes)}")
+    if not 2 <= len(classes) <= _MAX_CLASSES:
+        raise UserError(f"palette {path} must have 2 to {_MAX_CLASSES} classes, not {len(classes)}")
     return Palette(path.name, classes, tuple(ignored))
 
 
