@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files, pict_files, variable_names
 from p2p_graph.checkpoints.variable_names import is_weight
-from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import (
@@ -28,6 +28,7 @@ from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.outside_files import damage_reported
 
 FORMS = ("native", "current", "pict")
+_MOST_LEVELS = 16  # images of 65536 pixels
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 # Options of the networks for which the reference program supports the default only.
@@ -207,7 +208,7 @@ def _read_pict(path: Path, which_direction: str) -> _Model:
         named[name] = array
     arrays = {name: array for name, array in named.items() if is_weight(name)}
     options = _pict_options(arrays, path, which_direction)
-    _check_generator(arrays, options.model, options.data, path)
+    _check_generator(arrays, options.model, options.data.task, path)
     return _Model(path, arrays, options, 0)
 
 
@@ -225,6 +226,8 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options
     if lab:
         which_direction = "AtoB" if input_channels == 1 else "BtoA"
     levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
+    if levels > _MOST_LEVELS:
+        raise UserError(f"{source} does not hold a generator: it has {levels} levels")
     options = {
         "which_direction": which_direction,
         "lab_colorization": lab,
@@ -241,10 +244,12 @@ def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options
         raise UserError(f"{source} does not hold a generator: its {error}") from None
 
 
-def _check_generator(native: Arrays, model: ModelOptions, data: DataOptions, source: Path) -> None:
+def _check_generator(native: Arrays, model: ModelOptions, task: TaskOptions, source: Path) -> None:
     """Checks that arrays are the weights of the generator that the options describe."""
-    task, side = data.task, data.scaling.crop_size
-    with tf.Graph().as_default():
+    levels = model.generator.levels
+    assert levels is not None
+    side = 2**levels
+    with damage_reported(source, "a generator"), tf.Graph().as_default():
         inputs = tf.placeholder(tf.float32, [1, side, side, task.input_channels])
         networks.translate(inputs, model, task.target_channels, 0, on_cpu=True)
         wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
@@ -252,7 +257,7 @@ def _check_generator(native: Arrays, model: ModelOptions, data: DataOptions, sou
         shape = list(native[name].shape) if name in native else "missing"
         if shape != wanted.get(name, "missing"):
             raise UserError(
-                f"{source} does not hold a generator of {model.generator.levels} levels: "
+                f"{source} does not hold a generator of {levels} levels: "
                 f"{name} is {shape}, not {wanted.get(name, 'missing')}"
             )
 

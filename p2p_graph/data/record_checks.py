@@ -3,16 +3,17 @@
 import io
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import tensorflow.compat.v1 as tf
+from google.protobuf.message import DecodeError
 from PIL import Image
 
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, one_line_reason
 
-HEAD_SIZE = 2**14  # bytes of a file, which hold the headers of nearly all images
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a PNG begins with: the signature and a length; the chunk's type, width, height, bit depth.
 _PNG_HEADER = struct.Struct(">12s4sIIB")
@@ -22,75 +23,64 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _REMEDY = ": make the shards with tools/pack_records.py"
 
 
-class Record(NamedTuple):
-    """A record without the rest of its files.
-
-    Attributes:
-      name: of A's file.
-      width: in pixels, as the record claims.
-      height: in pixels, as the record claims.
-      deep: whether a file has more than 8 bits a channel, as the record claims: 0 or 1.
-      a: the first bytes of A's file.
-      b: the first bytes of B's file; empty if there is none.
-    """
-
-    name: bytes
-    width: int
-    height: int
-    deep: int
-    a: bytes
-    b: bytes
-
-
 class _Header(NamedTuple):
     width: int
     height: int
     is_16_bit: bool
 
 
-def check_record(
-    where: str,
-    shard: Path,
-    position: int,
-    record: Record,
-    read_files: Callable[[], Sequence[bytes]],
-) -> SourceImage:
+def check_record(where: str, shard: Path, position: int, record: bytes) -> SourceImage:
     """Checks a record, and makes its image.
+
+    TensorFlow's operations that parse records may crash on a damaged one. What this function
+    accepts, they can parse.
 
     Args:
       where: the shard and the record's number, for messages.
       shard: the shard.
       position: the record's first byte.
-      record: the record.
-      read_files: reads A's and B's files in full, for images whose headers are long.
+      record: the record's contents.
 
     Raises:
-      UserError: the name is no file's name, a file is no image, or the record claims what its
-        images have not.
+      UserError: the record has another format, the name is no file's name, a file is no image, or
+        the record claims what its images have not.
     """
-    name = _file_name(record.name)
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+        raw_name, a = (_value(features, name, "bytes_list") for name in ("name", "a"))
+        claims = [_value(features, name, "int64_list") for name in ("width", "height", "deep")]
+        b = _value(features, "b", "bytes_list") if "b" in features else b""
+    except (DecodeError, ValueError) as error:
+        reason = one_line_reason(error)
+        raise UserError(f"{where} is of another format ({reason}){_REMEDY}") from None
+    name = _file_name(raw_name)
     if name is None:
-        raise UserError(f"{where} has the name {record.name!r}, which no file can have{_REMEDY}")
+        raise UserError(f"{where} has the name {raw_name!r}, which no file can have{_REMEDY}")
     where = f"{where} ({name!r})"
-    count = 2 if record.b else 1
-    headers = list(map(_read_header, (record.a, record.b)[:count]))
-    if None in headers:
-        headers = list(map(_read_header_of_all, read_files()[:count]))
-    found = [header for header in headers if header and min(header[:2])]
-    if len(found) < count:
+    files = [a, b] if b else [a]
+    headers = [header for header in map(_read_header, files) if header]
+    if len(headers) < len(files):
         raise UserError(f"{where} holds a file that is neither a JPEG nor a PNG image{_REMEDY}")
-    width, height, _ = found[0]
-    if found[-1][:2] != (width, height):
-        other = "x".join(map(str, found[-1][:2]))
+    width, height, _ = headers[0]
+    if headers[-1][:2] != (width, height):
+        other = "x".join(map(str, headers[-1][:2]))
         raise UserError(f"{where} holds images of {width}x{height} and {other} pixels{_REMEDY}")
-    is_16_bit = any(header.is_16_bit for header in found)
-    if (record.width, record.height, record.deep) != (width, height, is_16_bit):
+    is_16_bit = any(header.is_16_bit for header in headers)
+    if claims != [width, height, is_16_bit]:
         raise UserError(
-            f"{where} claims {record.width}x{record.height} pixels and deep {record.deep}, but its "
-            f"image has {width}x{height} and {int(is_16_bit)}{_REMEDY}"
+            f"{where} claims {claims[0]}x{claims[1]} pixels and deep {claims[2]}, but its image "
+            f"has {width}x{height} and {int(is_16_bit)}{_REMEDY}"
         )
     path = shard / name
-    return SourceImage(path, width, height, is_16_bit, path if record.b else None, position)
+    return SourceImage(path, width, height, is_16_bit, path if b else None, position)
+
+
+def _value(features: Mapping[str, Any], name: str, kind: str) -> Any:
+    """The one value of a feature."""
+    values = getattr(features[name], kind).value if name in features else []
+    if len(values) != 1:
+        raise ValueError(f"{name} is not one value of a {kind}")
+    return values[0]
 
 
 def check_alike(shard: Path, images: Sequence[SourceImage], others: Sequence[SourceImage]) -> None:
@@ -120,7 +110,13 @@ def _file_name(name: bytes) -> str | None:
 
 
 def _read_header(contents: bytes) -> _Header | None:
-    """Reads an image's header from the first bytes of a file; None if they do not hold it."""
+    """Reads an image's header; None if it has no pixels, or is neither JPEG nor PNG."""
+    header = _read_first_header(contents) or _read_header_by_pillow(contents)
+    return header if header and min(header[:2]) else None
+
+
+def _read_first_header(contents: bytes) -> _Header | None:
+    """Reads the header of a usual file, in microseconds."""
     if contents.startswith(_PNG_SIGNATURE) and len(contents) >= _PNG_HEADER.size:
         _, kind, width, height, depth = _PNG_HEADER.unpack_from(contents)
         return _Header(width, height, depth == 16) if kind == b"IHDR" else None
@@ -135,8 +131,7 @@ def _read_header(contents: bytes) -> _Header | None:
     return None
 
 
-def _read_header_of_all(contents: bytes) -> _Header | None:
-    """Reads an image's header from a file's contents, whatever lies before it."""
+def _read_header_by_pillow(contents: bytes) -> _Header | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images
         try:

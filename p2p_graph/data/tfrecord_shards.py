@@ -17,9 +17,9 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import SourceImage, find_images
-from p2p_graph.data.record_checks import HEAD_SIZE, Record, check_alike, check_record
-from p2p_graph.data.tf_data import next_element, parallel_map
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.data.record_checks import check_alike, check_record
+from p2p_graph.data.tf_data import next_element
+from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes, read_json
 
 SUFFIX = ".tfrecord"
@@ -29,14 +29,8 @@ _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 # A record: length of the data, checksum of the length, data, checksum of the data.
 _HEAD = struct.Struct("<QI")
 _FRAME = _HEAD.size + 4
-_RECORDS_PER_CALL = 64  # parsed by one Session.run call
-# TensorFlow does not decode an error's message that quotes damaged text.
-_PARSE_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
-_FEATURES = {
-    "name": tf.io.FixedLenFeature([], tf.string),
-    "width": tf.io.FixedLenFeature([], tf.int64),
-    "height": tf.io.FixedLenFeature([], tf.int64),
-    "deep": tf.io.FixedLenFeature([], tf.int64),
+_RECORDS_PER_CALL = 64  # read by one Session.run call
+_FILES = {
     "a": tf.io.FixedLenFeature([], tf.string),
     "b": tf.io.FixedLenFeature([], tf.string, b""),
 }
@@ -139,21 +133,16 @@ def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     )
     records = tf.data.experimental.from_variant(opened, tf.TensorSpec([], tf.string))
     record = records.take(1).get_single_element()
-    features = {name: _FEATURES[name] for name in ("a", "b")}
-    files = tf.io.parse_single_example(record, features)
+    files = tf.io.parse_single_example(record, _FILES)
     return files["a"], files["b"]
 
 
 def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
     """Reads the files in an image's record, as `read_record` does, without a graph."""
     assert image.position is not None
-    return _read_record(image.path.parent, image.position)
-
-
-def _read_record(shard: Path, position: int) -> tuple[bytes, bytes]:
-    """Reads the files in the record at a position, as `read_record` does."""
+    shard = image.path.parent
     with damage_reported(shard, "a shard"), open_regular(shard) as file:
-        file.seek(position)
+        file.seek(image.position)
         length = _HEAD.unpack(file.read(_HEAD.size))[0]
         example = tf.train.Example.FromString(file.read(length))
     both = [example.features.feature[name].bytes_list.value for name in ("a", "b")]
@@ -229,50 +218,35 @@ def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
     images: list[SourceImage] = []
     positions = list(_find_records(shard, size))
     try:
-        with contextlib.closing(_parsed_records(shard)) as records:
+        with contextlib.closing(_read_records(shard, _RECORDS_PER_CALL)) as records:
             for record, position in zip(records, positions, strict=True):
                 where = f"{shard}, record {len(images) + 1}"
-                read_files = functools.partial(_read_record, shard, position)
-                images.append(check_record(where, shard, position, record, read_files))
-    except _PARSE_ERRORS as error:
-        raise _bad_record(shard, len(images), error) from None
+                images.append(check_record(where, shard, position, record))
+    except tf.errors.OpError:
+        number = len(images) + _count_readable(shard, len(images)) + 1
+        raise UserError(
+            f"{shard} is damaged at record {number}: rerun tools/pack_records.py"
+        ) from None
     return images
 
 
-def _parsed_records(shard: Path) -> Generator[Record, None, None]:
-    """Reads a shard's records in order, without the files' contents behind their headers."""
+def _read_records(shard: Path, per_call: int, first: int = 0) -> Generator[bytes, None, None]:
+    """Reads a shard's records in order, some by a Session.run call; checksums are compared."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = tf.data.TFRecordDataset(str(shard)).batch(_RECORDS_PER_CALL)
-        parsed = parallel_map(records, lambda batch: _heads(tf.io.parse_example(batch, _FEATURES)))
-        next_batch = next_element(parsed.prefetch(1), session)
+        records = tf.data.TFRecordDataset(str(shard)).skip(first).batch(per_call).prefetch(1)
+        next_batch = next_element(records, session)
         with contextlib.suppress(tf.errors.OutOfRangeError):
             while True:
-                yield from map(Record._make, zip(*session.run(next_batch), strict=True))
+                yield from session.run(next_batch)
 
 
-def _heads(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    """The fields of `Record`: of the files' contents, which are large, the beginnings."""
-    heads = [tf.strings.substr(features[name], 0, HEAD_SIZE) for name in ("a", "b")]
-    return (*(features[name] for name in ("name", "width", "height", "deep")), *heads)
-
-
-def _bad_record(shard: Path, first: int, error: Exception) -> UserError:
-    """Finds the record that raised an error in a batch whose first record is number `first`."""
-    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = tf.data.TFRecordDataset(str(shard)).skip(first)
-        parsed = records.map(lambda one: tf.io.parse_single_example(one, _FEATURES)["width"])
-        next_record = next_element(parsed, session)
-        number = first + 1
-        with contextlib.suppress(*_PARSE_ERRORS):
-            while True:
-                session.run(next_record)
-                number += 1
-    if not isinstance(error, tf.errors.DataLossError):
-        return UserError(
-            f"{shard}, record {number} is of another format ({one_line_reason(error)}): "
-            "make it with tools/pack_records.py"
-        )
-    return UserError(f"{shard} is damaged at record {number}: rerun tools/pack_records.py")
+def _count_readable(shard: Path, first: int) -> int:
+    """Counts the records from number `first` on that can be read."""
+    count = 0
+    with contextlib.suppress(tf.errors.OpError):
+        for _ in _read_records(shard, 1, first):
+            count += 1
+    return count
 
 
 def _find_records(shard: Path, size: int) -> Iterator[int]:

@@ -196,8 +196,8 @@ def load(name: str) -> Palette:
     colours = [*classes.values(), *ignored]
     if len(set(colours)) < len(colours):
         raise UserError(f"palette {path} has a colour twice: give each class its own colour")
-    if not 2 <= len(classes) <= MOST_CLASSES:
-        raise UserError(f"palette {path} must have 2 to {MOST_CLASSES} classes, not {len(classes)}")
+    if not 2 <= len(classes) <= _MAX_CLASSES:
+        raise UserError(f"palette {path} must have 2 to {_MAX_CLASSES} classes, not {len(classes)}")
     return Palette(path.name, classes, tuple(ignored))
 
 

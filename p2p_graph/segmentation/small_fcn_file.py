@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.imaging.palettes import MOST_CLASSES, Palette
+from p2p_graph.imaging.palettes import Palette
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
@@ -15,6 +15,7 @@ SIZE_MULTIPLE = 32  # the network halves an image's height and width five times
 LARGEST_SIZE = 2**16  # pixels
 LARGEST_WIDTH = 2**12  # channels
 MOST_STEPS = 10**12
+_MOST_CLASSES = 255  # as in `palettes.load`
 _LARGEST = 2**26  # bytes of the file
 
 
@@ -71,8 +72,8 @@ def _palette(record: Mapping[str, Any]) -> Palette:
     name, ignored = record["name"], tuple(map(_colour, record["ignored"]))
     classes = {name: _colour(colour) for name, colour in record["classes"].items()}
     colours = [*classes.values(), *ignored]
-    if not isinstance(name, str) or not 2 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"its palette has no name, or not 2 to {MOST_CLASSES} classes")
+    if not isinstance(name, str) or not 2 <= len(classes) <= _MOST_CLASSES:
+        raise ValueError(f"its palette has no name, or not 2 to {_MOST_CLASSES} classes")
     if len(set(colours)) < len(colours):
         raise ValueError("its palette has a colour twice")
     return Palette(name, classes, ignored)

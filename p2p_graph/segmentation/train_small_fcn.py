@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -172,13 +172,7 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
     """
     with signals.taken() as stopped:
         for number in _progress(done, options.max_steps):
-            try:
-                loss, _ = session.run([step.loss, step.update])
-            except tf.errors.ResourceExhaustedError:
-                raise UserError(
-                    "training takes more memory than there is: lower --width, --crop_size or "
-                    "--batch_size"
-                ) from None
+            loss, _ = _run(session, [step.loss, step.update])
             if not np.isfinite(loss):
                 raise UserError(f"the loss of step {number} is not finite: lower --lr")
             if number % _PROGRESS_FREQ == 0:
@@ -191,6 +185,21 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
             if stopped.received and not is_last:
                 return stopped.report_stop(number, options.max_steps)
     return 0
+
+
+def _run(session: tf.Session, fetches: Sequence[Any]) -> Sequence[Any]:
+    """Fetches tensors.
+
+    Raises:
+      UserError: memory is exhausted.
+    """
+    try:
+        found: Sequence[Any] = session.run(fetches)
+        return found
+    except tf.errors.ResourceExhaustedError:
+        raise UserError(
+            "training takes more memory than there is: lower --width, --crop_size or --batch_size"
+        ) from None
 
 
 def _progress(done: int, last: int) -> "tqdm[int]":
@@ -223,6 +232,6 @@ def _validate(
     num_classes = len(options.palette.classes)
     total = np.zeros((num_classes, num_classes + 1))
     for _ in tqdm(pairs, "scoring", disable=not sys.stderr.isatty()):
-        predicted, truth = session.run([predicted_ids, true_ids])
+        predicted, truth = _run(session, [predicted_ids, true_ids])
         total += confusion_matrix(predicted, truth, num_classes)
     return label_scores(total)

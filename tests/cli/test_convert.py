@@ -299,6 +299,16 @@ def test_a_pict_that_is_cut_off_is_refused(tmp_path):
         (lambda w: w.pop("generator/encoder_1/conv2d/kernel"), ["does not hold a generator"]),
         (lambda w: w.pop("generator/encoder_8/conv2d/kernel"), ["a generator of 7 levels: gen"]),
         (lambda w: [w.pop(name) for name in list(w) if "bias" not in name], ["hold a generator"]),
+        (
+            lambda w: w.update(
+                {f"generator/encoder_{n}/conv2d/kernel": np.ones(1) for n in range(9, 9000)}
+            ),
+            ["it has 8999 levels"],
+        ),
+        (
+            lambda w: reshape(w, "generator/encoder_1/conv2d/kernel", (1, 1, 3, 10**5)),
+            ["does not hold a generator of 8 levels"],
+        ),
         (lambda w: w.update({"generator/encoder_1/conv/bias": np.ones(1)}), ["under two names"]),
     ],
 )

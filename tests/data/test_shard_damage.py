@@ -135,6 +135,15 @@ def test_records_that_are_no_examples(shard, contents):
     assert f"{shard.name}, record 71 is of another format" in refusal(shard)
 
 
+def test_a_record_on_which_tensorflow_crashes(shard):
+    """Its operation that parses records ends the process: a length leads out of the record."""
+    record = bytearray(example(INTACT))
+    start = record.index(PNG)
+    record[start - 1 : start + 3] = b"\xff" * 4
+    write(shard, INTACT, bytes(record))
+    assert f"{shard.name}, record 2 is of another format" in refusal(shard)
+
+
 def test_records_of_one_file_among_pairs(shard):
     write(shard, INTACT | {"b": PNG}, INTACT)
     assert "record 2 ('1.png') holds one file, and the first record two" in refusal(shard)

@@ -1,6 +1,8 @@
 """Features of a small graph that is built, named and frozen as the one of 2015, against NumPy."""
 
+import contextlib
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -474,6 +476,23 @@ def test_wrong_files(path, tmp_path):
         Inception(path, dims=DIMS)
     path.write_text("<html>Not found</html>")
     with pytest.raises(UserError, match="it is no frozen graph"):
+        Inception(path, dims=DIMS)
+
+
+def test_any_damage_is_refused_or_computes(path, rng):
+    intact, array = path.read_bytes(), rng.integers(0, 256, (4, 4, 3), np.uint8)
+    for _ in range(30):
+        damaged = bytearray(intact)
+        damaged[rng.integers(len(intact))] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError), Inception(path, dims=DIMS) as network:
+            assert next(network.features([array])).shape == (DIMS,)
+
+
+def test_only_regular_files(path):
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=f"^inception {path} is a FIFO, not a regular file$"):
         Inception(path, dims=DIMS)
 
 
