@@ -250,12 +250,13 @@ def test_png_file(tmp_path, rng, channels, mode):
 def test_a_png_file_appears_in_full_or_not_at_all(tmp_path, noise):
     """The largest size of a file stands for a full disk."""
     path, before = tmp_path / "1-outputs.png", resource.getrlimit(resource.RLIMIT_FSIZE)
+    image_arrays.save_png(path, noise(4, 4))
+    earlier = path.read_bytes()
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
-            image_arrays.save_png(path, noise(64, 64))
+        for target in (path, tmp_path / "2-outputs.png"):
+            with pytest.raises(OSError, match="File too large"):
+                image_arrays.save_png(target, noise(64, 64))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not list(tmp_path.iterdir())
-    image_arrays.save_png(path, noise(4, 4))
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {path.name: earlier}
