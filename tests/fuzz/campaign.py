@@ -13,6 +13,7 @@ import pickle
 import shutil
 import sys
 import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -113,7 +114,10 @@ class Campaign:
             self._attempt(case, state)
 
         try:
-            attempt()
+            with warnings.catch_warnings():
+                # Of the long texts of strategies that hold files.
+                warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
+                attempt()
         except (_FailedCaseError, hypothesis.errors.Flaky):
             return True
         return False

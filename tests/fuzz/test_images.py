@@ -6,11 +6,17 @@ from . import valid_files
 from .binary_strategies import crafted_pngs
 from .strategies import Files, damaged_file
 
+_valid = valid_files.images()
 _files = st.one_of(
-    damaged_file(valid_files.images()),
-    damaged_file({k: v for k, v in valid_files.images().items() if k.endswith((".png", ".jpg"))}),
+    damaged_file(_valid),
+    damaged_file({name: _valid[name] for name in _valid if name.endswith((".png", ".jpg"))}),
     crafted_pngs(),
-    st.sampled_from(sorted(valid_files.images().items())).map(lambda named: (named[1], named[0])),
+    st.sampled_from(sorted(_valid)).map(lambda name: (_valid[name], name)),
+)
+_NAMES = (
+    *("1.png", "2.png", "3.jpg", "10.png", "a.jpeg", "a.png", "b.PNG", "1.PNG", "٣.png", "².png"),
+    *("a\nb.png", "\udcff.png", "é.png", "[a].png", ".png", " .png", "a.png.jpg", "notes.txt"),
+    *("9" * 200 + ".png", "-.png", "sub/1.png", "x" * 250 + ".png", "9" * 251 + ".png"),
 )
 
 
@@ -26,33 +32,7 @@ def test_image_file(fuzz_files):
 
 
 def test_folder_of_images(fuzz_files):
-    names = st.sampled_from(
-        (
-            *(
-                "1.png",
-                "2.png",
-                "3.jpg",
-                "10.png",
-                "a.jpeg",
-                "a.png",
-                "b.PNG",
-                "1.PNG",
-                "٣.png",
-                "².png",
-            ),
-            *(
-                "a\nb.png",
-                "\udcff.png",
-                "é.png",
-                "[a].png",
-                ".png",
-                " .png",
-                "a.png.jpg",
-                "notes.txt",
-            ),
-            *("9" * 200 + ".png", "-.png", "sub/1.png", "x" * 250 + ".png", "9" * 251 + ".png"),
-        )
-    )
+    names = st.sampled_from(_NAMES)
     one = st.tuples(names, _files)
 
     def case(found):
