@@ -21,7 +21,7 @@ IGNORED_ID = 255  # the customary id of pixels without a class
 _TOLERANCE = 12
 _PIXELS_AT_ONCE = 2**18  # bounds the memory of `_nearest_colours`
 _SAMPLE_SIZE = 10
-MOST_CLASSES = 255
+_MAX_CLASSES = 255
 _LARGEST_FILE = 2**20  # bytes of a palette's CSV file
 # The least share of matching pixels in label images. JPEG label images have 0.43, photos 0.08.
 _MIN_COVERAGE = 0.25
