@@ -38,7 +38,8 @@ def test_descriptors_are_given_back(capfd):
     before = os.dup(2)
     os.close(before)
     for _ in range(3):
-        pytest.raises(KeyError, hide_and_fail)
+        with pytest.raises(KeyError):
+            hide_and_fail()
     after = os.dup(2)
     os.close(after)
     assert after == before
