@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
 
 from p2p_graph.imaging.image_structure import ImageStructure
+from p2p_graph.imaging.png_structure import check_image_data
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
@@ -98,6 +99,8 @@ def opened(contents: bytes, structure: ImageStructure | None = None) -> Iterator
         subject, as `read_rgb`'s.
     """
     structure = structure or read_structure(contents)
+    if structure.kind == "PNG":
+        check_image_data(contents, structure)
     stream = io.BytesIO(structure.without_metadata(contents))
     try:
         with _OPENERS[structure.kind](stream) as image:

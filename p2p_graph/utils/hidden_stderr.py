@@ -10,14 +10,13 @@ from pathlib import Path
 @contextlib.contextmanager
 def hidden_stderr() -> Iterator[None]:
     """Discards what is written to file descriptor 2 within the context, but not by Python."""
-    try:
-        visible = os.dup(2)
-    except OSError:  # the program was started with stderr closed
+    if sys.stderr is None:  # closed; another file may have its descriptor
         yield
         return
+    visible = os.dup(2)
     with contextlib.ExitStack() as cleanup:
         stream = cleanup.enter_context(os.fdopen(visible, "w", 1, errors="backslashreplace"))
-        if sys.stderr is not None and _descriptor(sys.stderr) == 2:
+        if _descriptor(sys.stderr) == 2:
             sys.stderr.flush()
             cleanup.enter_context(contextlib.redirect_stderr(stream))
         with Path(os.devnull).open("wb") as nothing:

@@ -58,9 +58,12 @@ def read_bytes(path: Path, at_most: int = _LARGEST) -> bytes:
       OSError: the file cannot be read.
     """
     with open_regular(path) as file:
-        is_larger = os.fstat(file.fileno()).st_size > at_most
-        contents = b"" if is_larger else file.read(at_most + 1)
-    if is_larger or len(contents) > at_most:
+        size = os.fstat(file.fileno()).st_size
+        # Memory is taken for as many bytes as are asked for.
+        contents = b"" if size > at_most else file.read(size + 1)
+        if len(contents) > size:  # the file grows, or the system does not know its size
+            contents += file.read(at_most + 1 - len(contents))
+    if max(size, len(contents)) > at_most:
         raise UnreadableError(f"has more than {at_most} bytes, the most that is read")
     return contents
 
