@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2p_graph.config.output_folder import claimed
 from p2p_graph.preparation.http_answers import brief_reason
 from p2p_graph.preparation.resumable_download import fetch
 from p2p_graph.preparation.tar_extraction import extract
-from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
 
 NAMES = ("facades", "cityscapes", "maps", "edges2shoes", "edges2handbags", "night2day")
@@ -44,8 +44,7 @@ def get_dataset(
     with _disk_errors_as_user_errors(output_dir):
         if folder.exists() or folder.is_symlink():
             raise UserError(f"{folder} is already there; delete it or choose another --output_dir")
-        output_dir.mkdir(parents=True, exist_ok=True)
-        with file_lock.held(output_dir):
+        with claimed(output_dir, "download_dataset"):
             _fetch_and_extract(f"{url.rstrip('/')}/{archive.name}", archive, folder)
             if not keep_archive:
                 archive.unlink()

@@ -17,7 +17,8 @@ from p2p_graph.data.image_checks import check_image
 from p2p_graph.data.image_files import Problem
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
-from p2p_graph.data.tf_data import IMAGE_ERRORS, next_element, unreadable_image
+from p2p_graph.data.tf_data import next_element
+from p2p_graph.data.verify import image_errors_named, verifying_session
 from p2p_graph.imaging.image_arrays import decode_rgb, read_rgb
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.metrics.fid import frechet_distance
@@ -64,14 +65,16 @@ def _numpy_array(path, name):
 def _translate_all(images, single):
     """Runs every image through the input graph, as translation and training do."""
     task = TaskOptions(inputs_only=single)
-    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
+    with (
+        tf.Graph().as_default(),
+        tf.device("/cpu:0"),
+        tf.Session() as session,
+        image_errors_named(images),
+    ):
         batches = translation_batches(images, task, ScalingOptions(crop_size=8), 1)
         batch = next_element(batches, session)
         for number in range(len(images)):
-            try:
-                index, *parts = session.run(batch)
-            except IMAGE_ERRORS as error:
-                raise unreadable_image(error) from None
+            index, *parts = session.run(batch)
             expect(index == number, "images are in another order", index)
             for part in parts:
                 within = (part >= -1.0001) & (part <= 1.0001)
@@ -152,7 +155,8 @@ def repacked(folder, name, change):
 def image_file(folder, pairs):
     """An accepted image decodes, with the size that was found, in Pillow and in the graph alike."""
     [path] = folder.glob("image.*")
-    found = check_image(path, None, pairs=pairs)
+    with verifying_session() as verify:
+        found = check_image(path, None, verify, pairs=pairs)
     if isinstance(found, Problem):
         expect(not one_line_problem(found.text), "a problem of several lines", found.text)
         with contextlib.suppress(UserError):  # what cannot be used may decode, but without a crash

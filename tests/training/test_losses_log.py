@@ -1,7 +1,6 @@
 """The losses that a run logs, also when it is killed."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,19 +72,6 @@ def test_losses_that_cannot_be_written(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value) == f"{tmp_path / LOSSES_FILE} cannot be written: File too large"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_losses_on_a_full_disk(tmp_path):
-    (tmp_path / LOSSES_FILE).write_text(record(1) + "\n")
-    (tmp_path / f"{LOSSES_FILE}.unfinished").symlink_to("/dev/full")
-    with tf.Graph().as_default():
-        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
-    match = r"losses.jsonl cannot be written: No space left on device: free some space on that disk"
-    with pytest.raises(UserError, match=match):
-        hook.begin_at(1)
-    hook.close()
-    assert lines(tmp_path) == [record(1)]
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):
