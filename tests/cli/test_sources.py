@@ -338,7 +338,11 @@ def test_packing_an_image_that_cannot_be_decoded(refused, sources, tmp_path):
             file.write_bytes(contents)
             writer.write(serialize_example(image._replace(path=file)))
     where = ("--input_dir", tmp_path / "shards")
-    refused("pack_npz", *where, words=["an image can no longer be read", "PNG"])
+    refused(
+        "pack_npz",
+        *where,
+        words=["an image can no longer be read", f"{shard.name}/2.png cannot be decoded"],
+    )
     done = call("check_data", *where)
     assert done.returncode == 1
     assert f"{shard.name}/2.png" in done.stdout
