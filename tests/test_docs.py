@@ -46,14 +46,15 @@ def test_the_readmes_library_snippet_trains_as_a_script(tmp_path):
     Image.new("RGB", (512, 256), (9, 99, 199)).save(tmp_path / "facades" / "train" / "1.png")
     small = snippet.replace("ngf=32, ndf=32", "ngf=1, ndf=1").replace("range(100)", "range(2)")
     assert small != snippet
-    # The snippet ends inside its session.
+    # Inside the snippet's session.
     checks = """
     assert 0 < losses.gen_loss_L1 < 2
     outputs = session.run(step.outputs)
     assert outputs.shape == (1, 256, 256, 3)
     assert -1 <= outputs.min() < outputs.max() <= 1
 """
-    (tmp_path / "script.py").write_text(small + checks, encoding="utf-8")
+    small = small.replace("inputs.close()", f"{checks}inputs.close()")
+    (tmp_path / "script.py").write_text(small, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,

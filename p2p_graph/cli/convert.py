@@ -9,7 +9,7 @@ native   this package                    weights, Adam's state and the step, und
                                          pix2pix.py's first generation
 current  pix2pix.py since December 2017  the same under its new names, biases, and batch
                                          normalisation's moving means and variances
-pict     the browser demo's tool         the generator's weights, in 8 bits each
+pict     a tool for the reference's page the generator's weights, in 8 bits each
 
 The checkpoint needs its options.json beside it; a .pict file needs none. The output must not exist:
 after an interrupted conversion, remove it and rerun. train.py, test.py and export.py read native

@@ -51,7 +51,7 @@ class ImageSource(Record):
             "train": "fraction of the images to train on, drawn at random; tools/test.py takes the "
             "remainder",
             "test": "translate the images that training with this --split left out; 1: all "
-            "images (default: the training run's --split on the training run's images, else 1)",
+            "images (default: if input_dir is that of training, training's --split; otherwise 1)",
         },
         programs=_BOTH,
         rule=lambda value: None if 0 < value <= 1 else "must be over 0 and at most 1",

@@ -144,7 +144,8 @@ class ReportOptions(Record):
     save_freq: int = option(
         5000,
         "reports",
-        "save a checkpoint every N steps and at the end; 0: only when training is stopped",
+        "save a checkpoint every N steps and at the end; 0: only if a signal (Ctrl-C) stops "
+        "training, not at the end",
         least=0,
         most=MOST_STEPS,
     )

@@ -1,4 +1,6 @@
-"""The input graph: decode, split, jitter. Everything random is a function of (seed, position).
+"""The input graph: shuffle, decode, split, jitter.
+
+Everything random is a function of (seed, position).
 
 The position counts images from the start of training: image i of step s, both from 0, has the
 position s * batch_size + i. Every epoch is a shuffle of all images. Epochs follow each other

@@ -4,10 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from p2p_graph.metrics.registry import METRIC_NAMES
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, check_bounds
 from p2p_graph.utils.outside_files import real_path
 
 _REPORT_FOLDER = "evaluation"
+
+
+_MOST_SAMPLES = 10**6  # of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +54,8 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         """Checks each value, and the values together."""
-        for name in ("bootstrap", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must be at least 0, not {getattr(self, name)}")
+        check_bounds("bootstrap", self.bootstrap, 0, _MOST_SAMPLES)
+        check_bounds("seed", self.seed, 0, 2**31 - 1)
         unknown = [name for name in self.metrics or () if name not in METRIC_NAMES]
         if unknown:
             raise UserError(f"metrics must be of {', '.join(METRIC_NAMES)}, not {unknown[0]!r}")

@@ -1,4 +1,7 @@
-"""The memory that training and translation need, estimated before their graphs are built."""
+"""The memory that training and translation need, estimated before their graphs are built.
+
+`runtime.devices.check_memory` compares an estimate with the machine's memory.
+"""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The device of a graph: a GPU where TensorFlow finds one, otherwise the CPU."""
+"""The device of a graph: a GPU where TensorFlow finds one, otherwise the CPU; its memory."""
 
 import os
 import sys
