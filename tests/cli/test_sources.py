@@ -3,6 +3,8 @@
 import functools
 import json
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -325,12 +327,24 @@ def test_bad_packing(refused, sources, tmp_path):
     assert_refused(done, "must end in .npz")
 
 
+def with_wrong_pixels(contents):
+    """A PNG whose compressed pixels are damaged, under a right checksum."""
+    start = contents.index(b"IDAT")
+    (length,) = struct.unpack(">I", contents[start - 4 : start])
+    chunk = bytearray(contents[start : start + 4 + length])
+    chunk[40:60] = bytes(20)
+    end = start + len(chunk)
+    checksum = struct.pack(">I", zlib.crc32(chunk))
+    return contents[:start] + bytes(chunk) + checksum + contents[end + 4 :]
+
+
 def test_packing_an_image_that_cannot_be_decoded(refused, sources, tmp_path):
     """In a shard of another program, whose header is right."""
     [shard] = sources["shards"][1].glob("*.tfrecord")
     cut = {}
     for image in list_packed_images(shard.parent)[:2]:
-        cut[image] = stored_files(image)[0][: -100 if cut else None]
+        contents = stored_files(image)[0]
+        cut[image] = with_wrong_pixels(contents) if cut else contents
     (tmp_path / "shards").mkdir()
     with tf.io.TFRecordWriter(str(tmp_path / "shards" / shard.name)) as writer:
         for image, contents in cut.items():
