@@ -225,14 +225,13 @@ def _answer_calls(connection, dump, memory):
 
 def _call(function, args, memory):
     """Calls a function; returns its `Answer`."""
-    module, _, name = function.partition(":")
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     before = _status("VmRSS")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for category in _HIDDEN_WARNINGS:
             warnings.simplefilter("ignore", category)
-        answer = _answer_of(getattr(importlib.import_module(module), name), args)
+        answer = _answer_of(function, args)
     used = _status("VmHWM") - before
     if answer.kind != FAILED and used > memory:
         return failed("takes too much memory", f"{used / 2**20:.0f} MiB")
@@ -243,8 +242,9 @@ def _call(function, args, memory):
 
 
 def _answer_of(function, args):
+    module, _, name = function.partition(":")
     try:
-        function(*args)
+        getattr(importlib.import_module(module), name)(*args)
     except UserError as error:
         return answer_of_refusal(str(error))
     except MemoryError:
