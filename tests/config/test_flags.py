@@ -225,7 +225,7 @@ def test_help_shows_defaults(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for shown in (
         "of Adam (default: 0.0002)",
-        "only when training is stopped (default: 5000)",
+        "not at the end (default: 5000)",
         "probability 1/2 (default)",
     ):
         assert shown in text
