@@ -16,8 +16,10 @@ from p2p_graph.training.updates import Losses
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 LOSSES_FILE = "losses.jsonl"
+_LARGEST = 2**34  # bytes
 
 
 class FigureSource(Protocol):
@@ -63,7 +65,7 @@ class LogLosses(StepHook):
             self._source.begin_at(step)
         remaining = []
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            for line in _read(self._path).splitlines():
                 found = re.match(r'\{"step": (\d+),', line)
                 if found and line.endswith("}") and int(found[1]) <= step:
                     remaining.append(line + "\n")
@@ -117,3 +119,9 @@ class LogLosses(StepHook):
             yield
         except OSError as error:
             raise UserError(f"{self._path} cannot be written: {why_not_written(error)}") from None
+
+
+def _read(path: Path) -> str:
+    """Reads the log of an earlier run; bytes that are no text spoil their line only."""
+    with damage_reported(path):
+        return read_bytes(path, _LARGEST).decode("utf-8", errors="replace")

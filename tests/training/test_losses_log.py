@@ -1,6 +1,7 @@
 """The losses that a run logs, also when it is killed."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +73,21 @@ def test_losses_that_cannot_be_written(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value) == f"{tmp_path / LOSSES_FILE} cannot be written: File too large"
+
+
+def test_a_log_that_is_no_text(tmp_path):
+    """What is a line of a step stays; a FIFO is refused by name."""
+    path = tmp_path / LOSSES_FILE
+    path.write_bytes(record(1).encode() + b"\n\xff\xfe\n")
+    with tf.Graph().as_default():
+        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
+    hook.begin_at(1)
+    hook.close()
+    assert lines(tmp_path) == [record(1)]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"losses\.jsonl is a FIFO, not a regular file"):
+        hook.begin_at(1)
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):
