@@ -267,7 +267,7 @@ def test_existing_folder(site, tmp_path):
 def test_output_dir_under_a_file(site, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     assert "cannot be written" in refusal(site, tmp_path / "file" / "below")
-    assert "cannot write" in refusal(site, tmp_path / "file")
+    assert "cannot be written" in refusal(site, tmp_path / "file")
     assert not site.asked
 
 
