@@ -1,9 +1,8 @@
-"""Checkpoints: finding, checking, restoring; saving atomically, and keeping only the newest."""
+"""Checkpoints: finding, checking, restoring."""
 
 import contextlib
 import dataclasses
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,10 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
 from p2p_graph.runtime.glob_free_paths import without_pattern
-from p2p_graph.utils.atomic_write import atomic_write
-from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
 _SHOWN = 3  # variables named in a message
-_TEMPORARY = ".unfinished"
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _LAST_STEP = 2**62
 _NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
@@ -147,7 +144,7 @@ class Checkpoint:
 def _reading(prefix: Path) -> Iterator[str]:
     """Yields a checkpoint's prefix for TensorFlow, and turns its errors into a `UserError`."""
     with damage_reported(f"checkpoint {prefix}"):
-        files = _files_of(prefix)
+        files = files_of(prefix)
         for path in files:
             open_regular(path).close()
         with without_pattern(prefix, files) as plain:
@@ -229,11 +226,11 @@ def _find_prefix(folder: Path) -> Path | None:
 
 
 def _exists(prefix: Path) -> bool:
-    ends = [path.name.removeprefix(prefix.name) for path in _files_of(prefix)]
+    ends = [path.name.removeprefix(prefix.name) for path in files_of(prefix)]
     return ".index" in ends and len(ends) > 1
 
 
-def _files_of(prefix: Path) -> list[Path]:
+def files_of(prefix: Path) -> list[Path]:
     """A checkpoint's files, the index last."""
     try:
         names = sorted(path.name for path in prefix.parent.iterdir())
@@ -242,62 +239,3 @@ def _files_of(prefix: Path) -> list[Path]:
     named = [name for name in names if name.startswith(prefix.name)]
     files = [name for name in named if _FILE_END.fullmatch(name.removeprefix(prefix.name))]
     return [prefix.with_name(name) for name in files]
-
-
-def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
-    """Saves a checkpoint `model-STEP` atomically, then removes earlier ones.
-
-    The files are written to a temporary folder, then renamed, the `checkpoint` file last. If the
-    process is killed at any time, the newest checkpoint in the folder is intact.
-
-    Args:
-      saver: of the variables to save.
-      session: that holds their values.
-      folder: the run's folder.
-      step: the number of training steps.
-
-    Returns:
-      The checkpoint's prefix.
-
-    Raises:
-      UserError: the checkpoint cannot be written; the previous one is intact.
-    """
-    temporary = folder / _TEMPORARY
-    prefix = folder / f"model-{step}"
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        saver.save(session, str(temporary / prefix.name), write_meta_graph=False, write_state=False)
-        publish(temporary / prefix.name, prefix)
-    except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
-        size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
-        reason = why_not_written(error, size)
-        newest = find(folder)
-        state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
-        raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
-    shutil.rmtree(temporary, ignore_errors=True)
-    for path in folder.glob("model-*"):
-        if path.name.partition(".")[0] != prefix.name and re.match(r"model-\d+\.", path.name):
-            path.unlink()
-    return prefix
-
-
-def publish(written: Path, prefix: Path) -> None:
-    """Renames a checkpoint from a temporary to its final prefix.
-
-    The folder's `checkpoint` file is replaced last, and names the final prefix.
-    """
-    for path in _files_of(written):
-        path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
-    write_state(prefix.parent, prefix.name)
-
-
-def write_state(folder: Path, name: str) -> None:
-    """Writes a folder's `checkpoint` file, which names its newest checkpoint, atomically."""
-    with atomic_write(folder / "checkpoint") as temporary:
-        temporary.write_text(
-            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n',
-            encoding="utf-8",
-        )

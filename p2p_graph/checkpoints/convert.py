@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files, pict_files, variable_names
+from p2p_graph.checkpoints import checkpoint_files, pict_files, save_checkpoint, variable_names
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
@@ -279,7 +279,7 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
             session.run(write, {values[name]: array for name, array in arrays.items()})
         if options is not None:
             (target / OPTIONS_FILE).write_text(options + "\n", encoding="utf-8")
-        checkpoint_files.publish(temporary / prefix.name, prefix)
+        save_checkpoint.publish(temporary / prefix.name, prefix)
         temporary.rmdir()
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(target, ignore_errors=True)

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.errors import UserError, printable, why_not_written
-from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]

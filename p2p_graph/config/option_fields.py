@@ -1,4 +1,7 @@
-"""Options as dataclass fields: default, help text, flag, type, bounds and rule of each value."""
+"""Options as dataclass fields: default, help text, flag, type, bounds and rule of each value.
+
+The options themselves are in `options`, `data_options`, `model_options` and `training_options`.
+"""
 
 import dataclasses
 import functools

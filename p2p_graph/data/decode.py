@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.data import npz_archives, tfrecord_shards
 from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.packed import npz_archives, tfrecord_shards
 
 
 class Decoder(NamedTuple):

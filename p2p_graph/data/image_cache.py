@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import CacheOptions
+from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.image_pairs import ImagePairs
 from p2p_graph.data.jitter import crop
-from p2p_graph.data.tf_data import next_element, parallel_map
 
 _IMAGES_PER_CALL = 16  # decoded by one Session.run call
 _ALIGNMENT = 64  # bytes, of every tensor's memory

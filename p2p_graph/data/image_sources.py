@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 
 from p2p_graph.config.data_options import ImageSource
-from p2p_graph.data import npz_archives, tfrecord_shards
-from p2p_graph.data.image_checks import usable_images
+from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import Entry, SourceImage, find_entries
-from p2p_graph.data.verify import verifying_session
+from p2p_graph.data.packed import npz_archives, tfrecord_shards
+from p2p_graph.data.usable_images import usable_images
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 

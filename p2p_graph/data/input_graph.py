@@ -13,14 +13,12 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import DataOptions, ScalingOptions, TaskOptions
+from p2p_graph.data.dataset_iterators import parallel_map, plain_iterator
 from p2p_graph.data.image_cache import ImageCache
 from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_order import draw_index, shuffle_index
 from p2p_graph.data.image_pairs import ImagePairs, input_and_target
 from p2p_graph.data.jitter import draw_window, mirror
-from p2p_graph.data.tf_data import parallel_map, plain_iterator
-
-# The random stream of a seed for image order; `jitter` has its own.
-_ORDER = 1
 
 
 class Batch(NamedTuple):
@@ -113,18 +111,3 @@ def translation_batches(
     examples = parallel_map(tf.data.Dataset.range(len(images)), example)
     # With batches of one there is no short batch, and the graph knows the size.
     return examples.batch(batch_size, drop_remainder=batch_size == 1).prefetch(2)
-
-
-def shuffle_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar), in a new shuffle of all images every epoch."""
-    epoch_seed = tf.random.experimental.stateless_fold_in(
-        tf.constant([seed, _ORDER], tf.int64), position // count
-    )
-    return tf.random.experimental.index_shuffle(position % count, epoch_seed, count - 1)
-
-
-def draw_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """The image at a position (int64 scalar), drawn from all images with replacement."""
-    seeds = tf.constant([seed, _ORDER], tf.int64)
-    position_seed = tf.random.experimental.stateless_fold_in(seeds, position)
-    return tf.random.stateless_uniform([], position_seed, maxval=count, dtype=tf.int64)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.data.image_checks import EncodedImage, check_images
 from p2p_graph.data.image_files import Problem, find_images, find_partners
+from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import save_checkpoint
 from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
@@ -123,7 +123,7 @@ class _ExportedGraph:
             saver.export_meta_graph(str(folder / f"{_META_GRAPH}.meta"), clear_devices=True)
             prefix = str(folder / _META_GRAPH)
             saver.save(session, prefix, write_meta_graph=False, write_state=False)
-        checkpoint_files.write_state(folder, _META_GRAPH)
+        save_checkpoint.write_state(folder, _META_GRAPH)
 
     def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""

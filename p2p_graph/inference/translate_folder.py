@@ -17,19 +17,20 @@ from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.config.output_folder import claimed
+from p2p_graph.data.dataset_iterators import plain_iterator
+from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import plain_iterator
-from p2p_graph.data.verify import image_errors_named
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
-from p2p_graph.models.memory import translation_bytes
+from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
@@ -81,7 +82,7 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
             f"split: {len(images)} images that are not trained on "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
-    devices.check_memory(_needed_memory(options), device)
+    check_memory(_needed_memory(options), device)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
     print(f"checkpoint: {checkpoint.prefix}, {task.which_direction}")

@@ -14,11 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
-from p2p_graph.data import npz_archives, tfrecord_shards
-from p2p_graph.data.image_checks import Verify, check_image, decode_contents
+from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
-from p2p_graph.data.verify import verifying_session
+from p2p_graph.data.packed import npz_archives, tfrecord_shards
+from p2p_graph.data.usable_images import Verify, check_image, decode_contents
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, escaped

@@ -11,16 +11,16 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import DataOptions
-from p2p_graph.data import npz_archives
+from p2p_graph.data.dataset_iterators import next_element, parallel_map
+from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tf_data import next_element, parallel_map
-from p2p_graph.data.verify import image_errors_named
+from p2p_graph.data.packed import npz_archives
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.errors import UserError, why_not_written
-from p2p_graph.utils.memory import allocate
 
 _WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two float32 and a uint8
 

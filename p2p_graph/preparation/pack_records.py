@@ -1,4 +1,4 @@
-"""Packs image files into TFRecord shards, whose format is in `data.tfrecord_shards`."""
+"""Packs image files into TFRecord shards, whose format is in `data.packed.tfrecord_shards`."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tfrecord_shards import (
+from p2p_graph.data.packed.tfrecord_shards import (
     MOST_SHARDS,
     RECORD_FILE,
     find_shards,

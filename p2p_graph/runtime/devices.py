@@ -1,7 +1,6 @@
-"""The device of a graph: a GPU where TensorFlow finds one, otherwise the CPU; its memory."""
+"""The device of a graph: a GPU where TensorFlow finds one, otherwise the CPU."""
 
 import os
-import sys
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -11,8 +10,6 @@ from p2p_graph.utils.errors import UserError
 
 # Deprecation warnings are for developers, not for users of the programs; errors are exceptions.
 tf.logging.set_verbosity(tf.logging.FATAL)
-
-_HOPELESS = 4  # times the machine's memory
 
 
 class Device(NamedTuple):
@@ -76,49 +73,6 @@ def set_gpu_arithmetic(precision: str) -> None:
     # Dedicated threads launch a GPU's kernels; TensorFlow reads the variable at the first use.
     os.environ.setdefault("TF_GPU_THREAD_MODE", "gpu_private")
     tf.config.experimental.enable_tensor_float_32_execution(precision == "mixed")
-
-
-def check_memory(needed: int, device: Device) -> None:
-    """Compares an estimate of memory with what the machine has, before a graph is built.
-
-    Only a CPU is checked: TensorFlow does not report a GPU's memory without taking it.
-
-    Args:
-      needed: bytes.
-      device: that the graph will run on.
-
-    Raises:
-      UserError: four times what the machine has would not suffice. Where it has less than is
-        needed, a line on stderr warns.
-    """
-    present = _machine_memory()
-    if not device.is_cpu or present is None or needed <= present:
-        return
-    text = (
-        f"these options need about {needed / 1e9:.0f} GB of memory, and this machine has "
-        f"{present / 1e9:.0f} GB: try a smaller --batch_size, --crop_size or --ngf"
-    )
-    if needed > _HOPELESS * present:
-        raise UserError(text)
-    print(f"warning: {text}", file=sys.stderr)
-
-
-def peak_memory() -> str:
-    """The peak memory of this process in GB, or "not known" where the system does not report it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return "not known"
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.2f} GB"
-
-
-def _machine_memory() -> int | None:
-    """The machine's memory in bytes, or None where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows; other systems without the names
-        return None
 
 
 def _gpu_name(gpu: Any) -> str:

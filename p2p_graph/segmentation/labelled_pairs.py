@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
-from p2p_graph.data.tf_data import next_element
 from p2p_graph.imaging.image_arrays import read_half
 from p2p_graph.imaging.palettes import spread_sample
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions

@@ -18,8 +18,8 @@ from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.small_fcn_file import Metadata
+from p2p_graph.utils.checked_allocation import require_memory
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.memory import require_memory
 from p2p_graph.utils.outside_files import damage_reported
 
 SCOPE = "segmenter"

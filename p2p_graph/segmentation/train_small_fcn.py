@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import checkpoint_files, save_checkpoint
 from p2p_graph.config.output_folder import claimed
+from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.data.verify import image_errors_named
 from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation import labelled_pairs
@@ -29,8 +29,8 @@ from p2p_graph.segmentation.small_fcn import (
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import signals
+from p2p_graph.utils.checked_allocation import require_memory
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.memory import require_memory
 
 _SAVE_FREQ = 1000  # steps
 _PROGRESS_FREQ = 100  # steps
@@ -181,7 +181,7 @@ def _run_steps(step: _Step, session: tf.Session, done: int, options: TrainingOpt
             is_last = number == options.max_steps
             if number % _SAVE_FREQ == 0 or is_last or stopped.received:
                 _metadata(options, number, {}).save(options.output_dir)
-                checkpoint_files.save(step.saver, session, options.output_dir, number)
+                save_checkpoint.save(step.saver, session, options.output_dir, number)
             if stopped.received and not is_last:
                 return stopped.report_stop(number, options.max_steps)
     return 0

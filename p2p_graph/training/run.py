@@ -12,17 +12,18 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed
+from p2p_graph.data.decode_check import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.input_graph import Batch, TrainingInputs
-from p2p_graph.data.verify import IMAGE_ERRORS, unreadable_image
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
-from p2p_graph.training.checkpoint_saving import what_is_kept
+from p2p_graph.runtime.memory_check import peak_memory
+from p2p_graph.training.hooks.checkpoint_saving import what_is_kept
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.resume import images_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
 from p2p_graph.training.step import Step, build_step
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import ORDERS, make_optimizers
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
@@ -102,7 +103,7 @@ def _train(run: RunPlan) -> int:
     seconds = time.monotonic() - start
     steps, last = step - run.done, run.schedule.last_step
     rate = steps * options.data.batches.batch_size / seconds
-    memory = devices.peak_memory()
+    memory = peak_memory()
     print(f"{steps} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
     if stopping.signals.received and step < last:
         return stopping.signals.report_stop(step, last)

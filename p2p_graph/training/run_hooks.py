@@ -6,16 +6,16 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.image_files import output_names
 from p2p_graph.models import postprocess
-from p2p_graph.training.checkpoint_saving import SaveCheckpoints
-from p2p_graph.training.display_images import WriteImages
-from p2p_graph.training.loss_check import CheckLosses
-from p2p_graph.training.losses_log import LogLosses
-from p2p_graph.training.progress import ShowProgress
+from p2p_graph.training.hooks.checkpoint_saving import SaveCheckpoints
+from p2p_graph.training.hooks.display_images import WriteImages
+from p2p_graph.training.hooks.loss_check import CheckLosses
+from p2p_graph.training.hooks.losses_log import LogLosses
+from p2p_graph.training.hooks.progress import ShowProgress
+from p2p_graph.training.hooks.step_hook import StepHook
+from p2p_graph.training.hooks.stop_on_signal import StopOnSignal
+from p2p_graph.training.hooks.summaries import EventFile, WriteSummaries, WriteTraces
 from p2p_graph.training.run_plan import RunPlan
 from p2p_graph.training.session_calls import SessionCall
-from p2p_graph.training.step_hook import StepHook
-from p2p_graph.training.stop_on_signal import StopOnSignal
-from p2p_graph.training.summaries import EventFile, WriteSummaries, WriteTraces
 from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
 
 

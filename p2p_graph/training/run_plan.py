@@ -13,8 +13,9 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.models.discriminators import check_size, layers_of
-from p2p_graph.models.memory import training_bytes
+from p2p_graph.models.memory_estimate import training_bytes
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.validation import steps_between
@@ -104,7 +105,7 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         batch_size,
         with_discriminator=options.losses.gan_weight > 0,
     )
-    devices.check_memory(needed, device)
+    check_memory(needed, device)
     return RunPlan(
         options,
         folder,

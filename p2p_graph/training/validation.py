@@ -12,15 +12,15 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.data.tf_data import plain_iterator
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models import postprocess
 from p2p_graph.models.networks import translate
+from p2p_graph.training.hooks.summaries import EventFile
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.summaries import EventFile
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.utils.memory import allocate
+from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.outside_files import open_regular
 
 _SUFFIX = ".npy"

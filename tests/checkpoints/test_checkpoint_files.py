@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files, variable_names
+from p2p_graph.checkpoints import checkpoint_files, save_checkpoint, variable_names
 from p2p_graph.utils.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -447,7 +447,7 @@ class Run:
     def save(self, step):
         self._value.load(np.full(self._value.shape, step, np.float32), self.session)
         self._step.load(step, self.session)
-        return checkpoint_files.save(self._saver, self.session, self.folder, step)
+        return save_checkpoint.save(self._saver, self.session, self.folder, step)
 
     def files(self):
         return sorted(path.name for path in self.folder.iterdir())

@@ -12,7 +12,11 @@ import tensorflow as tf
 from PIL import Image
 
 from p2p_graph.data.image_sources import split_indices
-from p2p_graph.data.tfrecord_shards import list_packed_images, serialize_example, stored_files
+from p2p_graph.data.packed.tfrecord_shards import (
+    list_packed_images,
+    serialize_example,
+    stored_files,
+)
 
 from .common import (
     SHALLOW,

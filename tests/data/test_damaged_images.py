@@ -9,8 +9,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.data import decode
-from p2p_graph.data.image_checks import check_images
-from p2p_graph.data.verify import verifying_session
+from p2p_graph.data.decode_check import verifying_session
+from p2p_graph.data.usable_images import check_images
 from p2p_graph.imaging import image_arrays
 from p2p_graph.imaging.read_structure import MOST_PIXELS, read_structure
 from p2p_graph.utils.errors import UserError

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.data.image_checks import usable_images
+from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import (
     SourceImage,
     find_entries,
     find_images,
     output_names,
 )
-from p2p_graph.data.verify import verifying_session
+from p2p_graph.data.usable_images import usable_images
 from p2p_graph.utils.errors import UserError
 
 WIDTH, HEIGHT = 40, 24

@@ -11,14 +11,14 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
-from p2p_graph.data import npz_archives, tfrecord_shards
+from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.decode import decode_file
-from p2p_graph.data.image_checks import check_image
+from p2p_graph.data.decode_check import image_errors_named, verifying_session
 from p2p_graph.data.image_files import Problem
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
-from p2p_graph.data.tf_data import next_element
-from p2p_graph.data.verify import image_errors_named, verifying_session
+from p2p_graph.data.packed import npz_archives, tfrecord_shards
+from p2p_graph.data.usable_images import check_image
 from p2p_graph.imaging.image_arrays import decode_rgb, read_rgb
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.metrics.fid import frechet_distance

@@ -10,7 +10,7 @@ import pytest
 from p2p_graph.data.image_files import output_names
 from p2p_graph.imaging import html_page
 from p2p_graph.imaging.html_page import write_index
-from p2p_graph.training.display_images import WriteImages
+from p2p_graph.training.hooks.display_images import WriteImages
 from p2p_graph.training.session_calls import Schedule
 
 VOID = {"meta", "img", "br", "hr", "link"}

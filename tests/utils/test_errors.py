@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import save_checkpoint
 from p2p_graph.utils.errors import (
     UserError,
     check_bounds,
@@ -84,7 +84,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path):
         tf.get_variable("weights", [1000, 1000, 100])
         tf.get_variable("steps", [1_000_000], tf.int64, tf.zeros_initializer)
         with pytest.raises(UserError) as caught:
-            checkpoint_files.save(Saver(), session, tmp_path, 7)
+            save_checkpoint.save(Saver(), session, tmp_path, 7)
     assert str(caught.value) == (
         f"checkpoint {tmp_path}/model-7 cannot be written (none is saved there yet): "
         "No space left on device: free 408 MB there, then run the same command again"

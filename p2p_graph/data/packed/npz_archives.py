@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.utils import npz_files
+from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.errors import UserError, printable
-from p2p_graph.utils.memory import allocate
 from p2p_graph.utils.npz_files import NpzFile, StoredArray
 from p2p_graph.utils.outside_files import damage_reported
 

@@ -8,11 +8,11 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.config.options import Options
-from p2p_graph.data import tfrecord_shards
+from p2p_graph.data.dataset_iterators import next_element
+from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
-from p2p_graph.data.tf_data import next_element
-from p2p_graph.data.verify import image_errors_named
+from p2p_graph.data.packed import tfrecord_shards
 from p2p_graph.preparation.pack_records import pack_records
 from p2p_graph.utils.errors import UserError
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.checkpoint_saving import what_is_kept
+from p2p_graph.training.hooks.checkpoint_saving import what_is_kept
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule, SessionCall
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import Losses
 from p2p_graph.utils.errors import UserError
 

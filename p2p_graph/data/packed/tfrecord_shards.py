@@ -16,9 +16,9 @@ from pathlib import Path
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
+from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage, find_images
-from p2p_graph.data.record_checks import check_alike, check_record
-from p2p_graph.data.tf_data import next_element
+from p2p_graph.data.packed.record_checks import check_alike, check_record
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes, read_json
 

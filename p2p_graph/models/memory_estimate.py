@@ -1,6 +1,6 @@
 """The memory that training and translation need, estimated before their graphs are built.
 
-`runtime.devices.check_memory` compares an estimate with the machine's memory.
+`runtime.memory_check` compares an estimate with the machine's memory.
 """
 
 from typing import NamedTuple

@@ -9,8 +9,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.imaging import html_page
 from p2p_graph.imaging.image_arrays import save_png
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _NAME = re.compile(rf"\d{{8}}-.*-({'|'.join(html_page.KINDS)})\.png")

@@ -10,8 +10,8 @@ from typing import Any, Protocol, TextIO
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule, SessionCall
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.training.updates import Losses
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written

@@ -9,7 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.data.tfrecord_shards import list_packed_images, shard_name
+from p2p_graph.data.packed.tfrecord_shards import list_packed_images, shard_name
 from p2p_graph.utils.errors import UserError
 
 

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from p2p_graph.data.npz_archives import archive_images, load_arrays
+from p2p_graph.data.packed.npz_archives import archive_images, load_arrays
 from p2p_graph.utils.errors import UserError
 
 SHAPE = (5, 6, 8, 3)

@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.checkpoint_saving import SaveCheckpoints
+from p2p_graph.training.hooks.checkpoint_saving import SaveCheckpoints
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.utils.signals import StopSignals
 
 

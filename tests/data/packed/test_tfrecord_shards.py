@@ -9,7 +9,7 @@ from PIL import Image
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.tfrecord_shards import list_packed_images, read_record, shard_name
+from p2p_graph.data.packed.tfrecord_shards import list_packed_images, read_record, shard_name
 from p2p_graph.preparation.pack_records import RECORD_FILE, pack_records
 from p2p_graph.utils.errors import UserError
 

@@ -4,11 +4,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
-from p2p_graph.models import memory
+from p2p_graph.models import memory_estimate
 from p2p_graph.models.discriminators import layers_of
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS
 from p2p_graph.models.networks import Networks, generator_spec
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils.errors import UserError
 
 
@@ -44,8 +45,8 @@ def test_weights_are_those_of_the_graph(flags):
     spec = generator_spec(model.generator, model.layers, 3, DEFAULT_LAYERS)
     layers = layers_of(model.discriminator.discriminator, model.discriminator.ndf)
     assert {
-        "generator": memory.generator_size(spec, 3, side).weights,
-        "discriminator": memory.discriminator_size(layers, 6, side).weights,
+        "generator": memory_estimate.generator_size(spec, 3, side).weights,
+        "discriminator": memory_estimate.discriminator_size(layers, 6, side).weights,
     } == filters_in_graph(options)
 
 
@@ -62,7 +63,7 @@ MEASURED = [
 @pytest.mark.parametrize(("flags", "gigabytes"), MEASURED)
 def test_estimates_are_near_what_was_measured(flags, gigabytes):
     options = Options.of(**flags)
-    estimate = memory.training_bytes(
+    estimate = memory_estimate.training_bytes(
         options.model,
         (3, 3),
         options.data.scaling.crop_size,
@@ -74,24 +75,24 @@ def test_estimates_are_near_what_was_measured(flags, gigabytes):
 
 def test_more_images_and_pixels_need_more():
     model = Options.of().model
-    needed = memory.translation_bytes(model, (3, 3), 256, 1)
-    assert needed < memory.translation_bytes(model, (3, 3), 256, 2)
-    assert needed < memory.translation_bytes(model, (3, 3), 512, 1)
+    needed = memory_estimate.translation_bytes(model, (3, 3), 256, 1)
+    assert needed < memory_estimate.translation_bytes(model, (3, 3), 256, 2)
+    assert needed < memory_estimate.translation_bytes(model, (3, 3), 512, 1)
 
 
 def test_memory_that_the_machine_lacks(capsys):
     cpu = devices.choose("cpu")
-    devices.check_memory(1, cpu)
+    check_memory(1, cpu)
     assert capsys.readouterr().err == ""
     with pytest.raises(UserError, match="need about 1000000 GB of memory, and this machine has"):
-        devices.check_memory(10**15, cpu)
-    devices.check_memory(10**15, cpu._replace(is_cpu=False))
+        check_memory(10**15, cpu)
+    check_memory(10**15, cpu._replace(is_cpu=False))
 
 
 def test_memory_that_swapping_may_bring(capsys):
     size = 2**30
     while not (said := capsys.readouterr().err):  # up to the first size over the machine's memory
         size *= 2
-        devices.check_memory(size, devices.choose("cpu"))
+        check_memory(size, devices.choose("cpu"))
     assert said.startswith("warning: these options need about")
     assert said.count("\n") == 1

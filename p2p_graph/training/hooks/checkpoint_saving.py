@@ -1,4 +1,4 @@
-"""Saves checkpoints while training; `checkpoints.checkpoint_files` writes and removes them."""
+"""Saves checkpoints while training; `checkpoints.save_checkpoint` writes and removes them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import checkpoint_files, save_checkpoint
+from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.step_hook import StepHook
 from p2p_graph.utils.errors import UserError
 
 
@@ -65,7 +65,7 @@ class SaveCheckpoints(StepHook):
                 f"weights are not finite after step {step}; "
                 f"{what_is_kept(self._folder)}: try a smaller --lr"
             )
-        checkpoint_files.save(self._saver, session, folder, step)
+        save_checkpoint.save(self._saver, session, folder, step)
 
 
 def what_is_kept(folder: Path) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.loss_check import CheckLosses
-from p2p_graph.training.losses_log import LOSSES_FILE, LogLosses
+from p2p_graph.training.hooks.loss_check import CheckLosses
+from p2p_graph.training.hooks.losses_log import LOSSES_FILE, LogLosses
 from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.utils.errors import UserError, one_line_reason
 

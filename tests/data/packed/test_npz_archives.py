@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.npz_archives import archive_images, choose_arrays, load_arrays
+from p2p_graph.data.packed.npz_archives import archive_images, choose_arrays, load_arrays
 from p2p_graph.utils.errors import UserError
 
 N, HEIGHT, WIDTH = 5, 6, 8
@@ -46,7 +46,7 @@ def test_two_arrays(path, arrays):
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_integers_are_read_as_bytes(path, arrays, kind, save, monkeypatch):
     # In three chunks.
-    monkeypatch.setattr("p2p_graph.data.npz_archives._CHUNK", 2 * HEIGHT * WIDTH * 3 * 8)
+    monkeypatch.setattr("p2p_graph.data.packed.npz_archives._CHUNK", 2 * HEIGHT * WIDTH * 3 * 8)
     save(path, *(array.astype(kind) for array in arrays))
     for found, expected in zip(open_archive(path, None, False), arrays, strict=True):
         assert found.dtype == np.uint8
@@ -56,7 +56,7 @@ def test_integers_are_read_as_bytes(path, arrays, kind, save, monkeypatch):
 
 def test_fractions_are_read_as_float32(path, arrays, monkeypatch):
     """Also after chunks of integers."""
-    monkeypatch.setattr("p2p_graph.data.npz_archives._CHUNK", HEIGHT * WIDTH * 3 * 8)
+    monkeypatch.setattr("p2p_graph.data.packed.npz_archives._CHUNK", HEIGHT * WIDTH * 3 * 8)
     a = arrays[0].astype(np.float64)
     a[3, 1, 2, 0] = 1.5
     np.savez(path, a, arrays[1])

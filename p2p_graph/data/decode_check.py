@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.data import tfrecord_shards
 from p2p_graph.data.decode import decode_rgb
-from p2p_graph.data.image_checks import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.packed import tfrecord_shards
+from p2p_graph.data.usable_images import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.imaging import image_arrays
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.hidden_stderr import hidden_stderr

@@ -1,0 +1,1 @@
+"""Images in one large file: .npz archives and TFRecord shards."""

@@ -1,0 +1,1 @@
+"""What a training run does beside its steps: saving, stopping, checking losses, reports."""
