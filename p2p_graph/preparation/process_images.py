@@ -26,7 +26,7 @@ from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
 from p2p_graph.imaging.read_structure import MOST_PIXELS
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
-from p2p_graph.preparation.worker_pool import map_in_processes
+from p2p_graph.preparation.worker_pool import MOST_WORKERS, map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, shortened_list
 from p2p_graph.utils.outside_files import UnreadableError, open_regular, real_path
@@ -124,8 +124,8 @@ def process(
     Raises:
       UserError: something is wrong that concerns all images.
     """
-    if workers < 1:
-        raise UserError(f"workers {workers} must be at least 1")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise UserError(f"workers {workers} must be at least 1 and at most {MOST_WORKERS}")
     tasks = _plan(input_dir, output_dir, operation, b_dir)
     if operation.operation == "edges":
         require_packages()

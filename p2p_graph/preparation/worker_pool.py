@@ -18,6 +18,7 @@ from p2p_graph.utils.errors import UserError
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+MOST_WORKERS = 256
 _QUEUED = 4  # items submitted ahead for each worker
 # NumPy and TensorFlow read their number of threads from these variables.
 _THREAD_VARIABLES = (
@@ -38,12 +39,13 @@ def map_in_processes(
     Args:
       function: a picklable function.
       items: picklable arguments, one a call.
-      workers: how many processes work at the same time.
+      workers: how many processes work at the same time, at most one an item.
 
     Raises:
       UserError: a worker process was killed.
     """
-    if workers == 1:
+    workers = min(workers, len(items))
+    if workers <= 1:
         yield from map(function, items)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
