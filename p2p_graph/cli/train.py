@@ -1,6 +1,7 @@
 """Trains a pix2pix model on pairs of images.
 
-A pair is one image with A in its left half and B in its right half, or two files with equal names.
+A pair is one image, A in its left half and B in its right half, or two images (--target_dir,
+--manifest, --arrays).
 The run's folder receives the newest checkpoint, options.json, losses.jsonl and TensorBoard
 summaries. Rerunning the same command resumes training from that checkpoint.
 

@@ -31,7 +31,7 @@ class ImageSource(Record):
     manifest: str | None = option(
         None,
         "files",
-        "CSV file of image paths with the columns input and target, instead of input_dir",
+        "CSV file of image paths, columns input (A) and target (B), instead of input_dir",
         programs=_BOTH,
         metavar="CSV",
     )

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2p_graph.config import flags
+from p2p_graph.config.option_fields import MOST_STEPS
 from p2p_graph.imaging.palettes import PALETTES
 from p2p_graph.reproduction.paper_tables import TABLES, Row, Table
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
 
-_MINUTES = re.compile(r"(\d+(?:\.\d+)?)m")
+_MOST_SEEDS = 1000
+_STEPS = re.compile(r"\d{1,13}")
+_MINUTES = re.compile(r"(\d{1,7}(?:\.\d{1,9})?)m")
 # Every row sets these flags of tools/train.py itself: `train_flags` may not hold one of them.
 _RESERVED_FLAGS = (
     *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
@@ -35,16 +38,17 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Checks the text's form."""
-        if self.text != "paper" and not self.steps and self.minutes is None:
+        in_steps = 1 <= (self.steps or 0) <= MOST_STEPS
+        if self.text != "paper" and not in_steps and self.minutes is None:
             raise UserError(
-                "budget must be paper, a number of steps, or minutes in all as in 90m, "
-                f"not {self.text!r}"
+                f"budget must be paper, a number of steps up to {MOST_STEPS} (2^40), or minutes in "
+                f"all as in 90m, not {self.text!r}"
             )
 
     @property
     def steps(self) -> int | None:
         """Training steps a row, if the budget is a number of steps."""
-        return int(self.text) if self.text.isdecimal() else None
+        return int(self.text) if _STEPS.fullmatch(self.text) else None
 
     @property
     def minutes(self) -> float | None:
@@ -91,8 +95,8 @@ class ReproduceOptions:
     def __post_init__(self) -> None:
         """Makes paths absolute, and checks everything that needs no TensorFlow."""
         self._resolve_paths()
-        if self.seeds < 1:
-            raise UserError(f"seeds must be at least 1, not {self.seeds}")
+        if not 1 <= self.seeds <= _MOST_SEEDS:
+            raise UserError(f"seeds must be 1 to {_MOST_SEEDS}, not {self.seeds}")
         known = [row.name for row in self.table.rows]
         if unknown := [name for name in self.row_names if name not in known]:
             raise UserError(f"rows must be of {', '.join(known)}, not {unknown[0]!r}")
