@@ -51,9 +51,10 @@ def ours(inputs, targets, options, device):
 
     from p2p_graph.data.input_graph import Batch
     from p2p_graph.models.networks import Networks
+    from p2p_graph.training.optimizers import make_optimizers
     from p2p_graph.training.session_calls import Schedule, build_session_call, compiled
     from p2p_graph.training.step import build_step
-    from p2p_graph.training.updates import ORDERS, make_optimizers
+    from p2p_graph.training.updates import ORDERS
 
     batch_size = options.data.batches.batch_size
     batch = Batch(tf.constant([""] * batch_size), inputs, targets)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files, pict_files, save_checkpoint, variable_names
+from p2p_graph.checkpoints import pict_files, restore_checkpoint, save_checkpoint, variable_names
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
@@ -179,7 +179,7 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
 
 
 def _read(folder: Path) -> _Model:
-    checkpoint = checkpoint_files.need(folder)
+    checkpoint = restore_checkpoint.need(folder)
     options = Options.of(**read_options(checkpoint.folder))
     with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
         reader = tf.train.load_checkpoint(str(checkpoint.prefix))

@@ -23,8 +23,8 @@ def main(argv: Sequence[str]) -> int:
     given = flags.given("train", __doc__, argv)
 
     with tensorflow_import():
+        from p2p_graph.training.option_precedence import configure
         from p2p_graph.training.run import train
-        from p2p_graph.training.run_plan import configure
     return train(configure(given), given)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from p2p_graph.config import checks
+from p2p_graph.config import cross_checks
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.model_options import ModelOptions
@@ -142,21 +142,23 @@ class Options(Record):
         """Fills in what depends on other options, and checks the values together."""
         scaling, generator = self.data.scaling, self.model.generator
         if generator.levels is None:
-            levels = checks.default_levels(generator, scaling.crop_size)
+            levels = cross_checks.default_levels(generator, scaling.crop_size)
             generator = dataclasses.replace(generator, levels=levels)
             model = dataclasses.replace(self.model, generator=generator)
             object.__setattr__(self, "model", model)
         if scaling.scale_size is None:
-            scaling = dataclasses.replace(scaling, scale_size=checks.default_scale_size(scaling))
+            scaling = dataclasses.replace(
+                scaling, scale_size=cross_checks.default_scale_size(scaling)
+            )
             data = dataclasses.replace(self.data, scaling=scaling)
             object.__setattr__(self, "data", data)
-        checks.check_source(self.data.source, self.data.task)
-        checks.check_task(self.data.task, self.data.scaling)
-        checks.check_sizes(self.data.scaling, self.model.generator, self.outputs.aspect_ratio)
-        checks.check_losses(self.losses)
+        cross_checks.check_source(self.data.source, self.data.task)
+        cross_checks.check_task(self.data.task, self.data.scaling)
+        cross_checks.check_sizes(self.data.scaling, self.model.generator, self.outputs.aspect_ratio)
+        cross_checks.check_losses(self.losses)
         shown_side = min(scaling.crop_size, round(scaling.crop_size * self.outputs.aspect_ratio))
-        checks.check_validation(self.validation, shown_side, grid=self.outputs.grid)
-        checks.check_frequencies(self.reports, self.execution.steps_per_run)
+        cross_checks.check_validation(self.validation, shown_side, grid=self.outputs.grid)
+        cross_checks.check_frequencies(self.reports, self.execution.steps_per_run)
 
     @classmethod
     def of(cls, **flat: Any) -> "Options":

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import ScalingOptions
 
-# The random stream of a seed: each purpose has its own; `input_graph` has that of image order.
+# The random stream of a seed: each purpose has its own; `image_order` has another.
 _JITTER = 2
 
 

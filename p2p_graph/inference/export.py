@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import save_checkpoint
-from p2p_graph.checkpoints.checkpoint_files import Checkpoint
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.config.output_folder import claimed
@@ -17,7 +17,7 @@ from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.inference.checkpoint_options import configure
+from p2p_graph.inference.option_precedence import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.checkpoints.checkpoint_files import Checkpoint
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
@@ -24,7 +24,7 @@ from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.image_arrays import save_png
-from p2p_graph.inference.checkpoint_options import configure, named_data, with_training_split
+from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate

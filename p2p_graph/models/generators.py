@@ -148,6 +148,7 @@ def generator(
       inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
       spec: the layers.
       seed: int64 [2], of the dropout masks, the generator's only noise (section 3.1 of the paper).
+        `GeneratorOptions.in_translation` decides whether translation keeps dropout.
       per_image: whether normalisation uses per-image statistics and all images share dropout masks,
         so that an image's output does not depend on its batch; otherwise normalisation uses batch
         statistics and every image has its own masks.

@@ -1,11 +1,11 @@
-"""Layers' variables: how they are made and initialised, and cast and read for computing."""
+"""Layers' variables: how they are made and initialised."""
 
 import zlib
 from collections.abc import Sequence
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.models.layer_settings import FROZEN, LayerSettings
+from p2p_graph.models.layer_settings import LayerSettings
 
 
 def filter_variable(name: str, shape: Sequence[int], settings: LayerSettings) -> tf.Variable:
@@ -29,21 +29,3 @@ def variable_seed(name: str) -> int:
     was built before. The name makes initial values a function of (graph's seed, name) alone.
     """
     return zlib.crc32(f"{tf.get_variable_scope().name}/{name}".encode()) % 2**31
-
-
-def cast_for_compute(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
-    """Casts to the type that the layers compute in; a variable's value is read here."""
-    return tf.cast(values, tf.bfloat16) if settings.mixed else values
-
-
-def computed_once(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
-    """Values computed from a filter alone, read from a variable where weights are frozen."""
-    if not settings.frozen:
-        return values
-    return tf.Variable(values, trainable=False, collections=[FROZEN], use_resource=True).value()
-
-
-def filter_value(variable: tf.Variable, settings: LayerSettings) -> tf.Tensor:
-    """A filter's value as the layers compute with it."""
-    value = cast_for_compute(variable, settings)
-    return computed_once(value, settings) if settings.mixed else value

@@ -14,13 +14,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import matmul_conv
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
-from p2p_graph.models.layer_variables import (
-    cast_for_compute,
-    computed_once,
-    filter_value,
-    filter_variable,
-    zeros_variable,
-)
+from p2p_graph.models.layer_variables import filter_variable, zeros_variable
+from p2p_graph.models.precision import cast_for_compute, computed_once, filter_value
 
 _THIN = 4  # channels
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]

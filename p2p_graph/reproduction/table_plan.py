@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.config import flags
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
@@ -16,7 +16,7 @@ from p2p_graph.reproduction import child_programs, row_record, row_stages, step_
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
-from p2p_graph.training.run_plan import configure
+from p2p_graph.training.option_precedence import configure
 from p2p_graph.utils.errors import UserError
 
 _PLANS_FILE = "plans.json"
@@ -121,7 +121,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
 
 def steps_done(run: RowRun) -> int:
     """The step of a run's last checkpoint, 0 without one."""
-    checkpoint = checkpoint_files.find(run.folder) if run.folder.exists() else None
+    checkpoint = restore_checkpoint.find(run.folder) if run.folder.exists() else None
     return checkpoint.step() if checkpoint else 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
@@ -119,7 +119,7 @@ class SmallFCN:
           UserError: the folder holds no checkpoint, or one that does not fit segmenter.json.
         """
         self.metadata = Metadata.load(folder)
-        checkpoint = checkpoint_files.find(folder)
+        checkpoint = restore_checkpoint.find(folder)
         if checkpoint is None:
             raise UserError(
                 f"segmenter {folder} holds no checkpoint: train it with tools/train_segmenter.py"

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
-from p2p_graph.checkpoints import checkpoint_files, save_checkpoint
+from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage
@@ -155,7 +155,7 @@ def _initialise(step: _Step, session: tf.Session, folder: Path) -> int:
       UserError: the checkpoint cannot be read, or is of another network.
     """
     session.run(tf.global_variables_initializer())
-    if checkpoint := checkpoint_files.find(folder):
+    if checkpoint := restore_checkpoint.find(folder):
         checkpoint.restorer(tf.global_variables())(session)
         print(f"going on from {checkpoint.prefix}")
     return int(session.run(step.number))

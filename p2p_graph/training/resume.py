@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.checkpoints.checkpoint_files import Checkpoint
+from p2p_graph.checkpoints import restore_checkpoint
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.data.image_sources import count_before, names_digest
@@ -34,7 +34,7 @@ def starting_point(
     Raises:
       UserError: the folder was made with other options or images, or the checkpoint does not fit.
     """
-    source = checkpoint_files.find(folder) if folder.exists() else None
+    source = restore_checkpoint.find(folder) if folder.exists() else None
     if source:
         options = _with_bias(options, source, given)
         check_unchanged(options, folder, given)
@@ -42,7 +42,7 @@ def starting_point(
         if "seed" not in given:
             options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
     elif options.run.checkpoint:
-        source = checkpoint_files.need(Path(options.run.checkpoint))
+        source = restore_checkpoint.need(Path(options.run.checkpoint))
         options = _with_bias(options, source, given)
     if source and options.model.generator.separable_conv != source.separable:
         raise UserError(

@@ -17,14 +17,15 @@ from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import peak_memory
-from p2p_graph.training.hooks.checkpoint_saving import what_is_kept
+from p2p_graph.training.hooks.checkpoint_schedule import what_is_kept
 from p2p_graph.training.hooks.step_hook import StepHook
+from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.resume import images_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
 from p2p_graph.training.step import Step, build_step
-from p2p_graph.training.updates import ORDERS, make_optimizers
+from p2p_graph.training.updates import ORDERS
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 

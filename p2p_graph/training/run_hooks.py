@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.image_files import output_names
 from p2p_graph.models import postprocess
-from p2p_graph.training.hooks.checkpoint_saving import SaveCheckpoints
+from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
 from p2p_graph.training.hooks.display_images import WriteImages
 from p2p_graph.training.hooks.loss_check import CheckLosses
 from p2p_graph.training.hooks.losses_log import LogLosses

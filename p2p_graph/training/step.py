@@ -7,7 +7,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
-from p2p_graph.training.updates import Forward, Losses, Optimizers, Order, without_discriminator
+from p2p_graph.training.optimizers import Optimizers
+from p2p_graph.training.updates import Forward, Losses, Order, without_discriminator
 
 EMA_DECAY = 0.99
 # The names of the reference's loss averages in a checkpoint, in the order of `Losses`.

@@ -1,4 +1,4 @@
-"""Optimizers, the learning rate's schedule, and the orders in which D and G are updated.
+"""The orders in which D and G are updated.
 
 Every order is a function that builds both updates from the networks and their first forward pass.
 A variable is read where a pass is built: under a control dependency on an update, a pass reads the
@@ -6,12 +6,12 @@ updated weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.training_options import OptimizerOptions
 from p2p_graph.models.networks import Networks
+from p2p_graph.training.optimizers import Optimizers
 
 
 class Losses(NamedTuple):
@@ -20,36 +20,6 @@ class Losses(NamedTuple):
     discrim_loss: tf.Tensor
     gen_loss_GAN: tf.Tensor  # noqa: N815 - the reference's name, and that of its TensorBoard tag
     gen_loss_L1: tf.Tensor  # noqa: N815
-
-
-class Optimizers(NamedTuple):
-    """One Adam (Kingma and Ba 2014) for each network; they hold its moment estimates."""
-
-    discriminator: tf.train.Optimizer
-    generator: tf.train.Optimizer
-
-
-def make_optimizers(options: OptimizerOptions, steps: int | None = None) -> Optimizers:
-    """Makes the two Adams; a graph needs them once, however many steps are built in it.
-
-    Args:
-      options: learning rate, its schedule, beta1 and epsilon.
-      steps: of the complete training, for a linear schedule.
-    """
-    rate = learning_rate(options, steps)
-    return Optimizers(
-        tf.train.AdamOptimizer(rate, options.beta1, epsilon=options.adam_epsilon),
-        tf.train.AdamOptimizer(rate, options.beta1, epsilon=options.adam_epsilon),
-    )
-
-
-def learning_rate(options: OptimizerOptions, steps: int | None) -> Any:
-    """The learning rate: `lr`, or with the linear schedule lr * min(1, 2 - 2 * done / steps)."""
-    if options.lr_schedule == "constant":
-        return options.lr
-    assert steps is not None
-    done = tf.cast(tf.train.get_or_create_global_step().read_value(), tf.float32)
-    return options.lr * tf.minimum(1.0, 2 - 2 * done / steps)
 
 
 Gradients = list[tuple[tf.Tensor, tf.Variable]]

@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from p2p_graph.config import flags as program_flags
-from p2p_graph.training.run_plan import configure
+from p2p_graph.training.option_precedence import configure
 from p2p_graph.training.validation_images import validation_images
 
 from .common import (

@@ -7,9 +7,10 @@ from p2p_graph.config.options import DEFAULTS
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
-from p2p_graph.training.run_plan import configure
+from p2p_graph.training.optimizers import make_optimizers
+from p2p_graph.training.option_precedence import configure
 from p2p_graph.training.step import build_step
-from p2p_graph.training.updates import ORDERS, make_optimizers
+from p2p_graph.training.updates import ORDERS
 from p2p_graph.utils.errors import UserError
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.checkpoints import checkpoint_files, convert, pict_files
+from p2p_graph.checkpoints import convert, pict_files, restore_checkpoint
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
@@ -28,7 +28,7 @@ from p2p_graph.config.options_file import (
 )
 from p2p_graph.data.image_sources import list_images, read_manifest
 from p2p_graph.imaging import palettes
-from p2p_graph.inference.checkpoint_options import with_training_split
+from p2p_graph.inference.option_precedence import with_training_split
 from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, SIZE_MULTIPLE, Metadata
 from p2p_graph.utils.errors import UserError
 
@@ -70,7 +70,7 @@ def _resumed(folder):
 
 
 def _split_of_training(folder):
-    checkpoint = checkpoint_files.need(folder)
+    checkpoint = restore_checkpoint.need(folder)
     options = Options.of(input_dir=str(folder))
     with_training_split(options, {"input_dir": str(folder)}, checkpoint)
 
@@ -157,7 +157,7 @@ def _convert_and_compare(folder, arrays):
     except UserError as error:
         expect(not target.exists(), "a refused conversion leaves files", str(error))
         raise
-    reader = tf.train.load_checkpoint(str(checkpoint_files.need(target).prefix))
+    reader = tf.train.load_checkpoint(str(restore_checkpoint.need(target).prefix))
     for name in reader.get_variable_to_shape_map():
         if name.endswith("/filter"):
             current = name.replace("deconv/filter", "conv2d_transpose/kernel")
@@ -171,7 +171,7 @@ def _convert_and_compare(folder, arrays):
 
 def checkpoint(folder):
     """Accepted variables of the checkpoint in `model` are those of `saved.npz`, bit for bit."""
-    found = checkpoint_files.need(folder / "model")
+    found = restore_checkpoint.need(folder / "model")
     step = found.step()
     expect(isinstance(step, int) and step >= 0, "a step", step)
     # Under a plain name: TensorFlow takes brackets and stars for patterns.

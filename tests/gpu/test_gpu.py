@@ -11,9 +11,10 @@ from p2p_graph.config.options import Options
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks, translate
 from p2p_graph.runtime import devices
+from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.session_calls import Schedule, build_session_call, compiled
 from p2p_graph.training.step import build_step
-from p2p_graph.training.updates import ORDERS, make_optimizers
+from p2p_graph.training.updates import ORDERS
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("P2P_GRAPH_TEST_GPU") or not tf.config.list_physical_devices("GPU"),

@@ -24,8 +24,9 @@ from p2p_graph.models.discriminators import (
 from p2p_graph.models.generators import Decoder, Encoder, generator, pooled, unet
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.networks import Networks
+from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.step import build_step
-from p2p_graph.training.updates import ORDERS, make_optimizers
+from p2p_graph.training.updates import ORDERS
 from p2p_graph.utils.errors import UserError
 
 from . import oracles

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2p_graph.checkpoints import checkpoint_files
+from p2p_graph.checkpoints import restore_checkpoint
+from p2p_graph.training.option_precedence import configure
 from p2p_graph.training.run import train
-from p2p_graph.training.run_plan import configure
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
 
@@ -32,7 +32,7 @@ def given(tmp_path):
 def test_the_folder_is_locked_before_its_checkpoint_is_chosen(given, monkeypatch):
     """Without the lock, another run could save, and end, between the choice and the lock."""
     assert train(configure(given), given) == 0
-    find, was_locked = checkpoint_files.find, []
+    find, was_locked = restore_checkpoint.find, []
 
     def find_and_probe(folder):
         with pytest.raises(UserError, match="another program"), file_lock.held(folder):
@@ -40,7 +40,7 @@ def test_the_folder_is_locked_before_its_checkpoint_is_chosen(given, monkeypatch
         was_locked.append(folder)
         return find(folder)
 
-    monkeypatch.setattr(checkpoint_files, "find", find_and_probe)
+    monkeypatch.setattr(restore_checkpoint, "find", find_and_probe)
     longer = {**given, "max_steps": 3}
     assert train(configure(longer), longer) == 0
     assert was_locked

@@ -13,9 +13,10 @@ from p2p_graph.models.generators import generator
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import Networks, generator_spec, layer_settings
 from p2p_graph.models.networks import translate as translate_images
+from p2p_graph.training.optimizers import Optimizers, make_optimizers
 from p2p_graph.training.session_calls import compiled
 from p2p_graph.training.step import Step, build_step
-from p2p_graph.training.updates import ORDERS, Optimizers, make_optimizers
+from p2p_graph.training.updates import ORDERS
 
 from ..models import oracles
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.hooks.checkpoint_saving import what_is_kept
+from p2p_graph.training.hooks.checkpoint_schedule import what_is_kept
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.training.updates import Losses

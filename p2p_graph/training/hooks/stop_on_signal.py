@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.hooks.checkpoint_saving import SaveCheckpoints
+from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.signals import StopSignals

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from p2p_graph.checkpoints import checkpoint_files
-from p2p_graph.checkpoints.checkpoint_files import Checkpoint
+from p2p_graph.checkpoints import restore_checkpoint
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.model_options import dropout_in_translation
 from p2p_graph.config.options import Options
@@ -37,7 +37,7 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
       UserError: there is no checkpoint, its options.json is wrong, or a given value contradicts it.
     """
     folder = Path(given["checkpoint"]) if "checkpoint" in given else _default_run(given)
-    checkpoint = checkpoint_files.need(folder)
+    checkpoint = restore_checkpoint.need(folder)
     stored = {**model_options(checkpoint.folder)}
     # The reference does not read these back; the checkpoint's variables say them.
     stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}

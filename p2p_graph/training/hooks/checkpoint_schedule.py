@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files, save_checkpoint
+from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.errors import UserError
@@ -70,7 +70,7 @@ class SaveCheckpoints(StepHook):
 
 def what_is_kept(folder: Path) -> str:
     """Says, where training ends with an error, whether a run's folder holds a checkpoint."""
-    newest = checkpoint_files.find(folder)
+    newest = restore_checkpoint.find(folder)
     if newest is None:
         return "no checkpoint is saved yet"
     return f"the last checkpoint is kept ({newest.prefix.name})"

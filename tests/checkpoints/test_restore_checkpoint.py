@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import checkpoint_files, save_checkpoint, variable_names
+from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint, variable_names
 from p2p_graph.utils.errors import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -148,8 +148,8 @@ def point_at(folder, path):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_finds_a_run_of_the_reference(run):
-    found = checkpoint_files.find(GOLDEN / run / "start")
-    assert found == checkpoint_files.need(GOLDEN / run / "start")
+    found = restore_checkpoint.find(GOLDEN / run / "start")
+    assert found == restore_checkpoint.need(GOLDEN / run / "start")
     assert found.prefix == GOLDEN / run / "start" / "model-3"
     assert found.folder == GOLDEN / run / "start"
     assert found.step() == 3
@@ -166,36 +166,36 @@ def test_finds_a_run_of_the_reference(run):
 
 def test_the_checkpoint_file_names_it(folder):
     add(folder, 7)
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
     point_at(folder, "model-7")
-    assert checkpoint_files.find(folder).prefix == folder / "model-7"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-7"
 
 
 @pytest.mark.parametrize("path", ["/gone/run/model-3", "gone/model-3"])
 def test_moved_folder(folder, path):
     add(folder, 7)
     point_at(folder, path)
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
 
 
 def test_path_of_another_folder(folder):
     inner = Path(shutil.copytree(folder, folder / "inner"))
     for path in ("inner/model-3", inner / "model-3"):
         point_at(folder, path)
-        assert checkpoint_files.find(folder).prefix == inner / "model-3"
+        assert restore_checkpoint.find(folder).prefix == inner / "model-3"
 
 
 def test_absolute_path(folder):
     add(folder, 7)
     point_at(folder, folder / "model-3")
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
 
 
 @pytest.mark.parametrize("path", ["model-5", "/gone/model-5", r"C:\\runs\\model-5", ""])
 def test_checkpoint_file_that_names_a_missing_checkpoint(folder, path):
     add(folder, 2)
     point_at(folder, path)
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
 
 
 def test_newest_without_checkpoint_file(folder):
@@ -205,20 +205,20 @@ def test_newest_without_checkpoint_file(folder):
     add(folder, 11, data=False)
     add(folder, 12, index=False)
     (folder / "model-best.index").write_bytes(b"")
-    assert checkpoint_files.find(folder).prefix == folder / "model-10"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-10"
 
 
 def test_damaged_checkpoint_file(folder):
     (folder / "checkpoint").write_bytes(b"\xff\x00 nonsense")
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
 
 
 def test_prefix_itself(folder):
     add(folder, 7)
-    assert checkpoint_files.find(folder / "model-7").prefix == folder / "model-7"
-    assert checkpoint_files.find(folder / "model-3").step() == 3
-    assert checkpoint_files.find(folder / "model-5") is None
-    assert checkpoint_files.find(folder / "model") is None
+    assert restore_checkpoint.find(folder / "model-7").prefix == folder / "model-7"
+    assert restore_checkpoint.find(folder / "model-3").step() == 3
+    assert restore_checkpoint.find(folder / "model-5") is None
+    assert restore_checkpoint.find(folder / "model") is None
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,9 @@ def test_no_checkpoint(tmp_path, name, message):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "options.json").write_text("{}")
     path = tmp_path / name
-    assert checkpoint_files.find(path) is None
+    assert restore_checkpoint.find(path) is None
     with pytest.raises(UserError) as caught:
-        checkpoint_files.need(path)
+        restore_checkpoint.need(path)
     assert str(caught.value).startswith(f"checkpoint {path} {message}: ")
 
 
@@ -240,12 +240,12 @@ def test_incomplete_checkpoint_is_not_found(folder, index, data):
     add(folder, 7, index, data)
     for name in (INDEX, DATA):
         (folder / name).unlink()
-    assert checkpoint_files.find(folder) is None
-    assert checkpoint_files.find(folder / "model-7") is None
+    assert restore_checkpoint.find(folder) is None
+    assert restore_checkpoint.find(folder / "model-7") is None
 
 
 def test_without_global_step():
-    assert checkpoint_files.Checkpoint(Path("model-3"), {}, {}, {}).step() == 0
+    assert restore_checkpoint.Checkpoint(Path("model-3"), {}, {}, {}).step() == 0
 
 
 # Restoring
@@ -275,7 +275,7 @@ def restore(found):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_restores_both_generations(run):
-    found = checkpoint_files.find(GOLDEN / run / "start")
+    found = restore_checkpoint.find(GOLDEN / run / "start")
     reader = tf.train.load_checkpoint(str(found.prefix))
     for name, value in restore(found).items():
         np.testing.assert_array_equal(value, reader.get_tensor(found.stored[name]))
@@ -283,7 +283,7 @@ def test_restores_both_generations(run):
 
 def refusal(run, shapes):
     """The message for a model of these variables; `check` and `restorer` raise the same."""
-    found = checkpoint_files.find(GOLDEN / run / "start")
+    found = restore_checkpoint.find(GOLDEN / run / "start")
     with tf.Graph().as_default():
         variables = make_variables(shapes)
         with pytest.raises(UserError) as caught:
@@ -316,7 +316,7 @@ def test_wrong_shapes_are_named(run):
 
 
 def test_check_accepts_matching_variables():
-    found = checkpoint_files.find(GOLDEN / RUNS[2] / "start")
+    found = restore_checkpoint.find(GOLDEN / RUNS[2] / "start")
     shapes = dict(list(found.shapes.items())[:20])
     with tf.Graph().as_default():
         found.check(make_variables(shapes))
@@ -338,7 +338,7 @@ def write_tensors(folder, arrays, step):
 def test_other_types_are_named(tmp_path):
     write_tensors(tmp_path, {"a": np.zeros(2, np.float64), "b": np.zeros(2, np.float32)}, 1)
     with tf.Graph().as_default(), pytest.raises(UserError) as caught:
-        checkpoint_files.find(tmp_path).check(make_variables({"a": [2], "b": [2]}))
+        restore_checkpoint.find(tmp_path).check(make_variables({"a": [2], "b": [2]}))
     assert str(caught.value).endswith("has other types: a (expected float32, found float64)")
 
 
@@ -347,7 +347,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
     arrays = {name: np.ones(3, np.float32) for name in "ab"}
     arrays["b"][1] = value
     write_tensors(tmp_path, arrays, 1)
-    found = checkpoint_files.find(tmp_path)
+    found = restore_checkpoint.find(tmp_path)
     with tf.Graph().as_default(), tf.Session() as session:
         restore = found.restorer(make_variables({"a": [3], "b": [3]}))
         with pytest.raises(UserError, match="model-1 holds infinite values or NaN in b: "):
@@ -365,7 +365,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
 def test_a_global_step_that_is_none(tmp_path, step):
     write_tensors(tmp_path, {"global_step": step}, 1)
     with pytest.raises(UserError, match="global_step must be a whole number"):
-        checkpoint_files.find(tmp_path).step()
+        restore_checkpoint.find(tmp_path).step()
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a]", "a*b", "what?", "back\\slash", "**"])
@@ -374,7 +374,7 @@ def test_folders_that_look_like_patterns(tmp_path, name):
     arrays = {"a": np.arange(3, dtype=np.float32), "global_step": np.int64(7)}
     write_tensors(tmp_path / "plain", arrays, 7)
     (tmp_path / "plain").rename(tmp_path / name)
-    found = checkpoint_files.find(tmp_path / name)
+    found = restore_checkpoint.find(tmp_path / name)
     assert found.prefix == tmp_path / name / "model-7"
     assert found.step() == 7
     with tf.Graph().as_default(), tf.Session() as session:
@@ -386,14 +386,14 @@ def test_folders_that_look_like_patterns(tmp_path, name):
 @pytest.mark.parametrize("name", ["**", "[", "../..", "\0", "a" * 300, "", "/", "model-*"])
 def test_a_checkpoint_file_that_names_nonsense(folder, name):
     point_at(folder, name)
-    assert checkpoint_files.find(folder).prefix == folder / "model-3"
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
 
 
 def test_a_checkpoint_file_that_is_a_fifo(folder):
     (folder / "checkpoint").unlink(missing_ok=True)
     os.mkfifo(folder / "checkpoint")
     with pytest.raises(UserError, match="checkpoint is a FIFO, not a regular file"):
-        checkpoint_files.find(folder)
+        restore_checkpoint.find(folder)
 
 
 DAMAGE = {
@@ -410,7 +410,7 @@ def test_damaged_checkpoint(folder, name, damage):
     (folder / name).write_bytes(DAMAGE[damage]((folder / name).read_bytes()))
 
     def use():
-        found = checkpoint_files.find(folder)
+        found = restore_checkpoint.find(folder)
         found.step()
         restore(found)
 
@@ -422,7 +422,7 @@ def test_damaged_checkpoint(folder, name, damage):
 
 @pytest.mark.parametrize("damage", ["empty", "cut off", "other bytes"])
 def test_damage_found_by_restoring_has_a_reason(folder, damage):
-    found = checkpoint_files.find(folder)
+    found = restore_checkpoint.find(folder)
     (folder / DATA).write_bytes(DAMAGE[damage]((folder / DATA).read_bytes()))
     with pytest.raises(UserError) as caught:
         restore(found)
@@ -454,7 +454,7 @@ class Run:
 
     def saved(self):
         """The step of the checkpoint that is found; checks that it can be read."""
-        found = checkpoint_files.find(self.folder)
+        found = restore_checkpoint.find(self.folder)
         [value] = set(restore(found)["generator/encoder_1/conv/filter"])
         assert found.prefix == self.folder / f"model-{value:.0f}"
         assert found.step() == value
@@ -513,7 +513,7 @@ def test_the_checkpoint_file_has_no_absolute_path(run):
         'model_checkpoint_path: "model-3"\nall_model_checkpoint_paths: "model-3"\n'
     )
     moved = run.folder.rename(run.folder.with_name("moved"))
-    assert checkpoint_files.find(moved).prefix == moved / "model-3"
+    assert restore_checkpoint.find(moved).prefix == moved / "model-3"
 
 
 def failure(run, step):

@@ -1,0 +1,26 @@
+"""Precision: the type that layers compute in, and values computed once from frozen weights.
+
+With mixed precision it is bfloat16, whose exponent is float32's: losses are not scaled.
+"""
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.models.layer_settings import FROZEN, LayerSettings
+
+
+def cast_for_compute(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
+    """Casts to the type that the layers compute in; a variable's value is read here."""
+    return tf.cast(values, tf.bfloat16) if settings.mixed else values
+
+
+def computed_once(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
+    """Values computed from a filter alone, read from a variable where weights are frozen."""
+    if not settings.frozen:
+        return values
+    return tf.Variable(values, trainable=False, collections=[FROZEN], use_resource=True).value()
+
+
+def filter_value(variable: tf.Variable, settings: LayerSettings) -> tf.Tensor:
+    """A filter's value as the layers compute with it."""
+    value = cast_for_compute(variable, settings)
+    return computed_once(value, settings) if settings.mixed else value
