@@ -207,11 +207,11 @@ def need(folder: Path) -> Checkpoint:
 def _find_prefix(folder: Path) -> Path | None:
     if not folder.is_dir():
         return folder if _exists(folder) else None
-    state = folder / "checkpoint"
+    state, named = folder / "checkpoint", None
     if state.exists() and not state.is_dir():
         with damage_reported(state, "text"):
             text = read_bytes(state, _LARGEST_STATE).decode("utf-8", errors="replace")
-        if found := re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE):
+        if found := re.search(r'^model_checkpoint_path: "(.+)"$', text, re.MULTILINE):
             named = folder / found[1]  # found[1] alone if it is an absolute path
             # An absolute path is stale if the folder has been moved since.
             for prefix in (named, folder / named.name):
@@ -222,7 +222,34 @@ def _find_prefix(folder: Path) -> Path | None:
         for path in folder.iterdir()
         if _NUMBERED.fullmatch(path.name) and _exists(path.with_suffix(""))
     }
+    if not numbered:
+        _refuse_remains(folder, named)
     return numbered[max(numbered)] if numbered else None
+
+
+def _refuse_remains(folder: Path, named: Path | None) -> None:
+    """Refuses a folder whose checkpoint has lost files, so that no run starts anew over the rest.
+
+    The files of a checkpoint are renamed into place in the order data, index, `checkpoint`. Data
+    alone are therefore what a kill may leave of a first checkpoint, and no remains.
+
+    Args:
+      folder: holds no complete checkpoint.
+      named: the one that its `checkpoint` file names, if any.
+
+    Raises:
+      UserError: a checkpoint was there.
+    """
+    indices = [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
+    prefix = indices[0].with_suffix("") if indices else named
+    if prefix is None:
+        return
+    prefix = folder / prefix.name
+    lost = ".data file" if indices else ".index file" if files_of(prefix) else "files"
+    raise UserError(
+        f"checkpoint {prefix} has lost its {lost}: put back what is missing, or remove what is "
+        f"left of it ({prefix.name}.*, checkpoint)"
+    )
 
 
 def _exists(prefix: Path) -> bool:

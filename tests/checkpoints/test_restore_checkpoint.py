@@ -234,14 +234,27 @@ def test_no_checkpoint(tmp_path, name, message):
     assert str(caught.value).startswith(f"checkpoint {path} {message}: ")
 
 
-@pytest.mark.parametrize(("index", "data"), [(True, False), (False, True)])
-def test_incomplete_checkpoint_is_not_found(folder, index, data):
+def test_data_that_a_kill_left_are_no_checkpoint(folder):
     (folder / "checkpoint").unlink()
-    add(folder, 7, index, data)
-    for name in (INDEX, DATA):
-        (folder / name).unlink()
+    (folder / INDEX).unlink()
     assert restore_checkpoint.find(folder) is None
-    assert restore_checkpoint.find(folder / "model-7") is None
+    assert restore_checkpoint.find(folder / "model-3") is None
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ([DATA], "has lost its .data file"),
+        ([DATA, "checkpoint"], "has lost its .data file"),
+        ([INDEX], "has lost its .index file"),
+        ([INDEX, DATA], "has lost its files"),
+    ],
+)
+def test_a_checkpoint_that_has_lost_files_is_refused(folder, lost, message):
+    for name in lost:
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=f"checkpoint {folder}/model-3 {message}: put back"):
+        restore_checkpoint.find(folder)
 
 
 def test_without_global_step():
