@@ -15,6 +15,7 @@ from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
+STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
 _SHOWN = 3  # variables named in a message
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _LAST_STEP = 2**62
@@ -207,7 +208,7 @@ def need(folder: Path) -> Checkpoint:
 def _find_prefix(folder: Path) -> Path | None:
     if not folder.is_dir():
         return folder if _exists(folder) else None
-    state, named = folder / "checkpoint", None
+    state, named = folder / STATE_FILE, None
     if state.exists() and not state.is_dir():
         with damage_reported(state, "text"):
             text = read_bytes(state, _LARGEST_STATE).decode("utf-8", errors="replace")
@@ -248,7 +249,7 @@ def _refuse_remains(folder: Path, named: Path | None) -> None:
     lost = ".data file" if indices else ".index file" if files_of(prefix) else "files"
     raise UserError(
         f"checkpoint {prefix} has lost its {lost}: put back what is missing, or remove what is "
-        f"left of it ({prefix.name}.*, checkpoint)"
+        f"left of it ({prefix.name}.*, {STATE_FILE})"
     )
 
 

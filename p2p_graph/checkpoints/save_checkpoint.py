@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints.restore_checkpoint import files_of, find
+from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE, files_of, find
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 
@@ -65,7 +65,7 @@ def publish(written: Path, prefix: Path) -> None:
 
 def write_state(folder: Path, name: str) -> None:
     """Writes a folder's `checkpoint` file, which names its newest checkpoint, atomically."""
-    with atomic_write(folder / "checkpoint") as temporary:
+    with atomic_write(folder / STATE_FILE) as temporary:
         temporary.write_text(
             f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n',
             encoding="utf-8",

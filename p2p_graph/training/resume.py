@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph.checkpoints import restore_checkpoint
-from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE, Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.data.image_sources import count_before, names_digest
+from p2p_graph.training.hooks.losses_log import LOSSES_FILE
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
 
 
 def starting_point(
@@ -34,7 +36,7 @@ def starting_point(
     Raises:
       UserError: the folder was made with other options or images, or the checkpoint does not fit.
     """
-    source = restore_checkpoint.find(folder) if folder.exists() else None
+    source = _own_checkpoint(folder) if folder.exists() else None
     if source:
         options = _with_bias(options, source, given)
         check_unchanged(options, folder, given)
@@ -50,6 +52,30 @@ def starting_point(
             f"{'' if source.separable else 'out'} --separable_conv"
         )
     return options, source
+
+
+def _own_checkpoint(folder: Path) -> Checkpoint | None:
+    """Finds the newest checkpoint of the run in a folder.
+
+    Raises:
+      UserError: what is there is not a run's.
+    """
+    for name in (STATE_FILE, LOSSES_FILE):
+        if (folder / name).is_dir():
+            raise UserError(
+                f"output_dir {folder} holds a folder {name}, and training writes a file of this "
+                "name: name another folder"
+            )
+    source = restore_checkpoint.find(folder)
+    if source is None or real_path(source.folder) == real_path(folder):
+        return source
+    # A copy of a run may name the checkpoint of the original by its absolute path.
+    if own := restore_checkpoint.find(folder / source.prefix.name):
+        return own
+    raise UserError(
+        f"{folder / STATE_FILE} names a checkpoint of another folder, {source.prefix}: remove the "
+        "file; --checkpoint starts a new run from that checkpoint"
+    )
 
 
 def images_record(options: Options) -> dict[str, str]:

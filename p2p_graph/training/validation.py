@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
@@ -119,7 +120,7 @@ class BestCheckpoint:
             if same and found["step"] <= step and isinstance(found["value"], float):
                 self._best = found
         if not self._best:
-            for pattern in ("model-*", "checkpoint", OPTIONS_FILE, _BEST_FILE):
+            for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, _BEST_FILE):
                 for path in self._folder.glob(pattern):
                     path.unlink()
 

@@ -193,6 +193,32 @@ def test_damaged_data_is_refused_before_anything_is_written(work, data, tmp_path
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == []
 
 
+@pytest.mark.parametrize("name", ["checkpoint", "losses.jsonl"])
+def test_a_folder_in_the_place_of_a_file_is_refused(work, data, tmp_path, name):
+    folder = tmp_path / "run"
+    (folder / name).mkdir(parents=True)
+    before = tree(folder)
+    done = call(*command("train", work, data), "--output_dir", folder)
+    assert_refused(done, f"output_dir {folder} holds a folder {name}, and training writes a file")
+    assert tree(folder) == before
+
+
+def test_the_checkpoint_of_another_folder_is_not_resumed(work, data, tmp_path):
+    folder, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(work["train"], folder)
+    shutil.copytree(work["train"], other)
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{other}/model-1"\n')
+    flags = (*command("train", work, data), "--output_dir", folder)
+    for path in folder.glob("model-1.*"):
+        path.rename(path.with_name(path.name.replace("-1", "-0")))
+    before = tree(folder)
+    assert_refused(call(*flags), "names a checkpoint of another folder", f"{other}/model-1")
+    assert tree(folder) == before
+    for path in folder.glob("model-0.*"):
+        path.rename(path.with_name(path.name.replace("-0", "-1")))
+    assert f"going on from {folder}/model-1" in succeeded(call(*flags)).stdout
+
+
 @pytest.mark.parametrize("name", ["a[1]", "b]*?", "c\\d"])
 def test_folders_that_look_like_patterns(work, data, tmp_path, name):
     """Train, resume, translate and export; TensorFlow takes such a prefix for a pattern."""
