@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
 from tqdm import tqdm
 
 from p2p_graph.config.output_folder import claimed
@@ -25,16 +24,18 @@ from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.imaging import edge_thinning
 from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
 from p2p_graph.imaging.read_structure import MOST_PIXELS
+from p2p_graph.preparation import output_record
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import MOST_WORKERS, map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, shortened_list
-from p2p_graph.utils.outside_files import UnreadableError, open_regular, real_path
+from p2p_graph.utils.outside_files import (
+    real_path,
+)
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 LARGEST_SIZE = math.isqrt(MOST_PIXELS)
 LARGEST_SIGMA = 1000  # pixels; the filter is eight times as wide
-_PNG_KEY = "p2p_graph"  # the key of the PNG text that records the operation
 _LINE_SECONDS = 10.0  # off a terminal: time between progress lines
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +43,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclasses.dataclass(frozen=True)
 class ImageOperation:
-    """An operation and its parameters. Outputs record all fields, as JSON in a PNG text.
+    """An operation and its parameters. Outputs record all fields.
 
     Attributes:
       operation: one of `OPERATIONS`.
@@ -83,7 +84,7 @@ class ImageOperation:
             raise UserError(f"small_edge {self.small_edge} must not be negative")
 
     def to_json(self) -> str:
-        """Describes the operation for the PNG text."""
+        """Describes the operation for the outputs' records."""
         return json.dumps(dataclasses.asdict(self))
 
 
@@ -99,6 +100,11 @@ class Task(NamedTuple):
     path: Path
     output: Path
     partner: Path | Problem | None = None
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The input files."""
+        return [path for path in (self.path, self.partner) if isinstance(path, Path)]
 
 
 def process(
@@ -129,7 +135,8 @@ def process(
     tasks = _plan(input_dir, output_dir, operation, b_dir)
     if operation.operation == "edges":
         require_packages()
-    _check_outputs(tasks, operation)
+    for task in tasks:
+        output_record.check(task.output, operation.to_json(), task.inputs)
     with claimed(output_dir, "process"):
         return _process(tasks, output_dir, operation, workers)
 
@@ -165,12 +172,11 @@ def process_image(task: Task, operation: ImageOperation) -> str | None:
     """
     try:
         image = _apply(operation, task)
+        text = output_record.make(operation.to_json(), task.inputs)
     except UserError as error:
         return str(error)
     except MemoryError:
         return "takes more memory than there is"
-    text = PngInfo()
-    text.add_text(_PNG_KEY, operation.to_json())
     with atomic_write(task.output) as temporary:
         Image.fromarray(image).save(temporary, "PNG", pnginfo=text)
     return None
@@ -203,25 +209,6 @@ def _plan(
         Task(path, output_dir / f"{path.stem}.png", partner)
         for path, partner in zip(paths, partners, strict=True)
     ]
-
-
-def _check_outputs(tasks: Sequence[Task], operation: ImageOperation) -> None:
-    """Refuses outputs of another operation, which would be skipped and so mixed in."""
-    for task in tasks:
-        if not task.output.exists():
-            continue
-        try:
-            with open_regular(task.output) as file, PngImageFile(file) as image:
-                found = image.info.get(_PNG_KEY)
-        except UnreadableError as error:
-            raise UserError(f"output {task.output} {error}: remove it") from None
-        except (OSError, SyntaxError, ValueError):  # not written by this program
-            continue
-        if found is not None and found != operation.to_json():
-            raise UserError(
-                f"output_dir {task.output.parent} holds images of another operation "
-                f"({task.output.name}: {found}): name another folder, or remove the images"
-            )
 
 
 def _collect_failures(tasks: Sequence[Task], results: Iterable[str | None]) -> list[str]:

@@ -210,12 +210,12 @@ def test_the_checkpoint_of_another_folder_is_not_resumed(work, data, tmp_path):
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{other}/model-1"\n')
     flags = (*command("train", work, data), "--output_dir", folder)
     for path in folder.glob("model-1.*"):
-        path.rename(path.with_name(path.name.replace("-1", "-0")))
+        path.rename(path.with_name(path.name.replace("-1", "-0", 1)))
     before = tree(folder)
     assert_refused(call(*flags), "names a checkpoint of another folder", f"{other}/model-1")
     assert tree(folder) == before
     for path in folder.glob("model-0.*"):
-        path.rename(path.with_name(path.name.replace("-0", "-1")))
+        path.rename(path.with_name(path.name.replace("-0", "-1", 1)))
     assert f"going on from {folder}/model-1" in succeeded(call(*flags)).stdout
 
 

@@ -144,6 +144,18 @@ def test_outputs_of_another_operation_are_refused(process, tmp_path):
     assert file_bytes(tmp_path / "out") == before
 
 
+def test_outputs_of_other_inputs_are_refused(process, photos, tmp_path):
+    partners = tmp_path / "partners"
+    shutil.copytree(photos, partners)
+    flags = ("combine", "--b_dir", partners)
+    succeeded(process(*flags))
+    Image.fromarray(blocks(7)).save(partners / "b.png")
+    (tmp_path / "out" / "a.png").unlink()
+    before = file_bytes(tmp_path / "out")
+    assert_refused(process(*flags), "made of other inputs (b.png)", "name another")
+    assert file_bytes(tmp_path / "out") == before
+
+
 def test_workers_write_the_same_bytes(photos, process, tmp_path):
     for i in range(12):  # more than are queued at first
         Image.fromarray(blocks(i)).save(photos / f"{i}.png")
