@@ -41,7 +41,10 @@ def main(argv: Sequence[str]) -> int:
         print("stopped; run the same command again to resume the download", file=sys.stderr)
         return 130
     print(f"the data is in {folder}")
-    print(f"next: {command_of('train')} --input_dir {shlex.quote(str(folder / 'train'))}")
+    if (folder / "train").is_dir():
+        print(f"next: {command_of('train')} --input_dir {shlex.quote(str(folder / 'train'))}")
+    else:
+        print("the archive has no folder train, unlike the paper's: look what it holds")
     return 0
 
 

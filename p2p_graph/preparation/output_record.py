@@ -1,4 +1,4 @@
-"""What an output of tools/process.py was made of, recorded in the PNG file and compared by reruns."""
+"""What an output of tools/process.py was made of: recorded in the PNG file, compared by reruns."""
 
 import zlib
 from collections.abc import Sequence

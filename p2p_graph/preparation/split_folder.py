@@ -76,6 +76,10 @@ def _split(
             moves.append((folder / name, folder / part / name))
     for source, _ in moves:
         _check_regular(source)
+        if not copy and source.is_symlink() and not source.readlink().is_absolute():
+            raise UserError(
+                f"{source} is a link with a relative path, which moving breaks: copy (--copy)"
+            )
     for part in PARTS:
         if counts[part]:
             (folder / part).mkdir(exist_ok=True)
@@ -134,8 +138,9 @@ def _check_fractions(train: float, test: float, val: float | None) -> dict[str, 
 def _find_paths(folder: Path) -> dict[str, list[Path]]:
     """Finds all files of each name: in the folder itself and in train, test and val."""
     for part in PARTS:
-        if (folder / part).exists() and not (folder / part).is_dir():
-            raise UserError(f"{folder / part} is not a folder: rename it")
+        path = folder / part
+        if (path.exists() or path.is_symlink()) and not path.is_dir():
+            raise UserError(f"{path} is not a folder: rename it")
     in_parts = [path for part in PARTS for path in _images(folder / part)]
     # After a complete split the folder itself holds no images, which `find_images` refuses.
     outside = _images(folder) if in_parts else find_images(folder, "dir")
@@ -166,7 +171,7 @@ def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, cop
         if path not in (source, target):
             raise UserError(
                 f"{path} exists, but this split has {name} in {part}: give the flags of the "
-                "earlier split, or move its images back"
+                "earlier split; if images have been added since, move the earlier ones back first"
             )
     if len(paths) == 1:
         return paths[0] == source

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 import posixpath
 import re
 import tarfile
@@ -22,6 +23,7 @@ _MOST_NAMING = 2**20  # bytes of a block that names the next member
 _NAMING_TYPES = (b"L", b"K", b"x", b"g", b"X")  # of GNU tar, pax and Solaris
 _READS_AT_END = 100  # `tarfile` needs few
 _LONGEST_NAME = 4096  # characters
+_LONGEST_PART = 255  # bytes; of a file's or a folder's name in most file systems
 _MOST_FOLDERS = 100  # from the top to a member
 _LATEST = 2**33  # seconds; later times of change overflow in some systems
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -153,6 +155,8 @@ def _problem_of(member: tarfile.TarInfo) -> str | None:
         return f"has a name of {len(member.name)} characters"
     if _CONTROL.search(member.name):
         return "has a name with control characters"
+    if max(len(os.fsencode(part)) for part in _path(member).parts or ("",)) > _LONGEST_PART:
+        return f"has a name of more than {_LONGEST_PART} bytes between two slashes"
     if max(map(member.name.count, "/\\")) > _MOST_FOLDERS:
         return f"lies in more than {_MOST_FOLDERS} folders"
     return "has holes (it is sparse)" if member.issparse() else None
@@ -204,8 +208,11 @@ def _refuse_unsafe(archive: Path, members: list[tarfile.TarInfo], root: PurePosi
     plain = {_path(m) for m in members if (m.isreg() or m.isdir()) and root in _path(m).parents}
     special = {_path(m) for m in members if not (m.isreg() or m.isdir())}
     times = Counter(map(_path, members))
+    folders = {folder for member in members for folder in _path(member).parents}
     for member in members:
         path = _path(member)
+        if path in folders and not member.isdir():
+            raise _unsafe(archive, member, "is a file and also a folder of other members")
         windows = PureWindowsPath(member.name)  # reads / and \\ as separators, and drives
         if (
             windows.anchor

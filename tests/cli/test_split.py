@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -145,6 +146,23 @@ def test_split_refuses_a_file_named_like_a_part(pile):
     (pile / "val").write_text("a file")
     assert_refused(call("split", "--dir", pile), f"{pile / 'val'} is not a folder")
     assert not (pile / "train").exists()
+
+    (pile / "val").unlink()
+    (pile / "train").symlink_to("nowhere")
+    assert_refused(call("split", "--dir", pile), f"{pile / 'train'} is not a folder: rename it")
+
+
+def test_split_does_not_break_links(pile, tmp_path):
+    name = NAMES[0]
+    (pile / name).rename(tmp_path / name)
+    (pile / name).symlink_to(Path("..") / name)
+    before = sorted(pile.rglob("*"))
+    done = call("split", "--dir", pile)
+    assert_refused(done, f"{pile / name} is a link with a relative path", "--copy")
+    assert sorted(pile.rglob("*")) == before
+    succeeded(call("split", "--dir", pile, "--copy"))
+    (copied,) = pile.glob(f"*/{name}")
+    assert copied.read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_split_help():

@@ -169,6 +169,16 @@ def test_tool(site, tmp_path):
     assert re.fullmatch(r"download_dataset.py: .*facades is already there; .*\n", again.stderr)
 
 
+def test_an_archive_without_a_folder_train(site, tmp_path):
+    site.body = targz({"other/1.jpg": b"1"})
+    done = run_tool("facades", "--url", site.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == [
+        "the data is in facades",
+        "the archive has no folder train, unlike the paper's: look what it holds",
+    ]
+
+
 @pytest.mark.parametrize("args", [[], ["cats"], ["facades", "--nonsense"]])
 def test_tool_usage_errors(args, tmp_path):
     done = run_tool(*args, cwd=tmp_path)

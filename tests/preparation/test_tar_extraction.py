@@ -108,6 +108,7 @@ def test_headers_that_lie(archive, blocks, reason, end):
         ("facades/1\0.jpg", "its member 'facades/1\\x00.jpg' has a name with control characters"),
         ("facades/1\n.jpg", "its member 'facades/1\\n.jpg' has a name with control characters"),
         ("facades/\x1b[31m.jpg", "has a name with control characters"),
+        ("facades/" + "é" * 128, "has a name of more than 255 bytes between two slashes"),
     ],
     ids=lambda value: value[:20],
 )
@@ -118,6 +119,13 @@ def test_names(archive, name, reason):
     message = refusal(archive)
     assert f"{archive} is unsafe and was not extracted: its member 'facades/" in message
     assert reason.removeprefix("1.jpg'") in message
+
+
+@pytest.mark.parametrize("names", [("a", "a/1.jpg"), ("a/1.jpg", "a")])
+def test_a_file_that_is_also_a_folder(archive, names):
+    blocks = b"".join(header(f"facades/{name}") for name in names)
+    archive.write_bytes(gzip.compress(FIRST + blocks + END))
+    assert "member 'facades/a' is a file and also a folder of other members" in refusal(archive)
 
 
 @pytest.mark.parametrize("kind", ["0.1", "1.0", "old"])
