@@ -69,9 +69,9 @@ def _of_results(folder: Path) -> list[Example]:
         raise UserError(
             f"results_dir {folder} {problem}: name a folder that tools/test.py has written"
         )
-    outputs = [
-        path for path in find_images(image_folder, "results_dir") if path.stem.endswith("-outputs")
-    ]
+    paths = find_images(image_folder, "results_dir")
+    outputs = [path for path in paths if path.stem.endswith("-outputs")]
+    targets = [path for path in paths if path.stem.endswith("-targets")]
     if not outputs:
         raise UserError(f"results_dir {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
     examples = []
@@ -79,6 +79,11 @@ def _of_results(folder: Path) -> list[Example]:
         name = output.stem.removesuffix("-outputs")
         target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
         examples.append(Example(name, output, target, source if source.is_file() else None))
+    if alone := sorted({*targets} - {example.target for example in examples}):
+        raise UserError(
+            f"{alone[0]} has no output beside it: translate the images again (tools/test.py), or "
+            "remove its files"
+        )
     if missing := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
             f"{len(missing)} of {len(examples)} images in {folder} have no target ({missing[0]}): "
@@ -91,10 +96,10 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
     """Pairs the images of two or three folders by name."""
     outputs = find_images(outputs_dir, "outputs_dir")
     targets = find_images(targets_dir, "targets_dir")
-    if len(outputs) != len(targets):
+    if missing := {path.stem for path in targets} - {path.stem for path in outputs}:
         raise UserError(
-            f"outputs_dir {outputs_dir} holds {len(outputs)} images, targets_dir {targets_dir} "
-            f"{len(targets)}: give folders of the same images"
+            f"outputs_dir {outputs_dir} lacks {len(missing)} of the {len(targets)} images in "
+            f"targets_dir {targets_dir} ({min(missing)}): give folders of the same images"
         )
     partners = [find_partners(outputs, targets_dir, "targets_dir")]
     if inputs_dir:

@@ -21,6 +21,7 @@ IGNORED_ID = 255  # the customary id of pixels without a class
 _TOLERANCE = 12
 _PIXELS_AT_ONCE = 2**18  # bounds the memory of `_nearest_colours`
 _SAMPLE_SIZE = 10
+_COLUMNS = ("class", "red", "green", "blue")
 _MAX_CLASSES = 255
 _LARGEST_FILE = 2**20  # bytes of a palette's CSV file
 # The least share of matching pixels in label images. JPEG label images have 0.43, photos 0.08.
@@ -207,11 +208,14 @@ def _read_csv(path: Path) -> tuple[dict[str, Colour], list[Colour]]:
     ignored: list[Colour] = []
     text = read_bytes(path, _LARGEST_FILE).decode("utf-8-sig")
     rows = csv.DictReader(io.StringIO(text, newline=""))
+    if missing := [name for name in _COLUMNS if name not in (rows.fieldnames or ())]:
+        raise UserError(
+            f"palette {path} has no column {missing[0]}: the first line must be "
+            f"{','.join(_COLUMNS)}"
+        )
     for row in rows:
         location = f"palette {path}, line {rows.line_num}"
-        red, green, blue = (
-            _parse_channel(row.get(channel), location) for channel in ("red", "green", "blue")
-        )
+        red, green, blue = (_parse_channel(row.get(channel), location) for channel in _COLUMNS[1:])
         class_name = (row.get("class") or "").strip()
         if class_name in classes:
             raise UserError(f"{location}: class {class_name} is defined twice")

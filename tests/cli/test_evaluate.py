@@ -648,14 +648,15 @@ def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
     ]
 
 
-def test_different_counts(refused, two, tmp_path):
+def test_a_target_is_missing(refused, two, tmp_path):
     (tmp_path / "targets" / "a.png").unlink()
-    refused(*IMAGES, expected=["outputs_dir outputs holds 7 images, targets_dir targets 6"])
-
-
-def test_a_partner_is_missing(refused, two, tmp_path):
-    (tmp_path / "targets" / "a.png").rename(tmp_path / "targets" / "other.png")
     refused(*IMAGES, expected=["outputs/a.png has no partner in targets"])
+
+
+def test_an_output_is_missing(refused, two, tmp_path):
+    (tmp_path / "outputs" / "a.png").unlink()
+    expected = "outputs_dir outputs lacks 1 of the 7 images in targets_dir targets (a)"
+    refused(*IMAGES, expected=[expected])
 
 
 def test_an_input_is_missing(refused, two, tmp_path):
@@ -702,6 +703,12 @@ def test_results_without_targets(refused, results):
     for name in ("a", "d"):
         (results / "images" / f"{name}-targets.png").unlink()
     expected = "2 of 7 images in results have no target (a): translate pairs, not inputs alone"
+    refused("--results_dir", "results", expected=[expected])
+
+
+def test_results_without_an_output(refused, results):
+    (results / "images" / "d-outputs.png").unlink()
+    expected = "results/images/d-targets.png has no output beside it"
     refused("--results_dir", "results", expected=[expected])
 
 

@@ -199,12 +199,12 @@ def test_as_many_classes_as_there_may_be(tmp_path):
 
 NUMBERS = "red, green and blue must be whole numbers from 0 to 255"
 BAD = {
-    "empty": ("", "must have 2 to 255 classes, not 0"),
+    "empty": ("", "has no column class: the first line must be class,red,green,blue"),
     "no class": ("class,red,green,blue\n,1,2,3\n", "must have 2 to 255 classes, not 0"),
     "one class": ("class,red,green,blue\na,1,2,3\n", "must have 2 to 255 classes, not 1"),
-    "no class column": ("red,green,blue\n1,2,3\n4,5,6\n", "2 to 255 classes, not 0"),
-    "no column": ("class,red,green\na,1,2\nb,3,4\n", f"line 2: {NUMBERS}"),
-    "no header": ("a,1,2,3\nb,4,5,6\n", f"line 2: {NUMBERS}"),
+    "no class column": ("red,green,blue\n1,2,3\n4,5,6\n", "has no column class"),
+    "no column": ("class,red,green\na,1,2\nb,3,4\n", "has no column blue"),
+    "no header": ("a,1,2,3\nb,4,5,6\n", "has no column class: the first line must be class,red"),
     "short row": ("class,red,green,blue\na,1,2,3\nb,4\n", f"line 3: {NUMBERS}"),
     "too large": ("class,red,green,blue\na,1,2,256\n", f"line 2: {NUMBERS}"),
     "below 0": ("class,red,green,blue\na,1,-2,3\n", f"line 2: {NUMBERS}"),
