@@ -1,6 +1,7 @@
 """Conversion of checkpoints between the reference's two generations, and to and from `.pict`."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -182,8 +183,7 @@ def _read(folder: Path) -> _Model:
     checkpoint = restore_checkpoint.need(folder)
     options = Options.of(**read_options(checkpoint.folder))
     with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
-        reader = tf.train.load_checkpoint(str(checkpoint.prefix))
-        arrays = {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
+        arrays = checkpoint.read(checkpoint.stored)
         for name, array in arrays.items():
             _check_array(name, array)
     return _Model(folder, arrays, options, checkpoint.step())
@@ -195,8 +195,6 @@ def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:
         rank = 4 if name.partition("/Adam")[0].endswith("filter") else 1
         if array.dtype != np.float32 or array.ndim != rank or 0 in array.shape:
             raise ValueError(f"{name} is {array.dtype} {list(array.shape)}")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ValueError(f"{printable(name)} has values that are not finite")
 
 
 def _read_pict(path: Path, which_direction: str) -> _Model:
@@ -271,7 +269,7 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
         with tf.Graph().as_default(), tf.Session() as session:
             values = {name: tf.placeholder(array.dtype) for name, array in arrays.items()}
             write = tf.raw_ops.SaveV2(
-                prefix=str(temporary / prefix.name),
+                prefix=os.fsencode(temporary / prefix.name),
                 tensor_names=list(values),
                 shape_and_slices=[""] * len(values),
                 tensors=list(values.values()),

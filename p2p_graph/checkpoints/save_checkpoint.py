@@ -11,6 +11,7 @@ from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _TEMPORARY = ".unfinished"
+_EARLIER = re.compile(r"(model-\d+)\.(index|meta|data-\d+-of-\d+)")  # meta: of the reference
 
 
 def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
@@ -48,7 +49,8 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
     shutil.rmtree(temporary, ignore_errors=True)
     for path in folder.glob("model-*"):
-        if path.name.partition(".")[0] != prefix.name and re.match(r"model-\d+\.", path.name):
+        found = _EARLIER.fullmatch(path.name)
+        if found and found[1] != prefix.name:
             path.unlink()
     return prefix
 

@@ -144,8 +144,8 @@ def check_type(record: type, field: Field, value: Any) -> None:
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
         raise UserError(f"{name} must be of type {wanted}, not {json.dumps(value, default=str)}")
-    if isinstance(value, str) and not _is_utf8(value):
-        raise UserError(f"{name} {value!r} is not UTF-8")
+    if isinstance(value, str):
+        check_utf8(name, value)
 
 
 def _check_value(record: type, field: Field, value: Any) -> None:
@@ -167,9 +167,13 @@ def _check_value(record: type, field: Field, value: Any) -> None:
         raise UserError(f"{name} {wrong}, not {value!r}")
 
 
-def _is_utf8(text: str) -> bool:
+def check_utf8(name: str, text: str) -> None:
+    """Refuses a path that TensorFlow cannot be given.
+
+    Raises:
+      UserError: the text is not UTF-8; the message names the option and the text.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        raise UserError(f"{name} {text!r} is not UTF-8") from None

@@ -1,14 +1,18 @@
 """Output folders: one program at a time, and no program in the folder of another kind of work."""
 
 import contextlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json
+from p2p_graph.utils.outside_files import read_json, real_path
+
+EVALUATION_FILE = "evaluation.json"
+_EVALUATION_KEYS = {"outputs", "figures"}
 
 # Files by which the folder of another program is known, besides options.json.
 _RECORDS = {
@@ -22,7 +26,7 @@ _CHECKPOINT = re.compile(r"checkpoint|.+\.index|.+\.data-\d+-of-\d+")
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, program: str) -> Iterator[None]:
+def claimed(folder: Path, program: str, writes: Sequence[str] = ()) -> Iterator[None]:
     """Makes a program's output folder if it is missing, and keeps other programs out of it.
 
     If the folder is new and stays empty, it is removed in the end.
@@ -30,10 +34,12 @@ def claimed(folder: Path, program: str) -> Iterator[None]:
     Args:
       folder: the folder.
       program: the program's name: train, test, ...
+      writes: names in the folder that the program replaces. It writes its record (options.json,
+        evaluation.json) before the first of them.
 
     Raises:
       UserError: another program is at work in the folder, it holds the work of another program, or
-        it cannot be made.
+        one of the names without the program's record, or it cannot be made.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -42,7 +48,7 @@ def claimed(folder: Path, program: str) -> Iterator[None]:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     try:
         with file_lock.held(folder):
-            _check_owner(folder, program)
+            _check_owner(folder, program, writes)
             yield
     finally:
         for path in new:
@@ -50,10 +56,37 @@ def claimed(folder: Path, program: str) -> Iterator[None]:
                 path.rmdir()
 
 
-def _check_owner(folder: Path, program: str) -> None:
-    """Refuses the folder of another program, whose record or checkpoint would be replaced."""
+def refuse_data_folder(folder: Path, files: Iterable[Path], writes: Sequence[str] = ()) -> None:
+    """Refuses an output folder in which a program's files would mix with those that it reads.
+
+    Args:
+      folder: the output folder.
+      files: the files that the program reads.
+      writes: names of the folders in it that the program writes to.
+
+    Raises:
+      UserError: one of the files lies in the folder itself, or in one of the folders in it.
+    """
+    data_folders = {real_path(path) for path in {path.parent for path in files}}
+    for written in (folder, *(folder / name for name in writes)):
+        if real_path(written) in data_folders:
+            raise UserError(
+                f"output_dir {folder} cannot be written: {written} holds images that are read; "
+                "name another folder"
+            )
+
+
+def _check_owner(folder: Path, program: str, writes: Sequence[str]) -> None:
+    """Refuses a folder with files of another program, or of a person, that would be replaced."""
     found = _find_work(folder)
-    if found is None or found[0] == program:
+    if found is None:
+        if foreign := [name for name in writes if os.path.lexists(folder / name)]:
+            raise UserError(
+                f"output_dir {folder} holds {foreign[0]}, which tools/{program}.py has not "
+                "written: name another folder"
+            )
+        return
+    if found[0] == program:
         return
     owner, file = found
     of = f"of tools/{owner}.py" if owner else "of another program"
@@ -69,8 +102,11 @@ def _find_work(folder: Path) -> tuple[str | None, str] | None:
     trained = next(filter(_TRAINING_CHECKPOINT.fullmatch, names), None)
     if OPTIONS_FILE in names and not trained:
         return _program_of(folder / OPTIONS_FILE), OPTIONS_FILE
-    checkpoint = trained or next(filter(_CHECKPOINT.fullmatch, names), None)
-    return ("train", checkpoint) if checkpoint else None
+    if checkpoint := trained or next(filter(_CHECKPOINT.fullmatch, names), None):
+        return "train", checkpoint
+    if EVALUATION_FILE in names and _is_evaluation(folder / EVALUATION_FILE):
+        return "evaluate", EVALUATION_FILE
+    return None
 
 
 def _program_of(path: Path) -> str | None:
@@ -80,3 +116,12 @@ def _program_of(path: Path) -> str | None:
     except (UserError, KeyError, TypeError):
         return None
     return mode if mode in _WRITE_OPTIONS else None
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Whether a file is what tools/evaluate.py writes, in any version, and not a person's."""
+    try:
+        record = read_json(path)
+    except UserError:
+        return False
+    return isinstance(record, dict) and set(record) >= _EVALUATION_KEYS

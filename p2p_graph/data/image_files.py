@@ -1,13 +1,16 @@
 """Image files: listing folders, pairing files by name, naming output files."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from p2p_graph.utils.errors import UserError, why_no_folder
+from p2p_graph.utils.file_names import shortened
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# Of an output name, in bytes: 00000100-NAME-outputs.png.unfinished is a name of at most 255.
+_LONGEST_OUTPUT_NAME = 200
 _SHOWN = 20
 CORRUPT, ODD_WIDTH, MISMATCH = PROBLEMS = ("corrupt", "odd width", "mismatched pair")
 
@@ -89,16 +92,31 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     """Names the output files of each image, uniquely.
 
     The name is the image's stem. If stems coincide, it is the file name; if file names coincide
-    too, as in a manifest of several folders, it is a number and the file name.
+    too, as in a manifest of several folders, it is a number and the file name. A name of more than
+    200 bytes is shortened, since what is added to it (-outputs.png) must fit into a file name, too.
     """
     stems = collections.Counter(path.stem for path in paths)
     names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
     # A stem may equal another image's file name: a.png.jpg beside a.png and a.jpg.
     if len(set(names)) < len(names):
         names = [path.name for path in paths]
-    if len(set(names)) < len(names):
+    if len(set(map(shortened_name, names))) < len(names):
         names = [f"{number:05d}_{name}" for number, name in enumerate(names, 1)]
-    return names
+    return [shortened_name(name) for name in names]
+
+
+def shortened_name(name: str) -> str:
+    """The output name of an image whose stem is a name: the name, or a shortened one."""
+    return shortened(name, _LONGEST_OUTPUT_NAME)
+
+
+def files_of(images: Iterable[SourceImage]) -> Iterator[Path]:
+    """The files of images, and the shards that hold images; an archive lies where it is made."""
+    for image in images:
+        if image.position is None:
+            yield from filter(None, (image.path, image.target))
+        elif not image.arrays:
+            yield image.path.parent
 
 
 def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:

@@ -41,7 +41,7 @@ def evaluate(options: EvaluateOptions) -> None:
     evaluation_report.check_report_folder(folder, examples)
     if options.target_statistics:
         _check_cache_file(options.target_statistics)
-    with claimed(folder, "evaluate"):
+    with claimed(folder, "evaluate", evaluation_report.REPORT_FILES):
         evaluation = _compute(options, examples, selection)
         evaluation_report.write_report(folder, evaluation)
     print(evaluation_report.markdown_table(evaluation))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph import __version__
+from p2p_graph.config.output_folder import EVALUATION_FILE, refuse_data_folder
 from p2p_graph.evaluation.compute_metrics import MetricResult
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example
@@ -27,8 +28,10 @@ from p2p_graph.utils.outside_files import real_path
 
 Array = np.ndarray[Any, Any]
 
-JSON_FILE, CSV_FILE = "evaluation.json", "images.csv"
+JSON_FILE, CSV_FILE = EVALUATION_FILE, "images.csv"
 _LABEL_RESULTS = (LABELS, FCN, PHOTOS)  # results whose statistics are confusion matrices
+_CONFUSION_FILES = {name: f"{name}-confusion.png" for name in _LABEL_RESULTS}
+REPORT_FILES = (JSON_FILE, CSV_FILE, INDEX_FILE, IMAGE_FOLDER, *_CONFUSION_FILES.values())
 
 
 class Evaluation(NamedTuple):
@@ -105,21 +108,15 @@ def check_report_folder(folder: Path, examples: Sequence[Example]) -> None:
     """Refuses a folder for the report, before the long work starts.
 
     Raises:
-      UserError: the folder cannot be written, holds the evaluated images, or holds a page or
-        images but no earlier report.
+      UserError: the folder cannot be written, or holds the evaluated images, or is within a folder
+        of them.
     """
-    image_folder = folder / IMAGE_FOLDER
-    files = (path for e in examples for path in (e.output, e.target, e.input) if path)
-    if real_path(image_folder) in {real_path(path.parent) for path in files}:
+    files = [path for e in examples for path in (e.output, e.target, e.input) if path]
+    refuse_data_folder(folder, files, (IMAGE_FOLDER,))
+    data_folders = {real_path(path) for path in {path.parent for path in files}}
+    if within := [path for path in real_path(folder).parents if path in data_folders]:
         raise UserError(
-            f"output_dir {folder} holds the images in {IMAGE_FOLDER}: name another folder"
-        )
-    is_report = any((folder / name).exists() for name in (JSON_FILE, CSV_FILE))
-    present = [name for name in (INDEX_FILE, IMAGE_FOLDER) if (folder / name).exists()]
-    if present and not is_report:
-        raise UserError(
-            f"output_dir {folder} holds {present[0]}, which is not an evaluation's: name another "
-            "folder"
+            f"output_dir {folder} is within the folder of images {within[0]}: name another folder"
         )
     check_writable(folder, f"output_dir {folder}")
 
@@ -154,12 +151,12 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
     metadata = {name: value for name, value in record.items() if isinstance(value, str | int)}
     metadata |= {f"note {number}": note for number, note in enumerate(record["notes"], 1)}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # First: the other files are known as an evaluation's by this one.
+        write_json(folder / JSON_FILE, without_non_finite(record))
         _write_csv(folder / CSV_FILE, evaluation.examples, figures_per_image)
         write_worst_best_page(
             folder, metadata, evaluation.examples, evaluation.metrics, figures_per_image
         )
-        write_json(folder / JSON_FILE, without_non_finite(record))
         _draw_confusion_matrices(folder, evaluation)
     except OSError as error:
         raise UserError(
@@ -214,8 +211,8 @@ def _write_csv(
 def _draw_confusion_matrices(folder: Path, evaluation: Evaluation) -> None:
     """Draws METRIC-confusion.png, and removes plots of an earlier evaluation's metrics."""
     matrices = evaluation.confusion_matrices
-    for name in _LABEL_RESULTS:
-        plot = folder / f"{name}-confusion.png"
+    for name, file in _CONFUSION_FILES.items():
+        plot = folder / file
         if name in matrices:
             assert evaluation.selection.palette is not None
             save_confusion_matrix(plot, matrices[name], list(evaluation.selection.palette.classes))

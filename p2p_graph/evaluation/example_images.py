@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.data.image_files import Problem, find_images, find_partners
+from p2p_graph.data.image_files import Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
@@ -105,13 +105,13 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
     if inputs_dir:
         partners.append(find_partners(outputs, inputs_dir, "inputs_dir"))
     examples = []
-    for output, *others in zip(outputs, *partners, strict=True):
+    for name, output, *others in zip(output_names(outputs), outputs, *partners, strict=True):
         paths = []
         for other in others:
             if isinstance(other, Problem):
                 raise UserError(f"{output} {other.text}")
             paths.append(other)
-        examples.append(Example(output.stem, output, *paths))
+        examples.append(Example(name, output, *paths))
     return examples
 
 

@@ -265,9 +265,10 @@ def _read_cache(
     if not path.exists():
         return None
     with open_moments_file(path) as arrays:
+        # First: only what is a cache is replaced.
+        moments = FeatureMoments.from_arrays(arrays)
         if str(arrays["digest"]) != digest or (with_features and "features" not in arrays):
             return None
-        moments = FeatureMoments.from_arrays(arrays)
         features = arrays["features"] if with_features else None
         if (moments.count, moments.dims) != shape:
             raise ValueError(f"it is of {moments.count} images and {moments.dims} features")

@@ -66,7 +66,9 @@ def write_index(
     ]
     path = folder / INDEX_FILE
     with atomic_write(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # Names of files and folders may hold bytes that are not UTF-8.
+        text = "\n".join(lines) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -45,7 +45,7 @@ def export(given: Mapping[str, Any]) -> None:
     folder = Path(options.run.output_dir or checkpoint.folder / "export")
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
-    with claimed(folder, "export"):
+    with claimed(folder, "export", (f"{_META_GRAPH}.meta", _SAVED_MODEL)):
         try:
             _recover(former, folder)
             temporary.mkdir(exist_ok=True)

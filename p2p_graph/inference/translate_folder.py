@@ -16,10 +16,10 @@ from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
-from p2p_graph.config.output_folder import claimed
+from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.decode_check import image_errors_named
-from p2p_graph.data.image_files import SourceImage, output_names
+from p2p_graph.data.image_files import SourceImage, files_of, output_names
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import html_page, image_grid
@@ -35,6 +35,8 @@ from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
+_GRID_FILE = "grid.png"
+_WRITTEN = (html_page.INDEX_FILE, html_page.IMAGE_FOLDER, _GRID_FILE)
 
 Images = Mapping[str, Any]  # one image's arrays by kind
 
@@ -67,7 +69,7 @@ def test(given: Mapping[str, Any]) -> None:
     options, checkpoint = configure(given, "test")
     options = with_training_split(options, given, checkpoint)
     folder = _output_folder(options, checkpoint)
-    with claimed(folder, "test"):
+    with claimed(folder, "test", _WRITTEN):
         _test(options.replace(output_dir=str(folder)), checkpoint, folder)
 
 
@@ -77,6 +79,7 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
     parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
     device = devices.choose(options.execution.device, parallel_calls)
     images = list_images(source, single=task.is_single, held_out=True)
+    refuse_data_folder(folder, files_of(images), (html_page.IMAGE_FOLDER,))
     if source.split < 1:
         print(
             f"split: {len(images)} images that are not trained on "
@@ -143,8 +146,8 @@ def _build(
 
 def _make_folder(options: Options, folder: Path) -> None:
     try:
-        (folder / html_page.IMAGE_FOLDER).mkdir(parents=True, exist_ok=True)
-        save_options(options, folder)
+        save_options(options, folder)  # first: the folder is known as this program's by it
+        (folder / html_page.IMAGE_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written: {why_not_written(error)}"
@@ -235,7 +238,7 @@ def _readable_errors() -> Iterator[None]:
 
 
 def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:
-    path, shown = folder / "grid.png", translations[:count]
+    path, shown = folder / _GRID_FILE, translations[:count]
     columns = {
         title: [translation.images[kind] for translation in shown]
         for kind, title in html_page.KINDS.items()

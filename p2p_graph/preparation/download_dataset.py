@@ -20,8 +20,8 @@ def get_dataset(
 ) -> Path:
     """Downloads `url`/`name`.tar.gz and extracts the archive as `output_dir`/`name`.
 
-    A complete archive in `output_dir` is not downloaded again. A partial one (`name`.tar.gz.part)
-    is resumed.
+    A complete archive in `output_dir` is not downloaded again, and stays. A partial one
+    (`name`.tar.gz.part) is resumed.
 
     Args:
       name: one of `NAMES`.
@@ -45,19 +45,15 @@ def get_dataset(
         if folder.exists() or folder.is_symlink():
             raise UserError(f"{folder} is already there; delete it or choose another --output_dir")
         with claimed(output_dir, "download_dataset"):
-            _fetch_and_extract(f"{url.rstrip('/')}/{archive.name}", archive, folder)
-            if not keep_archive:
+            was_there = archive.exists()
+            if was_there:
+                print(f"{archive} is already there and is not downloaded again", flush=True)
+            else:
+                fetch(f"{url.rstrip('/')}/{archive.name}", archive)
+            extract(archive, folder)
+            if not (keep_archive or was_there):
                 archive.unlink()
     return folder
-
-
-def _fetch_and_extract(url: str, archive: Path, folder: Path) -> None:
-    """Downloads an archive, unless it is there, and extracts it."""
-    if archive.exists():
-        print(f"{archive} is already there and is not downloaded again", flush=True)
-    else:
-        fetch(url, archive)
-    extract(archive, folder)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.npz_files import open_npz
+from p2p_graph.utils.outside_files import damage_reported
 
 _WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two float32 and a uint8
 
@@ -43,11 +45,12 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
       The number of images.
 
     Raises:
-      UserError: an image cannot be used, the images differ in size, or the archive cannot be
-        written.
+      UserError: an image cannot be used, the images differ in size, another file has the archive's
+        name, or the archive cannot be written.
     """
     if path.suffix.lower() != npz_archives.SUFFIX:
         raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
+    _check_replaceable(path)
     images = list_images(data.source, single=data.task.is_single)
     arrays = _decode(images, data, size)
     save = np.savez_compressed if compress else np.savez
@@ -62,6 +65,22 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
     except OSError as error:
         raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
     return len(images)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuses a file in the archive's place that `pack_npz` cannot have written."""
+    try:
+        with damage_reported(path, "an archive of images"), open_npz(path) as archive:
+            if archive.names not in (["arr_0"], ["arr_0", "arr_1"]):
+                raise ValueError(f"it holds {', '.join(archive.names) or 'nothing'}")
+            for name in archive.names:
+                array = archive.find(name)
+                if array.dtype != np.uint8 or len(array.shape) != 4 or array.shape[3] != 3:
+                    raise ValueError(f"its {name} is {array.dtype} {list(array.shape)}")
+    except FileNotFoundError:
+        pass
+    except UserError as error:
+        raise UserError(f"output_file {error}: name another file") from None
 
 
 def _decode(images: Sequence[SourceImage], data: DataOptions, size: int | None) -> Sequence[Array]:

@@ -11,8 +11,8 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
-from p2p_graph.config.output_folder import claimed
-from p2p_graph.data.image_files import SourceImage
+from p2p_graph.config.output_folder import claimed, refuse_data_folder
+from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.packed.tfrecord_shards import (
     MOST_SHARDS,
@@ -56,9 +56,7 @@ def pack_records(
             f"input_dir {source.path} holds no image files to pack: name the folder that its "
             "images were packed from"
         )
-    folders = {real_path(path.parent) for p in images for path in (p.path, p.target) if path}
-    if real_path(folder) in folders:
-        raise UserError(f"output_dir {folder} holds images that are packed: name another folder")
+    refuse_data_folder(folder, files_of(images))
     count = math.ceil(len(images) / per_shard)
     if count > MOST_SHARDS:
         least = math.ceil(len(images) / MOST_SHARDS)
@@ -148,7 +146,10 @@ def _read_record(path: Path) -> dict[str, object] | None:
 def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:
     """Writes a shard atomically."""
     try:
-        with atomic_write(shard) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        with (
+            atomic_write(shard) as temporary,
+            tf.io.TFRecordWriter(os.fsencode(temporary)) as writer,
+        ):
             for image in images:
                 writer.write(serialize_example(image))
     except (OSError, tf.errors.OpError) as error:

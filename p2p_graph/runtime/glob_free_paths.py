@@ -1,16 +1,17 @@
-"""Paths for TensorFlow's functions that take them for patterns: `[`, `]`, `*`, `?`, backslash."""
+"""Paths for TensorFlow's functions that take them for patterns, or take UTF-8 only."""
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_SPECIAL = frozenset("*?[]\\")
+_SPECIAL = re.compile(r"[*?\[\]\\\ud800-\udfff]")  # of a pattern; no UTF-8
 
 
 @contextlib.contextmanager
 def without_pattern(prefix: Path, files: Sequence[Path]) -> Iterator[str]:
-    """Yields another prefix of the same files, where TensorFlow would take theirs for a pattern.
+    """Yields another prefix of the same files, where TensorFlow would not read them by theirs.
 
     Links in a temporary folder carry the other names.
 
@@ -21,7 +22,7 @@ def without_pattern(prefix: Path, files: Sequence[Path]) -> Iterator[str]:
     Raises:
       OSError: the links cannot be made.
     """
-    if _SPECIAL.isdisjoint(str(prefix)):
+    if not _SPECIAL.search(str(prefix)):
         yield str(prefix)
         return
     with tempfile.TemporaryDirectory(prefix="p2p_graph") as folder:

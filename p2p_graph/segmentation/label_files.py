@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from p2p_graph.data.image_files import shortened_name
 from p2p_graph.imaging.image_arrays import opened, read_contents, read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
 from p2p_graph.utils.errors import UserError, why_no_folder
@@ -41,7 +42,7 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"labels_dir {folder} {why_no_folder(folder)}")
     files = _files_by_stem(folder)
-    stems = {name: name.removesuffix(_PHOTO_SUFFIX) for name in names}
+    stems = {name: shortened_name(name.removesuffix(_PHOTO_SUFFIX)) for name in names}
     if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
             f"{len(missing)} of {len(names)} images have no labels NAME.png in labels_dir "
@@ -64,7 +65,7 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     kinds = (*_LABEL_SUFFIXES, "")
     for path in sorted(folder.rglob("*.png")):
         rank = next(i for i, suffix in enumerate(kinds) if path.stem.endswith(suffix))
-        stem = path.stem.removesuffix(kinds[rank])
+        stem = shortened_name(path.stem.removesuffix(kinds[rank]))
         if stem not in files or rank < files[stem][0]:
             files[stem] = rank, [path]
         elif rank == files[stem][0]:

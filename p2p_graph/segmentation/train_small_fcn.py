@@ -12,9 +12,9 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
-from p2p_graph.config.output_folder import claimed
+from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.decode_check import image_errors_named
-from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.metrics.label_scores import confusion_matrix, label_scores
 from p2p_graph.runtime import devices
@@ -66,6 +66,7 @@ def train(options: TrainingOptions) -> int:
     """
     pairs = labelled_pairs.training_pairs(options)
     validation = labelled_pairs.validation_pairs(options)
+    refuse_data_folder(options.output_dir, files_of([*pairs, *validation]))
     previous = _previous_metadata(options)
     device = devices.choose("auto")
     devices.set_gpu_arithmetic("fp32")

@@ -11,13 +11,16 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
-from p2p_graph.config.output_folder import claimed
+from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.decode_check import IMAGE_ERRORS, unreadable_image
+from p2p_graph.data.image_files import files_of
 from p2p_graph.data.input_graph import Batch, TrainingInputs
+from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import peak_memory
 from p2p_graph.training.hooks.checkpoint_schedule import what_is_kept
+from p2p_graph.training.hooks.losses_log import LOSSES_FILE
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.resume import images_record
@@ -26,8 +29,11 @@ from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.updates import ORDERS
+from p2p_graph.training.validation import BEST_FOLDER, SAMPLES_FOLDER
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
+
+_FOLDERS = (IMAGE_FOLDER, SAMPLES_FOLDER, BEST_FOLDER)
 
 
 def train(options: Options, given: Mapping[str, Any]) -> int:
@@ -46,8 +52,9 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     assert options.run.output_dir is not None
     folder = Path(options.run.output_dir)
     # Before the checkpoint to go on from is chosen: no other program may write another one.
-    with claimed(folder, "train"):
+    with claimed(folder, "train", (LOSSES_FILE, INDEX_FILE, *_FOLDERS)):
         run = plan_run(options, folder, given)
+        refuse_data_folder(folder, files_of([*run.images, *run.validation_images]), _FOLDERS)
         if run.done < run.schedule.last_step:
             announce(run)
             return _train(run)

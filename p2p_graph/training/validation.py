@@ -28,7 +28,7 @@ from p2p_graph.utils.outside_files import read_json, real_path
 
 BEST_FOLDER = "best"
 _BEST_FILE = "best.json"
-_SAMPLES_FOLDER = "samples"
+SAMPLES_FOLDER = "samples"
 
 Images = Mapping[str, Any]  # arrays by kind
 # Saves a checkpoint of a step into a folder.
@@ -165,7 +165,7 @@ class Validator:
         self._graph, self._names = graph, names
         self._every, self._schedule = every, schedule
         self._events, self._best = events, best
-        self._grids = folder / _SAMPLES_FOLDER
+        self._grids = folder / SAMPLES_FOLDER
 
     def begin_at(self, step: int) -> None:
         """Removes what is of steps after the checkpoint that training goes on from."""

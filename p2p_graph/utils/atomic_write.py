@@ -2,28 +2,29 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from p2p_graph.utils.file_names import LONGEST_NAME, shortened
+
 _SUFFIX = ".unfinished"
-_LONGEST_NAME = 255  # bytes
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path and renames it over the target on success.
 
-    The temporary path is `path` with the suffix .unfinished added. A file there, which a killed
-    program has left, is removed first; a link or a FIFO there is not written through. On an error
-    the temporary file is removed, and the target stays as it was. An `OSError` that names no file,
-    such as that of a full disk, names the target from here on.
+    The temporary path is `path` with the suffix .unfinished added, after a name that is shortened
+    where the file system takes no longer one. A file there, which a killed program has left, is
+    removed first; a link or a FIFO there is not written through. On an error the temporary file is
+    removed, and the target stays as it was. An `OSError` that names no file, such as that of a full
+    disk, names the target from here on.
 
     Raises:
       OSError: the file cannot be renamed, or the temporary path is a folder.
     """
-    temporary = path.with_name(_temporary_name(path.name))
+    temporary = path.with_name(shortened(path.name, LONGEST_NAME - len(_SUFFIX)) + _SUFFIX)
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     try:
@@ -35,12 +36,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # so that the first error is the one that is raised
             temporary.unlink(missing_ok=True)
         raise
-
-
-def _temporary_name(name: str) -> str:
-    """The name with a suffix, cut where the file system takes no longer one."""
-    cut = os.fsencode(name)[: _LONGEST_NAME - len(_SUFFIX)]
-    return os.fsdecode(cut) + _SUFFIX
 
 
 def write_json(path: Path, record: Mapping[str, Any], *, sort_keys: bool = False) -> None:

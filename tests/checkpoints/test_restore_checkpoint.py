@@ -13,6 +13,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 RUNS = ["mini_seed_BtoA", "mini_lab_BtoA", "mini_current_AtoB", "mini_separable_AtoB"]
 FIRST, CURRENT = RUNS[:2], RUNS[2:]  # generations
 INDEX, DATA = "model-3.index", "model-3.data-00000-of-00001"
+NO_UTF8 = os.fsdecode(b"\xff")
 
 
 def stored_names(run):
@@ -381,9 +382,9 @@ def test_a_global_step_that_is_none(tmp_path, step):
         restore_checkpoint.find(tmp_path).step()
 
 
-@pytest.mark.parametrize("name", ["a[1]", "a]", "a*b", "what?", "back\\slash", "**"])
+@pytest.mark.parametrize("name", [*("a[1]", "a]", "a*b", "what?", "back\\slash", "**"), NO_UTF8])
 def test_folders_that_look_like_patterns(tmp_path, name):
-    """TensorFlow takes these characters in a prefix for a pattern."""
+    """TensorFlow takes these characters in a prefix for a pattern, or takes no bytes but UTF-8."""
     arrays = {"a": np.arange(3, dtype=np.float32), "global_step": np.int64(7)}
     write_tensors(tmp_path / "plain", arrays, 7)
     (tmp_path / "plain").rename(tmp_path / name)
@@ -511,6 +512,7 @@ def test_save_again(run):
 
 def test_save_leaves_other_files_alone(run):
     others = ["options.json", "model-notes.txt", "model-3", "mymodel-3.index", "model-x.index"]
+    others += ["model-2.h5", "model-2.png", "model-2.index.txt"]
     for name in others:
         (run.folder / name).write_text("mine")
     (run.folder / "images").mkdir()

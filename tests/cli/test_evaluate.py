@@ -738,13 +738,21 @@ def test_one_image_has_no_distance(refused, tmp_path, metric):
 def test_images_are_never_written_over(refused, results, two, tmp_path):
     """The folder of the evaluated images is refused for the page's images."""
     refused(
-        "--results_dir", "results", "--output_dir", "results", expected=["output_dir results holds"]
+        *("--results_dir", "results", "--output_dir", "results"),
+        expected=[
+            "output_dir results cannot be written: results/images holds images that are read"
+        ],
     )
+    for folder in ("results/images", "results/images/new/page"):
+        flags = ("--results_dir", "results", "--output_dir", folder)
+        refused(*flags, expected=[f"output_dir {folder}", "results/images", "name another folder"])
     for kind in ("outputs", "targets"):
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / kind).rename(tmp_path / "set" / "images")
         flags = ["set/images" if flag == kind else flag for flag in IMAGES]
-        refused(*flags, "--output_dir", "set", expected=["output_dir set holds"])
+        refused(
+            *flags, "--output_dir", "set", expected=["output_dir set cannot be written: set/images"]
+        )
         (tmp_path / "set" / "images").rename(tmp_path / kind)
         (tmp_path / "set").rmdir()
 
@@ -753,11 +761,12 @@ def test_other_pages_are_never_written_over(refused, results, tmp_path):
     """Other images are refused, too; an earlier report is replaced and its other plots removed."""
     write_results(tmp_path / "others", {"a": draw()["a"]})
     flags = ("--results_dir", "results", "--output_dir", "others")
-    refused(*flags, expected=["output_dir others holds images, which is not an evaluation's"])
+    refused(*flags, expected=["others holds images, which tools/evaluate.py has not written"])
     shutil.rmtree(tmp_path / "others" / "images")
-    (tmp_path / "others" / "index.html").write_text("<p>")
-    refused(*flags, expected=["output_dir others holds index.html"])
-    (tmp_path / "others" / "index.html").unlink()
+    for name in ("index.html", "images.csv", "evaluation.json", "labels-confusion.png"):
+        (tmp_path / "others" / name).write_text("{}")
+        refused(*flags, expected=[f"output_dir others holds {name}, which"])
+        (tmp_path / "others" / name).unlink()
     succeeded(call("evaluate", *flags, cwd=tmp_path))
     (tmp_path / "others" / "labels-confusion.png").write_bytes(b"of an earlier one")
     succeeded(call("evaluate", *flags, cwd=tmp_path))

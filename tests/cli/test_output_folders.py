@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from p2p_graph.config.options_file import REFERENCE_FIELDS
 from p2p_graph.utils import file_lock
 
 from .common import TINY, assert_refused, call, file_bytes, run, succeeded, tensors, write_tensors
@@ -23,7 +24,8 @@ def tree(folder):
 def work(data, tmp_path_factory):
     """Folders that hold the work of a program, by the program's name."""
     root = tmp_path_factory.mktemp("work")
-    folders = {name: root / name for name in ("train", "test", "export", "pack_records")}
+    names = ("train", "test", "export", "pack_records", "evaluate")
+    folders = {name: root / name for name in names}
     small = ("--input_dir", data / "train", *TINY, "--max_steps", 1)
     succeeded(call("train", *small, "--output_dir", folders["train"]))
     use = ("--checkpoint", folders["train"])
@@ -31,7 +33,12 @@ def work(data, tmp_path_factory):
     succeeded(call("export", *use, "--output_dir", folders["export"]))
     pack = ("--input_dir", data / "train", "--output_dir", folders["pack_records"])
     succeeded(call("pack_records", *pack))
+    succeeded(call("evaluate", "--results_dir", folders["test"], *report(folders["evaluate"])))
     return folders
+
+
+def report(folder):
+    return "--metrics", "l1", "--bootstrap", 0, "--output_dir", folder
 
 
 def command(program, work, data):
@@ -60,6 +67,124 @@ def test_the_same_program_replaces_its_own_work(work, data, tmp_path, program):
     shutil.copytree(work[program], tmp_path / "out")
     succeeded(call(*command(program, work, data), "--output_dir", tmp_path / "out"))
     assert file_bytes(tmp_path / "out") == file_bytes(work[program])
+
+
+FOREIGN = {
+    "train": ("index.html", "losses.jsonl", "images", "samples", "best"),
+    "test": ("index.html", "grid.png", "images"),
+    "export": ("export.meta", "saved_model"),
+}
+
+
+@pytest.mark.parametrize("program", FOREIGN)
+def test_files_of_a_person_are_not_replaced(work, data, tmp_path, program):
+    out = tmp_path / "out"
+    for name in FOREIGN[program]:
+        if "." in name:
+            out.mkdir()
+            (out / name).write_text("mine")
+        else:
+            (out / name).mkdir(parents=True)
+            (out / name / "1-outputs.png").write_text("mine")
+        before = tree(out)
+        done = call(*command(program, work, data), "--output_dir", out)
+        assert_refused(done, f"output_dir {out} holds {name}, which tools/{program}.py has not")
+        assert tree(out) == before
+        shutil.rmtree(out)
+    # Other files are in nobody's way; nor is a link to nothing one of them.
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / "index.html").symlink_to("gone")
+    if program != "export":
+        assert_refused(call(*command(program, work, data), "--output_dir", out), "index.html")
+    (out / "index.html").unlink()
+    succeeded(call(*command(program, work, data), "--output_dir", out))
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_translate_and_evaluate_again(work, data, tmp_path):
+    """Each program replaces its own work, also where the report lies in the results."""
+    results = tmp_path / "results"
+    for _ in range(2):
+        succeeded(call(*command("test", work, data), "--output_dir", results))
+        succeeded(call("evaluate", "--results_dir", results, *report(results / "evaluation")))
+    # The report's images without the file by which they are known, as of a person.
+    (results / "evaluation" / "evaluation.json").write_text('{"figures": 1}')
+    done = call("evaluate", "--results_dir", results, *report(results / "evaluation"))
+    assert_refused(done, "holds evaluation.json, which tools/evaluate.py has not written")
+
+
+def test_killed_before_the_first_image(work, data, tmp_path):
+    """The record is there before the folder of images is."""
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(work["test"] / "options.json", out)
+    succeeded(call(*command("test", work, data), "--output_dir", out))
+
+
+def test_results_of_the_reference(work, data, tmp_path):
+    """They are evaluated in place."""
+    results = shutil.copytree(work["test"], tmp_path / "results")
+    options = json.loads((results / "options.json").read_text())
+    kept = {name: options[name] for name in REFERENCE_FIELDS if name in options}
+    (results / "options.json").write_text(json.dumps(kept))
+    before = tree(results)
+    succeeded(call("evaluate", "--results_dir", results, "--metrics", "l1", "--bootstrap", 0))
+    assert before.items() <= tree(results).items()
+
+
+MIXED = {
+    "train": (("--input_dir", "out"), ("--input_dir", "a", "--target_dir", "out")),
+    "test": (("--input_dir", "out"), ("--input_dir", "a", "--target_dir", "out")),
+    "pack_records": (("--input_dir", "out"), ("--input_dir", "a", "--target_dir", "out")),
+    "process": (("--input_dir", "out", "--operation", "blur"),),
+    "evaluate": (("--outputs_dir", "a", "--targets_dir", "out"),),
+}
+
+
+@pytest.mark.parametrize("program", MIXED)
+def test_nothing_is_written_among_the_images_that_are_read(work, data, tmp_path, program):
+    for name in ("a", "out"):
+        shutil.copytree(data / "train", tmp_path / name)
+    (tmp_path / "link").symlink_to("out")
+    flags = {"train": TINY, "test": ("--checkpoint", work["train"])}.get(program, ())
+    before = tree(tmp_path)
+    for where in MIXED[program]:
+        for out in ("out", "link"):
+            done = call(program, *where, *flags, "--output_dir", out, cwd=tmp_path)
+            assert_refused(done, f"output_dir {out}", "name another folder")
+            assert tree(tmp_path) == before
+
+
+def test_validation_images_lists_and_shards(work, data, tmp_path):
+    """No matter how the images are named."""
+    for part in ("train", "test"):
+        shutil.copytree(data / part, tmp_path / part)
+    lines = [f"{path},{path}" for path in (tmp_path / "train").iterdir()]
+    (tmp_path / "list.csv").write_text("\n".join(["input,target", *lines]))
+    shards = shutil.copytree(work["pack_records"], tmp_path / "shards")
+    (shards / "packed.json").unlink()
+    for flags, out in (
+        (("--manifest", "list.csv"), "train"),
+        (("--input_dir", "train", "--sample_freq", 1), "test"),  # beside the training images
+        (("--input_dir", "shards"), "shards"),
+    ):
+        before = tree(tmp_path)
+        done = call("train", *flags, *TINY, "--max_steps", 1, "--output_dir", out, cwd=tmp_path)
+        assert_refused(done, f"output_dir {out} cannot be written: {out} holds images that are")
+        assert tree(tmp_path) == before
+
+
+def test_images_in_the_folders_that_a_program_writes_to(work, data, tmp_path):
+    run = shutil.copytree(work["train"], tmp_path / "run")
+    shutil.copytree(data / "test", run / "images")
+    validated = ("--sample_freq", 1, "--val_dir", run / "images", "--output_dir", run)
+    done = call(*command("train", work, data), *validated)
+    assert_refused(done, f"output_dir {run} cannot be written: {run}/images holds images that are")
+    results = shutil.copytree(work["test"], tmp_path / "results")
+    where = ("--input_dir", results / "images", "--inputs_only", "--output_dir", results)
+    done = call("test", "--checkpoint", work["train"], *where)
+    assert_refused(done, f"{results}/images holds images that are read")
 
 
 @pytest.mark.parametrize(

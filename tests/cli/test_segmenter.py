@@ -1,6 +1,7 @@
 """tools/train_segmenter.py: training, resuming, scores, use in tools/evaluate.py, bad input."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -223,6 +224,33 @@ def test_evaluation_refuses_spoiled_segmenters(trained, data, tmp_path, spoil, w
     spoil(folder)
     images = ("--outputs_dir", data / "test", "--targets_dir", data / "test")
     assert_refused(call("evaluate", *images, "--segmenter", folder), *words)
+
+
+@pytest.mark.parametrize("read", ["--input_dir", "--val_dir"])
+def test_nothing_is_written_among_the_images_that_are_read(trained, data, tmp_path, read):
+    shutil.copytree(data / "train", tmp_path / "pairs")
+    before = sorted(tmp_path.rglob("*"))
+    flags = changed(
+        changed(trained[2], read, tmp_path / "pairs"), "--output_dir", tmp_path / "pairs"
+    )
+    done = call("train_segmenter", *flags)
+    assert_refused(done, f"{tmp_path}/pairs holds images that are read; name another folder")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_that_is_not_utf_8(trained, data, tmp_path):
+    """TensorFlow cannot write a checkpoint there, but this package reads one."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    done = call("train_segmenter", *changed(trained[2], "--output_dir", folder))
+    assert_refused(done, "output_dir", "is not UTF-8")
+    assert not folder.exists()
+    shutil.copytree(trained[0], folder)
+    images = ("--outputs_dir", data / "test", "--targets_dir", data / "test")
+    report = ("--bootstrap", 0, "--metrics", "fcn", "--output_dir", tmp_path / "report")
+    labels = tmp_path / "labels"
+    shutil.copytree(data / "test", labels)
+    flags = ("--segmenter", folder, "--inputs_dir", labels, *report)
+    succeeded(call("evaluate", *images, *flags))
 
 
 def test_the_folder_is_of_one_program(trained, tmp_path):

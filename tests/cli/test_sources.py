@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import struct
 import zlib
@@ -242,6 +243,35 @@ def test_inputs_and_targets_have_their_own_scaling(data, tmp_path):
         source = pixels(data / "test" / f"{name}.png")
         assert colors(target) <= colors(source[:, 32:])
         assert not colors(inputs[name]) <= colors(source[:, :32])
+
+
+def test_only_an_archive_of_images_is_replaced(data, tmp_path):
+    path = tmp_path / "set.npz"
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    where = ("--input_dir", data / "train", "--output_file", path)
+    for arrays in (
+        {"inputs": images, "targets": images},
+        {"arr_0": images, "arr_1": images, "arr_2": images},
+        {"arr_0": images.astype(np.float32)},
+        {"arr_0": images[0]},
+        {"arr_0": images[..., :1]},
+        {},
+    ):
+        np.savez(path, **arrays)
+        before = path.read_bytes()
+        done = call("pack_npz", *where)
+        assert_refused(done, f"output_file {path} cannot be read as an archive", "another file")
+        assert path.read_bytes() == before
+    path.write_text("mine")
+    assert_refused(call("pack_npz", *where), "name another file")
+    assert path.read_text() == "mine"
+    path.unlink()
+    os.mkfifo(path)
+    assert_refused(call("pack_npz", *where), f"output_file {path} is a FIFO", "another file")
+    assert path.is_fifo()
+    path.unlink()
+    for flags in ((), ("--single",), ("--compress",), ()):
+        succeeded(call("pack_npz", *where, *flags))
 
 
 @pytest.mark.parametrize("size", [None, 24])

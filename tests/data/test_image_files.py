@@ -181,6 +181,20 @@ def test_output_names_are_never_equal():
     assert len(set(output_names([Path(name) for name in names]))) == len(names)
 
 
+def test_long_output_names():
+    """What is added to them fits, characters stay whole, and names stay different."""
+    stems = ["x" * 251, "x" * 250 + "y", "é" * 125, "日" * 83, "x" * 200]
+    names = output_names([Path(f"{stem}.png") for stem in stems])
+    assert [len(name.encode()) for name in names] == [200, 200, 199, 199, 200]
+    assert [name[:60] for name in names] == [stem[:60] for stem in stems]
+    assert len(set(names)) == len(names)
+    assert names[-1] == stems[-1]
+    # An image that has another's shortened name.
+    names = output_names([Path(f"{stems[0]}.png"), Path(f"{names[0]}.png")])
+    assert [name[:6] for name in names] == ["00001_", "00002_"]
+    assert max(len(name.encode()) for name in names) == 200
+
+
 GOOD = {
     "JPEG": (encoded("JPEG"), False),
     "progressive JPEG": (encoded("JPEG", progressive=True), False),

@@ -328,7 +328,9 @@ def test_files_of_another_kind_stay(network, images, tmp_path):
     np.savez(data, inputs=np.zeros((2, 4, 4, 3)), targets=np.zeros((2, 4, 4, 3)))
     text = tmp_path / "notes.txt"
     text.write_text("notes")
-    for file in (data, text):
+    digests = tmp_path / "digests.npz"  # one of its names is a cache's, too
+    np.savez(digests, digest="abc", inputs=np.zeros((2, 4, 4, 3)))
+    for file in (data, text, digests):
         before = file.read_bytes()
         with pytest.raises(
             UserError, match=f"{file.name} cannot be read as a set's statistics: .*nam"

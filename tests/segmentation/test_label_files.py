@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.data.image_files import output_names
 from p2p_graph.imaging.palettes import CITYSCAPES, Palette
 from p2p_graph.segmentation import label_files
 from p2p_graph.utils.errors import UserError
@@ -43,6 +44,14 @@ def test_suffixes(tmp_path, name, end):
     """Cityscapes' photos and labels may keep their suffixes."""
     touch(tmp_path / f"{STEM}{end}.png")
     assert label_files.find(tmp_path, [name]) == {name: tmp_path / f"{STEM}{end}.png"}
+
+
+@pytest.mark.parametrize("stem", ["x" * 243, "é" * 100])
+def test_long_names(tmp_path, stem):
+    """Results have shortened names; those of other programs may have long ones."""
+    touch(tmp_path / f"{stem}.png")
+    for name in (stem, *output_names([tmp_path / f"{stem}.jpg"])):
+        assert label_files.find(tmp_path, [name]) == {name: tmp_path / f"{stem}.png"}
 
 
 def test_nested_folders(tmp_path):

@@ -97,6 +97,15 @@ def test_a_folder_at_the_temporary_path(tmp_path):
     assert (tmp_path / "a.unfinished").is_dir()
 
 
+def test_long_names_with_one_beginning(tmp_path):
+    """Threads write them at the same time."""
+    paths = [tmp_path / f"{'x' * 250}{end}.png" for end in "ab"]
+    with atomic_write(paths[0]) as first, atomic_write(paths[1]) as second:
+        first.write_text("a")
+        second.write_text("b")
+    assert [path.read_text() for path in paths] == ["a", "b"]
+
+
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127])
 def test_the_longest_names(tmp_path, name):
     write_json(tmp_path / name, {"a": 1})

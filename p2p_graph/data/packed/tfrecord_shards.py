@@ -7,6 +7,7 @@ shuffling and resuming work as from a folder.
 
 import contextlib
 import functools
+import os
 import re
 import struct
 import sys
@@ -233,7 +234,9 @@ def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
 def _read_records(shard: Path, per_call: int, first: int = 0) -> Generator[bytes, None, None]:
     """Reads a shard's records in order, some by a Session.run call; checksums are compared."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = tf.data.TFRecordDataset(str(shard)).skip(first).batch(per_call).prefetch(1)
+        records = (
+            tf.data.TFRecordDataset(os.fsencode(shard)).skip(first).batch(per_call).prefetch(1)
+        )
         next_batch = next_element(records, session)
         with contextlib.suppress(tf.errors.OutOfRangeError):
             while True:

@@ -122,7 +122,7 @@ def test_damaged_shards_are_packed_again(folder, shards):
 
 
 def test_a_folder_is_not_packed_into_itself(folder):
-    with pytest.raises(UserError, match="holds images that are packed"):
+    with pytest.raises(UserError, match="holds images that are read"):
         pack_records(ImageSource(input_dir=str(folder)), folder, 3, single=False)
 
 

@@ -1,0 +1,26 @@
+"""File names that the file system takes, whatever long names they are made from."""
+
+import hashlib
+import os
+
+LONGEST_NAME = 255  # bytes of a file's name on the common file systems
+_DIGITS = 12  # of the digest: 48 bits
+
+
+def shortened(name: str, longest: int) -> str:
+    """Shortens a name of more bytes than a limit, so that different names stay different.
+
+    Args:
+      name: the name.
+      longest: the limit in bytes, at least 16.
+
+    Returns:
+      The name as it is, or its beginning, `~` and the first 12 digits of the whole name's SHA-256.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= longest:
+        return name
+    end = f"~{hashlib.sha256(encoded).hexdigest()[:_DIGITS]}"
+    # No part of a character is left behind: only names that are UTF-8 can be given to TensorFlow.
+    beginning = encoded[: longest - len(end)].decode(errors="ignore")
+    return beginning + end
