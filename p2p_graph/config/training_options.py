@@ -1,4 +1,7 @@
-"""Options of training: losses, optimizers, length, execution, reports, validation."""
+"""Options of training: losses, optimizers, length, execution, reports, validation.
+
+Those of batches are in `data_options`.
+"""
 
 import dataclasses
 import re

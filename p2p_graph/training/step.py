@@ -7,12 +7,9 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import Networks
+from p2p_graph.training.loss_averages import moving_averages
 from p2p_graph.training.optimizers import Optimizers
 from p2p_graph.training.updates import Forward, Losses, Order, without_discriminator
-
-EMA_DECAY = 0.99
-# The names of the reference's loss averages in a checkpoint, in the order of `Losses`.
-_EMA_NAMES = ("discriminator_loss/Mean", "generator_loss/Mean", "generator_loss/Mean_1")
 
 
 class Step(NamedTuple):
@@ -64,7 +61,7 @@ def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optim
     first = Forward(batch.inputs, batch.targets, outputs, predict_real, predict_fake, number)
     losses, gradients, train = order(networks, first, optimizers)
 
-    averages, update_averages = _moving_averages(losses)
+    averages, update_averages = moving_averages(losses)
     with tf.control_dependencies([train, update_averages]):
         step = global_step.assign_add(1, read_value=False)
     with tf.control_dependencies([step]):
@@ -78,25 +75,3 @@ def build_step(batch: Batch, networks: Networks, order: Order, optimizers: Optim
             global_step.read_value(),
             step,
         )
-
-
-def _moving_averages(losses: Losses) -> tuple[list[tf.Variable], tf.Operation]:
-    """Updates average' = average - (1 - 0.99) * (average - loss), under the reference's names."""
-    averages, updates = [], []
-    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
-        for name, loss in zip(_EMA_NAMES, losses, strict=True):
-            average = tf.get_variable(
-                f"{name}/ExponentialMovingAverage",
-                [],
-                initializer=tf.zeros_initializer(),
-                trainable=False,
-            )
-            averages.append(average)
-            change = (average - loss) * (1 - EMA_DECAY)
-            updates.append(average.assign_sub(change, read_value=False))
-    return averages, tf.group(*updates)
-
-
-def debiased(averages: Losses, step: int) -> Losses:
-    """Divides moving averages that started at 0, `step` steps ago, by 1 - 0.99^step."""
-    return Losses(*(float(average) / (1 - EMA_DECAY**step) for average in averages))

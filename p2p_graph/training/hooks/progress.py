@@ -9,8 +9,8 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.training.hooks.step_hook import StepHook
+from p2p_graph.training.loss_averages import debiased
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.step import debiased
 from p2p_graph.training.updates import Losses
 
 

@@ -11,8 +11,9 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 
 from p2p_graph.training.hooks.step_hook import StepHook
+from p2p_graph.training.loss_averages import debiased
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.step import Step, debiased
+from p2p_graph.training.step import Step
 from p2p_graph.utils.errors import UserError, why_not_written
 
 
