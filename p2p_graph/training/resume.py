@@ -13,7 +13,6 @@ from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE, Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.data.image_sources import count_before, names_digest
-from p2p_graph.training.hooks.losses_log import LOSSES_FILE
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
 
@@ -60,12 +59,11 @@ def _own_checkpoint(folder: Path) -> Checkpoint | None:
     Raises:
       UserError: what is there is not a run's.
     """
-    for name in (STATE_FILE, LOSSES_FILE):
-        if (folder / name).is_dir():
-            raise UserError(
-                f"output_dir {folder} holds a folder {name}, and training writes a file of this "
-                "name: name another folder"
-            )
+    if (folder / STATE_FILE).is_dir():
+        raise UserError(
+            f"output_dir {folder} holds a folder {STATE_FILE}, and training writes a file of this "
+            "name: name another folder"
+        )
     source = restore_checkpoint.find(folder)
     if source is None or real_path(source.folder) == real_path(folder):
         return source
