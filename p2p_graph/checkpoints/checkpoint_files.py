@@ -5,7 +5,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,11 +15,18 @@ from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
+_Result = TypeVar("_Result")
+
 _SHOWN = 3  # variables named in a message
+_ATTEMPTS = 5  # to read a checkpoint that training replaces again and again
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _LAST_STEP = 2**62
 _NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
+
+
+class RemovedError(UserError):
+    """A checkpoint that was removed while it was read, as training removes all but the newest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +150,20 @@ class Checkpoint:
 @contextlib.contextmanager
 def _reading(prefix: Path) -> Iterator[str]:
     """Yields a checkpoint's prefix for TensorFlow, and turns its errors into a `UserError`."""
-    with damage_reported(f"checkpoint {prefix}"):
-        files = files_of(prefix)
-        for path in files:
-            open_regular(path).close()
-        with without_pattern(prefix, files) as plain:
-            yield plain
+    try:
+        with damage_reported(f"checkpoint {prefix}"):
+            files = files_of(prefix)
+            for path in files:
+                open_regular(path).close()
+            with without_pattern(prefix, files) as plain:
+                yield plain
+    except (UserError, FileNotFoundError):
+        if _exists(prefix):
+            raise
+        raise RemovedError(
+            f"checkpoint {prefix} was removed while it was read: training keeps the newest one "
+            "only, run the same command again"
+        ) from None
 
 
 def _join_some(items: Sequence[str]) -> str:
@@ -169,6 +184,14 @@ def find(folder: Path) -> Checkpoint | None:
     Raises:
       UserError: the checkpoint cannot be read.
     """
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(RemovedError):
+            return _find(folder)
+    return _find(folder)
+
+
+def _find(folder: Path) -> Checkpoint | None:
+    """One attempt of `find`."""
     prefix = _find_prefix(folder)
     if prefix is None:
         return None
@@ -202,6 +225,28 @@ def need(folder: Path) -> Checkpoint:
         problem = "does not exist" if not folder.exists() else "holds no checkpoint"
         raise UserError(f"checkpoint {folder} {problem}: name the output_dir of a training run")
     return checkpoint
+
+
+def with_newest(folder: Path, use: Callable[[Checkpoint], _Result]) -> _Result:
+    """Calls a function with a folder's newest checkpoint.
+
+    The folder may be that of a run that is still training: where a newer checkpoint replaces the
+    one that the function reads, the function is called again with the newer one.
+
+    Args:
+      folder: see `need`.
+      use: reads all that it needs from the checkpoint.
+
+    Returns:
+      The result of `use`.
+
+    Raises:
+      UserError: see `need`; or of `use`.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(RemovedError):
+            return use(need(folder))
+    return use(need(folder))
 
 
 def _find_prefix(folder: Path) -> Path | None:

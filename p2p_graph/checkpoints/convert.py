@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import checkpoint_files, pict_files, save_checkpoint, variable_names
+from p2p_graph.checkpoints.checkpoint_files import Checkpoint
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
@@ -75,7 +76,10 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
     """
     if target.exists():
         raise UserError(f"{target} already exists: remove it, or name another --output")
-    model = _read_pict(source, which_direction) if source.suffix == ".pict" else _read(source)
+    if source.suffix == ".pict":
+        model = _read_pict(source, which_direction)
+    else:
+        model = checkpoint_files.with_newest(source, _read)
     if form != "native":
         _check_supported(model)
     if form == "pict":
@@ -178,15 +182,13 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
     return {name: array for name, array in native.items() if name not in biases}
 
 
-def _read(folder: Path) -> _Model:
-    checkpoint = checkpoint_files.need(folder)
+def _read(checkpoint: Checkpoint) -> _Model:
     options = Options.of(**read_options(checkpoint.folder))
+    arrays = checkpoint.read(checkpoint.stored)
     with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
-        reader = tf.train.load_checkpoint(str(checkpoint.prefix))
-        arrays = {name: reader.get_tensor(stored) for name, stored in checkpoint.stored.items()}
         for name, array in arrays.items():
             _check_array(name, array)
-    return _Model(folder, arrays, options, checkpoint.step())
+    return _Model(checkpoint.folder, arrays, options, checkpoint.step())
 
 
 def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:
@@ -195,8 +197,6 @@ def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:
         rank = 4 if name.partition("/Adam")[0].endswith("filter") else 1
         if array.dtype != np.float32 or array.ndim != rank or 0 in array.shape:
             raise ValueError(f"{name} is {array.dtype} {list(array.shape)}")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ValueError(f"{printable(name)} has values that are not finite")
 
 
 def _read_pict(path: Path, which_direction: str) -> _Model:

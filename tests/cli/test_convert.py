@@ -333,19 +333,19 @@ def reshape(weights, name, shape):
             "pict",
             "generator/encoder_3/conv/filter",
             lambda a: a * np.nan,
-            "has values that are not finite",
+            "holds infinite values or NaN",
         ),
         (
             "current",
             "discriminator/layer_2/conv/filter/Adam_1",
             lambda a: a + np.inf,
-            "are not finite",
+            "holds infinite values or NaN",
         ),
         (
             "native",
             "discriminator_loss/Mean/ExponentialMovingAverage",
             lambda a: a * np.nan,
-            "not finite",
+            "holds infinite values or NaN",
         ),
         (
             "native",
