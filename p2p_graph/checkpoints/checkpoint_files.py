@@ -255,7 +255,7 @@ def _find_prefix(folder: Path) -> Path | None:
     state = folder / "checkpoint"
     if state.exists() and not state.is_dir():
         with damage_reported(state, "text"):
-            text = read_bytes(state, _LARGEST_STATE).decode("utf-8", errors="replace")
+            text = read_bytes(state, _LARGEST_STATE).decode("utf-8-sig", errors="replace")
         if found := re.search(r'^model_checkpoint_path: "(.*)"$', text, re.MULTILINE):
             named = folder / found[1]  # found[1] alone if it is an absolute path
             # An absolute path is stale if the folder has been moved since.

@@ -102,14 +102,14 @@ def damage_reported(path: object, form: str = "") -> Iterator[None]:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, which may begin with a byte order mark.
 
     Raises:
       FileNotFoundError: there is no such file.
       UserError: it cannot be read, or is not JSON; the message names the file and the place.
     """
     with damage_reported(path, "JSON"):
-        return json.loads(read_bytes(path, _LARGEST_JSON).decode("utf-8"))
+        return json.loads(read_bytes(path, _LARGEST_JSON).decode("utf-8-sig"))
 
 
 def real_path(path: Path) -> Path:

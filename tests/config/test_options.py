@@ -298,6 +298,12 @@ def test_options_file_stores_non_ascii_text(tmp_path):
     assert read_options(tmp_path)["input_dir"] == "bücher/日本"
 
 
+def test_options_file_that_an_editor_has_saved_with_a_byte_order_mark(config, saved):
+    path = saved / "options.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert Options.of(**read_options(saved)) == config
+
+
 def test_options_file_is_replaced(config, saved):
     save_options(config.replace(seed=77), saved)
     assert read_options(saved)["seed"] == 77
@@ -318,6 +324,18 @@ def test_options_file_is_replaced(config, saved):
         ('{"images": 5}', "images must be of type str"),
         ('{"working_dir": 5}', "working_dir must be of type str"),
         ('{"split": "half"}', 'split must be of type float, not "half"'),
+        ('{"lr": -1}', "lr must be at least 0, not -1"),
+        ('{"lr": NaN}', "lr must be a finite number, not nan"),
+        ('{"l1_weight": Infinity}', "l1_weight must be a finite number, not inf"),
+        ('{"beta1": 1}', "beta1 must be below 1, not 1"),
+        ('{"max_steps": -5}', "max_steps must be at least 0, not -5"),
+        ('{"batch_size": 65537}', "batch_size must be at most 65536, not 65537"),
+        ('{"gan_loss": "hinge"}', "gan_loss must be one of eps, clip, logits, lsgan, not 'hinge'"),
+        ('{"split": 0}', "split must be over 0 and at most 1, not 0"),
+        (r'{"input_dir": "a\u0000b"}', r"input_dir 'a\x00b' has a zero byte"),
+        (r'{"checkpoint": "a\u0000b"}', r"checkpoint 'a\x00b' has a zero byte"),
+        (r'{"working_dir": "a\u0000b"}', r"working_dir 'a\x00b' has a zero byte"),
+        (r'{"working_dir": "a\ud800b"}', r"working_dir 'a\ud800b' is not UTF-8"),
         ("[" * 200_000, "nested too deep"),
         ('{"ngf": ' + "1" * 5_000 + "}", "cannot be read as JSON"),
     ],
@@ -347,7 +365,7 @@ def test_wrong_model_option_names_the_file(saved):
 
 
 def test_model_options_have_the_models_fields_only(saved):
-    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=-1)
+    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=0.1)
     assert model_options(saved) == {
         "which_direction": "AtoB",
         "lab_colorization": False,
@@ -486,6 +504,11 @@ def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monk
 def test_missing_options_are_not_compared(config, saved):
     edit(saved, remove=["dropout", "levels"])
     assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []
+
+
+def test_a_zero_byte_in_a_path():
+    with pytest.raises(UserError, match=r"manifest 'a\\x00b' has a zero byte"):
+        Options.of(manifest="a\0b")
 
 
 @pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), -(10**400)])
