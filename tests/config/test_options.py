@@ -1,11 +1,12 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from p2p_graph.config.option_fields import help_text
-from p2p_graph.config.options import FIELDS, Options
+from p2p_graph.config.option_fields import PROGRAMS, help_text, kinds_of
+from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import (
     FREE_FIELDS,
     MODEL_FIELDS,
@@ -525,3 +526,20 @@ def test_every_number_has_bounds():
         if isinstance(value, int) and not isinstance(value, bool):
             assert bounds["least"] is not None, name
             assert bounds["most"] is not None or bounds["below"] is not None, name
+
+
+# At 0 these mean what their help texts say: none of what they count, or a seed like any other.
+PLAIN_ZEROS = {"seed", "split_seed", "crop_from", "cache_mb"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_help_of_a_whole_number_says_what_0_means(program):
+    unexplained = {
+        name
+        for name, field in FIELDS.items()
+        if program in field.metadata["programs"]
+        and int in kinds_of(RECORDS[name], field)
+        and field.metadata["least"] == 0
+        and not re.search(r"\b0\b", help_text(field, program))
+    }
+    assert unexplained <= PLAIN_ZEROS
