@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,18 +32,15 @@ FORMS = ("native", "current", "pict")
 _MOST_LEVELS = 16  # images of 65536 pixels
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
-# Options of the networks for which the reference program supports the default only.
-_REFERENCE_NETWORKS = (
+# Options for which the reference program supports the default only: of G, and of D and its loss.
+_REFERENCE_GENERATOR = (
     "generator",
-    "discriminator",
-    "conditional",
-    "target_first",
     "bottleneck_norm",
     "norm_epsilon",
     "lrelu_slope",
     "skip_activation",
-    "gan_loss",
 )
+_REFERENCE_DISCRIMINATOR = ("discriminator", "conditional", "target_first", "gan_loss")
 
 
 class _Model(NamedTuple):
@@ -80,11 +77,13 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
         model = _read_pict(source, which_direction)
     else:
         model = checkpoint_files.with_newest(source, _read)
-    if form != "native":
-        _check_supported(model)
     if form == "pict":
+        _check_supported(model, _REFERENCE_GENERATOR)
         _write_pict(model, target)
         return
+    if form == "current":
+        _check_supported(model, (*_REFERENCE_GENERATOR, *_REFERENCE_DISCRIMINATOR))
+        _check_biases(model)
     with claimed(target, "convert"):
         if form == "native":
             _write_native(model, target)
@@ -127,16 +126,20 @@ def _write_pict(model: _Model, target: Path) -> None:
     pict_files.write(target, generator)
 
 
-def _check_supported(model: _Model) -> None:
-    """Checks that the reference program supports the model's networks."""
+def _check_supported(model: _Model, names: Sequence[str]) -> None:
+    """Checks that the reference program supports the model's values of some options."""
     flat = model.options.flat()
-    for name in _REFERENCE_NETWORKS:
+    for name in names:
         if flat[name] != DEFAULTS[name]:
             raise UserError(
                 f"{model.source} was trained with {name} {flat[name]}: the reference program "
                 f"supports only {DEFAULTS[name]}"
             )
-    if flat["bias"] not in ("none", "all"):
+
+
+def _check_biases(model: _Model) -> None:
+    """Checks that the reference program, which trains all biases or none, can train the model."""
+    if model.options.model.layers.bias not in ("none", "all"):
         raise UserError(
             f"{model.source} has biases in some layers: the reference program supports biases in "
             "all layers or in none"
