@@ -11,6 +11,7 @@ from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
@@ -81,7 +82,8 @@ def _of_results(folder: Path) -> list[Example]:
         examples.append(Example(name, output, target, source if source.is_file() else None))
     if missing := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
-            f"{len(missing)} of {len(examples)} images in {folder} have no target ({missing[0]}): "
+            f"no target for {len(missing)} of {counted(len(examples), 'image')} in {folder} "
+            f"({missing[0]}): "
             "translate pairs, not inputs alone"
         )
     return examples
@@ -93,8 +95,8 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
     targets = find_images(targets_dir, "targets_dir")
     if len(outputs) != len(targets):
         raise UserError(
-            f"outputs_dir {outputs_dir} holds {len(outputs)} images, targets_dir {targets_dir} "
-            f"{len(targets)}: give folders of the same images"
+            f"outputs_dir {outputs_dir} holds {counted(len(outputs), 'image')}, targets_dir "
+            f"{targets_dir} {len(targets)}: give folders of the same images"
         )
     partners = [find_partners(outputs, targets_dir, "targets_dir")]
     if inputs_dir:
@@ -116,7 +118,9 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     inputs = [(example.input, None) for example in examples if example.input]
     _, bad = check_images([*pairs, *inputs], _verify, pairs=False)
     if bad:
-        raise UserError(f"{len(bad)} images cannot be evaluated; mend or remove them:", *bad)
+        raise UserError(
+            f"{counted(len(bad), 'image')} cannot be evaluated; mend or remove them:", *bad
+        )
 
 
 def _verify(images: Sequence[EncodedImage]) -> list[str | None]:

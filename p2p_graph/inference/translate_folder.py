@@ -32,6 +32,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
@@ -80,7 +81,7 @@ def _test(options: Options, folder: Path) -> None:
     images = list_images(source, single=task.is_single, held_out=True)
     if source.split < 1:
         print(
-            f"split: {len(images)} images that are not trained on "
+            f"split: {counted(len(images), 'image')} left out of training "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
     check_memory(_needed_memory(options), device)
@@ -101,7 +102,7 @@ def _test(options: Options, folder: Path) -> None:
         _write_grid(folder, translations, options.validation.sample_count, step)
     page = _write_page(folder, translations, options, (prefix, step), list(fetches[1]))
     count = len(translations)
-    print(f"{count} images in {seconds:.1f} s, {seconds / count:.3f} s an image")
+    print(f"{counted(count, 'image')} in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
 
 

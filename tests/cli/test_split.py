@@ -104,7 +104,7 @@ def test_split_completes_an_interrupted_split(copy, pile):
         (["--train_frac", "-0.1"], ["train_frac -0.1 must be from 0 to 1"]),
         (["--train_frac", "nan"], ["train_frac nan must be from 0 to 1"]),
         (["--train_frac", "1", "--val_frac", "2"], ["val_frac 2 must be from 0 to 1"]),
-        (["--test_frac", "0.05"], ["test_frac 0.05 of the 10 images", "is none"]),
+        (["--test_frac", "0.05"], ["test_frac 0.05 of 10 images", "is none"]),
         (["--train_frac", "some"], ["--train_frac", "some"]),
         (["--dir", "nowhere"], ["dir nowhere does not exist"]),
         (["--dir", "empty"], ["dir empty holds no images"]),
