@@ -54,7 +54,9 @@ def test_split_is_the_references(fractions, pile):
     wanted = references(NAMES, *fractions)
     assert parts(pile) == wanted
     shown = [(k, wanted[k]) for k in ("train", "test", "val") if k in wanted]
-    assert done.stdout.splitlines() == [f"{pile / k}: {len(v)} images" for k, v in shown]
+    assert done.stdout.splitlines() == [
+        f"{pile / k}: {len(v)} image{'s' if len(v) > 1 else ''}" for k, v in shown
+    ]
     assert [path.name for path in pile.iterdir() if path.is_file()] == ["notes.txt"]
     for part, names in wanted.items():
         assert all((pile / part / name).read_text() == name for name in names)
