@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import os
+import signal
 
 # TensorFlow reads both variables on import: it logs fatal errors only, and sees no GPU unless the
 # GPU tests are asked for.
@@ -11,6 +12,17 @@ if not os.environ.get("P2P_GRAPH_TEST_GPU"):
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+
+from p2p_graph.utils.signals import STOPPING
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """A program that a test runs in this process leaves its handlers of signals behind."""
+    former = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

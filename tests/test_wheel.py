@@ -119,7 +119,7 @@ def test_every_program_has_a_console_script(programs, work):
     found = importlib.metadata.PathDistribution(metadata).entry_points
     modules = {path.stem for path in (ROOT / "tools").glob("*.py")}
     assert {(entry.group, entry.name, entry.value) for entry in found} == {
-        ("console_scripts", f"p2p-{name.replace('_', '-')}", f"p2p_graph.cli.{name}:run")
+        ("console_scripts", f"p2p-{name.replace('_', '-')}", f"p2p_graph.cli.start:{name}")
         for name in modules
     }
     for entry in found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from p2p_graph.cli.reproduce import run
+from p2p_graph.cli import start
 
 if __name__ == "__main__":
-    run()
+    start.reproduce()

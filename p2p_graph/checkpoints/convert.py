@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import pict_files, restore_checkpoint, save_checkpoint, variable_names
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
@@ -32,18 +33,15 @@ FORMS = ("native", "current", "pict")
 _MOST_LEVELS = 16  # images of 65536 pixels
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
-# Options of the networks for which the reference program supports the default only.
-_REFERENCE_NETWORKS = (
+# Options for which the reference program supports the default only: of G, and of D and its loss.
+_REFERENCE_GENERATOR = (
     "generator",
-    "discriminator",
-    "conditional",
-    "target_first",
     "bottleneck_norm",
     "norm_epsilon",
     "lrelu_slope",
     "skip_activation",
-    "gan_loss",
 )
+_REFERENCE_DISCRIMINATOR = ("discriminator", "conditional", "target_first", "gan_loss")
 
 
 class _Model(NamedTuple):
@@ -76,12 +74,17 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
     """
     if target.exists():
         raise UserError(f"{target} already exists: remove it, or name another --output")
-    model = _read_pict(source, which_direction) if source.suffix == ".pict" else _read(source)
-    if form != "native":
-        _check_supported(model)
+    if source.suffix == ".pict":
+        model = _read_pict(source, which_direction)
+    else:
+        model = restore_checkpoint.with_newest(source, _read)
     if form == "pict":
+        _check_supported(model, _REFERENCE_GENERATOR)
         _write_pict(model, target)
         return
+    if form == "current":
+        _check_supported(model, (*_REFERENCE_GENERATOR, *_REFERENCE_DISCRIMINATOR))
+        _check_biases(model)
     with claimed(target, "convert"):
         if form == "native":
             _write_native(model, target)
@@ -124,16 +127,20 @@ def _write_pict(model: _Model, target: Path) -> None:
     pict_files.write(target, generator)
 
 
-def _check_supported(model: _Model) -> None:
-    """Checks that the reference program supports the model's networks."""
+def _check_supported(model: _Model, names: Sequence[str]) -> None:
+    """Checks that the reference program supports the model's values of some options."""
     flat = model.options.flat()
-    for name in _REFERENCE_NETWORKS:
+    for name in names:
         if flat[name] != DEFAULTS[name]:
             raise UserError(
                 f"{model.source} was trained with {name} {flat[name]}: the reference program "
                 f"supports only {DEFAULTS[name]}"
             )
-    if flat["bias"] not in ("none", "all"):
+
+
+def _check_biases(model: _Model) -> None:
+    """Checks that the reference program, which trains all biases or none, can train the model."""
+    if model.options.model.layers.bias not in ("none", "all"):
         raise UserError(
             f"{model.source} has biases in some layers: the reference program supports biases in "
             "all layers or in none"
@@ -179,14 +186,13 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
     return {name: array for name, array in native.items() if name not in biases}
 
 
-def _read(folder: Path) -> _Model:
-    checkpoint = restore_checkpoint.need(folder)
+def _read(checkpoint: Checkpoint) -> _Model:
     options = Options.of(**read_options(checkpoint.folder))
+    arrays = checkpoint.read(checkpoint.stored)
     with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
-        arrays = checkpoint.read(checkpoint.stored)
         for name, array in arrays.items():
             _check_array(name, array)
-    return _Model(folder, arrays, options, checkpoint.step())
+    return _Model(checkpoint.folder, arrays, options, checkpoint.step())
 
 
 def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:

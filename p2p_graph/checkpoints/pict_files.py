@@ -17,6 +17,7 @@ import numpy as np
 
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
@@ -77,7 +78,9 @@ def write(path: Path, arrays: Arrays) -> None:
     shapes = [{"name": name, "shape": list(array.shape)} for name, array in ordered]
     flat = np.concatenate([np.ravel(array) for _, array in ordered]).astype(np.float32)
     if len(flat) > _MOST_CODES:
-        raise UserError(f"{path} cannot hold {len(flat)} weights: {_MOST_CODES} are the most")
+        raise UserError(
+            f"{path} cannot hold {counted(len(flat), 'weight')}: {_MOST_CODES} are the most"
+        )
     book = codebook(flat)
     blocks = (
         json.dumps(shapes).encode(),
@@ -125,7 +128,7 @@ def _read_blocks(file: IO[bytes]) -> list[bytes]:
         if length > size - file.tell():
             raise ValueError(f"it is cut off in its {name}")
         if length > most:
-            raise ValueError(f"its {name} has {length} bytes, more than {most}")
+            raise ValueError(f"its {name} has {counted(length, 'byte')}, more than {most}")
         blocks.append(file.read(length))
     if file.tell() < size:
         raise ValueError("more follows its codes")
@@ -149,7 +152,7 @@ def _read_shapes(contents: bytes, count: int) -> dict[str, list[int]]:
             raise ValueError(f"{printable(name)} has a shape that is not of integers up to {count}")
         shapes[name] = shape
     if (total := sum(map(math.prod, shapes.values()))) != count:
-        raise ValueError(f"it has {count} weights, but shapes for {total}")
+        raise ValueError(f"it has {counted(count, 'weight')}, but shapes for {total}")
     return shapes
 
 

@@ -2,25 +2,28 @@
 
 import contextlib
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
+from p2p_graph.checkpoints.find_checkpoint import files_of, find_prefix, is_complete
 from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
+from p2p_graph.utils.outside_files import damage_reported, open_regular
 
-STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
+_Result = TypeVar("_Result")
+
 _SHOWN = 3  # variables named in a message
-_LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
+_ATTEMPTS = 5  # to read a checkpoint that training replaces again and again
 _LAST_STEP = 2**62
-_NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
-_FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
+
+
+class RemovedError(UserError):
+    """A checkpoint that was removed while it was read, as training removes all but the newest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,12 +147,20 @@ class Checkpoint:
 @contextlib.contextmanager
 def _reading(prefix: Path) -> Iterator[str]:
     """Yields a checkpoint's prefix for TensorFlow, and turns its errors into a `UserError`."""
-    with damage_reported(f"checkpoint {prefix}"):
-        files = files_of(prefix)
-        for path in files:
-            open_regular(path).close()
-        with without_pattern(prefix, files) as plain:
-            yield plain
+    try:
+        with damage_reported(f"checkpoint {prefix}"):
+            files = files_of(prefix)
+            for path in files:
+                open_regular(path).close()
+            with without_pattern(prefix, files) as plain:
+                yield plain
+    except (UserError, FileNotFoundError):
+        if is_complete(prefix):
+            raise
+        raise RemovedError(
+            f"checkpoint {prefix} was removed while it was read: training keeps the newest one "
+            "only, run the same command again"
+        ) from None
 
 
 def _join_some(items: Sequence[str]) -> str:
@@ -170,7 +181,15 @@ def find(folder: Path) -> Checkpoint | None:
     Raises:
       UserError: the checkpoint cannot be read.
     """
-    prefix = _find_prefix(folder)
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(RemovedError):
+            return _find(folder)
+    return _find(folder)
+
+
+def _find(folder: Path) -> Checkpoint | None:
+    """One attempt of `find`."""
+    prefix = find_prefix(folder)
     if prefix is None:
         return None
     with _reading(prefix) as plain:
@@ -205,65 +224,23 @@ def need(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def _find_prefix(folder: Path) -> Path | None:
-    if not folder.is_dir():
-        return folder if _exists(folder) else None
-    state, named = folder / STATE_FILE, None
-    if state.exists() and not state.is_dir():
-        with damage_reported(state, "text"):
-            text = read_bytes(state, _LARGEST_STATE).decode("utf-8", errors="replace")
-        if found := re.search(r'^model_checkpoint_path: "(.+)"$', text, re.MULTILINE):
-            named = folder / found[1]  # found[1] alone if it is an absolute path
-            # An absolute path is stale if the folder has been moved since.
-            for prefix in (named, folder / named.name):
-                if _exists(prefix):
-                    return prefix
-    numbered = {
-        int(path.stem.rpartition("-")[2]): path.with_suffix("")
-        for path in folder.iterdir()
-        if _NUMBERED.fullmatch(path.name) and _exists(path.with_suffix(""))
-    }
-    if not numbered:
-        _refuse_remains(folder, named)
-    return numbered[max(numbered)] if numbered else None
+def with_newest(folder: Path, use: Callable[[Checkpoint], _Result]) -> _Result:
+    """Calls a function with a folder's newest checkpoint.
 
-
-def _refuse_remains(folder: Path, named: Path | None) -> None:
-    """Refuses a folder whose checkpoint has lost files, so that no run starts anew over the rest.
-
-    The files of a checkpoint are renamed into place in the order data, index, `checkpoint`. Data
-    alone are therefore what a kill may leave of a first checkpoint, and no remains.
+    The folder may be that of a run that is still training: where a newer checkpoint replaces the
+    one that the function reads, the function is called again with the newer one.
 
     Args:
-      folder: holds no complete checkpoint.
-      named: the one that its `checkpoint` file names, if any.
+      folder: see `need`.
+      use: reads all that it needs from the checkpoint.
+
+    Returns:
+      The result of `use`.
 
     Raises:
-      UserError: a checkpoint was there.
+      UserError: see `need`; or of `use`.
     """
-    indices = [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
-    prefix = indices[0].with_suffix("") if indices else named
-    if prefix is None:
-        return
-    prefix = folder / prefix.name
-    lost = ".data file" if indices else ".index file" if files_of(prefix) else "files"
-    raise UserError(
-        f"checkpoint {prefix} has lost its {lost}: put back what is missing, or remove what is "
-        f"left of it ({prefix.name}.*, {STATE_FILE})"
-    )
-
-
-def _exists(prefix: Path) -> bool:
-    ends = [path.name.removeprefix(prefix.name) for path in files_of(prefix)]
-    return ".index" in ends and len(ends) > 1
-
-
-def files_of(prefix: Path) -> list[Path]:
-    """A checkpoint's files, the index last."""
-    try:
-        names = sorted(path.name for path in prefix.parent.iterdir())
-    except (OSError, ValueError):  # there is no such folder, or no folder can have this name
-        return []
-    named = [name for name in names if name.startswith(prefix.name)]
-    files = [name for name in named if _FILE_END.fullmatch(name.removeprefix(prefix.name))]
-    return [prefix.with_name(name) for name in files]
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(RemovedError):
+            return use(need(folder))
+    return use(need(folder))

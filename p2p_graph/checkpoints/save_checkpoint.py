@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE, files_of, find
+from p2p_graph.checkpoints.find_checkpoint import STATE_FILE, files_of
+from p2p_graph.checkpoints.restore_checkpoint import find
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, why_not_written
 

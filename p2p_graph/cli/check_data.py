@@ -11,6 +11,7 @@ from pathlib import Path
 from p2p_graph.cli.program import program
 from p2p_graph.config import dataset_recipes, flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.counted import counted
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     with tensorflow_import():
         from p2p_graph.preparation import check_data
     count, findings = check_data.inspect_images(data.source, few_colors, single=data.task.is_single)
-    print(f"{count} images in {data.source.path}")
+    print(f"{counted(count, 'image')} in {data.source.path}")
     print(check_data.table(findings) if findings else "nothing to mend")
     return int(any(finding.stops for finding in findings))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.preparation.download_dataset import NAMES, URL_PREFIX, get_dataset
+from p2p_graph.utils import signals
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,9 +38,9 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         folder = get_dataset(options.name, options.output_dir, options.url, options.keep_archive)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("stopped; run the same command again to resume the download", file=sys.stderr)
-        return 130
+        return signals.ending_of(interrupt)[1]
     print(f"the data is in {folder}")
     if (folder / "train").is_dir():
         print(f"next: {command_of('train')} --input_dir {shlex.quote(str(folder / 'train'))}")

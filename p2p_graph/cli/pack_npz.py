@@ -10,6 +10,7 @@ from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import RESIZES
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, check_bounds
 
 _LARGEST_SIZE = 2**16  # pixels
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     with tensorflow_import():
         from p2p_graph.preparation.pack_npz import pack_npz
     count = pack_npz(data, path, size, compress=compress)
-    print(f"{count} images are packed in {path}")
+    print(f"packed {counted(count, 'image')} in {path}")
     print(flags.training_hint(command_of("train"), path, given))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import check_bounds
 
 _MOST_PER_SHARD = 2**31 - 1
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     with tensorflow_import():
         from p2p_graph.preparation.pack_records import pack_records
     count = pack_records(data.source, folder, per_shard, single=data.task.is_single)
-    print(f"{count} images are packed in {folder}")
+    print(f"packed {counted(count, 'image')} in {folder}")
     print(flags.training_hint(command_of("train"), folder, given))
 
 

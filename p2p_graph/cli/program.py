@@ -1,34 +1,39 @@
-"""The entry point of every program: expected errors become one line on stderr and an exit code."""
+"""The entry point of every program: expected errors become an exit code and one line on stderr.
+
+A list of the images that an error is about may follow the line.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from p2p_graph.utils import child_process, streams
+from p2p_graph.utils import child_process, signals, streams
 from p2p_graph.utils.errors import UserError, escaped, one_line_reason, why_not_written
 
 
 def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoReturn]:
     """Wraps a program's main function as its entry point.
 
-    Console scripts, tools/*.py and `python -m` call the entry point.
+    Console scripts and tools/*.py call the entry point through `start`, `python -m` directly.
 
     Args:
       main: takes the command line's arguments; returns the exit code, None for 0.
 
     Returns:
       A function that ends the process with the exit code of `main`, with 2 after a `UserError`, an
-      `OSError` of the operating system, such as a full disk, or a lack of memory, or with 130 after
-      an interrupt. That stdout or stderr cannot be written is no error.
+      `OSError` of the operating system, such as a full disk, or a lack of memory, or with 128 + the
+      number of a signal that stops it. That stdout or stderr cannot be written is no error.
     """
 
     def run() -> NoReturn:
         """Runs the program and ends the process with its exit code."""
+        signals.handle()
         streams.make_safe()
         child_process.end_with_parent()
         try:
-            code = main(sys.argv[1:])
+            with signals.raised():
+                code = main(sys.argv[1:])
         except UserError as error:
             code = _refuse(str(error))
         except OSError as error:
@@ -39,9 +44,9 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
             code = _refuse(escaped(f"{where}{why_not_written(error)}"))
         except MemoryError as error:
             code = _refuse(f"not enough memory: {_why_no_memory(error)}")
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            code = 130
+        except KeyboardInterrupt as interrupt:
+            line, code = signals.ending_of(interrupt)
+            print(line, file=sys.stderr)
         sys.exit(code or 0)
 
     return run

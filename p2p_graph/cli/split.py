@@ -14,6 +14,7 @@ from pathlib import Path
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.preparation.split_folder import split
+from p2p_graph.utils.counted import counted
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
         copy=options.copy,
     )
     for part, count in counts.items():
-        print(f"{options.dir / part}: {count} images")
+        print(f"{options.dir / part}: {counted(count, 'image')}")
 
 
 run = program(main)

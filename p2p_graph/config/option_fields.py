@@ -84,7 +84,7 @@ class Record:
         """Checks every value."""
         for field in dataclasses.fields(self):
             if field.metadata:
-                _check_value(type(self), field, getattr(self, field.name))
+                check_value(type(self), field, getattr(self, field.name))
 
 
 def leaves(record: type) -> Iterator[tuple[type, Field]]:
@@ -133,23 +133,13 @@ def _types_of(record: type) -> Mapping[str, Any]:
     return typing.get_type_hints(record)
 
 
-def check_type(record: type, field: Field, value: Any) -> None:
-    """Checks the type of an option's value.
+def check_value(record: type, field: Field, value: Any) -> None:
+    """Checks an option's value: its type, its bounds and its rule.
 
     Raises:
-      UserError: the type is another one; the message names the option and the value.
+      UserError: the value is not allowed; the message names the option, the rule and the value.
     """
-    name, kinds = field.name, kinds_of(record, field)
-    allowed = (*kinds, int) if float in kinds else kinds
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-        wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
-        raise UserError(f"{name} must be of type {wanted}, not {json.dumps(value, default=str)}")
-    if isinstance(value, str):
-        check_utf8(name, value)
-
-
-def _check_value(record: type, field: Field, value: Any) -> None:
-    check_type(record, field, value)
+    _check_type(record, field, value)
     if value is None:
         return
     name, bounds = field.name, field.metadata
@@ -167,13 +157,31 @@ def _check_value(record: type, field: Field, value: Any) -> None:
         raise UserError(f"{name} {wrong}, not {value!r}")
 
 
-def check_utf8(name: str, text: str) -> None:
-    """Refuses a path that TensorFlow cannot be given.
+def _check_type(record: type, field: Field, value: Any) -> None:
+    name, kinds = field.name, kinds_of(record, field)
+    allowed = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds if kind is not types.NoneType)
+        raise UserError(f"{name} must be of type {wanted}, not {json.dumps(value, default=str)}")
+    if isinstance(value, str):
+        check_text(name, value)
+
+
+def check_text(name: str, value: str) -> None:
+    """Checks that a text can be a path and can be printed.
 
     Raises:
-      UserError: the text is not UTF-8; the message names the option and the text.
+      UserError: it cannot; the message names the option and the value.
     """
+    if not _is_utf8(value):
+        raise UserError(f"{name} {value!r} is not UTF-8")
+    if "\0" in value:
+        raise UserError(f"{name} {value!r} has a zero byte")
+
+
+def _is_utf8(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{name} {text!r} is not UTF-8") from None
+        return False
+    return True

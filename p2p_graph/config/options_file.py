@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph import __version__
-from p2p_graph.config.option_fields import check_type
+from p2p_graph.config.option_fields import check_text, check_value
 from p2p_graph.config.options import DEFAULTS, FIELDS, RECORDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
@@ -119,7 +119,8 @@ def read_options(folder: Path) -> dict[str, Any]:
       The options in the file and, where the file has none, those of its preset, by flat name.
 
     Raises:
-      UserError: the file is missing, is not JSON, or has unknown keys or an unknown preset.
+      UserError: the file is missing, is not JSON, or has an unknown key or a value that is not
+        allowed.
     """
     return _read(folder)[0]
 
@@ -152,15 +153,14 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
     try:
         for name, value in options.items():
-            check_type(RECORDS[name], FIELDS[name], value)
+            check_value(RECORDS[name], FIELDS[name], value)
+        for name, value in record.items():
+            if not isinstance(value, str):
+                raise UserError(f"{name} must be of type str")
+            check_text(name, value)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    if wrong := [name for name, value in record.items() if not isinstance(value, str)]:
-        raise UserError(f"{path}: {wrong[0]} must be of type str")
-    preset = options.get("preset", DEFAULTS["preset"])
-    if preset not in PRESETS:
-        raise UserError(f"{path}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    return {**PRESETS[preset], **options}, record
+    return {**PRESETS[options.get("preset", DEFAULTS["preset"])], **options}, record
 
 
 def same_path(was: str, now: str, folder: Path) -> bool:
@@ -182,7 +182,8 @@ def model_options(folder: Path) -> dict[str, Any]:
       All of `MODEL_FIELDS`, by name; options that the file lacks have their defaults.
 
     Raises:
-      UserError: see `read_options`; or a required option is missing, or a value is not allowed.
+      UserError: see `read_options`; or a required option is missing, or values contradict each
+        other.
     """
     options = read_options(folder)
     if missing := [name for name in ("which_direction", "ngf", "ndf") if name not in options]:

@@ -68,8 +68,8 @@ class LengthOptions(Record):
         None,
         "training",
         {
-            "train": "total training steps, resumed ones included (default: by max_epochs)",
-            "test": "maximum number of batches to translate (default: all)",
+            "train": "total training steps, resumed ones included (default, or 0: by max_epochs)",
+            "test": "maximum number of batches to translate (default, or 0: all)",
         },
         programs=_BOTH,
         least=0,
@@ -78,7 +78,7 @@ class LengthOptions(Record):
     max_epochs: int | None = option(
         None,
         "training",
-        "total epochs, resumed ones included (default: 200)",
+        "total epochs, resumed ones included (default, or 0: 200)",
         least=0,
         most=_MOST_EPOCHS,
     )

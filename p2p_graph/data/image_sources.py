@@ -15,6 +15,7 @@ from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import Entry, SourceImage, find_entries
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import usable_images
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
@@ -168,7 +169,7 @@ def _select_part(items: Sequence[_Item], source: ImageSource, held_out: bool) ->
     parts = split_indices(len(items), source.split, source.split_seed)
     if not parts[held_out]:
         raise UserError(
-            f"split {source.split} of {len(items)} images in {source.path} leaves none "
+            f"split {source.split} of {counted(len(items), 'image')} in {source.path} leaves none "
             f"to {'test' if held_out else 'train on'}: choose another --split"
         )
     return [items[index] for index in parts[held_out]]
@@ -185,5 +186,5 @@ def _check_packed(images: Sequence[SourceImage], folder: Path, single: bool) -> 
     odd = next((image for image in images if image.width % 2), None)
     if odd:
         raise UserError(
-            f"{odd.path} is {odd.width} pixels wide: two equal halves need an even width"
+            f"{odd.path} is {counted(odd.width, 'pixel')} wide: two equal halves need an even width"
         )

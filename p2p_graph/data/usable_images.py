@@ -13,6 +13,7 @@ from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Prob
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
 
 _MANY = 5000  # images; larger sets take long enough for a progress bar
@@ -54,7 +55,7 @@ def usable_images(
     """
     good, bad = check_images(entries, verify, pairs=pairs)
     if bad:
-        count = f"{len(bad)} of {len(entries)} images in {where} cannot be used"
+        count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
         if not skip_bad:
             remedy = "mend or remove them, or leave them out with --skip_bad"
             raise UserError(f"{count}; {remedy}:", *bad)
@@ -141,7 +142,7 @@ def _check_entry(
             why = f"is {image.width} pixel wide, too narrow for two halves"
             return Problem(ODD_WIDTH, why)
         if pairs and image.width % 2:
-            why = f"is {image.width} pixels wide: two equal halves need an even width"
+            why = f"is {counted(image.width, 'pixel')} wide: two equal halves need an even width"
             return Problem(ODD_WIDTH, why)
         return SourceImage(path, image.width, image.height, image.is_16_bit)
     other = files[partner]

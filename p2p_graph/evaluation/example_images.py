@@ -11,6 +11,7 @@ from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.html_page import IMAGE_FOLDER
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
@@ -86,7 +87,8 @@ def _of_results(folder: Path) -> list[Example]:
         )
     if missing := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
-            f"{len(missing)} of {len(examples)} images in {folder} have no target ({missing[0]}): "
+            f"no target for {len(missing)} of {counted(len(examples), 'image')} in {folder} "
+            f"({missing[0]}): "
             "translate pairs, not inputs alone"
         )
     return examples
@@ -121,7 +123,9 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     inputs = [(example.input, None) for example in examples if example.input]
     _, bad = check_images([*pairs, *inputs], _verify, pairs=False)
     if bad:
-        raise UserError(f"{len(bad)} images cannot be evaluated; mend or remove them:", *bad)
+        raise UserError(
+            f"{counted(len(bad), 'image')} cannot be evaluated; mend or remove them:", *bad
+        )
 
 
 def _verify(images: Sequence[EncodedImage]) -> list[str | None]:

@@ -9,6 +9,7 @@ from p2p_graph.evaluation.example_images import Example
 from p2p_graph.metrics import fid, kid
 from p2p_graph.metrics.registry import FID, KID
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 if TYPE_CHECKING:  # imports TensorFlow, which most metrics do without
@@ -70,7 +71,7 @@ def compute_distances(
     """
     from p2p_graph.evaluation.inception_features import feature_statistics
 
-    print(f"features of {2 * len(examples)} images, {inception.device}", flush=True)
+    print(f"features of {counted(2 * len(examples), 'image')}, {inception.device}", flush=True)
     with_features = KID in metrics
     # Targets first: their cache may belong to another set, which ends the evaluation.
     targets = feature_statistics(

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from p2p_graph.imaging import image_arrays
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.runtime import devices
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
@@ -271,7 +272,9 @@ def _read_cache(
             return None
         features = arrays["features"] if with_features else None
         if (moments.count, moments.dims) != shape:
-            raise ValueError(f"it is of {moments.count} images and {moments.dims} features")
+            raise ValueError(
+                f"it is of {counted(moments.count, 'image')} and {counted(moments.dims, 'feature')}"
+            )
         if features is not None:
             if features.dtype != np.float32 or features.shape != shape:
                 raise ValueError(f"its features are {features.dtype} {list(features.shape)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import save_checkpoint
+from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
@@ -45,12 +45,20 @@ def export(given: Mapping[str, Any]) -> None:
     folder = Path(options.run.output_dir or checkpoint.folder / "export")
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
+
+    def write(newest: Checkpoint) -> Path:
+        """Writes both forms, of one checkpoint, to the temporary folder."""
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        exported.write_meta_graph(newest, temporary)
+        exported.write_saved_model(newest, temporary / _SAVED_MODEL)
+        return newest.prefix
+
+    assert options.run.checkpoint is not None
     with claimed(folder, "export", (f"{_META_GRAPH}.meta", _SAVED_MODEL)):
         try:
             _recover(former, folder)
-            temporary.mkdir(exist_ok=True)
-            exported.write_meta_graph(checkpoint, temporary)
-            exported.write_saved_model(checkpoint, temporary / _SAVED_MODEL)
+            prefix = restore_checkpoint.with_newest(Path(options.run.checkpoint), write)
             save_options(options.replace(output_dir=str(folder)), temporary)
             _publish(temporary, folder, former)
         except (OSError, tf.errors.OpError) as error:
@@ -58,7 +66,7 @@ def export(given: Mapping[str, Any]) -> None:
             raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    print(f"checkpoint: {checkpoint.prefix}, {options.data.task.which_direction}")
+    print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
     print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
+from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.options import Options
@@ -31,6 +32,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
@@ -70,10 +72,10 @@ def test(given: Mapping[str, Any]) -> None:
     options = with_training_split(options, given, checkpoint)
     folder = _output_folder(options, checkpoint)
     with claimed(folder, "test", _WRITTEN):
-        _test(options.replace(output_dir=str(folder)), checkpoint, folder)
+        _test(options.replace(output_dir=str(folder)), folder)
 
 
-def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
+def _test(options: Options, folder: Path) -> None:
     """Translates all images into a folder that no other program works in."""
     source, task = options.data.source, options.data.task
     parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
@@ -82,16 +84,17 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
     refuse_data_folder(folder, files_of(images), (html_page.IMAGE_FOLDER,))
     if source.split < 1:
         print(
-            f"split: {len(images)} images that are not trained on "
+            f"split: {counted(len(images), 'image')} left out of training "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
     check_memory(_needed_memory(options), device)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
-    print(f"checkpoint: {checkpoint.prefix}, {task.which_direction}")
     start = time.monotonic()
     with tf.Graph().as_default(), tf.Session(config=device.config) as session:
-        fetches = _build(images, options, checkpoint, session, on_cpu=device.is_cpu)
+        fetches = _build(images, options, session, on_cpu=device.is_cpu)
+        prefix, step = _restore(options, session)
+        print(f"checkpoint: {prefix}, {task.which_direction}")
         _make_folder(options, folder)
         names = output_names([image.path for image in images])
         writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
@@ -99,10 +102,10 @@ def _test(options: Options, checkpoint: Checkpoint, folder: Path) -> None:
             translations = _translate_all(session, fetches, writer, options, parallel_calls)
     seconds = time.monotonic() - start
     if options.outputs.grid:
-        _write_grid(folder, translations, options.validation.sample_count, checkpoint.step())
-    page = _write_page(folder, translations, options, checkpoint, list(fetches[1]))
+        _write_grid(folder, translations, options.validation.sample_count, step)
+    page = _write_page(folder, translations, options, (prefix, step), list(fetches[1]))
     count = len(translations)
-    print(f"{count} images in {seconds:.1f} s, {seconds / count:.3f} s an image")
+    print(f"{counted(count, 'image')} in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
 
 
@@ -123,7 +126,6 @@ def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
 def _build(
     images: Sequence[SourceImage],
     options: Options,
-    checkpoint: Checkpoint,
     session: tf.Session,
     *,
     on_cpu: bool,
@@ -139,9 +141,26 @@ def _build(
     batch = Batch(indices, inputs, targets[0] if targets else None)
     rgb = to_rgb(batch, outputs, data.task)
     in_bytes = to_bytes(rgb, data.scaling.crop_size, options.outputs.aspect_ratio)
-    checkpoint.restorer(tf.trainable_variables())(session)
-    session.run([iterator.initializer, *(v.initializer for v in tf.get_collection(FROZEN))])
+    session.run(iterator.initializer)
     return indices, in_bytes
+
+
+def _restore(options: Options, session: tf.Session) -> tuple[Path, int]:
+    """Restores the generator; returns the checkpoint's prefix and step.
+
+    The checkpoint is the newest one of this moment: training may have gone on since the options
+    were read.
+    """
+    variables = tf.trainable_variables()
+
+    def restore(checkpoint: Checkpoint) -> tuple[Path, int]:
+        checkpoint.restorer(variables)(session)
+        return checkpoint.prefix, checkpoint.step()
+
+    assert options.run.checkpoint is not None
+    restored = restore_checkpoint.with_newest(Path(options.run.checkpoint), restore)
+    session.run([variable.initializer for variable in tf.get_collection(FROZEN)])
+    return restored
 
 
 def _make_folder(options: Options, folder: Path) -> None:
@@ -253,15 +272,16 @@ def _write_page(
     folder: Path,
     translations: Sequence[Translation],
     options: Options,
-    checkpoint: Checkpoint,
+    checkpoint: tuple[Path, int],
     kinds: Sequence[str],
 ) -> Path:
+    prefix, step = checkpoint
     return html_page.write_index(
         folder,
         f"Translated images of {options.data.source.path}",
         {
-            "checkpoint": checkpoint.prefix,
-            "steps trained": checkpoint.step(),
+            "checkpoint": prefix,
+            "steps trained": step,
             "direction": options.data.task.which_direction,
             "size": f"{options.data.scaling.crop_size} pixels",
             "dropout": f"{options.model.generator.dropout}, seed {options.run.seed}",

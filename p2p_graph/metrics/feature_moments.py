@@ -9,6 +9,7 @@ import numpy as np
 
 from p2p_graph.utils import npz_files
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.npz_files import NpzFile
 from p2p_graph.utils.outside_files import damage_reported
@@ -81,7 +82,9 @@ class FeatureMoments:
           ValueError: the numbers of features differ.
         """
         if other.dims != self.dims:
-            raise ValueError(f"moments of {other.dims} features do not join those of {self.dims}")
+            raise ValueError(
+                f"moments of {counted(other.dims, 'feature')} do not join those of {self.dims}"
+            )
         count = self.count + other.count
         if not other.count:
             return

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import linalg
 
 from p2p_graph.metrics.feature_moments import FeatureMoments
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +41,8 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     """
     if a.dims != b.dims:
         raise UserError(
-            f"the sets have {a.dims} and {b.dims} features an image: use one network for both"
+            f"the sets have {a.dims} and {counted(b.dims, 'feature')} an image: use one network "
+            "for both"
         )
     first, second = a.covariance, b.covariance
     difference = a.mean - b.mean
@@ -65,8 +67,8 @@ def bias_note(count: int, dims: int) -> str | None:
     if count >= dims:
         return None
     return (
-        f"FID of {count} images, fewer than the {dims} features, is biased upwards: "
-        f"compare it only with FID of as many images, or use KID"
+        f"FID of {counted(count, 'image')}, fewer than the {counted(dims, 'feature')}, is biased "
+        "upwards: compare it only with FID of as many images, or use KID"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph.metrics.feature_moments import check_finite_features
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +52,7 @@ def kid(
         check_finite_features(features)
     if a.shape[1] != b.shape[1]:
         raise UserError(
-            f"the sets have {a.shape[1]} and {b.shape[1]} features an image: "
+            f"the sets have {a.shape[1]} and {counted(b.shape[1], 'feature')} an image: "
             f"use one network for both"
         )
     if subsets < 1 or subset_size < 2:

@@ -20,6 +20,7 @@ from p2p_graph.data.packed import npz_archives
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.npz_files import open_npz
 from p2p_graph.utils.outside_files import damage_reported
@@ -120,7 +121,8 @@ def _allocate(count: int, parts: int, height_width: tuple[int, int]) -> Sequence
         arrays: Array = allocate([parts, count, height, width, 3], np.uint8, besides=at_once)
     except UserError as error:
         raise UserError(
-            f"an archive of {count} images of {width}x{height} pixels {error}: choose a smaller "
+            f"an archive of {counted(count, 'image')} of {width}x{height} pixels {error}: "
+            "choose a smaller "
             "--size, or pack shards (tools/pack_records.py)"
         ) from None
     return list(arrays)

@@ -23,6 +23,7 @@ from p2p_graph.data.packed.tfrecord_shards import (
     shard_name,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import read_json, real_path
 
@@ -61,7 +62,8 @@ def pack_records(
     if count > MOST_SHARDS:
         least = math.ceil(len(images) / MOST_SHARDS)
         raise UserError(
-            f"pairs_per_shard must be at least {least} for {len(images)} images, not {per_shard}: "
+            f"pairs_per_shard must be at least {least} for {counted(len(images), 'image')}, not "
+            f"{per_shard}: "
             f"there are {MOST_SHARDS} shards at most"
         )
     with claimed(folder, "pack_records"):
@@ -83,7 +85,7 @@ def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str
             bar.update(len(in_shard))
             if bar.disable:
                 before = ", as before" if intact else ""
-                print(f"{shard.name}: {len(in_shard)} images{before}", flush=True)
+                print(f"{shard.name}: {counted(len(in_shard), 'image')}{before}", flush=True)
 
 
 def _digest(images: Sequence[SourceImage]) -> str:

@@ -28,6 +28,7 @@ from p2p_graph.preparation import output_record
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import MOST_WORKERS, map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
 from p2p_graph.utils.outside_files import (
     real_path,
@@ -147,15 +148,16 @@ def _process(
     """Writes the missing outputs; returns how many images failed."""
     missing = [task for task in tasks if not task.output.exists()]
     if len(missing) < len(tasks):
-        print(f"skipping {len(tasks) - len(missing)} images that are in {output_dir} already")
-    print(f"processing {len(missing)} images", flush=True)
+        print(f"skipping {counted(len(tasks) - len(missing), 'image')}, already in {output_dir}")
+    print(f"processing {counted(len(missing), 'image')}", flush=True)
     function = functools.partial(process_image, operation=operation)
     with contextlib.closing(map_in_processes(function, missing, workers)) as results:
         failures = _collect_failures(missing, results)
-    print(f"wrote {len(missing) - len(failures)} images to {output_dir}", flush=True)
+    print(f"wrote {counted(len(missing) - len(failures), 'image')} to {output_dir}", flush=True)
     if failures:
         print(
-            f"{len(failures)} of {len(missing)} images failed:\n{shortened_list(failures)}",
+            f"{len(failures)} of {counted(len(missing), 'image')} "
+            f"failed:\n{shortened_list(failures)}",
             file=sys.stderr,
         )
     return len(failures)
@@ -224,7 +226,7 @@ def _collect_failures(tasks: Sequence[Task], results: Iterable[str | None]) -> l
             if bar.disable and now - last_line >= _LINE_SECONDS:
                 last_line = now
                 rate = done / (now - start)
-                print(f"{done} of {len(tasks)} images, {rate:.2f} images/s", flush=True)
+                print(f"{done} of {counted(len(tasks), 'image')}, {rate:.2f} images/s", flush=True)
     return failures
 
 

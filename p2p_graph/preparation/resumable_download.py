@@ -213,7 +213,7 @@ def _progress(name: str, size: int, total: int | None) -> Iterator[Callable[[int
         if now - line_time >= LINE_SECONDS or (total and size - line_size >= LINE_SHARE * total):
             line_time, line_size = now, size
             share = f" of {total:,} ({size / total:.0%})" if total else ""
-            print(f"{name}: {size:,}{share} bytes", flush=True)
+            print(f"{name}: {size:,} bytes{share}", flush=True)
 
     yield update
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from p2p_graph.data.image_files import SUFFIXES, find_images
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 from p2p_graph.utils.outside_files import UnreadableError, open_regular
 
@@ -67,7 +68,7 @@ def _split(
     for part, fraction in fractions.items():
         if fraction and not counts[part]:
             raise UserError(
-                f"{part}_frac {fraction:g} of the {len(names)} images in {folder} is none: "
+                f"{part}_frac {fraction:g} of {counted(len(names), 'image')} in {folder} is none: "
                 "raise it, or set it to 0"
             )
     moves = []

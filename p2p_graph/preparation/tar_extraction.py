@@ -12,6 +12,7 @@ from collections.abc import Generator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from p2p_graph.preparation.resumable_download import require_space
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
@@ -76,7 +77,7 @@ class _Header(tarfile.TarInfo):
         if header.size < 0:
             raise tarfile.ReadError("a member claims fewer than no bytes")
         if header.type in _NAMING_TYPES and header.size > _MOST_NAMING:
-            raise tarfile.ReadError(f"a member's name has {header.size} bytes")
+            raise tarfile.ReadError(f"a member's name has {counted(header.size, 'byte')}")
         return header
 
 
@@ -136,7 +137,7 @@ def _read_members(archive: Path) -> Generator[tarfile.TarInfo, None, None]:
             most = (archive.stat().st_size + 1) * _MOST_DEFLATED
             for member in tar:
                 if not (member.issparse() or 0 <= member.size <= most):
-                    raise tarfile.ReadError(f"a member claims {member.size} bytes")
+                    raise tarfile.ReadError(f"a member claims {counted(member.size, 'byte')}")
                 has_files |= member.isreg()
                 yield member
             while block := stream.read(_BLOCK):  # the checksum follows the last byte

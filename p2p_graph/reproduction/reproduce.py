@@ -12,6 +12,7 @@ from p2p_graph.reproduction.row_results import RunResult
 from p2p_graph.reproduction.row_stages import RowRun
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
 from p2p_graph.utils import file_lock, signals
+from p2p_graph.utils.counted import counted
 
 _STOPPED = tuple(128 + number for number in signals.STOPPING)  # exit codes
 
@@ -51,10 +52,10 @@ def _print_plan(plan: TablePlan) -> None:
         seconds = remaining * plan.seconds_per_step(run.folder) if remaining else 0.0
         total += seconds
         time = f"about {seconds / 60:.0f} minutes" if remaining else "already trained"
-        print(f"== {run.name}: {steps} steps, {time}")
+        print(f"== {run.name}: {counted(steps, 'step')}, {time}")
         for stage in plan.stages[run.folder]:
             print(stage)
-    print(f"{len(plan.requested)} rows, about {total / 3600:.1f} hours of training")
+    print(f"{counted(len(plan.requested), 'row')}, about {total / 3600:.1f} hours of training")
 
 
 def _run_rows(plan: TablePlan, run_program: RunProgram) -> int:
@@ -62,7 +63,7 @@ def _run_rows(plan: TablePlan, run_program: RunProgram) -> int:
     last_failure = 0
     count = len(plan.requested)
     for number, run in enumerate(plan.requested, 1):
-        print(f"== row {number} of {count}: {run.name}, {plan.steps[run.folder]} steps")
+        print(f"== row {number} of {count}: {run.name}, {counted(plan.steps[run.folder], 'step')}")
         code = run_row.run_row(run, plan.stages[run.folder], run_program)
         if not code:
             continue

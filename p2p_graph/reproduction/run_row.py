@@ -15,6 +15,7 @@ from p2p_graph.reproduction.row_record import Record
 from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.runtime import devices
 from p2p_graph.utils import file_lock
+from p2p_graph.utils.counted import counted
 
 _LOCK_FILE = "row.lock"
 
@@ -84,4 +85,8 @@ def _hardware() -> str:
         found = re.search(r"^model name\s*: (.*)$", info.read_text(encoding="utf-8"), re.MULTILINE)
         name = found[1] if found else name
     device = devices.choose("auto")
-    return f"{device.name}, {name}" if device.is_cpu else f"{device.name}; {os.cpu_count()} cores"
+    return (
+        f"{device.name}, {name}"
+        if device.is_cpu
+        else f"{device.name}; {counted(os.cpu_count() or 1, 'core')}"
+    )

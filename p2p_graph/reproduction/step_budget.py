@@ -76,7 +76,7 @@ def _read_plans(path: Path) -> dict[str, int]:
         return {}
     try:
         with damage_reported(path, "what tools/reproduce.py writes"):
-            record: dict[str, int] = dict(json.loads(read_bytes(path).decode("utf-8")).items())
+            record: dict[str, int] = dict(json.loads(read_bytes(path).decode("utf-8-sig")).items())
             for steps in record.values():
                 if type(steps) is not int or not 1 <= steps <= _MOST_STEPS:
                     raise ValueError(f"a number of steps is not from 1 to {_MOST_STEPS}")

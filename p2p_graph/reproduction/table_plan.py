@@ -17,6 +17,7 @@ from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
 from p2p_graph.training.option_precedence import configure
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _PLANS_FILE = "plans.json"
@@ -183,6 +184,7 @@ def _check_resumable(run: RowRun, stages: Stages, options: Options, steps: int) 
     done = steps_done(run)
     if done > steps:
         raise UserError(
-            f"{run.folder} has {done} steps already, more than the {steps} of this budget: "
+            f"{run.folder} has {counted(done, 'step')} already, more than the {steps} of this "
+            "budget: "
             f"give as many (--budget {done}), or another --output_dir"
         )

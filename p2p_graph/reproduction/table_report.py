@@ -19,6 +19,7 @@ from p2p_graph.reproduction.row_results import (
     real_photo_figures,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.json_values import without_non_finite
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -106,7 +107,8 @@ def _training_options(row: RowResult) -> str:
     first = row.options[0]
     seeds = ", ".join(str(options["seed"]) for options in row.options)
     return (
-        f"{first['max_steps']} steps, batch {first['batch_size']}, {first['crop_size']} pixels, "
+        f"{counted(first['max_steps'], 'step')}, batch {first['batch_size']}, "
+        f"{first['crop_size']} pixels, "
         f"ngf {first['ngf']}, ndf {first['ndf']}, {first['precision']}, preset {first['preset']}, "
         f"seed {seeds}"
     )

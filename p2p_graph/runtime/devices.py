@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 # Deprecation warnings are for developers, not for users of the programs; errors are exceptions.
@@ -59,7 +60,7 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
         # All sessions share the threads that split an operation, and the first session makes them:
         # this one, before images are checked.
         tf.Session(graph=tf.Graph(), config=config).close()
-    return Device(f"CPU, {os.cpu_count()} cores", config, is_cpu=True)
+    return Device(f"CPU, {counted(os.cpu_count() or 1, 'core')}", config, is_cpu=True)
 
 
 def set_gpu_arithmetic(precision: str) -> None:

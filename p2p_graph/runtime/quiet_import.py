@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from p2p_graph.utils import signals
+
 
 @contextlib.contextmanager
 def tensorflow_import() -> Iterator[None]:
@@ -39,20 +41,23 @@ def quick_import() -> Iterator[None]:
 def quiet_import() -> Iterator[None]:
     """Hides what TensorFlow writes to stderr during its import, unless the import fails.
 
+    A signal ends a program at once within the context.
+
     TensorFlow writes its first messages before it reads TF_CPP_MIN_LOG_LEVEL. If the variable is
     set to another level than 3, nothing is hidden.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level != "3":
-        yield
+        with signals.at_once():
+            yield
         return
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
+    with tempfile.TemporaryFile() as hidden, signals.at_once(stderr):
         os.dup2(hidden.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())
             raise

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from p2p_graph.segmentation import opencv_networks
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -85,7 +86,7 @@ def _only_file(folder: Path, suffix: str) -> Path:
     if len(found) != 1:
         names = f" ({', '.join(path.name for path in found)})" if found else ""
         advice = "leave one" if found else "put it beside the network's other file"
-        raise UserError(f"{folder} holds {len(found)} files *{suffix}{names}: {advice}")
+        raise UserError(f"{folder} holds {counted(len(found), 'file')} *{suffix}{names}: {advice}")
     return found[0]
 
 
@@ -103,7 +104,9 @@ def _check_layers(net: Any, folder: Path) -> None:
     kernels = [layer.blobs[0] for layer in layers.values() if layer.type == "Convolution"]
     if kernels and kernels[0].shape[1] != 3:
         channels = kernels[0].shape[1]
-        raise UserError(f"{_not_fcn8s(folder)}: it takes images of {channels} channels, not 3")
+        raise UserError(
+            f"{_not_fcn8s(folder)}: it takes images of {counted(channels, 'channel')}, not 3"
+        )
 
 
 def _check_scores(net: Any, folder: Path) -> None:

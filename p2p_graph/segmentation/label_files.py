@@ -11,6 +11,7 @@ import numpy as np
 from p2p_graph.data.image_files import shortened_name
 from p2p_graph.imaging.image_arrays import opened, read_contents, read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 
 Array = np.ndarray[Any, Any]
@@ -45,15 +46,16 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     stems = {name: shortened_name(name.removesuffix(_PHOTO_SUFFIX)) for name in names}
     if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
-            f"{len(missing)} of {len(names)} images have no labels NAME.png in labels_dir "
+            f"no labels NAME.png for {len(missing)} of {counted(len(names), 'image')} in "
+            "labels_dir "
             f"{folder}:",
             *missing,
         )
     found = {name: files[stem] for name, stem in stems.items()}
     if ambiguous := [", ".join(map(str, paths)) for paths in found.values() if len(paths) > 1]:
         raise UserError(
-            f"{len(ambiguous)} of {len(names)} images have several labels in labels_dir {folder}, "
-            "leave one of each:",
+            f"several labels for {len(ambiguous)} of {counted(len(names), 'image')} in labels_dir "
+            f"{folder}, leave one of each:",
             *ambiguous,
         )
     return {name: path for name, (path,) in found.items()}
@@ -98,7 +100,8 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
         found = list(pool.map(lambda path: _inspect(path, palette), paths))
     if problems := [one.problem for one in found if one.problem]:
         raise UserError(
-            f"{len(problems)} of {len(paths)} labels cannot be used; palette {palette.name} has "
+            f"{len(problems)} of {counted(len(paths), 'label')} cannot be used; palette "
+            f"{palette.name} has "
             f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:",
             *problems,
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 _LONGEST_READING = 600.0  # seconds
@@ -89,7 +90,9 @@ def read_onnx(path: Path) -> Any:
         outputs = net.getUnconnectedOutLayersNames()
     if len(outputs) != 1:
         names = ", ".join(outputs)
-        raise UserError(f"{path} has {len(outputs)} outputs ({names}): export it with one")
+        raise UserError(
+            f"{path} has {counted(len(outputs), 'output')} ({names}): export it with one"
+        )
     return net
 
 

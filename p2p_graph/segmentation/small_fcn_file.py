@@ -50,7 +50,7 @@ class Metadata(NamedTuple):
         """
         path = folder / SEGMENTER_FILE
         with damage_reported(path, "what tools/train_segmenter.py writes"):
-            record = json.loads(read_bytes(path, _LARGEST).decode("utf-8"))
+            record = json.loads(read_bytes(path, _LARGEST).decode("utf-8-sig"))
             palette = _palette(record["palette"])
             width = _integer(record, "width", 1, LARGEST_WIDTH)
             size = _integer(record, "size", SIZE_MULTIPLE, LARGEST_SIZE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from p2p_graph.config.data_options import DataOptions
-from p2p_graph.config.option_fields import check_utf8
+from p2p_graph.config.option_fields import check_text
 from p2p_graph.config.options import Options
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.segmentation.small_fcn_file import (
@@ -64,7 +64,7 @@ class TrainingOptions:
         if self.lr <= 0:
             raise UserError(f"lr must be above 0, not {self.lr}")
         self.data(self.input_dir)
-        check_utf8("output_dir", str(self.output_dir))
+        check_text("output_dir", str(self.output_dir))
         if self.crop_size % SIZE_MULTIPLE:
             raise UserError(
                 f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"

@@ -30,6 +30,7 @@ from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
 from p2p_graph.segmentation.small_fcn_options import TrainingOptions
 from p2p_graph.utils import signals
 from p2p_graph.utils.checked_allocation import require_memory
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _SAVE_FREQ = 1000  # steps
@@ -72,8 +73,8 @@ def train(options: TrainingOptions) -> int:
     devices.set_gpu_arithmetic("fp32")
     print(f"device: {device.name}")
     print(
-        f"{len(pairs)} training pairs, {len(validation)} validation pairs, "
-        f"{options.max_steps} steps in total",
+        f"{counted(len(pairs), 'training pair')}, {counted(len(validation), 'validation pair')}, "
+        f"{counted(options.max_steps, 'step')} in total",
         flush=True,
     )
     with tf.Graph().as_default(), contextlib.ExitStack() as cleanup:
@@ -91,7 +92,7 @@ def train(options: TrainingOptions) -> int:
         if code := _run_steps(step, session, done, options):
             return code
         steps = max(done, options.max_steps)
-        print(f"done: {steps} steps, in {options.output_dir}", flush=True)
+        print(f"done: {counted(steps, 'step')}, in {options.output_dir}", flush=True)
         scores = previous.scores if previous and previous.steps == steps else {}
         start = time.monotonic()
         if validation:
@@ -100,7 +101,10 @@ def train(options: TrainingOptions) -> int:
     if validation:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         seconds = time.monotonic() - start
-        print(f"{len(validation)} validation photos in {seconds:.0f} s (not FCN-8s): {shown}")
+        print(
+            f"{counted(len(validation), 'validation photo')} in {seconds:.0f} s (not FCN-8s): "
+            f"{shown}"
+        )
     return 0
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph.checkpoints import restore_checkpoint
-from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE, Checkpoint
+from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import check_unchanged, read_options, read_record
 from p2p_graph.data.image_sources import count_before, names_digest

@@ -30,6 +30,7 @@ from p2p_graph.training.session_calls import SessionCall, build_session_call, co
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.updates import ORDERS
 from p2p_graph.training.validation import BEST_FOLDER, SAMPLES_FOLDER
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
@@ -61,10 +62,12 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     steps = run.schedule.last_step
     if run.checkpoint and real_path(run.checkpoint.folder) != real_path(folder):
         raise UserError(
-            f"checkpoint {run.checkpoint.prefix} has done {run.done} steps already: "
+            f"checkpoint {run.checkpoint.prefix} has done {counted(run.done, 'step')} already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"
         )
-    print(f"{folder} is done: {run.done} steps of {steps} (ask for more with --max_steps)")
+    print(
+        f"{folder} is done: {counted(run.done, 'step')} of {steps} (ask for more with --max_steps)"
+    )
     return 0
 
 
@@ -112,10 +115,10 @@ def _train(run: RunPlan) -> int:
     steps, last = step - run.done, run.schedule.last_step
     rate = steps * options.data.batches.batch_size / seconds
     memory = peak_memory()
-    print(f"{steps} steps in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
+    print(f"{counted(steps, 'step')} in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
     if stopping.signals.received and step < last:
         return stopping.signals.report_stop(step, last)
-    print(f"done: {step} steps, in {run.folder}")
+    print(f"done: {counted(step, 'step')}, in {run.folder}")
     return 0
 
 

@@ -17,6 +17,7 @@ from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
+from p2p_graph.utils.counted import counted
 
 DEFAULT_EPOCHS = 200
 
@@ -101,8 +102,8 @@ def announce(run: RunPlan) -> None:
         print("note: on a CPU --xla makes steps slower; it is for GPUs")
     print(f"generator: {options.model.generator.levels} levels for {scaling.crop_size} pixels")
     print(
-        f"examples count = {len(run.images)}, {run.steps_per_epoch} steps an epoch, "
-        f"{run.schedule.last_step} steps in all"
+        f"examples count = {len(run.images)}, {counted(run.steps_per_epoch, 'step')} an epoch, "
+        f"{counted(run.schedule.last_step, 'step')} in all"
     )
     if run.checkpoint:
         print(f"going on from {run.checkpoint.prefix}")

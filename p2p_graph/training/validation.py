@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints.restore_checkpoint import STATE_FILE
+from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
@@ -23,6 +23,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.training.hooks.summaries import EventFile
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.atomic_write import write_json
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
 
@@ -219,6 +220,6 @@ def steps_between(sample_freq: str, steps_per_epoch: int, steps_per_call: int) -
     if steps % steps_per_call:
         raise UserError(
             f"sample_freq must be a multiple of steps_per_run ({steps_per_call}), "
-            f"{sample_freq} is {steps} steps"
+            f"{sample_freq} is {counted(steps, 'step')}"
         )
     return steps

@@ -20,9 +20,9 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 class UserError(ValueError):
     """An error that the person who runs a tool can mend.
 
-    The message is one line that says what is wrong, where, and what to do. The tools print it to
-    stderr without a traceback and exit with code 2. Names of files in it may hold line breaks,
-    which are escaped.
+    The message is one line that says what is wrong, where, and what to do; a list of images may
+    follow. The tools print it to stderr without a traceback and exit with code 2. Names of files in
+    it may hold line breaks, which are escaped.
     """
 
     def __init__(self, message: str, *listed: str) -> None:

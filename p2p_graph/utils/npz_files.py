@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from p2p_graph.utils.checked_allocation import allocate
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.outside_files import open_regular
 
 _SUFFIX = ".npy"
@@ -100,7 +101,8 @@ class NpzFile:
         # Objects are pickled: their size is not known, and nothing here reads them.
         if not dtype.hasobject and header_size + array.size != member.file_size:
             raise ValueError(
-                f"the header of {name} says {dtype} {list(shape)}, {array.size} bytes, and there "
+                f"the header of {name} says {dtype} {list(shape)}, "
+                f"{counted(array.size, 'byte')}, and there "
                 f"are {member.file_size - header_size}"
             )
         return array
@@ -118,7 +120,9 @@ class NpzFile:
                 wanted = min(size, array.size - first)
                 block = stream.read(wanted)
                 if len(block) < wanted:
-                    raise EOFError(f"it ends after {first + len(block)} of {array.size} bytes")
+                    raise EOFError(
+                        f"it ends after {first + len(block)} of {counted(array.size, 'byte')}"
+                    )
                 yield block
             stream.read(1)  # so that the checksum of no values is compared, too
 

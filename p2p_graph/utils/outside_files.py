@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 _LARGEST = 2**30  # bytes of a file that is read whole
@@ -64,7 +65,7 @@ def read_bytes(path: Path, at_most: int = _LARGEST) -> bytes:
         if len(contents) > size:  # the file grows, or the system does not know its size
             contents += file.read(at_most + 1 - len(contents))
     if max(size, len(contents)) > at_most:
-        raise UnreadableError(f"has more than {at_most} bytes, the most that is read")
+        raise UnreadableError(f"has more than {counted(at_most, 'byte')}, the most that is read")
     return contents
 
 
@@ -102,14 +103,14 @@ def damage_reported(path: object, form: str = "") -> Iterator[None]:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, which may begin with a byte order mark.
 
     Raises:
       FileNotFoundError: there is no such file.
       UserError: it cannot be read, or is not JSON; the message names the file and the place.
     """
     with damage_reported(path, "JSON"):
-        return json.loads(read_bytes(path, _LARGEST_JSON).decode("utf-8"))
+        return json.loads(read_bytes(path, _LARGEST_JSON).decode("utf-8-sig"))
 
 
 def real_path(path: Path) -> Path:

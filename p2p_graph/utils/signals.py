@@ -1,6 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP: long work ends at a point from which it can be resumed."""
+"""SIGINT, SIGTERM and SIGHUP: a program ends with one line, long work so that it can be resumed.
+
+Programs import this module first. It imports little: few milliseconds pass without handlers.
+"""
 
 import contextlib
+import os
 import signal
 import types
 from collections.abc import Callable, Iterator
@@ -10,6 +14,89 @@ from typing import Any
 STOPPING = tuple(
     number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")
 )
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal of `STOPPING` that ends the program.
+
+    Attributes:
+      number: the signal.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        """Takes the signal."""
+        super().__init__()
+        self.number = number
+
+
+class _Ending:
+    """How a signal ends this process.
+
+    Attributes:
+      at_once: without an exception.
+      stderr: the file descriptor to which the line is written then.
+    """
+
+    at_once = True
+    stderr = 2
+
+
+def handle() -> None:
+    """Lets a signal end this process at once, with one line; ignored signals stay ignored.
+
+    The handlers hold from now on. Until `raised` is entered, the program has nothing to clean up.
+    """
+    for number in STOPPING:
+        if signal.getsignal(number) not in (signal.SIG_IGN, _end):
+            signal.signal(number, _end)
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Lets the first signal within the context raise `Interrupted` in the main thread."""
+    _Ending.at_once = False
+    try:
+        yield
+    finally:
+        _Ending.at_once = True
+
+
+@contextlib.contextmanager
+def at_once(stderr: int = 2) -> Iterator[None]:
+    """Lets a signal end this process at once again, as during imports.
+
+    A library may swallow an exception that is raised while it is imported, or print it.
+
+    Args:
+      stderr: the file descriptor of stderr, where 2 is another file within the context.
+    """
+    former = _Ending.at_once, _Ending.stderr
+    _Ending.at_once, _Ending.stderr = True, stderr
+    try:
+        yield
+    finally:
+        _Ending.at_once, _Ending.stderr = former
+
+
+def ending_of(interrupt: KeyboardInterrupt) -> tuple[str, int]:
+    """The line and the exit code with which an interrupt ends the program."""
+    number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+    line = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    return line, 128 + number
+
+
+def _end(number: int, frame: types.FrameType | None) -> None:
+    interrupt = Interrupted(signal.Signals(number))
+    if _Ending.at_once:
+        line, code = ending_of(interrupt)
+        with contextlib.suppress(OSError):
+            os.write(_Ending.stderr, f"{line}\n".encode())
+        os._exit(code)
+    # A second signal ends the process even where the first one's exception does not.
+    for each in STOPPING:
+        if signal.getsignal(each) == _end:
+            signal.signal(each, signal.SIG_DFL)
+    raise interrupt
 
 
 class StopSignals:

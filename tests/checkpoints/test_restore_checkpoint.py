@@ -209,6 +209,13 @@ def test_newest_without_checkpoint_file(folder):
     assert restore_checkpoint.find(folder).prefix == folder / "model-10"
 
 
+def test_checkpoint_file_that_an_editor_has_saved_with_a_byte_order_mark(folder):
+    add(folder, 7)
+    state = folder / "checkpoint"
+    state.write_text(state.read_text(), encoding="utf-8-sig")
+    assert restore_checkpoint.find(folder).prefix == folder / "model-3"
+
+
 def test_damaged_checkpoint_file(folder):
     (folder / "checkpoint").write_bytes(b"\xff\x00 nonsense")
     assert restore_checkpoint.find(folder).prefix == folder / "model-3"

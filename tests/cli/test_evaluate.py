@@ -634,7 +634,7 @@ def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
     refused(*flags, expected=["metrics fcn needs the true labels", "--inputs_dir", "--labels_dir"])
     for n in (0, 2, 4):
         write(tmp_path / "labels" / f"{n}.png", np.zeros((14, 16)))
-    expected = "2 of 5 images have no labels NAME.png in labels_dir labels"
+    expected = "no labels NAME.png for 2 of 5 images in labels_dir labels"
     refused(*flags, "--labels_dir", "labels", expected=[expected], listed=["1", "3"])
     for n in (1, 3):
         (tmp_path / "labels" / f"{n}.png").write_bytes(b"no image")
@@ -694,7 +694,7 @@ def test_an_input_that_cannot_be_read(refused, results):
     (results / "images" / "a-inputs.png").write_bytes(b"no image")
     refused(
         *("--results_dir", "results"),
-        expected=["1 images cannot be evaluated"],
+        expected=["1 image cannot be evaluated"],
         listed=["results/images/a-inputs.png: is not an image"],
     )
 
@@ -702,7 +702,7 @@ def test_an_input_that_cannot_be_read(refused, results):
 def test_results_without_targets(refused, results):
     for name in ("a", "d"):
         (results / "images" / f"{name}-targets.png").unlink()
-    expected = "2 of 7 images in results have no target (a): translate pairs, not inputs alone"
+    expected = "no target for 2 of 7 images in results (a): translate pairs, not inputs alone"
     refused("--results_dir", "results", expected=[expected])
 
 

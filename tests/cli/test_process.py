@@ -123,8 +123,7 @@ def test_existing_outputs_are_skipped(process, tmp_path):
     (tmp_path / "out" / "c.png.unfinished").write_bytes(b"of a killed run")
     out = tmp_path / "out"
     assert succeeded(process("blur")).stdout == (
-        f"skipping 1 images that are in {out} already\n"
-        f"processing 3 images\nwrote 3 images to {out}\n"
+        f"skipping 1 image, already in {out}\nprocessing 3 images\nwrote 3 images to {out}\n"
     )
     assert (out / "b.png").read_bytes() == b"mine"
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png", "d.png"]

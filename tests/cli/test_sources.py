@@ -141,7 +141,7 @@ def test_a_split_is_recorded_and_the_rest_is_tested(sources, form, tmp_path):
 
     where = ("--checkpoint", tmp_path / "run")
     done = succeeded(call("test", *sources[form], *where, "--output_dir", tmp_path / "rest"))
-    assert "split: 2 images that are not trained on" in done.stdout
+    assert "split: 2 images left out of training" in done.stdout
     wanted = [str(index + 1) for index in split_indices(5, 0.6, 4)[1]]
     if form == "archive":
         wanted = [f"{int(name) - 1:05d}" for name in wanted]
@@ -170,7 +170,7 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     (tmp_path / "sub").mkdir()
     where = ("--input_dir", "../pairs", "--checkpoint", "../run", "--output_dir", "made")
     done = succeeded(call("test", *where, cwd=tmp_path / "sub"))
-    assert "split: 2 images that are not trained on" in done.stdout
+    assert "split: 2 images left out of training" in done.stdout
     assert len(images(tmp_path / "sub" / "made")) == 2
     other = ("--input_dir", "../pairs", *TINY, "--split", 0.6, "--output_dir", "../run")
     succeeded(call("train", *other, "--max_steps", 2, cwd=tmp_path / "sub"))

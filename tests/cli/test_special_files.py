@@ -119,7 +119,7 @@ def test_evaluate(make, reason, part, data, tmp_path):
     done = call("evaluate", *flags, "--bootstrap", 0)
     assert done.returncode == 2
     first, line = done.stderr.splitlines()
-    assert first == "evaluate.py: 1 images cannot be evaluated; mend or remove them:"
+    assert first == "evaluate.py: 1 image cannot be evaluated; mend or remove them:"
     partner = "" if part == "outputs" else f": has the partner {bad}, which {reason}"
     assert line == f"  {tmp_path}/outputs/1.png" + (partner or f": {reason}")
 

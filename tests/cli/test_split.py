@@ -55,7 +55,9 @@ def test_split_is_the_references(fractions, pile):
     wanted = references(NAMES, *fractions)
     assert parts(pile) == wanted
     shown = [(k, wanted[k]) for k in ("train", "test", "val") if k in wanted]
-    assert done.stdout.splitlines() == [f"{pile / k}: {len(v)} images" for k, v in shown]
+    assert done.stdout.splitlines() == [
+        f"{pile / k}: {len(v)} image{'s' if len(v) > 1 else ''}" for k, v in shown
+    ]
     assert [path.name for path in pile.iterdir() if path.is_file()] == ["notes.txt"]
     for part, names in wanted.items():
         assert all((pile / part / name).read_text() == name for name in names)
@@ -105,7 +107,7 @@ def test_split_completes_an_interrupted_split(copy, pile):
         (["--train_frac", "-0.1"], ["train_frac -0.1 must be from 0 to 1"]),
         (["--train_frac", "nan"], ["train_frac nan must be from 0 to 1"]),
         (["--train_frac", "1", "--val_frac", "2"], ["val_frac 2 must be from 0 to 1"]),
-        (["--test_frac", "0.05"], ["test_frac 0.05 of the 10 images", "is none"]),
+        (["--test_frac", "0.05"], ["test_frac 0.05 of 10 images", "is none"]),
         (["--train_frac", "some"], ["--train_frac", "some"]),
         (["--dir", "nowhere"], ["dir nowhere does not exist"]),
         (["--dir", "empty"], ["dir empty holds no images"]),

@@ -209,7 +209,7 @@ def test_a_recipe_can_be_named(data, tmp_path):
         "recipe edges2shoes: AtoB, batch 4, scaled to 32 and cropped to 32"
     )
     assert "not mirrored" in done.stdout
-    assert "examples count = 5, 2 steps an epoch, 1 steps in all" in done.stdout
+    assert "examples count = 5, 2 steps an epoch, 1 step in all" in done.stdout
 
 
 def test_a_folder_alone_is_enough(data, tmp_path):
@@ -308,7 +308,7 @@ def test_a_batch_larger_than_the_data_set(data, tmp_path):
     where = ("--input_dir", tmp_path / "two", "--output_dir", tmp_path / "run")
     flags = ("--batch_size", 3, "--max_steps", 2, "--display_freq", 1)
     done = succeeded(call("train", *where, *SMALL, *flags))
-    assert "examples count = 2, 1 steps an epoch, 2 steps in all" in done.stdout
+    assert "examples count = 2, 1 step an epoch, 2 steps in all" in done.stdout
     drawn = [path.name[:10] for path in (tmp_path / "run" / "images").glob("*-outputs.png")]
     # Six places, filled by three epochs of two images; in one step an image may be twice.
     assert {name[:8] for name in drawn} == {"00000001", "00000002"}

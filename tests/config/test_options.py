@@ -1,11 +1,12 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from p2p_graph.config.option_fields import help_text
-from p2p_graph.config.options import FIELDS, Options
+from p2p_graph.config.option_fields import PROGRAMS, help_text, kinds_of
+from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import (
     FREE_FIELDS,
     MODEL_FIELDS,
@@ -298,6 +299,12 @@ def test_options_file_stores_non_ascii_text(tmp_path):
     assert read_options(tmp_path)["input_dir"] == "bücher/日本"
 
 
+def test_options_file_that_an_editor_has_saved_with_a_byte_order_mark(config, saved):
+    path = saved / "options.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert Options.of(**read_options(saved)) == config
+
+
 def test_options_file_is_replaced(config, saved):
     save_options(config.replace(seed=77), saved)
     assert read_options(saved)["seed"] == 77
@@ -318,6 +325,18 @@ def test_options_file_is_replaced(config, saved):
         ('{"images": 5}', "images must be of type str"),
         ('{"working_dir": 5}', "working_dir must be of type str"),
         ('{"split": "half"}', 'split must be of type float, not "half"'),
+        ('{"lr": -1}', "lr must be at least 0, not -1"),
+        ('{"lr": NaN}', "lr must be a finite number, not nan"),
+        ('{"l1_weight": Infinity}', "l1_weight must be a finite number, not inf"),
+        ('{"beta1": 1}', "beta1 must be below 1, not 1"),
+        ('{"max_steps": -5}', "max_steps must be at least 0, not -5"),
+        ('{"batch_size": 65537}', "batch_size must be at most 65536, not 65537"),
+        ('{"gan_loss": "hinge"}', "gan_loss must be one of eps, clip, logits, lsgan, not 'hinge'"),
+        ('{"split": 0}', "split must be over 0 and at most 1, not 0"),
+        (r'{"input_dir": "a\u0000b"}', r"input_dir 'a\x00b' has a zero byte"),
+        (r'{"checkpoint": "a\u0000b"}', r"checkpoint 'a\x00b' has a zero byte"),
+        (r'{"working_dir": "a\u0000b"}', r"working_dir 'a\x00b' has a zero byte"),
+        (r'{"working_dir": "a\ud800b"}', r"working_dir 'a\ud800b' is not UTF-8"),
         ("[" * 200_000, "nested too deep"),
         ('{"ngf": ' + "1" * 5_000 + "}", "cannot be read as JSON"),
     ],
@@ -347,7 +366,7 @@ def test_wrong_model_option_names_the_file(saved):
 
 
 def test_model_options_have_the_models_fields_only(saved):
-    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=-1)
+    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=0.1)
     assert model_options(saved) == {
         "which_direction": "AtoB",
         "lab_colorization": False,
@@ -488,6 +507,11 @@ def test_missing_options_are_not_compared(config, saved):
     assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []
 
 
+def test_a_zero_byte_in_a_path():
+    with pytest.raises(UserError, match=r"manifest 'a\\x00b' has a zero byte"):
+        Options.of(manifest="a\0b")
+
+
 @pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), -(10**400)])
 def test_numbers_that_float32_does_not_hold(value):
     with pytest.raises(UserError, match="l1_weight must be a finite number"):
@@ -502,3 +526,20 @@ def test_every_number_has_bounds():
         if isinstance(value, int) and not isinstance(value, bool):
             assert bounds["least"] is not None, name
             assert bounds["most"] is not None or bounds["below"] is not None, name
+
+
+# At 0 these mean what their help texts say: none of what they count, or a seed like any other.
+PLAIN_ZEROS = {"seed", "split_seed", "crop_from", "cache_mb"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_help_of_a_whole_number_says_what_0_means(program):
+    unexplained = {
+        name
+        for name, field in FIELDS.items()
+        if program in field.metadata["programs"]
+        and int in kinds_of(RECORDS[name], field)
+        and field.metadata["least"] == 0
+        and not re.search(r"\b0\b", help_text(field, program))
+    }
+    assert unexplained <= PLAIN_ZEROS

@@ -84,7 +84,7 @@ def problem_line(folder, pairs=True):
     with pytest.raises(UserError) as caught:
         check(folder, pairs)
     first, line = str(caught.value).splitlines()
-    assert first.startswith(f"1 of 1 images in {folder} cannot be used")
+    assert first.startswith(f"1 of 1 image in {folder} cannot be used")
     assert "--skip_bad" in first
     return line
 

@@ -30,7 +30,7 @@ import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from .verdicts import place_in_dump
+from .verdicts import is_hanging, place_in_dump
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 10.0
@@ -73,7 +73,7 @@ class ForkServer:
         argv = [f"tools/{program}.py", *map(str, argv)]
         run = self._ask("run", (program, argv, str(folder), seconds, memory))
         place = (program, place_in_dump(run.stderr))
-        if run.timed_out and run.code < 0 and place not in self._slow:
+        if is_hanging(run) and place not in self._slow:
             again = (program, argv, str(folder), _PATIENCE * seconds, memory)
             run = self._ask("run", again)
             if run.timed_out:

@@ -104,16 +104,22 @@ def answer_of_refusal(message):
     return failed(problem, message) if problem else Answer(REFUSED, message)
 
 
+def is_hanging(run):
+    """Whether a program took too long, other than training that SIGTERM has stopped and saved."""
+    saved = run.code == _STOPPED and "stopped by SIGTERM" in run.stdout
+    return run.timed_out and not saved
+
+
 def answer_of_run(run, memory):
     """The answer of a program's `Run`; memory is what it may use, in bytes.
 
     Right are: exit code 0 or 1 with nothing on stderr but lists of skipped images; exit code 2 with
     one line; and long training that is stopped and can be resumed.
     """
-    if run.timed_out and run.code == _STOPPED and "stopped by SIGTERM" in run.stdout:
-        return Answer(ACCEPTED, "stopped")
-    if run.timed_out:
+    if is_hanging(run):
         return failed(f"hangs in {place_in_dump(run.stderr)}", run.stderr)
+    if run.timed_out:
+        return Answer(ACCEPTED, "stopped")
     if run.code < 0:
         return failed(f"killed by signal {-run.code}", run.stderr)
     if run.memory > memory:

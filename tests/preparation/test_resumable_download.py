@@ -319,7 +319,7 @@ def test_plain_progress_lines(site, tmp_path, capsys):
     out, err = capsys.readouterr()
     lines = [line for line in out.splitlines() if line.startswith("facades.tar.gz: ")]
     assert 3 <= len(lines) <= 11
-    assert re.fullmatch(r"facades.tar.gz: [\d,]+ of 5,[\d,]+ \(\d+%\) bytes", lines[0])
+    assert re.fullmatch(r"facades.tar.gz: [\d,]+ bytes of 5,[\d,]+ \(\d+%\)", lines[0])
     assert err == ""
 
 

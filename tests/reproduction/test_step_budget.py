@@ -92,6 +92,12 @@ def test_refuses_damaged_plans(config, tmp_path, text):
         steps_of("90m", {"a": config}, plans)
 
 
+def test_plans_that_an_editor_has_saved_with_a_byte_order_mark(config, tmp_path):
+    plans = tmp_path / "plans"
+    plans.write_text('{"90m: a (--lr 1)": 7}', encoding="utf-8-sig")
+    assert steps_of("90m", {"a": config}, plans) == {"a": 7}
+
+
 def test_minutes_are_measured_again_for_other_flags(config, tmp_path):
     plans, runs = tmp_path / "plans", {"a": config}
     for flags, seconds in ((("--ngf", "4"), 2), (("--ngf", "64"), 20), (("--ngf", "4"), 99)):

@@ -84,7 +84,7 @@ def test_other_files_are_no_labels(tmp_path):
     (tmp_path / f"{STEM}_gtFine_polygons.json").write_text("{}")
     (tmp_path / f"{STEM}.txt").write_text("0")
     touch(tmp_path / f"{STEM}_gtFine_instanceIds.png")
-    with pytest.raises(UserError, match="1 of 1 images have no labels"):
+    with pytest.raises(UserError, match=r"no labels NAME\.png for 1 of 1 image in"):
         label_files.find(tmp_path, [PHOTO])
 
 
@@ -93,7 +93,7 @@ def test_missing_labels_are_listed(tmp_path):
     with pytest.raises(UserError) as error:
         label_files.find(tmp_path, ["a", "b", PHOTO])
     first, *rest = str(error.value).splitlines()
-    assert first == f"2 of 3 images have no labels NAME.png in labels_dir {tmp_path}:"
+    assert first == f"no labels NAME.png for 2 of 3 images in labels_dir {tmp_path}:"
     assert rest == ["  a", f"  {PHOTO}"]
 
 
@@ -105,7 +105,7 @@ def test_several_labels_of_one_image_are_refused(tmp_path):
     with pytest.raises(UserError) as error:
         label_files.find(tmp_path, ["a", "b", "c"])
     first, *rest = str(error.value).splitlines()
-    assert first.startswith("1 of 3 images have several labels in labels_dir")
+    assert first.startswith("several labels for 1 of 3 images in labels_dir")
     assert rest == [f"  {paths[0]}, {paths[2]}"]
     assert label_files.find(tmp_path, ["b", "c"]) == {"b": better, "c": tmp_path / "c.png"}
 

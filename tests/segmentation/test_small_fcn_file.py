@@ -84,6 +84,13 @@ def test_other_contents(tmp_path, text):
         Metadata.load(tmp_path)
 
 
+def test_a_file_that_an_editor_has_saved_with_a_byte_order_mark(tmp_path):
+    METADATA.save(tmp_path)
+    path = tmp_path / SEGMENTER_FILE
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert Metadata.load(tmp_path)[:4] == METADATA[:4]
+
+
 def test_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / SEGMENTER_FILE)
     with pytest.raises(UserError, match="is a FIFO, not a regular file"):

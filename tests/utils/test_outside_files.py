@@ -74,6 +74,11 @@ def test_json_that_is_not_there(tmp_path):
     assert read_json(tmp_path / "file") == {"a": 1}
 
 
+def test_json_that_an_editor_has_saved_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "file").write_text('{"a": "ü"}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "file") == {"a": "ü"}
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

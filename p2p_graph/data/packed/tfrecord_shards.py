@@ -20,6 +20,7 @@ from tqdm import tqdm
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage, find_images
 from p2p_graph.data.packed.record_checks import check_alike, check_record
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes, read_json
 
@@ -69,7 +70,8 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
         check_alike(shard, found, images or found)
         if per_shard and len(found) != per_shard and shard != shards[-1]:
             raise UserError(
-                f"{shard} holds {len(found)} images, not the {per_shard} of {RECORD_FILE}: "
+                f"{shard} holds {counted(len(found), 'image')}, not the {per_shard} of "
+                f"{RECORD_FILE}: "
                 "rerun tools/pack_records.py"
             )
         images += found
@@ -168,12 +170,13 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     ((name, count), numbers) = next(iter(sets.items()))
     if extra := sorted(numbers - set(range(count))):
         raise UserError(
-            f"{folder} holds {shard_name(name, extra[0], count)}, which is none of {count} shards: "
+            f"{folder} holds {shard_name(name, extra[0], count)}, which is none of "
+            f"{counted(count, 'shard')}: "
             "remove it, or rerun tools/pack_records.py"
         )
     if missing := sorted(set(range(count)) - numbers):
         raise UserError(
-            f"{folder} lacks {len(missing)} of {count} shards, "
+            f"{folder} lacks {len(missing)} of {counted(count, 'shard')}, "
             f"first {shard_name(name, missing[0], count)}: rerun tools/pack_records.py"
         )
     try:

@@ -124,4 +124,4 @@ class LogLosses(StepHook):
 def _read(path: Path) -> str:
     """Reads the log of an earlier run; bytes that are no text spoil their line only."""
     with damage_reported(path):
-        return read_bytes(path, _LARGEST).decode("utf-8", errors="replace")
+        return read_bytes(path, _LARGEST).decode("utf-8-sig", errors="replace")

@@ -108,7 +108,7 @@ def test_rerunning_packs_missing_shards(folder, shards, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "pairs-00000-of-00003.tfrecord: 3 images, as before",
         "pairs-00001-of-00003.tfrecord: 3 images",
-        "pairs-00002-of-00003.tfrecord: 1 images, as before",
+        "pairs-00002-of-00003.tfrecord: 1 image, as before",
     ]
     assert {path.name: path.read_bytes() for path in shards.iterdir()} == intact
 

@@ -75,6 +75,15 @@ def test_losses_that_cannot_be_written(tmp_path):
     assert str(caught.value) == f"{tmp_path / LOSSES_FILE} cannot be written: File too large"
 
 
+def test_a_log_that_an_editor_has_saved_with_a_byte_order_mark(tmp_path):
+    (tmp_path / LOSSES_FILE).write_text(record(1) + "\n", encoding="utf-8-sig")
+    with tf.Graph().as_default():
+        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
+    hook.begin_at(1)
+    hook.close()
+    assert lines(tmp_path) == [record(1)]
+
+
 def test_a_log_that_is_no_text(tmp_path):
     """What is a line of a step stays; a FIFO is refused by name."""
     path = tmp_path / LOSSES_FILE
