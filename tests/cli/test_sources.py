@@ -279,7 +279,7 @@ def test_packing_an_archive(data, tmp_path, size):
     flags = () if size is None else ("--size", size, "--resize", "nearest", "--compress")
     where = ("--input_dir", data / "train", "--output_file", tmp_path / "made" / "set.npz")
     done = succeeded(call("pack_npz", *where, *flags))
-    assert "5 images are packed" in done.stdout
+    assert "packed 5 images in" in done.stdout
     with np.load(tmp_path / "made" / "set.npz") as found:
         assert set(found) == {"arr_0", "arr_1"}
         width = size or 32
