@@ -9,6 +9,7 @@ from p2p_graph.utils.outside_files import damage_reported, read_bytes
 STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
+_OURS = re.compile(r"model-[0-9]{1,18}\.index")
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
 
 
@@ -29,8 +30,8 @@ def find_prefix(folder: Path) -> Path | None:
             text = read_bytes(state, _LARGEST_STATE).decode("utf-8-sig", errors="replace")
         if found := re.search(r'^model_checkpoint_path: "(.+)"$', text, re.MULTILINE):
             named = folder / found[1]  # found[1] alone if it is an absolute path
-            # An absolute path is stale if the folder has been moved since.
-            for prefix in (named, folder / named.name):
+            # An absolute path is another folder's if the folder has been moved or copied since.
+            for prefix in (folder / named.name, named):
                 if is_complete(prefix):
                     return prefix
     numbered = {
@@ -56,7 +57,7 @@ def _refuse_remains(folder: Path, named: Path | None) -> None:
     Raises:
       UserError: a checkpoint was there.
     """
-    indices = [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
+    indices = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
     prefix = indices[0].with_suffix("") if indices else named
     if prefix is None:
         return

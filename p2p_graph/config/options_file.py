@@ -153,6 +153,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UserError(f"{path} has unknown keys: {', '.join(unknown)}")
     try:
         for name, value in options.items():
+            if name.endswith("_freq") and type(value) is int and value < 0:
+                options[name] = value = 0  # for the reference, too: never
             check_value(RECORDS[name], FIELDS[name], value)
         for name, value in record.items():
             if not isinstance(value, str):

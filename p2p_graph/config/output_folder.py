@@ -78,17 +78,16 @@ def refuse_data_folder(folder: Path, files: Iterable[Path], writes: Sequence[str
 
 def _check_owner(folder: Path, program: str, writes: Sequence[str]) -> None:
     """Refuses a folder with files of another program, or of a person, that would be replaced."""
-    found = _find_work(folder)
-    if found is None:
-        if foreign := [name for name in writes if os.path.lexists(folder / name)]:
-            raise UserError(
-                f"output_dir {folder} holds {foreign[0]}, which tools/{program}.py has not "
-                "written: name another folder"
-            )
+    owner, file = _find_work(folder) or (program, None)
+    foreign = [name for name in writes if os.path.lexists(folder / name)]
+    if file is None and foreign:
+        record = EVALUATION_FILE if program == "evaluate" else OPTIONS_FILE
+        raise UserError(
+            f"output_dir {folder} holds {foreign[0]}, but no {record} of tools/{program}.py: name "
+            f"another folder, or remove {foreign[0]}"
+        )
+    if owner == program:
         return
-    if found[0] == program:
-        return
-    owner, file = found
     of = f"of tools/{owner}.py" if owner else "of another program"
     raise UserError(f"output_dir {folder} holds the work {of} ({file}): name another folder")
 

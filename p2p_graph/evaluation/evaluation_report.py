@@ -108,16 +108,10 @@ def check_report_folder(folder: Path, examples: Sequence[Example]) -> None:
     """Refuses a folder for the report, before the long work starts.
 
     Raises:
-      UserError: the folder cannot be written, or holds the evaluated images, or is within a folder
-        of them.
+      UserError: the folder cannot be written, or holds the evaluated images.
     """
     files = [path for e in examples for path in (e.output, e.target, e.input) if path]
     refuse_data_folder(folder, files, (IMAGE_FOLDER,))
-    data_folders = {real_path(path) for path in {path.parent for path in files}}
-    if within := [path for path in real_path(folder).parents if path in data_folders]:
-        raise UserError(
-            f"output_dir {folder} is within the folder of images {within[0]}: name another folder"
-        )
     check_writable(folder, f"output_dir {folder}")
 
 

@@ -72,7 +72,6 @@ def _of_results(folder: Path) -> list[Example]:
         )
     paths = find_images(image_folder, "results_dir")
     outputs = [path for path in paths if path.stem.endswith("-outputs")]
-    targets = [path for path in paths if path.stem.endswith("-targets")]
     if not outputs:
         raise UserError(f"results_dir {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
     examples = []
@@ -80,11 +79,13 @@ def _of_results(folder: Path) -> list[Example]:
         name = output.stem.removesuffix("-outputs")
         target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
         examples.append(Example(name, output, target, source if source.is_file() else None))
-    if alone := sorted({*targets} - {example.target for example in examples}):
-        raise UserError(
-            f"{alone[0]} has no output beside it: translate the images again (tools/test.py), or "
-            "remove its files"
-        )
+    names = {example.name for example in examples}
+    for path in paths:
+        if path.stem.endswith("-targets") and path.stem.removesuffix("-targets") not in names:
+            raise UserError(
+                f"{path} has no output beside it: translate the images again (tools/test.py), or "
+                "remove its files"
+            )
     if missing := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
             f"no target for {len(missing)} of {counted(len(examples), 'image')} in {folder} "

@@ -68,9 +68,6 @@ def _own_checkpoint(folder: Path) -> Checkpoint | None:
     source = restore_checkpoint.find(folder)
     if source is None or real_path(source.folder) == real_path(folder):
         return source
-    # A copy of a run may name the checkpoint of the original by its absolute path.
-    if own := restore_checkpoint.find(folder / source.prefix.name):
-        return own
     raise UserError(
         f"{folder / STATE_FILE} names a checkpoint of another folder, {source.prefix}: remove the "
         "file; --checkpoint starts a new run from that checkpoint"
@@ -83,7 +80,7 @@ def images_record(options: Options) -> dict[str, str]:
 
 
 def _compare_images(options: Options, folder: Path) -> None:
-    """Reports that the images are not those that the run began with.
+    """Reports that the images are not those that the run was last trained on.
 
     Raises:
       UserError: there is a split, which would now train on held-out images.
@@ -92,7 +89,9 @@ def _compare_images(options: Options, folder: Path) -> None:
     count = count_before(digest, source, single=options.data.task.is_single)
     if count is None:
         return
-    changed = f"the images in {source.path} are not those that {folder} began with ({count} then)"
+    changed = (
+        f"the images in {source.path} are not those that {folder} was trained on ({count} then)"
+    )
     if source.split < 1:
         raise UserError(
             f"{changed}, so that --split would divide them differently: "

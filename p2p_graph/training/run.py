@@ -19,7 +19,7 @@ from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.models.networks import Networks
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import peak_memory
-from p2p_graph.training.hooks.checkpoint_schedule import what_is_kept
+from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints, what_is_kept
 from p2p_graph.training.hooks.losses_log import LOSSES_FILE
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.optimizers import make_optimizers
@@ -108,9 +108,9 @@ def _train(run: RunPlan) -> int:
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
         )
-        step_hooks, stopping = make_hooks(run, call, saver, cleanup)
+        step_hooks, saving, stopping = make_hooks(run, call, saver, cleanup)
         start = time.monotonic()
-        step = _loop(run, call, scaffold, step_hooks)
+        step = _loop(run, call, scaffold, step_hooks, saving)
     seconds = time.monotonic() - start
     steps, last = step - run.done, run.schedule.last_step
     rate = steps * options.data.batches.batch_size / seconds
@@ -145,6 +145,7 @@ def _loop(
     call: SessionCall,
     scaffold: tf.train.Scaffold,
     step_hooks: Sequence[StepHook],
+    saving: SaveCheckpoints,
 ) -> int:
     """Calls `Session.run` until the last step or a signal; returns the step reached."""
     step = run.done
@@ -159,7 +160,11 @@ def _loop(
             log_step_count_steps=None,
         ) as session:
             while step < run.schedule.last_step and not session.should_stop():
-                _, step = session.run([call.step.train, call.step.number])
+                try:
+                    _, step = session.run([call.step.train, call.step.number])
+                except IMAGE_ERRORS as error:
+                    saving.save_after(error, step)
+                    raise
     except tf.errors.OpError as error:
         raise _as_user_error(error, run, run.schedule.after(step)) from error
     return step
@@ -176,5 +181,6 @@ def _as_user_error(error: Exception, run: RunPlan, step: int) -> Exception:
             f"{what_is_kept(run.folder)}: try a smaller --lr"
         )
     if isinstance(error, IMAGE_ERRORS):
-        return unreadable_image(error, [*run.images, *run.validation_images])
+        named = unreadable_image(error, [*run.images, *run.validation_images])
+        return UserError(f"{named}; {what_is_kept(run.folder)}")
     return error

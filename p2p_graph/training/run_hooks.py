@@ -21,8 +21,12 @@ from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Valid
 
 def make_hooks(
     run: RunPlan, call: SessionCall, saver: tf.train.Saver, cleanup: contextlib.ExitStack
-) -> tuple[list[StepHook], StopOnSignal]:
-    """Makes the hooks that the options ask for, in the order in which they report."""
+) -> tuple[list[StepHook], SaveCheckpoints, StopOnSignal]:
+    """Makes the hooks that the options ask for, in the order in which they report.
+
+    Returns:
+      All hooks; of these, the one that saves, and the one that handles signals.
+    """
     options, folder, schedule = run.options, run.folder, run.schedule
     reports, task, scaling = options.reports, options.data.task, options.data.scaling
     with tf.name_scope("display"):
@@ -63,7 +67,7 @@ def make_hooks(
     made += [saving, stopping]
     for hook in made:
         cleanup.callback(hook.close)
-    return made, stopping
+    return made, saving, stopping
 
 
 def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | None) -> Validator:

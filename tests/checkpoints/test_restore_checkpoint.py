@@ -183,6 +183,11 @@ def test_path_of_another_folder(folder):
     inner = Path(shutil.copytree(folder, folder / "inner"))
     for path in ("inner/model-3", inner / "model-3"):
         point_at(folder, path)
+        assert restore_checkpoint.find(folder).prefix == folder / "model-3"
+    for name in (INDEX, DATA):
+        (folder / name).unlink()
+    for path in ("inner/model-3", inner / "model-3"):
+        point_at(folder, path)
         assert restore_checkpoint.find(folder).prefix == inner / "model-3"
 
 

@@ -350,6 +350,7 @@ def test_a_full_disk_while_saving(data, tmp_path):
 
 
 def test_an_image_removed_during_training(data, tmp_path):
+    """The steps before are saved."""
     shutil.copytree(data / "train", tmp_path / "train")
     command = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", *SMALL)
     more = ("--max_steps", 10_000, "--cache_mb", 0, "--progress_freq", 1)
@@ -361,7 +362,11 @@ def test_an_image_removed_during_training(data, tmp_path):
         said = process.stdout.read().splitlines()[-1]
     assert process.returncode == 2
     gone = f"{tmp_path}/train/3.png: does not exist"
-    assert said == f"train.py: an image can no longer be read: {gone}"
+    step = int(tensors(tmp_path / "run")["global_step"])
+    kept = f"the last checkpoint is kept (model-{step})"
+    assert said == f"train.py: an image can no longer be read: {gone}; {kept}"
+    assert step > 0
+    assert len((tmp_path / "run" / "losses.jsonl").read_text().splitlines()) == step
 
 
 @pytest.mark.parametrize("tool", ["test", "export"])

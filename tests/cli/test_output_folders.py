@@ -88,7 +88,8 @@ def test_files_of_a_person_are_not_replaced(work, data, tmp_path, program):
             (out / name / "1-outputs.png").write_text("mine")
         before = tree(out)
         done = call(*command(program, work, data), "--output_dir", out)
-        assert_refused(done, f"output_dir {out} holds {name}, which tools/{program}.py has not")
+        record = f"but no options.json of tools/{program}.py"
+        assert_refused(done, f"output_dir {out} holds {name}, {record}: name another folder")
         assert tree(out) == before
         shutil.rmtree(out)
     # Other files are in nobody's way; nor is a link to nothing one of them.
@@ -111,7 +112,7 @@ def test_translate_and_evaluate_again(work, data, tmp_path):
     # The report's images without the file by which they are known, as of a person.
     (results / "evaluation" / "evaluation.json").write_text('{"figures": 1}')
     done = call("evaluate", "--results_dir", results, *report(results / "evaluation"))
-    assert_refused(done, "holds evaluation.json, which tools/evaluate.py has not written")
+    assert_refused(done, "holds evaluation.json, but no evaluation.json of tools/evaluate.py")
 
 
 def test_killed_before_the_first_image(work, data, tmp_path):

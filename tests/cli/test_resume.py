@@ -262,7 +262,7 @@ def test_an_image_that_is_added_between_two_runs_is_told(data, tmp_path):
     assert "note:" not in again.stdout
     shutil.copy(data / "train" / "1.png", tmp_path / "train" / "1000.png")
     done = succeeded(call("train", *flags, "--max_steps", 3))
-    told = f"note: the images in {tmp_path}/train are not those that {tmp_path}/run began with"
+    told = f"note: the images in {tmp_path}/train are not those that {tmp_path}/run was trained on"
     assert f"{told} (5 then)" in done.stdout
     assert "examples count = 6" in done.stdout
     settled = succeeded(call("train", *flags, "--max_steps", 4))

@@ -180,7 +180,7 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     done = call("test", *where, cwd=tmp_path / "sub")
     assert_refused(done, "are not those of training (5 then)", "--split 1 takes all")
     done = call("train", *command, "--max_steps", 3, cwd=tmp_path)
-    assert_refused(done, "are not those that run began with (5 then)")
+    assert_refused(done, "are not those that run was trained on (5 then)")
 
 
 def test_packing_prints_the_command_that_trains(data, tmp_path):

@@ -1,5 +1,6 @@
 """Saves checkpoints while training; `checkpoints.save_checkpoint` writes and removes them."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class SaveCheckpoints(StepHook):
             tf.stack([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
         )
         self._saved = 0
+        self._session: tf.Session | None = None
 
     def before_saving(self, function: Callable[[], None]) -> None:
         """Has a function called before each checkpoint is saved."""
@@ -53,6 +55,23 @@ class SaveCheckpoints(StepHook):
             function()
         self.save_to(self._folder, step, session)
         self._saved = step
+
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
+        """Keeps the session for `save_after`: after an error, no hook is given one."""
+        super().after_create_session(session, coord)
+        self._session = session
+
+    def save_after(self, error: tf.errors.OpError, step: int) -> None:
+        """Saves the steps before an error of the input graph, such as of an image that has gone.
+
+        Nothing is saved if the failed call has done a part of its work.
+        """
+        is_input = "IteratorGetNext]]" in error.message  # the operation that failed comes last
+        assert self._session is not None
+        done = int(self._session.run(tf.train.get_global_step(self._session.graph)))
+        if is_input and done == step:
+            with contextlib.suppress(UserError):  # the error itself is what is reported
+                self.save(step, self._session)
 
     def save_to(self, folder: Path, step: int, session: tf.Session) -> None:
         """Saves a checkpoint into any folder.
