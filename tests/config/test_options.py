@@ -305,6 +305,12 @@ def test_options_file_that_an_editor_has_saved_with_a_byte_order_mark(config, sa
     assert Options.of(**read_options(saved)) == config
 
 
+def test_negative_intervals_of_the_reference_mean_never(config, saved):
+    path = saved / "options.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"display_freq": -1}))
+    assert read_options(saved)["display_freq"] == 0
+
+
 def test_options_file_is_replaced(config, saved):
     save_options(config.replace(seed=77), saved)
     assert read_options(saved)["seed"] == 77
