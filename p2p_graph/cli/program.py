@@ -3,6 +3,7 @@
 A list of the images that an error is about may follow the line.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
                 raise
             names = [str(name) for name in (error.filename, error.filename2) if name is not None]
             where = f"{' -> '.join(names)}: " if names else ""
-            code = _refuse(escaped(f"{where}{why_not_written(error)}"))
+            code = _refuse(escaped(f"{where}{why_not_written(error)}{_advice(error)}"))
         except MemoryError as error:
             code = _refuse(f"not enough memory: {_why_no_memory(error)}")
         except KeyboardInterrupt as interrupt:
@@ -67,6 +68,17 @@ def _refuse(message: str) -> int:
     """Prints why the program ends, and returns its exit code."""
     print(f"{escaped(Path(sys.argv[0]).name)}: {message}", file=sys.stderr)
     return 2
+
+
+def _advice(error: OSError) -> str:
+    """What to do about errors that no file causes."""
+    if error.errno == errno.EMFILE:
+        return " at once: raise the limit (ulimit -n), or take fewer --workers"
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return ": the current folder has been removed, change to another"
+    return ""
 
 
 def _why_no_memory(error: MemoryError) -> str:

@@ -77,10 +77,12 @@ def fetch(url: str, path: Path) -> None:
             failures = 1 if size > largest else failures + 1
             largest = max(largest, size)
             if failures >= TRIES:
-                received = f"{part} keeps {size:,} bytes: " if size else ""
+                # Without a validator from the server, the part would not be resumed.
+                kept = size and _read_note(note, url).validator
+                received = f"{part} keeps {size:,} bytes: " if kept else ""
                 raise UserError(
                     f"{url}: {error}, gave up after {TRIES} tries; {received}"
-                    "run the same command again to resume, or check --url"
+                    f"run the same command again{' to resume' if kept else ''}, or check --url"
                 ) from None
             print(f"{error}; trying again", flush=True)
             time.sleep(RETRY_SECONDS * 2 ** (failures - 1))

@@ -20,8 +20,8 @@ from p2p_graph.reproduction.row_results import (
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.counted import counted
+from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import without_non_finite
-from p2p_graph.utils.outside_files import damage_reported
 
 _FIGURE_ROWS = 8  # images in a table's figure
 
@@ -165,10 +165,10 @@ def _draw(
     for path in image_folder.iterdir():
         path.unlink()
     sources = {row.row.name: row.runs[0].results_folder / html_page.IMAGE_FOLDER for row in rows}
+    for result, source in zip(rows, sources.values(), strict=True):
+        _check_count(source, evaluation_of(result.runs[0])["images"])
     first = next(iter(sources.values()))
-    names = [
-        path.name.removesuffix("-outputs.png") for path in sorted(first.glob("*-outputs.png"))
-    ][:_FIGURE_ROWS]
+    names = _translated(first)[:_FIGURE_ROWS]
     columns = {
         "input": (first, "inputs"),
         **{name: (source, "outputs") for name, source in sources.items()},
@@ -180,10 +180,43 @@ def _draw(
         for row in page_rows:
             name = row[0]
             row.append(f"{name}-{number}.png")
-            with damage_reported(source / f"{name}-{kind}.png", "an image"):
-                shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
-            images[column].append(read_image(image_folder / row[-1]))
+            image = _read_translation(source / f"{name}-{kind}.png")
+            if images["input"] and image.shape != images["input"][0].shape:
+                raise UserError(f"{source} holds images that differ in size: {_again(source)}")
+            shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
+            images[column].append(image)
     image_grid.save_grid(folder / "figure.png", table.title, images, names)
     html_page.write_index(
         folder, table.title, metadata, ("name", *columns), page_rows, image_columns=columns
     )
+
+
+def _translated(folder: Path) -> list[str]:
+    """The names of the translated images in a folder."""
+    return [path.name.removesuffix("-outputs.png") for path in sorted(folder.glob("*-outputs.png"))]
+
+
+def _check_count(folder: Path, count: int) -> None:
+    """Refuses a folder that has lost translated images since they were evaluated."""
+    found = len(_translated(folder))
+    if found != count:
+        raise UserError(
+            f"{folder} holds {counted(found, 'translated image')}, and {count} were evaluated: "
+            f"{_again(folder)}"
+        )
+
+
+def _read_translation(path: Path) -> "np.ndarray[Any, Any]":
+    """Reads an image that tools/test.py has written.
+
+    Raises:
+      UserError: it is missing or damaged.
+    """
+    try:
+        return read_image(path)
+    except UserError as error:
+        raise UserError(f"{error}; {_again(path.parent)}") from None
+
+
+def _again(image_folder: Path) -> str:
+    return f"remove the folder {image_folder.parent}, and run the same command again"

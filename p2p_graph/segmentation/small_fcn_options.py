@@ -59,16 +59,16 @@ class TrainingOptions:
         check_bounds("width", self.width, 1, LARGEST_WIDTH)
         check_bounds("max_steps", self.max_steps, 1, MOST_STEPS)
         check_bounds("crop_size", self.crop_size, 1, LARGEST_SIZE)
+        if self.crop_size % SIZE_MULTIPLE:
+            raise UserError(
+                f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"
+            )
         if not abs(self.lr) <= _LARGEST_FLOAT:
             raise UserError(f"lr must be a finite number, not {self.lr}")
         if self.lr <= 0:
             raise UserError(f"lr must be above 0, not {self.lr}")
         self.data(self.input_dir)
         check_text("output_dir", str(self.output_dir))
-        if self.crop_size % SIZE_MULTIPLE:
-            raise UserError(
-                f"crop_size must be a multiple of {SIZE_MULTIPLE}, not {self.crop_size}"
-            )
         if self.batch_size * self.crop_size**2 >= _MOST_PIXELS:
             raise UserError(
                 f"a batch must have fewer than {_MOST_PIXELS} pixels: lower crop_size "

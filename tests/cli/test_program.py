@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +117,25 @@ def test_other_errors_are_raised(error, monkeypatch):
     with pytest.raises(type(error)) as caught:
         program(main)()
     assert caught.value is error
+
+
+def test_the_current_folder_has_been_removed(monkeypatch, capsys, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    def main(argv):
+        Path("file").resolve(strict=True)
+
+    code, _, said = outcome(main, monkeypatch, capsys)
+    assert code == 2
+    assert said.endswith("the current folder has been removed, change to another\n")
+
+
+def test_too_many_open_files(monkeypatch, capsys):
+    def main(argv):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    said = "train.py: Too many open files at once: raise the limit (ulimit -n), or take fewer "
+    assert outcome(main, monkeypatch, capsys) == (2, "", f"{said}--workers\n")

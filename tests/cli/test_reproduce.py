@@ -412,6 +412,41 @@ def test_refuses_damaged_results(made, flags, work, file, change, words):
         assert word in str(raised.value)
 
 
+def remove(path):
+    path.unlink()
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def shrink(path):
+    Image.new("RGB", (16, 16)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "words"),
+    [
+        ("outputs", remove, ["holds 6 translated images, and 7 were evaluated"]),
+        ("inputs", remove, ["-inputs.png does not exist"]),
+        ("outputs", empty, ["-outputs.png is empty"]),
+        ("targets", shrink, ["holds images that differ in size"]),
+    ],
+)
+def test_refuses_damaged_translations(made, flags, work, kind, damage, words):
+    results = work / "facades_BtoA" / "L1" / "made"
+    path = min((results / "images").glob(f"*-{kind}.png"))
+    before = path.read_bytes()
+    damage(path)
+    try:
+        with pytest.raises(UserError) as raised:
+            reproduce(*flags, "--budget", 3, *LINEAR)
+    finally:
+        path.write_bytes(before)
+    for word in (*words, f"remove the folder {results}, and run the same command again"):
+        assert word in str(raised.value)
+
+
 def figure(found, **changed):
     return found | {"figures": found["figures"] | {"l1": found["figures"]["l1"] | changed}}
 
