@@ -74,7 +74,8 @@ def pack_records(
 def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str) -> None:
     """Writes the shards that are missing."""
     count = math.ceil(len(images) / per_shard)
-    _record(folder, {"images": _digest(images), "per_shard": per_shard, "name": name})
+    record = {"images": _digest(images), "count": len(images)}
+    _record(folder, {**record, "per_shard": per_shard, "name": name})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
         for number in range(count):
             shard = folder / shard_name(name, number, count)

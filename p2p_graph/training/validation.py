@@ -1,6 +1,5 @@
 """Validation while training: image grids, L1, PSNR, SSIM, the best checkpoint."""
 
-import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -111,19 +110,40 @@ class BestCheckpoint:
         digest = hashlib.sha256(names.encode()).hexdigest()
         self._identity = {"metric": metric, "images": digest}
         self._best: dict[str, Any] = {}
+        # Here, before the run's folder is changed.
+        self._before = self._read_best()
 
     def begin_at(self, step: int) -> None:
         """Reads the best value so far; removes a checkpoint of later steps or other images."""
         self._folder.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            found = read_json(self._folder / _BEST_FILE)
-            same = all(found[name] == value for name, value in self._identity.items())
-            if same and found["step"] <= step and isinstance(found["value"], float):
-                self._best = found
+        found = self._before
+        same = all(found.get(name) == value for name, value in self._identity.items())
+        if same and found["step"] <= step:
+            self._best = found
         if not self._best:
             for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, _BEST_FILE):
                 for path in self._folder.glob(pattern):
                     path.unlink()
+
+    def _read_best(self) -> dict[str, Any]:
+        """Reads what is kept from an earlier run; nothing without its file.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        path = self._folder / _BEST_FILE
+        try:
+            found = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        kinds = {"step": int, "value": float, "metric": str, "images": str}
+        if not isinstance(found, dict) or any(
+            type(found.get(name)) is not kind for name, kind in kinds.items()
+        ):
+            raise UserError(
+                f"{path} is damaged: remove {self._folder}, and the best checkpoint is chosen anew"
+            )
+        return found
 
     def offer(self, step: int, figures: Mapping[str, float], session: tf.Session) -> None:
         """Saves a checkpoint of this step if its value is the best."""

@@ -62,7 +62,7 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
     """
     shards = find_shards(folder)
     _check_complete(folder, shards)
-    per_shard = _images_per_shard(folder)
+    per_shard, count = _packed_counts(folder)
     images: list[SourceImage] = []
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
@@ -75,6 +75,11 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
                 "rerun tools/pack_records.py"
             )
         images += found
+    if count and len(images) != count:
+        raise UserError(
+            f"{folder} holds {counted(len(images), 'image')}, not the {count} of {RECORD_FILE}: "
+            "rerun tools/pack_records.py"
+        )
     return images
 
 
@@ -196,14 +201,27 @@ def _read_image(path: Path) -> bytes:
         raise UserError(f"{path} is no longer there") from None
 
 
-def _images_per_shard(folder: Path) -> int | None:
-    """How many images each shard but the last holds; None where RECORD_FILE does not say."""
+def _packed_counts(folder: Path) -> tuple[int | None, int | None]:
+    """How many images each shard but the last holds, and all; None if RECORD_FILE does not say.
+
+    Raises:
+      UserError: RECORD_FILE is damaged.
+    """
+    path = folder / RECORD_FILE
     try:
-        record = read_json(folder / RECORD_FILE)
-    except (OSError, UserError):
-        return None
-    count = record.get("per_shard") if isinstance(record, dict) else None
-    return count if type(count) is int and count > 0 else None
+        record = read_json(path)
+    except FileNotFoundError:
+        return None, None
+    counts: list[int | None] = []
+    for name in ("per_shard", "count"):
+        count = record.get(name) if isinstance(record, dict) else 0
+        if not (count is None or (type(count) is int and count > 0)):
+            raise UserError(
+                f"{path} is not what tools/pack_records.py writes: remove it and the shards, and "
+                "rerun that program"
+            )
+        counts.append(count)
+    return counts[0], counts[1]
 
 
 def _list_shard(shard: Path) -> list[SourceImage]:

@@ -57,6 +57,8 @@ class LogLosses(StepHook):
         self._source = source
         self._path = folder / LOSSES_FILE
         self._file: TextIO | None = None
+        # Here, before the run's folder is changed.
+        self._before = _read(self._path) if self._path.exists() else ""
         self._steps_per_epoch = steps_per_epoch
 
     def begin_at(self, step: int) -> None:
@@ -64,11 +66,11 @@ class LogLosses(StepHook):
         if self._source:
             self._source.begin_at(step)
         remaining = []
-        if self._path.exists():
-            for line in _read(self._path).splitlines():
-                found = re.match(r'\{"step": (\d+),', line)
-                if found and line.endswith("}") and int(found[1]) <= step:
-                    remaining.append(line + "\n")
+        for line in self._before.splitlines():
+            found = re.match(r'\{"step": (\d+),', line)
+            if found and line.endswith("}") and int(found[1]) <= step:
+                remaining.append(line + "\n")
+        self._before = ""
         with self._reported():
             # Atomically: training may be killed here, too.
             with atomic_write(self._path) as temporary:

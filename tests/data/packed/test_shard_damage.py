@@ -200,6 +200,22 @@ def test_a_shard_that_lost_its_last_records(shard):
     assert f"{first} holds 2 images, not the 3 of packed.json: rerun" in refusal(first)
 
 
+def test_the_last_shard_that_lost_or_gained_records(shard):
+    record = shard.parent / "packed.json"
+    record.write_text('{"per_shard": 3, "count": 2}')
+    for number in (1, 3):
+        write(shard, *[INTACT] * number)
+        counts = f"holds {number} image{'s' * (number > 1)}, not the 2 of packed.json: rerun"
+        with pytest.raises(UserError, match=counts):
+            list_packed_images(shard.parent)
+    write(shard, INTACT, INTACT)
+    assert len(list_packed_images(shard.parent)) == 2
+    for damaged in ("{", "[]", "2", '{"count": true}', '{"per_shard": -1}'):
+        record.write_text(damaged)
+        with pytest.raises(UserError, match=str(record)):
+            list_packed_images(shard.parent)
+
+
 def test_any_cut_and_any_flipped_byte_is_refused(shard, rng):
     write(shard, INTACT, INTACT | {"a": JPEG})
     intact = shard.read_bytes()

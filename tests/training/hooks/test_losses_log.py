@@ -90,13 +90,13 @@ def test_a_log_that_is_no_text(tmp_path):
     path.write_bytes(record(1).encode() + b"\n\xff\xfe\n")
     with tf.Graph().as_default():
         hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
-    hook.begin_at(1)
-    hook.close()
-    assert lines(tmp_path) == [record(1)]
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(UserError, match=r"losses\.jsonl is a FIFO, not a regular file"):
         hook.begin_at(1)
+        hook.close()
+        assert lines(tmp_path) == [record(1)]
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(UserError, match=r"losses\.jsonl is a FIFO, not a regular file"):
+            LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
 
 
 def test_reasons_of_tensorflows_errors(tmp_path):
