@@ -342,7 +342,6 @@ def test_options_file_is_replaced(config, saved):
         (r'{"input_dir": "a\u0000b"}', r"input_dir 'a\x00b' has a zero byte"),
         (r'{"checkpoint": "a\u0000b"}', r"checkpoint 'a\x00b' has a zero byte"),
         (r'{"working_dir": "a\u0000b"}', r"working_dir 'a\x00b' has a zero byte"),
-        (r'{"working_dir": "a\ud800b"}', r"working_dir 'a\ud800b' is not UTF-8"),
         ("[" * 200_000, "nested too deep"),
         ('{"ngf": ' + "1" * 5_000 + "}", "cannot be read as JSON"),
     ],
