@@ -31,7 +31,7 @@ def test_budgets(text, steps, minutes):
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "m", "90 m", "90min", "Paper", "1e4"])
 def test_refuses_other_budgets(text):
-    with pytest.raises(UserError, match="budget must be paper, a number of steps up to .* or minutes"):
+    with pytest.raises(UserError, match="budget must be paper, a number of steps up to"):
         Budget(text)
 
 

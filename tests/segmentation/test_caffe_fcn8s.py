@@ -210,7 +210,7 @@ def unchanged(layers, weights):
         ({"classes": 21}, unchanged, "`score` is 21x32x32, not 19x32x32 or 20x32x32"),
         ({"classes": 18}, unchanged, "`score` is 18x32x32, not 19x32x32 or 20x32x32"),
         ({}, not_cropped, "of 32x32 pixels its blob `score` is 20x120x120, not 19x32x32"),
-        ({"inputs": 1}, unchanged, "takes images of 1 channels, not 3"),
+        ({"inputs": 1}, unchanged, "takes images of 1 channel, not 3"),
         ({"inputs": 4}, unchanged, "takes images of 4 channels, not 3"),
         ({}, no_weights("upscore8"), r"fcn-8s\.caffemodel has no weights for layer upscore8 of"),
         ({}, no_weights("conv1_1"), r"has no weights for layer conv1_1 of"),
