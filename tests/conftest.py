@@ -15,6 +15,10 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.utils.signals import STOPPING
 
+# Tests send these signals, which nohup and background jobs ignore.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 @pytest.fixture(autouse=True)
 def signal_handlers():
