@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from p2p_graph.config.options_file import (
 )
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.models import networks
+from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, printable, why_not_written
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -286,5 +286,5 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
         save_checkpoint.publish(temporary / prefix.name, prefix)
         temporary.rmdir()
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(target, ignore_errors=True)
+        remove(target)
         raise UserError(f"{target} cannot be written: {why_not_written(error)}") from None

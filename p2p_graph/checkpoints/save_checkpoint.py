@@ -1,14 +1,13 @@
 """Saves checkpoints atomically, and keeps only the newest."""
 
 import re
-import shutil
 from pathlib import Path
 
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints.find_checkpoint import STATE_FILE, files_of
 from p2p_graph.checkpoints.restore_checkpoint import find
-from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.atomic_write import atomic_write, remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _TEMPORARY = ".unfinished"
@@ -36,19 +35,19 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
     temporary = folder / _TEMPORARY
     prefix = folder / f"model-{step}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
         temporary.mkdir()
         saver.save(session, str(temporary / prefix.name), write_meta_graph=False, write_state=False)
         publish(temporary / prefix.name, prefix)
     except (OSError, tf.errors.OpError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
         variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
         size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
         reason = why_not_written(error, size)
         newest = find(folder)
         state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
         raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
-    shutil.rmtree(temporary, ignore_errors=True)
+    remove(temporary)
     for path in folder.glob("model-*"):
         found = _EARLIER.fullmatch(path.name)
         if found and found[1] != prefix.name:

@@ -1,7 +1,6 @@
 """Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from p2p_graph.inference.option_precedence import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices
+from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
@@ -48,7 +48,7 @@ def export(given: Mapping[str, Any]) -> None:
 
     def write(newest: Checkpoint) -> Path:
         """Writes both forms, of one checkpoint, to the temporary folder."""
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
         temporary.mkdir()
         exported.write_meta_graph(newest, temporary)
         exported.write_saved_model(newest, temporary / _SAVED_MODEL)
@@ -65,7 +65,7 @@ def export(given: Mapping[str, Any]) -> None:
             reason = why_not_written(error)
             raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove(temporary)
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
     print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
 
@@ -83,10 +83,10 @@ def _publish(temporary: Path, folder: Path, former: Path) -> None:
             (temporary / name).replace(folder / name)
     except OSError:
         for name in published:
-            _remove(folder / name)
+            remove(folder / name)
         _recover(former, folder)
         raise
-    shutil.rmtree(former)
+    remove(former)
 
 
 def _recover(former: Path, folder: Path) -> None:
@@ -94,16 +94,9 @@ def _recover(former: Path, folder: Path) -> None:
     if not former.exists():
         return
     for path in former.iterdir():
-        _remove(folder / path.name)
+        remove(folder / path.name)
         path.replace(folder / path.name)
     former.rmdir()
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 class _ExportedGraph:

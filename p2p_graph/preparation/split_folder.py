@@ -5,6 +5,7 @@ command therefore completes an interrupted split.
 """
 
 import filecmp
+import os
 import random
 import shutil
 from collections.abc import Sequence
@@ -75,8 +76,10 @@ def _split(
     for name, part in zip(names, parts, strict=True):
         if _must_move(name, folder, part, paths[name], copy=copy):
             moves.append((folder / name, folder / part / name))
-    for source, _ in moves:
+    for source, target in moves:
         _check_regular(source)
+        if os.path.lexists(target):
+            raise UserError(f"{target} exists already, beside {source}: remove one of them")
         if not copy and source.is_symlink() and not source.readlink().is_absolute():
             raise UserError(
                 f"{source} is a link with a relative path, which moving breaks: copy (--copy)"

@@ -9,8 +9,9 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError, one_line_reason
-from p2p_graph.utils.outside_files import damage_reported, open_regular
+from p2p_graph.utils.outside_files import UnreadableError, damage_reported, open_regular
 
+_LARGEST_GRAPH = 2**31  # bytes, which a protocol buffer does not reach
 _SIGNATURE = "serving_default"
 
 Array = np.ndarray[Any, Any]
@@ -106,6 +107,9 @@ def _refuse_special_files(folder: Path) -> None:
     for path in folder.rglob("*"):
         if not path.is_dir():
             open_regular(path).close()
+    graph = folder / "saved_model.pb"
+    if graph.stat().st_size >= _LARGEST_GRAPH:
+        raise UnreadableError(f"has a {graph.name} of 2 GB or more, which no graph has")
 
 
 def _check_input(folder: Path, images: tf.Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,14 @@ def write_json(path: Path, record: Mapping[str, Any], *, sort_keys: bool = False
     text = json.dumps(record, indent=4, sort_keys=sort_keys)
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def remove(path: Path) -> None:
+    """Removes a folder with all that it holds as far as possible, or a file; it may be missing.
+
+    `shutil.rmtree` alone would open a FIFO of this name, and wait.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

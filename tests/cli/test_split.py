@@ -133,6 +133,14 @@ def test_split_refuses_a_name_that_exists_at_the_target(copy, pile):
     assert (pile / "val" / name).read_text() == "another"
 
 
+def test_split_refuses_a_folder_in_the_place_of_an_image(pile):
+    (pile / "train" / NAMES[0]).mkdir(parents=True)
+    before = sorted(pile.rglob("*"))
+    done = call("split", "--dir", pile, "--train_frac", 1)
+    assert_refused(done, f"{pile / 'train' / NAMES[0]} exists already")
+    assert sorted(pile.rglob("*")) == before
+
+
 def test_split_refuses_to_mix_two_splits(pile):
     succeeded(call("split", "--dir", pile))
     before = sorted(pile.rglob("*"))

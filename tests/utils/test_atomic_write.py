@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.atomic_write import atomic_write, remove, write_json
 
 
 def test_the_temporary_file_replaces_the_target(tmp_path):
@@ -110,3 +110,20 @@ def test_long_names_with_one_beginning(tmp_path):
 def test_the_longest_names(tmp_path, name):
     write_json(tmp_path / name, {"a": 1})
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "FIFO", "link", "nothing"])
+def test_remove(tmp_path, kind):
+    path, other = tmp_path / "path", tmp_path / "other"
+    other.mkdir()
+    (other / "file").write_text("stays")
+    {
+        "folder": lambda: (path / "a" / "b").mkdir(parents=True),
+        "file": lambda: path.write_text("x"),
+        "FIFO": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(other),
+        "nothing": lambda: None,
+    }[kind]()
+    remove(path)
+    assert [left.name for left in tmp_path.iterdir()] == ["other"]
+    assert (other / "file").read_text() == "stays"

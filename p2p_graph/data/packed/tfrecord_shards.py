@@ -286,7 +286,13 @@ def _find_records(shard: Path, size: int) -> Iterator[int]:
         while position < size:
             file.seek(position)
             head = file.read(_HEAD.size)
-            end = position + _HEAD.unpack(head)[0] + _FRAME if len(head) == _HEAD.size else size + 1
+            length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else size
+            end = position + length + _FRAME
+            if not length:  # a shard of zeros would have such a record every few bytes
+                raise UserError(
+                    f"{shard}, record {number} is of another format (0 bytes): rerun "
+                    "tools/pack_records.py"
+                )
             if end > size:
                 raise UserError(
                     f"{shard} is cut off or damaged at record {number}: rerun tools/pack_records.py"

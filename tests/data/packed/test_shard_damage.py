@@ -225,3 +225,10 @@ def test_any_cut_and_any_flipped_byte_is_refused(shard, rng):
         for contents in (damaged, intact[:where]):
             shard.write_bytes(contents)
             assert refusal(shard)
+
+
+def test_a_large_shard_of_zeros(shard):
+    """Zeros look like records of 0 bytes."""
+    with shard.open("wb") as file:
+        file.truncate(2**32)
+    assert "record 1 is of another format (0 bytes)" in refusal(shard)
