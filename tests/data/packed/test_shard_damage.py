@@ -163,7 +163,8 @@ def test_lengths(shard, length):
     struct.pack_into("<Q", contents, len(record) + 16, length)
     shard.write_bytes(contents)
     message = refusal(shard)
-    assert "at record 2: rerun" in message or (length < 2 and "at record 3: rerun" in message)
+    assert re.search("record 2(: rerun| is of another format)", message) or length == 1
+    assert re.search("record [23]", message)
 
 
 def test_only_regular_files(shard, tmp_path):
