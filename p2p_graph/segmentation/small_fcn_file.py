@@ -55,7 +55,7 @@ class Metadata(NamedTuple):
             width = _integer(record, "width", 1, LARGEST_WIDTH)
             size = _integer(record, "size", SIZE_MULTIPLE, LARGEST_SIZE)
             steps = _integer(record, "steps", 0, MOST_STEPS)
-            scores = {name: float(score) for name, score in record["scores"].items()}
+            scores = {name: _score(score) for name, score in record["scores"].items()}
         if size % SIZE_MULTIPLE:
             raise UserError(f"{path}: size must be a multiple of {SIZE_MULTIPLE}, not {size}")
         return cls(palette, width, size, steps, scores)
@@ -66,6 +66,12 @@ def _integer(record: Mapping[str, Any], name: str, least: int, most: int) -> int
     if type(value) is not int or not least <= value <= most:
         raise ValueError(f"{name} is no integer from {least} to {most}")
     return value
+
+
+def _score(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise ValueError("a score is no number")
+    return float(value)
 
 
 def _palette(record: Mapping[str, Any]) -> Palette:

@@ -46,6 +46,8 @@ def test_read(tmp_path):
         ("scores", []),
         ("scores", {"a": "b"}),
         ("scores", {"a": {}}),
+        ("scores", {"a": "0"}),
+        ("scores", {"a": True}),
         ("scores", {"a": 10**400}),
         ("palette", None),
         ("palette", {}),
