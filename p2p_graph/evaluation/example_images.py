@@ -101,8 +101,8 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
     targets = find_images(targets_dir, "targets_dir")
     if missing := {path.stem for path in targets} - {path.stem for path in outputs}:
         raise UserError(
-            f"outputs_dir {outputs_dir} lacks {len(missing)} of the {len(targets)} images in "
-            f"targets_dir {targets_dir} ({min(missing)}): give folders of the same images"
+            f"outputs_dir {outputs_dir} lacks {len(missing)} of {counted(len(targets), 'image')} "
+            f"in targets_dir {targets_dir} ({min(missing)}): give folders of the same images"
         )
     partners = [find_partners(outputs, targets_dir, "targets_dir")]
     if inputs_dir:

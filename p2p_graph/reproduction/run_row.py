@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from p2p_graph.reproduction.row_record import Record
 from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.runtime import devices
 from p2p_graph.utils import file_lock
-from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.counted import counted
 
 _LOCK_FILE = "row.lock"
@@ -57,7 +57,7 @@ def _run_stage(run: RowRun, stage: Stage, run_program: RunProgram) -> int:
     }
     row_record.write(run, {**others, stage.name: entry})
     if stage.name == "test":  # images of an earlier test set would be evaluated, too
-        remove(run.results_folder)
+        shutil.rmtree(run.results_folder, ignore_errors=True)
     print(f"{stage.name}: {stage}", flush=True)
     start = time.monotonic()
     program, *flags = stage.command

@@ -655,7 +655,7 @@ def test_a_target_is_missing(refused, two, tmp_path):
 
 def test_an_output_is_missing(refused, two, tmp_path):
     (tmp_path / "outputs" / "a.png").unlink()
-    expected = "outputs_dir outputs lacks 1 of the 7 images in targets_dir targets (a)"
+    expected = "outputs_dir outputs lacks 1 of 7 images in targets_dir targets (a)"
     refused(*IMAGES, expected=[expected])
 
 

@@ -198,7 +198,7 @@ def test_refuses_more_than_there_is(trained, tmp_path):
     [
         (
             lambda folder: [path.unlink() for path in folder.glob("model-*")],
-            ("holds no checkpoint",),
+            ("has lost its files",),
         ),
         (
             lambda folder: (folder / "segmenter.json").write_text("{}"),
