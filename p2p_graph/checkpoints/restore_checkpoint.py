@@ -181,10 +181,15 @@ def find(folder: Path) -> Checkpoint | None:
     Raises:
       UserError: the checkpoint cannot be read.
     """
+    return _retried(lambda: _find(folder))
+
+
+def _retried(call: Callable[[], _Result]) -> _Result:
+    """Calls a function again, a few times, where the checkpoint that it reads is removed."""
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(RemovedError):
-            return _find(folder)
-    return _find(folder)
+            return call()
+    return call()
 
 
 def _find(folder: Path) -> Checkpoint | None:
@@ -240,7 +245,4 @@ def with_newest(folder: Path, use: Callable[[Checkpoint], _Result]) -> _Result:
     Raises:
       UserError: see `need`; or of `use`.
     """
-    for _ in range(_ATTEMPTS - 1):
-        with contextlib.suppress(RemovedError):
-            return use(need(folder))
-    return use(need(folder))
+    return _retried(lambda: use(need(folder)))
