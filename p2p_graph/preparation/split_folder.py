@@ -76,10 +76,8 @@ def _split(
     for name, part in zip(names, parts, strict=True):
         if _must_move(name, folder, part, paths[name], copy=copy):
             moves.append((folder / name, folder / part / name))
-    for source, target in moves:
+    for source, _ in moves:
         _check_regular(source)
-        if os.path.lexists(target):
-            raise UserError(f"{target} exists already, beside {source}: remove one of them")
         if not copy and source.is_symlink() and not source.readlink().is_absolute():
             raise UserError(
                 f"{source} is a link with a relative path, which moving breaks: copy (--copy)"
@@ -143,7 +141,7 @@ def _find_paths(folder: Path) -> dict[str, list[Path]]:
     """Finds all files of each name: in the folder itself and in train, test and val."""
     for part in PARTS:
         path = folder / part
-        if (path.exists() or path.is_symlink()) and not path.is_dir():
+        if os.path.lexists(path) and not path.is_dir():
             raise UserError(f"{path} is not a folder: rename it")
     in_parts = [path for part in PARTS for path in _images(folder / part)]
     # After a complete split the folder itself holds no images, which `find_images` refuses.
@@ -168,7 +166,7 @@ def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, cop
     """Whether an image is still to be moved or copied to its part.
 
     Raises:
-      UserError: the image is in another part, or both in the folder and in its part.
+      UserError: the image is in another part, or its place in its part is taken.
     """
     source, target = folder / name, folder / part / name
     for path in paths:
@@ -177,8 +175,10 @@ def _must_move(name: str, folder: Path, part: str, paths: Sequence[Path], *, cop
                 f"{path} exists, but this split has {name} in {part}: give the flags of the "
                 "earlier split; if images have been added since, move the earlier ones back first"
             )
-    if len(paths) == 1:
-        return paths[0] == source
+    if source not in paths:
+        return False
+    if not os.path.lexists(target):
+        return True
     if copy and filecmp.cmp(source, target, shallow=False):
         return False
     raise UserError(f"{target} exists already, beside {source}: remove one of them")
