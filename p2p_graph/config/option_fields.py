@@ -175,6 +175,15 @@ def check_text(name: str, value: str) -> None:
     """
     if not _is_utf8(value):
         raise UserError(f"{name} {value!r} is not UTF-8")
+    check_no_zero_byte(name, value)
+
+
+def check_no_zero_byte(name: str, value: str) -> None:
+    """Checks that the system takes a text as a path, whatever other bytes it has.
+
+    Raises:
+      UserError: it does not; the message names the option and the value.
+    """
     if "\0" in value:
         raise UserError(f"{name} {value!r} has a zero byte")
 

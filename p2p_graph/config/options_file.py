@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph import __version__
-from p2p_graph.config.option_fields import check_value
+from p2p_graph.config.option_fields import check_no_zero_byte, check_value
 from p2p_graph.config.options import DEFAULTS, FIELDS, RECORDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
@@ -159,8 +159,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         for name, value in record.items():
             if not isinstance(value, str):
                 raise UserError(f"{name} must be of type str")
-            if "\0" in value:  # a working directory may have any other name
-                raise UserError(f"{name} {value!r} has a zero byte")
+            check_no_zero_byte(name, value)  # a working directory may have any other name
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return {**PRESETS[options.get("preset", DEFAULTS["preset"])], **options}, record
