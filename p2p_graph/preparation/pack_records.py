@@ -14,9 +14,10 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_sources import list_images
+from p2p_graph.data.packed import packing_record
+from p2p_graph.data.packed.packing_record import RECORD_FILE
 from p2p_graph.data.packed.tfrecord_shards import (
     MOST_SHARDS,
-    RECORD_FILE,
     find_shards,
     is_intact,
     serialize_example,
@@ -25,9 +26,7 @@ from p2p_graph.data.packed.tfrecord_shards import (
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
-from p2p_graph.utils.outside_files import read_json, real_path
-
-_REMEDY = "remove it and the shards beside it, then run the same command again"
+from p2p_graph.utils.outside_files import real_path
 
 
 def pack_records(
@@ -63,8 +62,7 @@ def pack_records(
         least = math.ceil(len(images) / MOST_SHARDS)
         raise UserError(
             f"pairs_per_shard must be at least {least} for {counted(len(images), 'image')}, not "
-            f"{per_shard}: "
-            f"there are {MOST_SHARDS} shards at most"
+            f"{per_shard}: there are {MOST_SHARDS} shards at most"
         )
     with claimed(folder, "pack_records"):
         _pack(images, folder, per_shard, name)
@@ -107,9 +105,9 @@ def _record(folder: Path, record: dict[str, object]) -> None:
       UserError: the file is damaged or says something else, shards lack the file, or the folder
         cannot be written.
     """
-    path = folder / RECORD_FILE
-    before = _read_record(path)
-    if before == record:
+    before = packing_record.read(folder)
+    # The number of images is not in older records.
+    if before is not None and {"count": record["count"], **before} == record:
         return
     if before is not None:
         raise UserError(
@@ -122,28 +120,11 @@ def _record(folder: Path, record: dict[str, object]) -> None:
             "another folder, or remove the shards"
         )
     try:
-        write_json(path, record)
+        write_json(folder / RECORD_FILE, record)
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written: {why_not_written(error)}"
         ) from None
-
-
-def _read_record(path: Path) -> dict[str, object] | None:
-    """Reads RECORD_FILE; returns None where there is no such file.
-
-    Raises:
-      UserError: the file cannot be read, or is damaged.
-    """
-    try:
-        record = read_json(path)
-    except FileNotFoundError:
-        return None
-    except UserError as error:
-        raise UserError(f"{error}; {_REMEDY}") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path} must hold one JSON object; {_REMEDY}")
-    return record
 
 
 def _write_shard(shard: Path, images: Sequence[SourceImage]) -> None:

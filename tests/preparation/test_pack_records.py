@@ -75,6 +75,18 @@ def test_a_record_of_other_values(pack, record, key, value):
         pack()
 
 
+def test_a_record_without_the_number_of_images(pack, record):
+    """As older ones are."""
+    pack()
+    older = json.loads(record.read_text())
+    del older["count"]
+    record.write_text(json.dumps(older))
+    assert pack() == 5
+    record.write_text(json.dumps(older | {"count": 4}))
+    with pytest.raises(UserError, match="holds shards of other images"):
+        pack()
+
+
 def test_a_record_that_is_no_file(pack, record):
     record.parent.mkdir()
     os.mkfifo(record)

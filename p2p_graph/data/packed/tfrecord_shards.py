@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage, find_images
+from p2p_graph.data.packed.packing_record import RECORD_FILE, read_counts
 from p2p_graph.data.packed.record_checks import check_alike, check_record
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes, read_json
+from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
 
 SUFFIX = ".tfrecord"
-RECORD_FILE = "packed.json"  # says which images the shards beside it hold, and how many each
 MOST_SHARDS = 99_999  # that a name has digits for
 _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 # A record: length of the data, checksum of the length, data, checksum of the data.
@@ -62,7 +62,7 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
     """
     shards = find_shards(folder)
     _check_complete(folder, shards)
-    per_shard, count = _packed_counts(folder)
+    per_shard, count = read_counts(folder)
     images: list[SourceImage] = []
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
@@ -71,8 +71,7 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
         if per_shard and len(found) != per_shard and shard != shards[-1]:
             raise UserError(
                 f"{shard} holds {counted(len(found), 'image')}, not the {per_shard} of "
-                f"{RECORD_FILE}: "
-                "rerun tools/pack_records.py"
+                f"{RECORD_FILE}: rerun tools/pack_records.py"
             )
         images += found
     if count and len(images) != count:
@@ -176,8 +175,7 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     if extra := sorted(numbers - set(range(count))):
         raise UserError(
             f"{folder} holds {shard_name(name, extra[0], count)}, which is none of "
-            f"{counted(count, 'shard')}: "
-            "remove it, or rerun tools/pack_records.py"
+            f"{counted(count, 'shard')}: remove it, or rerun tools/pack_records.py"
         )
     if missing := sorted(set(range(count)) - numbers):
         raise UserError(
@@ -199,29 +197,6 @@ def _read_image(path: Path) -> bytes:
             return read_bytes(path)
     except FileNotFoundError:
         raise UserError(f"{path} is no longer there") from None
-
-
-def _packed_counts(folder: Path) -> tuple[int | None, int | None]:
-    """How many images each shard but the last holds, and all; None if RECORD_FILE does not say.
-
-    Raises:
-      UserError: RECORD_FILE is damaged.
-    """
-    path = folder / RECORD_FILE
-    try:
-        record = read_json(path)
-    except FileNotFoundError:
-        return None, None
-    counts: list[int | None] = []
-    for name in ("per_shard", "count"):
-        count = record.get(name) if isinstance(record, dict) else 0
-        if not (count is None or (type(count) is int and count > 0)):
-            raise UserError(
-                f"{path} is not what tools/pack_records.py writes: remove it and the shards, and "
-                "rerun that program"
-            )
-        counts.append(count)
-    return counts[0], counts[1]
 
 
 def _list_shard(shard: Path) -> list[SourceImage]:
