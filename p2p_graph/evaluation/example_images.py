@@ -89,8 +89,7 @@ def _of_results(folder: Path) -> list[Example]:
     if missing := [example.name for example in examples if not example.target.is_file()]:
         raise UserError(
             f"no target for {len(missing)} of {counted(len(examples), 'image')} in {folder} "
-            f"({missing[0]}): "
-            "translate pairs, not inputs alone"
+            f"({missing[0]}): translate pairs, not inputs alone"
         )
     return examples
 

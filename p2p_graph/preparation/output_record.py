@@ -6,11 +6,7 @@ from pathlib import Path
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import (
-    UnreadableError,
-    damage_reported,
-    open_regular,
-)
+from p2p_graph.utils.outside_files import UnreadableError, damage_reported, open_regular
 
 # The keys of the PNG texts.
 _OPERATION, _INPUTS = "p2p_graph", "p2p_graph_inputs"

@@ -122,7 +122,6 @@ def _allocate(count: int, parts: int, height_width: tuple[int, int]) -> Sequence
     except UserError as error:
         raise UserError(
             f"an archive of {counted(count, 'image')} of {width}x{height} pixels {error}: "
-            "choose a smaller "
-            "--size, or pack shards (tools/pack_records.py)"
+            "choose a smaller --size, or pack shards (tools/pack_records.py)"
         ) from None
     return list(arrays)

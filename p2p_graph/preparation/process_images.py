@@ -30,9 +30,7 @@ from p2p_graph.preparation.worker_pool import MOST_WORKERS, map_in_processes
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
-from p2p_graph.utils.outside_files import (
-    real_path,
-)
+from p2p_graph.utils.outside_files import real_path
 
 OPERATIONS = ("grayscale", "resize", "blank", "combine", "edges", "blur")
 LARGEST_SIZE = math.isqrt(MOST_PIXELS)
@@ -136,8 +134,9 @@ def process(
     tasks = _plan(input_dir, output_dir, operation, b_dir)
     if operation.operation == "edges":
         require_packages()
+    described = operation.to_json()
     for task in tasks:
-        output_record.check(task.output, operation.to_json(), task.inputs)
+        output_record.check(task.output, described, task.inputs)
     with claimed(output_dir, "process"):
         return _process(tasks, output_dir, operation, workers)
 
@@ -156,8 +155,8 @@ def _process(
     print(f"wrote {counted(len(missing) - len(failures), 'image')} to {output_dir}", flush=True)
     if failures:
         print(
-            f"{len(failures)} of {counted(len(missing), 'image')} "
-            f"failed:\n{shortened_list(failures)}",
+            f"{len(failures)} of {counted(len(missing), 'image')} failed:\n"
+            f"{shortened_list(failures)}",
             file=sys.stderr,
         )
     return len(failures)

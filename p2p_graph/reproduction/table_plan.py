@@ -185,6 +185,5 @@ def _check_resumable(run: RowRun, stages: Stages, options: Options, steps: int) 
     if done > steps:
         raise UserError(
             f"{run.folder} has {counted(done, 'step')} already, more than the {steps} of this "
-            "budget: "
-            f"give as many (--budget {done}), or another --output_dir"
+            f"budget: give as many (--budget {done}), or another --output_dir"
         )

@@ -108,9 +108,8 @@ def _training_options(row: RowResult) -> str:
     seeds = ", ".join(str(options["seed"]) for options in row.options)
     return (
         f"{counted(first['max_steps'], 'step')}, batch {first['batch_size']}, "
-        f"{first['crop_size']} pixels, "
-        f"ngf {first['ngf']}, ndf {first['ndf']}, {first['precision']}, preset {first['preset']}, "
-        f"seed {seeds}"
+        f"{first['crop_size']} pixels, ngf {first['ngf']}, ndf {first['ndf']}, "
+        f"{first['precision']}, preset {first['preset']}, seed {seeds}"
     )
 
 

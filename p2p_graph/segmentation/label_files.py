@@ -47,8 +47,7 @@ def find(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     if missing := [name for name, stem in stems.items() if stem not in files]:
         raise UserError(
             f"no labels NAME.png for {len(missing)} of {counted(len(names), 'image')} in "
-            "labels_dir "
-            f"{folder}:",
+            f"labels_dir {folder}:",
             *missing,
         )
     found = {name: files[stem] for name, stem in stems.items()}
@@ -101,8 +100,7 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
     if problems := [one.problem for one in found if one.problem]:
         raise UserError(
             f"{len(problems)} of {counted(len(paths), 'label')} cannot be used; palette "
-            f"{palette.name} has "
-            f"{len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:",
+            f"{palette.name} has {len(palette.classes)} classes from 0 on, {IGNORED_ID} is none:",
             *problems,
         )
     coloured = [path for path, one in zip(paths, found, strict=True) if one.is_coloured]

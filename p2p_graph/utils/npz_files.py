@@ -102,8 +102,7 @@ class NpzFile:
         if not dtype.hasobject and header_size + array.size != member.file_size:
             raise ValueError(
                 f"the header of {name} says {dtype} {list(shape)}, "
-                f"{counted(array.size, 'byte')}, and there "
-                f"are {member.file_size - header_size}"
+                f"{counted(array.size, 'byte')}, and there are {member.file_size - header_size}"
             )
         return array
 
