@@ -4,7 +4,6 @@ import contextlib
 import gc
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 
 from p2p_graph.utils import signals
@@ -51,6 +50,8 @@ def quiet_import() -> Iterator[None]:
         with signals.at_once():
             yield
         return
+    import tempfile  # here: a program that only prints its help does without it
+
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as hidden, signals.at_once(stderr):

@@ -1,12 +1,13 @@
-"""Child processes: run to their end, with signals passed on; a child ends with its parent."""
+"""Child processes: run to their end, with signals passed on; a child ends with its parent.
+
+Every program imports this module before it answers. What only some of them need is imported in the
+functions.
+"""
 
 import contextlib
-import ctypes
 import os
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
@@ -39,6 +40,9 @@ def run_program(
       The child's exit code. 128 + the signal's number if a signal ended the child, or if this
       program received the signal.
     """
+    import subprocess
+    import threading
+
     child: subprocess.Popen[str] | None = None
 
     def pass_on(number: signal.Signals) -> None:
@@ -80,6 +84,8 @@ def end_with_parent() -> None:
     parent = os.environ.pop(_PARENT, None)  # its own children have another parent
     if parent is None or sys.platform != "linux":
         return
+    import ctypes
+
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if str(os.getppid()) != parent:  # it was killed before the call

@@ -1,6 +1,5 @@
 """File names that the file system takes, whatever long names they are made from."""
 
-import hashlib
 import os
 
 LONGEST_NAME = 255  # bytes of a file's name on the common file systems
@@ -20,6 +19,8 @@ def shortened(name: str, longest: int) -> str:
     encoded = os.fsencode(name)
     if len(encoded) <= longest:
         return name
+    import hashlib  # here, because its library takes longer to load than all else of this module
+
     end = f"~{hashlib.sha256(encoded).hexdigest()[:_DIGITS]}"
     # No part of a character is left behind: only names that are UTF-8 can be given to TensorFlow.
     beginning = encoded[: longest - len(end)].decode(errors="ignore")
