@@ -9,7 +9,6 @@ import zipfile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from PIL import Image
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
 from p2p_graph.data.dataset_iterators import next_element
@@ -20,7 +19,7 @@ from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import check_image
-from p2p_graph.imaging.image_arrays import decode_rgb, read_rgb
+from p2p_graph.imaging.image_arrays import decode_rgb, opened, read_rgb
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.metrics.fid import frechet_distance
 from p2p_graph.preparation.check_data import inspect_images, table
@@ -179,9 +178,9 @@ def image_file(folder, pairs):
     except tf.errors.OpError as error:
         expect(False, "an accepted image does not decode in the graph", str(error)[:300])
     expect(values.shape == size, "TensorFlow decodes another size", (values.shape, size))
-    with Image.open(io.BytesIO(contents)) as image:
-        plain = image.mode in ("L", "RGB") and image.format == "PNG" and "gamma" not in image.info
-    if plain and not found.is_16_bit:
+    with opened(contents) as image:
+        is_plain = image.mode in ("L", "RGB") and image.format == "PNG" and b"gAMA" not in contents
+    if is_plain and not found.is_16_bit:
         expect(same_bits(np.rint(values * 255).astype(np.uint8), pixels), "pixels differ", size)
 
 
