@@ -38,6 +38,7 @@ from p2p_graph.utils.outside_files import real_path
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
 _GRID_FILE = "grid.png"
+_OUTPUT = "-outputs.png"  # ends the name of a translated image
 _WRITTEN = (html_page.INDEX_FILE, html_page.IMAGE_FOLDER, _GRID_FILE)
 
 Images = Mapping[str, Any]  # one image's arrays by kind
@@ -107,6 +108,7 @@ def _test(options: Options, folder: Path) -> None:
     count = len(translations)
     print(f"{counted(count, 'image')} in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
+    _report_earlier_images(folder, translations)
 
 
 def _needed_memory(options: Options) -> int:
@@ -266,6 +268,19 @@ def _write_grid(folder: Path, translations: Sequence[Translation], count: int, s
     names = [translation.name for translation in translations]
     image_grid.save_grid(path, f"step {step}", columns, names)
     print("wrote grid at", path)
+
+
+def _report_earlier_images(folder: Path, translations: Sequence[Translation]) -> None:
+    """Tells of translated images that this translation has not replaced."""
+    image_folder = folder / html_page.IMAGE_FOLDER
+    now = {translation.name for translation in translations}
+    found = {path.name.removesuffix(_OUTPUT) for path in image_folder.glob(f"*{_OUTPUT}")}
+    if earlier := found - now:
+        print(
+            f"{image_folder} also holds {counted(len(earlier), 'image')} of an earlier "
+            "translation, which tools/evaluate.py evaluates, too: to have the new ones alone, "
+            "remove that folder and run the same command again"
+        )
 
 
 def _write_page(

@@ -12,7 +12,13 @@ from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.reproduction import child_programs, row_record, row_stages, step_budget
+from p2p_graph.reproduction import (
+    child_programs,
+    row_record,
+    row_stages,
+    step_budget,
+    table_report,
+)
 from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
@@ -75,6 +81,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     Raises:
       UserError: an option is wrong, files do not fit, or a finished run has other options.
     """
+    table_report.check_folder(options.table_folder, options.table_name)
     runs = row_stages.all_runs(options)
     for run in runs:
         row_record.read(run)  # raises an error now rather than when the table is written

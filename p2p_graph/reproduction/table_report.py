@@ -1,5 +1,7 @@
 """A reproduced table beside the paper's: Markdown, JSON, a figure and an HTML page."""
 
+import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 
 from p2p_graph.evaluation.example_images import read_image
 from p2p_graph.imaging import html_page, image_grid
+from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.reproduction.paper_tables import TABLES, Table
 from p2p_graph.reproduction.row_results import (
     RowResult,
@@ -22,8 +25,40 @@ from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import without_non_finite
+from p2p_graph.utils.outside_files import read_json
 
 _FIGURE_ROWS = 8  # images in a table's figure
+_FIGURE_FILE = "figure.png"
+_TABLE_IMAGE = re.compile(r"-\d+\.png$")  # of a column's number
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuses a folder with files that the table would replace, if they are not of such a table.
+
+    Args:
+      folder: where the table is to be written; it may be missing.
+      name: a key of `TABLES`.
+
+    Raises:
+      UserError: one of the files is there, and NAME.json is not that of a table.
+    """
+    record = folder / f"{name}.json"
+    if _is_record(record):
+        return
+    written = (record.name, f"{name}.md", _FIGURE_FILE, INDEX_FILE, IMAGE_FOLDER)
+    if foreign := next((file for file in written if os.path.lexists(folder / file)), None):
+        raise UserError(
+            f"{folder / foreign} is in the way: it is not what tools/reproduce.py writes: remove "
+            "it, or name another --output_dir"
+        )
+
+
+def _is_record(path: Path) -> bool:
+    try:
+        record = read_json(path)
+    except (FileNotFoundError, UserError):
+        return False
+    return isinstance(record, dict) and "rows" in record
 
 
 def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: str) -> None:
@@ -40,12 +75,13 @@ def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: st
     check_figures(rows, table.figures)
     metadata = _metadata(rows, train_flags)
     text = _markdown(table, rows, metadata)
+    # First: the folder is known as a table's by it.
+    write_json(folder / f"{name}.json", {**metadata, **_record(table, rows)})
     with atomic_write(folder / f"{name}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    write_json(folder / f"{name}.json", {**metadata, **_record(table, rows)})
     _draw(table, rows, metadata, folder)
     print(text)
-    print("wrote", folder / html_page.INDEX_FILE)
+    print("wrote", folder / INDEX_FILE)
 
 
 def _record(table: Table, rows: Sequence[RowResult]) -> dict[str, Any]:
@@ -159,11 +195,12 @@ def _draw(
     table: Table, rows: Sequence[RowResult], metadata: Mapping[str, Any], folder: Path
 ) -> None:
     """Draws the paper's kind of figure: a column for each method, a line for each input."""
-    image_folder = folder / html_page.IMAGE_FOLDER
+    image_folder = folder / IMAGE_FOLDER
     image_folder.mkdir(exist_ok=True)
     for path in image_folder.iterdir():
-        path.unlink()
-    sources = {row.row.name: row.runs[0].results_folder / html_page.IMAGE_FOLDER for row in rows}
+        if _TABLE_IMAGE.search(path.name):
+            path.unlink()
+    sources = {row.row.name: row.runs[0].results_folder / IMAGE_FOLDER for row in rows}
     for result, source in zip(rows, sources.values(), strict=True):
         _check_count(source, evaluation_of(result.runs[0])["images"])
     first = next(iter(sources.values()))
@@ -184,7 +221,7 @@ def _draw(
                 raise UserError(f"{source} holds images that differ in size: {_again(source)}")
             shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
             images[column].append(image)
-    image_grid.save_grid(folder / "figure.png", table.title, images, names)
+    image_grid.save_grid(folder / _FIGURE_FILE, table.title, images, names)
     html_page.write_index(
         folder, table.title, metadata, ("name", *columns), page_rows, image_columns=columns
     )

@@ -447,6 +447,26 @@ def test_refuses_damaged_translations(made, flags, work, kind, damage, words):
         assert word in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["facades.json", "facades.md", "figure.png", "index.html", "images"]
+)
+def test_refuses_files_of_a_person(data, tmp_path, name):
+    path = tmp_path / "facades" / name
+    path.parent.mkdir()
+    path.write_text("{}")
+    done = call("reproduce", "facades", "--data", data, "--output_dir", tmp_path, "--budget", 3)
+    assert_refused(done, f"{path} is in the way: it is not what tools/reproduce.py writes")
+    assert path.read_text() == "{}"
+
+
+def test_files_of_a_person_among_the_images_of_a_table_stay(made, flags, work):
+    path = work / "facades" / "images" / "notes.txt"
+    path.write_text("mine")
+    succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
+    assert path.read_text() == "mine"
+    path.unlink()
+
+
 def figure(found, **changed):
     return found | {"figures": found["figures"] | {"l1": found["figures"]["l1"] | changed}}
 

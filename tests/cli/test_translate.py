@@ -83,6 +83,15 @@ def test_the_same_command_again_makes_the_same_bytes(flags, result, tmp_path):
     assert (again / "index.html").read_text() == (folder / "index.html").read_text()
 
 
+def test_images_of_an_earlier_translation_are_reported(flags, tmp_path):
+    command = ("test", *flags, "--batch_size", 4, "--output_dir", tmp_path)
+    whole = succeeded(call(*command)).stdout
+    assert "earlier translation" not in whole
+    assert "earlier translation" not in succeeded(call(*command)).stdout
+    part = succeeded(call(*command, "--max_steps", 1)).stdout
+    assert f"{tmp_path / 'images'} also holds 3 images of an earlier translation" in part
+
+
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_outputs_do_not_depend_on_the_batch_size(flags, result, tmp_path, size):
     """Sums of another batch may be rounded in another way; nothing else differs."""
