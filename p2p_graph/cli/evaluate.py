@@ -67,6 +67,12 @@ def _parser() -> flags.Parser:
         "palette's colours (default: the input images are the labels)",
     )
     add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
+    add(
+        "--report_sensitivity",
+        action="store_true",
+        help="show how the segmenter's scores of the targets fall when the targets are blurred, "
+        "flattened, compressed or noisy; if they hardly do, it is called unfit",
+    )
     add_path(
         "--inception",
         "FILE",

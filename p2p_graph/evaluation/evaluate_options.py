@@ -27,6 +27,7 @@ class EvaluateOptions:
       segmenter: what reads labels off photos, as `segmentation.segmenters.load` takes it.
       labels_dir: files of true labels for the segmenter; None if the inputs are label images.
       self_check: whether the segmenter is evaluated on the targets, too.
+      report_sensitivity: whether the segmenter is evaluated on distorted targets, too.
       inception: the frozen Inception graph of 2015, for FID and KID.
       target_statistics: an .npz file that caches the targets' Inception features.
       bootstrap: the number of bootstrap samples; 0 for no intervals.
@@ -46,6 +47,7 @@ class EvaluateOptions:
     segmenter: str | None = None
     labels_dir: Path | None = None
     self_check: bool = False
+    report_sensitivity: bool = False
     inception: Path | None = None
     target_statistics: Path | None = None
     bootstrap: int = 1000
@@ -62,8 +64,10 @@ class EvaluateOptions:
         for name in ("palette", "segmenter"):
             if getattr(self, name) == "":
                 raise UserError(f"{name} must not be empty")
-        if not self.segmenter and (self.self_check or self.labels_dir):
-            raise UserError("self_check and labels_dir are for a segmenter: name one (--segmenter)")
+        of_segmenter = ("self_check", "report_sensitivity", "labels_dir")
+        given = [name for name in of_segmenter if getattr(self, name)]
+        if given and not self.segmenter:
+            raise UserError(f"{given[0]} is for a segmenter: name one (--segmenter)")
         if self.target_statistics and not self.inception:
             raise UserError("target_statistics are Inception's: name its graph (--inception)")
         if self.results_dir and (self.outputs_dir or self.targets_dir or self.inputs_dir):

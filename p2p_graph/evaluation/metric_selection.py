@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example, read_image
-from p2p_graph.evaluation.fcn_score import fcn_score_metrics
+from p2p_graph.evaluation.fcn_score import FcnScore
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.metrics import registry
@@ -34,11 +34,11 @@ class SelectedMetrics(NamedTuple):
 
     Attributes:
       of_outputs: metric name -> the metric of the outputs.
-      of_photos: the segmenter's metric of the targets, which are photos; None without self_check.
+      fcn_score: makes the segmenter's metrics of other images; None without the metric fcn.
     """
 
     of_outputs: Mapping[str, SetMetric]
-    of_photos: SetMetric | None
+    fcn_score: FcnScore | None
 
 
 def select_metrics(options: EvaluateOptions) -> MetricSelection:
@@ -95,7 +95,7 @@ def make_metrics(
       UserError: the images do not fit a metric.
     """
     metrics: dict[str, SetMetric] = {}
-    of_photos = None
+    fcn_score = None
     for name in selection.names:
         if name in PAIR_METRICS:
             metrics[name] = registry.mean_of_pairs(name)
@@ -109,7 +109,8 @@ def make_metrics(
         elif name == FCN:
             assert selection.palette is not None
             assert selection.segmenter is not None
-            metrics[name], of_photos = fcn_score_metrics(
+            fcn_score = FcnScore(
                 examples, selection.palette, selection.segmenter, options.labels_dir
             )
-    return SelectedMetrics(metrics, of_photos if options.self_check else None)
+            metrics[name] = fcn_score.of_outputs()
+    return SelectedMetrics(metrics, fcn_score)

@@ -16,7 +16,7 @@ import numpy as np
 from p2p_graph.imaging.palettes import CITYSCAPES, IGNORED_ID, Palette
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.segmentation import caffe_fcn8s, opencv_networks
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
+from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import real_path
 
@@ -139,7 +139,7 @@ def load(spec: str) -> Segmenter:
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
     if (path / SEGMENTER_FILE).is_file():
-        return _load_small_fcn(path)
+        return _load_trained(path)
     if path.is_dir() and any((*path.glob("*.caffemodel"), *path.glob("*.prototxt"))):
         return _load_fcn8s(path)
     if path.suffix == ".onnx" and path.is_file():
@@ -194,10 +194,10 @@ def _load_saved_model(folder: Path) -> Segmenter:
     return Segmenter(_name(folder), network, network.gives_scores)
 
 
-def _load_small_fcn(folder: Path) -> Segmenter:
+def _load_trained(folder: Path) -> Segmenter:
     with tensorflow_import():
-        from p2p_graph.segmentation.small_fcn import SmallFCN
-    network = SmallFCN(folder)
+        from p2p_graph.segmentation.trained_segmenter import TrainedSegmenter
+    network = TrainedSegmenter(folder)
     return Segmenter(_name(folder), network, gives_scores=False, palette=network.metadata.palette)
 
 
