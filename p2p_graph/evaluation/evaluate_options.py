@@ -29,6 +29,8 @@ class EvaluateOptions:
       self_check: whether the segmenter is evaluated on the targets, too.
       report_sensitivity: whether the segmenter is evaluated on distorted targets, too.
       inception: the frozen Inception graph of 2015, for FID and KID.
+      features: another network, whose features give a Fréchet distance and a KID of their own:
+        "efficientnet_lite0", or module:function.
       target_statistics: an .npz file that caches the targets' Inception features.
       bootstrap: the number of bootstrap samples; 0 for no intervals.
       seed: the seed of the bootstrap's samples and KID's subsets.
@@ -49,6 +51,7 @@ class EvaluateOptions:
     self_check: bool = False
     report_sensitivity: bool = False
     inception: Path | None = None
+    features: str | None = None
     target_statistics: Path | None = None
     bootstrap: int = 1000
     seed: int = 0
@@ -61,7 +64,7 @@ class EvaluateOptions:
         unknown = [name for name in self.metrics or () if name not in METRIC_NAMES]
         if unknown:
             raise UserError(f"metrics must be of {', '.join(METRIC_NAMES)}, not {unknown[0]!r}")
-        for name in ("palette", "segmenter"):
+        for name in ("palette", "segmenter", "features"):
             if getattr(self, name) == "":
                 raise UserError(f"{name} must not be empty")
         of_segmenter = ("self_check", "report_sensitivity", "labels_dir")

@@ -9,7 +9,16 @@ from p2p_graph.evaluation.fcn_score import FcnScore
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.metrics import registry
-from p2p_graph.metrics.registry import FCN, FID, HISTOGRAM, KID, LABELS, PAIR_METRICS, SetMetric
+from p2p_graph.metrics.registry import (
+    FCN,
+    FEATURES,
+    FID,
+    HISTOGRAM,
+    KID,
+    LABELS,
+    PAIR_METRICS,
+    SetMetric,
+)
 from p2p_graph.segmentation import segmenters
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.errors import UserError
@@ -53,12 +62,18 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
     if segmenter:
         segmenter = segmenter.with_palette(palette)
         palette = segmenter.palette
-    resources = {LABELS: palette, FCN: segmenter, FID: options.inception}
+    resources = {
+        LABELS: palette,
+        FCN: segmenter,
+        FID: options.inception,
+        FEATURES: options.features,
+    }
     names = _choose(options.metrics, resources)
     for option, value, users in (
         ("segmenter", segmenter, {FCN}),
         ("palette", palette, {LABELS, FCN}),
         ("inception", options.inception, {FID, KID}),
+        ("features", options.features, {FEATURES}),
     ):
         if value and not users & set(names):
             raise UserError(
@@ -73,6 +88,7 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
     if names is None:
         label_metrics = [FCN] if resources[FCN] else [LABELS] if resources[LABELS] else []
         feature_metrics = [FID, KID] if resources[FID] else []
+        feature_metrics += [FEATURES] if resources[FEATURES] else []
         names = [*PAIR_METRICS, HISTOGRAM, *label_metrics, *feature_metrics]
     for name in names:
         if name in (LABELS, FCN) and not resources[LABELS]:
@@ -83,6 +99,8 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
             )
         if name in (FID, KID) and not resources[FID]:
             raise UserError(f"metrics {name} needs Inception's graph: name it (--inception)")
+        if name == FEATURES and not resources[FEATURES]:
+            raise UserError(f"metrics {name} needs a network: name it (--features)")
     return tuple(dict.fromkeys(names))
 
 

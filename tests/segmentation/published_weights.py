@@ -37,5 +37,6 @@ def parameters_of(rng):
             layer(f"{prefix}_depthwise_conv", f"{prefix}_bn1", (inner, 1, kernel, kernel))
             layer(f"{prefix}_project_conv", f"{prefix}_bn2", (after, inner, 1, 1))
             number += 1
+    layer("_conv_head", "_bn1", (1280, 320, 1, 1))
     found["_fc.weight"] = np.zeros((1000, 1280))  # of the classifier, which is not used
     return {name: value.astype(np.float32) for name, value in found.items()}

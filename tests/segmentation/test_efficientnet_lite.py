@@ -9,7 +9,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.segmentation.networks import backbone_weights
-from p2p_graph.segmentation.networks.efficientnet_lite import features
+from p2p_graph.segmentation.networks.efficientnet_lite import features, pooled_features
 from p2p_graph.utils.errors import UserError
 
 from .published_weights import STAGES, parameters_of
@@ -67,25 +67,29 @@ def numpy_features(photo, parameters):
             if repeat:
                 x = x + inputs
             number += 1
-    return [*levels[1:], x]
+    head = relu6(normalised(convolved(x, parameters["_conv_head.weight"], 1), "_bn1"))
+    return [*levels[1:], x], head.mean((0, 1))
 
 
 def test_features_are_numpys(graph, rng):
     """Also that every variable gets its value from PyTorch's names and layouts."""
     photo = rng.integers(0, 256, (64, 96, 3)) / 127.5 - 1
     parameters = parameters_of(rng)
-    with tf.variable_scope("net"):
-        found = features(tf.constant(photo[None], tf.float32))
+    photos = tf.constant(photo[None], tf.float32)
+    with tf.variable_scope("net", reuse=tf.AUTO_REUSE):
+        tensors = features(photos), pooled_features(photos)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         backbone_weights.assign(tf.global_variables(), "net/", parameters, session)
-        found = session.run(found)
-    wanted = numpy_features(photo, parameters)
+        found, pooled = session.run(tensors)
+    wanted, wanted_pooled = numpy_features(photo, parameters)
     shapes = [(1, 16, 24, 24), (1, 8, 12, 40), (1, 4, 6, 112), (1, 2, 3, 320)]
     assert [level.shape for level in found] == shapes
     for level, expected in zip(found, wanted, strict=True):
         assert expected.std() > 0.1
         np.testing.assert_allclose(level[0], expected, rtol=1e-3, atol=1e-3)
+    assert wanted_pooled.std() > 0.1
+    np.testing.assert_allclose(pooled[0], wanted_pooled, rtol=1e-3, atol=1e-3)
 
 
 def test_stored_statistics_are_not_trained(graph):

@@ -23,6 +23,7 @@ _LAYERS = {
     "filter": ("_depthwise_conv", "_bn1"),
     "project": ("_project_conv", "_bn2"),
 }
+_ENDS = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
 _FILTERS = ("filter", "depthwise_filter")
 _STATISTICS = {
     "scale": "weight",
@@ -99,8 +100,8 @@ def value_of(variable: str, parameters: Mapping[str, Array]) -> Array:
       KeyError: the parameters lack the value.
     """
     block, *layer, name = variable.split("/")
-    if block == "stem":
-        prefix, (conv, norm) = "", ("_conv_stem", "_bn0")
+    if block in _ENDS:
+        prefix, (conv, norm) = "", _ENDS[block]
     else:
         prefix, (conv, norm) = f"_blocks.{int(block.split('_')[1]) - 1}.", _LAYERS[layer[0]]
     if name in _STATISTICS:

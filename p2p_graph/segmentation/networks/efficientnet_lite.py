@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.models.layer_variables import variable_seed
 
 _STEM_CHANNELS = 32
+POOLED_CHANNELS = 1280
 _EPSILON = 1e-3  # of batch normalisation
 
 
@@ -32,7 +33,7 @@ class _Stage(NamedTuple):
     channels: int
 
 
-# The published network, without the last convolution and the classifier.
+# The published network up to its last convolution.
 _STAGES = (
     _Stage(1, 3, 1, 1, 16),
     _Stage(2, 3, 2, 6, 24),
@@ -50,11 +51,11 @@ def features(photos: tf.Tensor) -> list[tf.Tensor]:
     Batch normalisation uses stored means and variances, in training as in inference.
 
     Args:
-      photos: float32 [N, H, W, 3] in [-1, 1]; H and W are multiples of 32.
+      photos: float32 [N, H, W, 3] in [-1, 1].
 
     Returns:
       float32 [N, H / 4, W / 4, 24], [N, H / 8, W / 8, 40], [N, H / 16, W / 16, 112] and
-      [N, H / 32, W / 32, 320].
+      [N, H / 32, W / 32, 320]; each quotient is rounded up.
     """
     # The published preprocessing is (value - 127) / 128, of values in [0, 255].
     x = (photos * 127.5 + 0.5) / 128
@@ -70,6 +71,21 @@ def features(photos: tf.Tensor) -> list[tf.Tensor]:
             with tf.variable_scope(f"block_{number}"):
                 x = _block(x, stage, stage.stride if repeat == 0 else 1)
     return [*levels[1:], x]
+
+
+def pooled_features(photos: tf.Tensor) -> tf.Tensor:
+    """Computes the features before the classifier: those of the last convolution, averaged.
+
+    Args:
+      photos: float32 [N, H, W, 3] in [-1, 1].
+
+    Returns:
+      float32 [N, 1280].
+    """
+    x = features(photos)[-1]
+    with tf.variable_scope("head"):
+        x = _relu6(_normalise(_conv(x, POOLED_CHANNELS)))
+    return tf.reduce_mean(x, [1, 2])
 
 
 def _block(inputs: tf.Tensor, stage: _Stage, stride: int) -> tf.Tensor:
