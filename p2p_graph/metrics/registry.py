@@ -44,7 +44,8 @@ LABELS = "labels"  # scores of outputs that are label images
 FCN = "fcn"  # scores of labels that a segmenter reads off outputs: the paper's FCN-score
 FID, KID = "fid", "kid"
 FEATURES = "features"  # Fréchet distance and KID by another network than Inception
-METRIC_NAMES = (*PAIR_METRICS, HISTOGRAM, LABELS, FCN, FID, KID, FEATURES)
+LPIPS = "lpips"
+METRIC_NAMES = (*PAIR_METRICS, HISTOGRAM, LPIPS, LABELS, FCN, FID, KID, FEATURES)
 
 
 class DecodedExample(NamedTuple):
