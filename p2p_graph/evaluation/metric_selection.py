@@ -107,9 +107,7 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
         if name == FEATURES and not resources[FEATURES]:
             raise UserError(f"metrics {name} needs a network: name it (--features)")
         if name == LPIPS and not resources[LPIPS]:
-            raise UserError(
-                f"metrics {name} needs a network's file: name it (--lpips_weights)"
-            )
+            raise UserError(f"metrics {name} needs a network's file: name it (--lpips_weights)")
     return tuple(dict.fromkeys(names))
 
 
