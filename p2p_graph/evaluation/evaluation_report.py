@@ -16,6 +16,7 @@ from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example
 from p2p_graph.evaluation.fcn_score import PHOTOS
 from p2p_graph.evaluation.metric_selection import MetricSelection
+from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.evaluation.worst_best_page import write_worst_best_page
 from p2p_graph.imaging.confusion_plot import save_confusion_matrix
 from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
@@ -44,6 +45,7 @@ class Evaluation(NamedTuple):
       metrics: metric name -> the metric of the outputs.
       results: metric name -> result, of the outputs' metrics and, with self_check, of "photos".
       distances: the figures of FID and KID, by name.
+      sensitivity: the segmenter's scores of distorted photos; empty unless asked for.
       notes: remarks on the figures, one line each.
     """
 
@@ -53,6 +55,7 @@ class Evaluation(NamedTuple):
     metrics: Mapping[str, SetMetric]
     results: Mapping[str, MetricResult]
     distances: Mapping[str, float]
+    sensitivity: Sensitivity
     notes: Sequence[str]
 
     @property
@@ -175,6 +178,8 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
         "bootstrap": {"repetitions": options.bootstrap, "seed": options.seed},
         "version": __version__,
     }
+    if evaluation.sensitivity:
+        record["sensitivity"] = evaluation.sensitivity
     for name, matrix in evaluation.confusion_matrices.items():
         assert selection.palette is not None
         scores = zip(selection.palette.classes, *per_class_scores(matrix), strict=True)

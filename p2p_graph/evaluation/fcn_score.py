@@ -23,38 +23,58 @@ Array = np.ndarray[Any, Any]
 PHOTOS = "photos"  # the segmenter's scores on the targets, the paper's row "Ground truth"
 
 
-def fcn_score_metrics(
-    examples: Sequence[Example], palette: Palette, segmenter: Segmenter, labels_dir: Path | None
-) -> tuple[SetMetric, SetMetric]:
-    """Makes the metrics of a segmenter on outputs and on targets.
+class FcnScore:
+    """Metrics of what a segmenter reads off images; for one evaluation's examples.
 
-    Args:
-      examples: the images.
-      palette: the classes, and the colours of true labels that are images.
-      segmenter: what reads labels off photos.
-      labels_dir: the folder of true labels; None if the inputs are label images.
-
-    Returns:
-      The metric of the outputs, with figures "fcn_*", and of the targets, with figures "photos_*".
-
-    Raises:
-      UserError: true labels are missing, or do not fit the palette.
+    Attributes:
+      true_labels: from an example to its true class ids, int64 [H, W].
     """
-    true_labels = _true_labels(examples, palette, labels_dir)
-    one_at_a_time = threading.Lock()
 
-    def metric(image_of: Callable[[DecodedExample], Array], prefix: str) -> SetMetric:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        palette: Palette,
+        segmenter: Segmenter,
+        labels_dir: Path | None,
+    ) -> None:
+        """Finds the true labels.
+
+        Args:
+          examples: the images.
+          palette: the classes, and the colours of true labels that are images.
+          segmenter: what reads labels off photos.
+          labels_dir: the folder of true labels; None if the inputs are label images.
+
+        Raises:
+          UserError: true labels are missing, or do not fit the palette.
+        """
+        self.true_labels = _true_labels(examples, palette, labels_dir)
+        self._segmenter, self._num_classes = segmenter, len(palette.classes)
+        self._one_at_a_time = threading.Lock()
+
+    def metric(self, image_of: Callable[[DecodedExample], Array], prefix: str = "") -> SetMetric:
+        """Makes the metric of some image of each example.
+
+        Args:
+          image_of: from an example to uint8 [H, W, 3].
+          prefix: what the figures' names begin with.
+        """
+
         def read_labels(example: DecodedExample) -> tuple[Array, Array]:
-            with one_at_a_time:
-                predicted = segmenter(image_of(example))
-            return _to_common_size(predicted, true_labels(example))
+            image = image_of(example)
+            with self._one_at_a_time:
+                predicted = self._segmenter(image)
+            return _to_common_size(predicted, self.true_labels(example))
 
-        return label_score_metric(read_labels, len(palette.classes), prefix)
+        return label_score_metric(read_labels, self._num_classes, prefix)
 
-    return (
-        metric(lambda example: example.output, f"{FCN}_"),
-        metric(lambda example: example.target, f"{PHOTOS}_"),
-    )
+    def of_outputs(self) -> SetMetric:
+        """The metric of the outputs, with figures "fcn_*"."""
+        return self.metric(lambda example: example.output, f"{FCN}_")
+
+    def of_photos(self) -> SetMetric:
+        """The metric of the targets, with figures "photos_*"."""
+        return self.metric(lambda example: example.target, f"{PHOTOS}_")
 
 
 def _true_labels(
@@ -81,10 +101,13 @@ def _true_labels(
 
 
 def _to_common_size(first: Array, second: Array) -> tuple[Array, Array]:
-    """Enlarges two labellings [H, W] to the larger height and width by nearest neighbour."""
+    """Enlarges two labellings [H, W] to the larger height and width."""
     height, width = np.maximum(first.shape, second.shape)
+    return scaled_ids(first, height, width), scaled_ids(second, height, width)
+
+
+def scaled_ids(ids: Array, height: int, width: int) -> Array:
+    """Scales class ids [H, W] to another height and width by nearest neighbour."""
     y, x = np.arange(height)[:, None], np.arange(width)
-    enlarged_first, enlarged_second = (
-        ids[y * ids.shape[0] // height, x * ids.shape[1] // width] for ids in (first, second)
-    )
-    return enlarged_first, enlarged_second
+    scaled: Array = ids[y * ids.shape[0] // height, x * ids.shape[1] // width]
+    return scaled

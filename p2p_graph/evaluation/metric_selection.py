@@ -5,11 +5,22 @@ from typing import Any, NamedTuple
 
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example, read_image
-from p2p_graph.evaluation.fcn_score import fcn_score_metrics
+from p2p_graph.evaluation.fcn_score import FcnScore
+from p2p_graph.evaluation.lpips_distance import lpips_metric
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.metrics import registry
-from p2p_graph.metrics.registry import FCN, FID, HISTOGRAM, KID, LABELS, PAIR_METRICS, SetMetric
+from p2p_graph.metrics.registry import (
+    FCN,
+    FEATURES,
+    FID,
+    HISTOGRAM,
+    KID,
+    LABELS,
+    LPIPS,
+    PAIR_METRICS,
+    SetMetric,
+)
 from p2p_graph.segmentation import segmenters
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.errors import UserError
@@ -34,11 +45,11 @@ class SelectedMetrics(NamedTuple):
 
     Attributes:
       of_outputs: metric name -> the metric of the outputs.
-      of_photos: the segmenter's metric of the targets, which are photos; None without self_check.
+      fcn_score: makes the segmenter's metrics of other images; None without the metric fcn.
     """
 
     of_outputs: Mapping[str, SetMetric]
-    of_photos: SetMetric | None
+    fcn_score: FcnScore | None
 
 
 def select_metrics(options: EvaluateOptions) -> MetricSelection:
@@ -53,12 +64,20 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
     if segmenter:
         segmenter = segmenter.with_palette(palette)
         palette = segmenter.palette
-    resources = {LABELS: palette, FCN: segmenter, FID: options.inception}
+    resources = {
+        LABELS: palette,
+        FCN: segmenter,
+        FID: options.inception,
+        FEATURES: options.features,
+        LPIPS: options.lpips_weights,
+    }
     names = _choose(options.metrics, resources)
     for option, value, users in (
         ("segmenter", segmenter, {FCN}),
         ("palette", palette, {LABELS, FCN}),
         ("inception", options.inception, {FID, KID}),
+        ("features", options.features, {FEATURES}),
+        ("lpips_weights", options.lpips_weights, {LPIPS}),
     ):
         if value and not users & set(names):
             raise UserError(
@@ -73,7 +92,9 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
     if names is None:
         label_metrics = [FCN] if resources[FCN] else [LABELS] if resources[LABELS] else []
         feature_metrics = [FID, KID] if resources[FID] else []
-        names = [*PAIR_METRICS, HISTOGRAM, *label_metrics, *feature_metrics]
+        feature_metrics += [FEATURES] if resources[FEATURES] else []
+        perceptual = [LPIPS] if resources[LPIPS] else []
+        names = [*PAIR_METRICS, HISTOGRAM, *perceptual, *label_metrics, *feature_metrics]
     for name in names:
         if name in (LABELS, FCN) and not resources[LABELS]:
             raise UserError(f"metrics {name} needs the labels' colours: name them (--palette)")
@@ -83,6 +104,10 @@ def _choose(names: Sequence[str] | None, resources: Mapping[str, Any]) -> tuple[
             )
         if name in (FID, KID) and not resources[FID]:
             raise UserError(f"metrics {name} needs Inception's graph: name it (--inception)")
+        if name == FEATURES and not resources[FEATURES]:
+            raise UserError(f"metrics {name} needs a network: name it (--features)")
+        if name == LPIPS and not resources[LPIPS]:
+            raise UserError(f"metrics {name} needs a network's file: name it (--lpips_weights)")
     return tuple(dict.fromkeys(names))
 
 
@@ -95,12 +120,15 @@ def make_metrics(
       UserError: the images do not fit a metric.
     """
     metrics: dict[str, SetMetric] = {}
-    of_photos = None
+    fcn_score = None
     for name in selection.names:
         if name in PAIR_METRICS:
             metrics[name] = registry.mean_of_pairs(name)
         elif name == HISTOGRAM:
             metrics[name] = registry.color_histogram_metric()
+        elif name == LPIPS:
+            assert options.lpips_weights is not None
+            metrics[name] = lpips_metric(options.lpips_weights)
         elif name == LABELS:
             assert selection.palette is not None
             targets = palettes.spread_sample([example.target for example in examples])
@@ -109,7 +137,8 @@ def make_metrics(
         elif name == FCN:
             assert selection.palette is not None
             assert selection.segmenter is not None
-            metrics[name], of_photos = fcn_score_metrics(
+            fcn_score = FcnScore(
                 examples, selection.palette, selection.segmenter, options.labels_dir
             )
-    return SelectedMetrics(metrics, of_photos if options.self_check else None)
+            metrics[name] = fcn_score.of_outputs()
+    return SelectedMetrics(metrics, fcn_score)

@@ -43,7 +43,9 @@ HISTOGRAM = "histogram"  # Lab histogram intersections of all outputs and all ta
 LABELS = "labels"  # scores of outputs that are label images
 FCN = "fcn"  # scores of labels that a segmenter reads off outputs: the paper's FCN-score
 FID, KID = "fid", "kid"
-METRIC_NAMES = (*PAIR_METRICS, HISTOGRAM, LABELS, FCN, FID, KID)
+FEATURES = "features"  # Fréchet distance and KID by another network than Inception
+LPIPS = "lpips"
+METRIC_NAMES = (*PAIR_METRICS, HISTOGRAM, LPIPS, LABELS, FCN, FID, KID, FEATURES)
 
 
 class DecodedExample(NamedTuple):

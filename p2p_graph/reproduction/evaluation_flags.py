@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2p_graph.data.image_files import SourceImage, output_names
-from p2p_graph.evaluation.inception_features import Inception
+from p2p_graph.evaluation.features.inception_features import Inception
 from p2p_graph.imaging import image_arrays, palettes
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions

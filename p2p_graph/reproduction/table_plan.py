@@ -27,7 +27,7 @@ from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _PLANS_FILE = "plans.json"
-_SELF_CHECK = "--self_check"
+_SELF_CHECK = ("--self_check", "--report_sensitivity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ class TablePlan:
 
         def with_check(run: RowRun) -> Stages:
             stages = self.stages[run.folder]
-            command = (flag for flag in stages.evaluate.command if flag != _SELF_CHECK)
-            evaluate = stages.evaluate._replace(command=(*command, _SELF_CHECK))
+            command = (flag for flag in stages.evaluate.command if flag not in _SELF_CHECK)
+            evaluate = stages.evaluate._replace(command=(*command, *_SELF_CHECK))
             return stages._replace(evaluate=evaluate)
 
         run = next((run for run in self.runs if _is_done(run, with_check(run))), default)

@@ -117,6 +117,9 @@ def _comparison(
 def _metadata(rows: Sequence[RowResult], train_flags: str) -> dict[str, Any]:
     """How the rows were trained and evaluated, row by row where the rows differ."""
     evaluation = evaluation_of(rows[0].runs[0])
+    # One run's evaluation has the notes of the real photos.
+    all_notes = [evaluation_of(run)["notes"] for row in rows for run in row.runs]
+    notes = dict.fromkeys(note for notes in all_notes for note in notes)
     trained = {row.row.name: _training_options(row) for row in rows}
     hardware = {run.training["hardware"] for row in rows for run in row.runs}
     seconds = (f"{row.row.name} " + ", ".join(map(_training_seconds, row.runs)) for row in rows)
@@ -130,7 +133,7 @@ def _metadata(rows: Sequence[RowResult], train_flags: str) -> dict[str, Any]:
         "seconds of training": "; ".join(seconds),
         "test images": evaluation["images"],
         **({"segmenter": evaluation["segmenter"]} if evaluation["segmenter"] else {}),
-        **{f"note {number}": note for number, note in enumerate(evaluation["notes"], 1)},
+        **{f"note {number}": note for number, note in enumerate(notes, 1)},
     }
 
 

@@ -4,7 +4,6 @@ OpenCV and TensorFlow are imported only by the segmenters that need them.
 """
 
 import dataclasses
-import importlib
 import re
 import sys
 from collections.abc import Callable
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from p2p_graph.imaging.palettes import CITYSCAPES, IGNORED_ID, Palette
+from p2p_graph.runtime import user_functions
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.segmentation import caffe_fcn8s, opencv_networks
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE
-from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE
+from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
 
 _FORMS = (
@@ -139,7 +139,7 @@ def load(spec: str) -> Segmenter:
     if (path / "saved_model.pb").is_file():
         return _load_saved_model(path)
     if (path / SEGMENTER_FILE).is_file():
-        return _load_small_fcn(path)
+        return _load_trained(path)
     if path.is_dir() and any((*path.glob("*.caffemodel"), *path.glob("*.prototxt"))):
         return _load_fcn8s(path)
     if path.suffix == ".onnx" and path.is_file():
@@ -194,10 +194,10 @@ def _load_saved_model(folder: Path) -> Segmenter:
     return Segmenter(_name(folder), network, network.gives_scores)
 
 
-def _load_small_fcn(folder: Path) -> Segmenter:
+def _load_trained(folder: Path) -> Segmenter:
     with tensorflow_import():
-        from p2p_graph.segmentation.small_fcn import SmallFCN
-    network = SmallFCN(folder)
+        from p2p_graph.segmentation.trained_segmenter import TrainedSegmenter
+    network = TrainedSegmenter(folder)
     return Segmenter(_name(folder), network, gives_scores=False, palette=network.metadata.palette)
 
 
@@ -216,32 +216,4 @@ def _load_onnx(path: Path) -> Segmenter:
 
 
 def _load_function(spec: str) -> Segmenter:
-    """Imports a function, from the current folder or an installed package."""
-    module, _, name = spec.partition(":")
-    # Python searches a program's own folder, not the current one. The current folder comes last,
-    # so that its modules hide no others. It stays, because the function may import more later.
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a user's module may raise anything
-        reason = f"{type(error).__name__}: {one_line_reason(error)}"
-        raise UserError(
-            f"segmenter {spec}: module {module} cannot be imported: {reason}"
-        ) from error
-    if not callable(function):
-        raise UserError(f"segmenter {spec}: module {module} has no function {name}")
-
-    def predict(image: Array) -> Array:
-        try:
-            result: Array = function(image)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise UserError(f"failed: {type(error).__name__}: {one_line_reason(error)}") from error
-        return result
-
-    return Segmenter(spec, predict, gives_scores=False)
+    return Segmenter(spec, user_functions.load(spec, "segmenter"), gives_scores=False)

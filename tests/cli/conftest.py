@@ -8,6 +8,9 @@ import pytest
 
 from .common import ROOT, SMALL, call, succeeded
 
+sys.path.insert(0, str(ROOT / "data"))
+from facade_paint import CLASSES
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
@@ -46,3 +49,14 @@ def make_model(data, tmp_path_factory):
 def model(make_model):
     """A folder with a small model's checkpoint, AtoB."""
     return make_model()
+
+
+@pytest.fixture(scope="session")
+def palette(tmp_path_factory):
+    """The drawn facades' colours in a file; blinds are ignored."""
+    path = tmp_path_factory.mktemp("palette") / "drawn.csv"
+    rows = ["class,red,green,blue"]
+    for name, (colour, _) in CLASSES.items():
+        rows.append(",".join(map(str, ("" if name == "blind" else name, *colour))))
+    path.write_text("\n".join(rows) + "\n")
+    return path

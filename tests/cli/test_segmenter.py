@@ -5,17 +5,16 @@ import os
 import re
 import shutil
 import signal
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from facade_paint import CLASSES
 from PIL import Image
 
 from p2p_graph.utils import file_lock
 
 from .common import (
-    ROOT,
     assert_equal_bits,
     assert_refused,
     call,
@@ -26,21 +25,7 @@ from .common import (
     write_tensors,
 )
 
-sys.path.insert(0, str(ROOT / "data"))
-from facade_paint import CLASSES
-
 FLAGS = ("--crop_size", 32, "--width", 4, "--batch_size", 2, "--lr", 0.01)
-
-
-@pytest.fixture(scope="module")
-def palette(tmp_path_factory):
-    """The drawn facades' colours in a file; blinds are ignored."""
-    path = tmp_path_factory.mktemp("palette") / "drawn.csv"
-    rows = ["class,red,green,blue"]
-    for name, (colour, _) in CLASSES.items():
-        rows.append(",".join(map(str, ("" if name == "blind" else name, *colour))))
-    path.write_text("\n".join(rows) + "\n")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +146,11 @@ def changed(flags, name, value):
         ("--input_dir", "nowhere", ("input_dir nowhere does not exist",)),
         ("--val_dir", "nowhere", ("val_dir nowhere does not exist",)),
         ("--lr", 0, ("lr must be above 0, not 0.0",)),
-        ("--width", 8, ("holds a segmenter of another palette, width or crop_size",)),
+        ("--width", 8, ("holds a segmenter of another backbone, palette, width or crop_size",)),
+        ("--lr", 0.02, ("was trained with other options: lr (was 0.01, now 0.02); give the same",)),
+        ("--seed", 3, ("was trained with other options: seed (was 0, now 3)",)),
+        ("--batch_size", 1, ("was trained with other options: batch_size (was 2, now 1)",)),
+        ("--val_freq", -1, ("val_freq must be at least 0, not -1",)),
         ("--width", 0, ("width must be at least 1, not 0",)),
         ("--width", 10**30, ("width must be at most 4096, not 1000",)),
         ("--max_steps", 0, ("max_steps must be at least 1, not 0",)),

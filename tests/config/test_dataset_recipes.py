@@ -14,7 +14,11 @@ TABLE = {
     "edges2shoes": ("AtoB", 15, 4, 256, False),
     "edges2handbags": ("AtoB", 15, 4, 256, False),
     "night2day": ("BtoA", 17, 4, 286, True),
+    "thermal2color": ("AtoB", 10, 4, 286, True),
+    "colorization": ("AtoB", 6, 4, 256, True),
+    "inpainting": ("AtoB", 25, 4, 286, True),
 }
+TASKS = {"colorization": (True, "none"), "inpainting": (False, "center")}  # not of pairs
 
 
 def test_every_recipe_is_tested():
@@ -30,6 +34,8 @@ def test_options(name):
     assert config.data.batches.batch_size == batch
     assert config.data.scaling.scale_size == scale
     assert config.data.scaling.flip is mirror
+    task = config.data.task
+    assert (task.lab_colorization, task.inpaint) == TASKS.get(name, (False, "none"))
 
 
 @pytest.mark.parametrize(("name", "scale"), [("maps", 143), ("edges2shoes", 128)])
@@ -44,7 +50,7 @@ def test_table_cannot_be_changed():
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test", "Train"])
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", [name for name in TABLE if name not in TASKS])
 def test_chosen_by_the_data_sets_folder(name, split):
     assert choose(None, Path("data") / name / split) == name
 
@@ -58,6 +64,8 @@ def test_chosen_by_the_data_sets_folder(name, split):
         "data/Facades/train",
         "data/my_facades/train",
         "data/train",
+        "data/colorization/train",  # might hold pairs
+        "data/inpainting/train",
         "train",
         "/",
         "",

@@ -29,7 +29,7 @@ from p2p_graph.config.options_file import (
 from p2p_graph.data.image_sources import list_images, read_manifest
 from p2p_graph.imaging import palettes
 from p2p_graph.inference.option_precedence import with_training_split
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, SIZE_MULTIPLE, Metadata
+from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE, SIZE_MULTIPLE, Metadata
 from p2p_graph.utils.errors import UserError
 
 from .verdicts import expect, one_line_problem, same_bits

@@ -13,7 +13,7 @@ from PIL import Image
 from p2p_graph.checkpoints import pict_files
 from p2p_graph.config.options import Options
 from p2p_graph.imaging.palettes import FACADES
-from p2p_graph.segmentation.small_fcn_file import Metadata
+from p2p_graph.segmentation.segmenter_file import Metadata
 
 from . import crafted_files
 

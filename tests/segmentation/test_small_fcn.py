@@ -8,7 +8,8 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
-from p2p_graph.segmentation.small_fcn import class_ids, class_scores, cross_entropy
+from p2p_graph.segmentation.networks.small_fcn import class_scores
+from p2p_graph.segmentation.segmenter_training.class_loss import class_ids, cross_entropy
 
 
 def evaluated(tensor, feed=None):

@@ -1,16 +1,16 @@
-"""Pairs of photos and label images for the small FCN: listed, checked, and as tensors."""
+"""Pairs of photos and label images for a segmenter: listed, checked, and as tensors."""
 
 from collections.abc import Sequence
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.data.dataset_iterators import next_element
+from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_sources import list_images
+from p2p_graph.data.image_sources import list_images, names_digest
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 from p2p_graph.imaging.image_arrays import read_half
 from p2p_graph.imaging.palettes import spread_sample
-from p2p_graph.segmentation.small_fcn_options import TrainingOptions
+from p2p_graph.segmentation.segmenter_training.training_options import TrainingOptions
 from p2p_graph.utils.errors import UserError
 
 
@@ -50,20 +50,25 @@ def training_inputs(
     return TrainingInputs(pairs, data, options.seed, on_cpu=on_cpu)
 
 
-def next_validation_pair(
-    pairs: Sequence[SourceImage], options: TrainingOptions, session: tf.Session
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Builds the input graph of validation: one pair each time that it runs, first to last.
+class ValidationPairs:
+    """The validation pairs as tensors, one at a time, first to last.
 
-    Returns:
-      The photo and its label image, both float32 [1, crop_size, crop_size, 3] in [-1, 1].
+    Attributes:
+      photo: float32 [1, crop_size, crop_size, 3] in [-1, 1].
+      label_image: the same of the labels.
     """
-    data = options.data(options.input_dir)
-    with tf.device("/cpu:0"):
-        _, photo, label_image = next_element(
-            translation_batches(pairs, data.task, data.scaling, 1), session
-        )
-    return photo, label_image
+
+    def __init__(self, pairs: Sequence[SourceImage], options: TrainingOptions) -> None:
+        """Builds the input graph; `restart` comes before the first pair."""
+        data = options.data(options.input_dir)
+        with tf.device("/cpu:0"):
+            batches = translation_batches(pairs, data.task, data.scaling, 1)
+            self._iterator = plain_iterator(batches)
+            _, self.photo, self.label_image = self._iterator.get_next()
+
+    def restart(self, session: tf.Session) -> None:
+        """Makes the first pair the next one."""
+        session.run(self._iterator.initializer)
 
 
 def _check_colours(pairs: Sequence[SourceImage], options: TrainingOptions, name: str) -> None:
@@ -71,3 +76,8 @@ def _check_colours(pairs: Sequence[SourceImage], options: TrainingOptions, name:
     right = options.which_direction == "AtoB"
     labels = [read_half(pair.path, right=right) for pair in spread_sample(pairs)]
     options.palette.check_coverage(labels, name)
+
+
+def digest(options: TrainingOptions) -> str:
+    """The `names_digest` of the training pairs."""
+    return names_digest(options.data(options.input_dir).source, single=False)

@@ -6,24 +6,42 @@ import os
 import pytest
 
 from p2p_graph.imaging.palettes import FACADES
-from p2p_graph.segmentation.small_fcn_file import SEGMENTER_FILE, Metadata
+from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE, Metadata
 from p2p_graph.utils.errors import UserError
 
-METADATA = Metadata(FACADES, 32, 256, 5000, {"pixel_accuracy": 0.5, "class_iou": float("nan")})
+SCORES = {"pixel_accuracy": 0.5, "class_iou": float("nan")}
+TRAINING = {"lr": 0.001, "seed": 0, "which_direction": "AtoB"}
+METADATA = Metadata(FACADES, 32, 256, 5000, SCORES, "efficientnet_lite0", TRAINING)
 CLASSES = FACADES.classes
 
 
 def test_read(tmp_path):
     METADATA.save(tmp_path)
     found = Metadata.load(tmp_path)
-    assert found[1:4] == METADATA[1:4]
+    assert found[1:4] + found[5:] == METADATA[1:4] + METADATA[5:]
     assert found.palette.is_equivalent(FACADES)
     assert found.scores["pixel_accuracy"] == 0.5
+
+
+def test_read_without_later_keys(tmp_path):
+    """Files of before backbones have neither key."""
+    METADATA.save(tmp_path)
+    path = tmp_path / SEGMENTER_FILE
+    record = json.loads(path.read_text())
+    del record["backbone"], record["training"]
+    path.write_text(json.dumps(record))
+    assert Metadata.load(tmp_path)[5:] == (None, {})
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("backbone", "resnet"),
+        ("backbone", ["efficientnet_lite0"]),
+        ("training", None),
+        ("training", []),
+        ("training", {"lr": None}),
+        ("training", {"lr": [0.1]}),
         ("width", -2),
         ("width", 0),
         ("width", 10**30),

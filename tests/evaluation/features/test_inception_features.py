@@ -9,9 +9,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.evaluation import feature_distances, inception_features
 from p2p_graph.evaluation.example_images import Example
-from p2p_graph.evaluation.inception_features import Inception, feature_statistics, set_digest
+from p2p_graph.evaluation.features import feature_distances
+from p2p_graph.evaluation.features import feature_statistics as statistics_module
+from p2p_graph.evaluation.features.feature_statistics import feature_statistics, set_digest
+from p2p_graph.evaluation.features.inception_features import Inception
 from p2p_graph.metrics import kid
 from p2p_graph.metrics.feature_moments import FeatureMoments
 from p2p_graph.metrics.fid import frechet_distance
@@ -181,7 +183,7 @@ def test_statistics(network, images):
 
 def test_statistics_in_parts(network, images, monkeypatch):
     intact = feature_statistics(images, network, with_features=True)
-    monkeypatch.setattr(inception_features, "_BATCH", 4)
+    monkeypatch.setattr(statistics_module, "_BATCH", 4)
     parts = feature_statistics(images, network, with_features=True)
     assert parts.moments.count == 10
     np.testing.assert_allclose(parts.moments.scatter, intact.moments.scatter, rtol=1e-9, atol=1e-12)

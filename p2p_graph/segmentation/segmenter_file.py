@@ -1,8 +1,9 @@
-"""segmenter.json: what is known of a trained small FCN. No TensorFlow."""
+"""segmenter.json: what is known of a trained segmenter. No TensorFlow."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from p2p_graph.imaging.palettes import Palette
@@ -11,7 +12,8 @@ from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 SEGMENTER_FILE = "segmenter.json"
-SIZE_MULTIPLE = 32  # the network halves an image's height and width five times
+BACKBONES = ("efficientnet_lite0",)
+SIZE_MULTIPLE = 32  # every network halves an image's height and width five times
 LARGEST_SIZE = 2**16  # pixels
 LARGEST_WIDTH = 2**12  # channels
 MOST_STEPS = 10**12
@@ -24,10 +26,13 @@ class Metadata(NamedTuple):
 
     Attributes:
       palette: the classes and their colours.
-      width: channels of the network's first level.
+      width: channels of the small FCN's first level, or between a backbone's last convolutions.
       size: height and width of the training images, pixels; a multiple of 32.
       steps: training steps so far.
       scores: metrics of the validation pairs by name; empty without validation.
+      backbone: a name in `BACKBONES`; None for the small FCN.
+      training: the options that decide the weights, besides the ones above, and the images'
+        `names_digest`; empty if the file is of a version that did not save them.
     """
 
     palette: Palette
@@ -35,10 +40,16 @@ class Metadata(NamedTuple):
     size: int
     steps: int
     scores: dict[str, float]
+    backbone: str | None = None
+    training: Mapping[str, float | str] = MappingProxyType({})
 
     def save(self, folder: Path) -> None:
         """Writes segmenter.json atomically."""
-        record = {**self._asdict(), "palette": self.palette._asdict()}
+        record = {
+            **self._asdict(),
+            "palette": self.palette._asdict(),
+            "training": dict(self.training),
+        }
         write_json(folder / SEGMENTER_FILE, record)
 
     @classmethod
@@ -56,9 +67,13 @@ class Metadata(NamedTuple):
             size = _integer(record, "size", SIZE_MULTIPLE, LARGEST_SIZE)
             steps = _integer(record, "steps", 0, MOST_STEPS)
             scores = {name: _score(score) for name, score in record["scores"].items()}
+            backbone = record.get("backbone")
+            if backbone is not None and backbone not in BACKBONES:
+                raise ValueError(f"its backbone is not of {', '.join(BACKBONES)}")
+            training = {name: _option(v) for name, v in record.get("training", {}).items()}
         if size % SIZE_MULTIPLE:
             raise UserError(f"{path}: size must be a multiple of {SIZE_MULTIPLE}, not {size}")
-        return cls(palette, width, size, steps, scores)
+        return cls(palette, width, size, steps, scores, backbone, training)
 
 
 def _integer(record: Mapping[str, Any], name: str, least: int, most: int) -> int:
@@ -72,6 +87,13 @@ def _score(value: Any) -> float:
     if type(value) not in (int, float):
         raise ValueError("a score is no number")
     return float(value)
+
+
+def _option(value: Any) -> float | str:
+    if type(value) not in (int, float, str):
+        raise ValueError("an option is neither a number nor a text")
+    option: float | str = value
+    return option
 
 
 def _palette(record: Mapping[str, Any]) -> Palette:

@@ -1,0 +1,1 @@
+"""Distances between sets of images by a network's features: FID, KID and their like."""

@@ -1,0 +1,1 @@
+"""Trains a network that labels the pixels of photos."""
