@@ -13,6 +13,7 @@ from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.packed import tfrecord_shards
 from p2p_graph.data.usable_images import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.imaging import image_arrays
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.hidden_stderr import hidden_stderr
 from p2p_graph.utils.outside_files import damage_reported
@@ -44,7 +45,7 @@ def verifying_session() -> Iterator[Verify]:
     config.use_per_session_threads = True
     config.inter_op_parallelism_threads = os.cpu_count() or 1
     config.graph_options.rewrite_options.disable_meta_optimizer = True
-    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+    with signals.held(), tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         file = tf.placeholder(tf.string, [])
         files = tf.placeholder(tf.string, [_TOGETHER])
         sizes = {

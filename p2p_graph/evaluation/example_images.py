@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.data.image_files import Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
-from p2p_graph.imaging.html_page import IMAGE_FOLDER
+from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
@@ -69,6 +70,12 @@ def _of_results(folder: Path) -> list[Example]:
         problem = f"has no folder {IMAGE_FOLDER}" if folder.is_dir() else why_no_folder(folder)
         raise UserError(
             f"results_dir {folder} {problem}: name a folder that tools/test.py has written"
+        )
+    # tools/test.py writes the page last, the reference's test mode with every image.
+    if (folder / OPTIONS_FILE).exists() and not (folder / INDEX_FILE).exists():
+        raise UserError(
+            f"results_dir {folder} has no {INDEX_FILE}: its translation was not finished, run "
+            "tools/test.py again"
         )
     paths = find_images(image_folder, "results_dir")
     outputs = [path for path in paths if path.stem.endswith("-outputs")]

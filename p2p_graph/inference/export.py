@@ -20,6 +20,7 @@ from p2p_graph.inference.option_precedence import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 from p2p_graph.runtime import devices
+from p2p_graph.utils import signals
 from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
@@ -109,7 +110,7 @@ class _ExportedGraph:
 
     def write_meta_graph(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes the reference's form: string in, string out, in web-safe base64."""
-        with tf.Graph().as_default(), tf.Session() as session:
+        with signals.held(), tf.Graph().as_default(), tf.Session() as session:
             encoded = tf.placeholder(tf.string, [1], "input")
             key = tf.placeholder(tf.string, [1], "key")
             values = self._decode(tf.decode_base64(encoded))
@@ -128,7 +129,7 @@ class _ExportedGraph:
 
     def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""
-        with tf.Graph().as_default(), tf.Session() as session:
+        with signals.held(), tf.Graph().as_default(), tf.Session() as session:
             images = tf.placeholder(tf.float32, [None, None, None, 3], "images")
             outputs = self._translate(self._to_values(images))
             encoded = tf.placeholder(tf.string, [None], "encoded")

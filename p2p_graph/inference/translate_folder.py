@@ -32,6 +32,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_bytes, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
+from p2p_graph.utils import signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
@@ -93,11 +94,12 @@ def _test(options: Options, folder: Path) -> None:
     print(f"device: {device.name}")
     start = time.monotonic()
     with tf.Graph().as_default(), tf.Session(config=device.config) as session:
-        fetches = _build(images, options, session, on_cpu=device.is_cpu)
+        with signals.held():
+            fetches = _build(images, options, session, on_cpu=device.is_cpu)
         prefix, step = _restore(options, session)
         print(f"checkpoint: {prefix}, {task.which_direction}")
-        _make_folder(options, folder)
         names = output_names([image.path for image in images])
+        _make_folder(options, folder, names)
         writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
         with image_errors_named(images):
             translations = _translate_all(session, fetches, writer, options, parallel_calls)
@@ -165,10 +167,24 @@ def _restore(options: Options, session: tf.Session) -> tuple[Path, int]:
     return restored
 
 
-def _make_folder(options: Options, folder: Path) -> None:
+def _make_folder(options: Options, folder: Path, names: Sequence[str]) -> None:
+    """Makes the folder, and removes what an earlier translation has left of the same names.
+
+    Otherwise an interrupted translation would leave images of two checkpoints side by side, and one
+    without targets the targets of other images.
+    """
+    images = folder / html_page.IMAGE_FOLDER
     try:
         save_options(options, folder)  # first: the folder is known as this program's by it
-        (folder / html_page.IMAGE_FOLDER).mkdir(exist_ok=True)
+        images.mkdir(exist_ok=True)
+        # Also first: without the page, the translation is not finished.
+        for path in (folder / html_page.INDEX_FILE, folder / _GRID_FILE):
+            path.unlink(missing_ok=True)
+        if any(images.iterdir()):
+            batches = options.length.max_steps or len(names)
+            for name in names[: batches * options.data.batches.batch_size]:
+                for kind in html_page.KINDS:
+                    (images / f"{name}-{kind}.png").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written: {why_not_written(error)}"

@@ -11,6 +11,7 @@ from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.runtime import devices
 from p2p_graph.segmentation.networks import backbone_fcn, small_fcn
 from p2p_graph.segmentation.segmenter_file import Metadata
+from p2p_graph.utils import signals
 from p2p_graph.utils.checked_allocation import require_memory
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported
@@ -68,7 +69,7 @@ class TrainedSegmenter:
             require_memory(memory_of(width, size, 1))
         config = devices.choose("auto").config
         devices.set_gpu_arithmetic("fp32")
-        with tf.Graph().as_default():
+        with signals.held(), tf.Graph().as_default():
             num_classes = len(self.metadata.palette.classes)
             self._photo = tf.placeholder(tf.uint8, [size, size, 3], "photo")
             photos = tf.image.convert_image_dtype(self._photo[None], tf.float32) * 2 - 1

@@ -30,6 +30,7 @@ from p2p_graph.training.session_calls import SessionCall, build_session_call, co
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.updates import ORDERS
 from p2p_graph.training.validation import BEST_FOLDER, SAMPLES_FOLDER
+from p2p_graph.utils import signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
@@ -87,15 +88,16 @@ def _train(run: RunPlan) -> int:
     options = run.options
     devices.set_gpu_arithmetic(options.model.layers.precision)
     with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
-        tf.set_random_seed(options.run.seed)
-        inputs = TrainingInputs(
-            run.images, options.data, options.run.seed, on_cpu=run.device.is_cpu
-        )
-        cleanup.enter_context(contextlib.closing(inputs))
-        call = _build_call(inputs, run)
-        variables = tf.global_variables()
-        restore = run.checkpoint.restorer(variables) if run.checkpoint else None
-        saver = tf.train.Saver(variables)
+        with signals.held():
+            tf.set_random_seed(options.run.seed)
+            inputs = TrainingInputs(
+                run.images, options.data, options.run.seed, on_cpu=run.device.is_cpu
+            )
+            cleanup.enter_context(contextlib.closing(inputs))
+            call = _build_call(inputs, run)
+            variables = tf.global_variables()
+            restore = run.checkpoint.restorer(variables) if run.checkpoint else None
+            saver = tf.train.Saver(variables)
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
             if restore:
@@ -108,7 +110,8 @@ def _train(run: RunPlan) -> int:
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
         )
-        step_hooks, saving, stopping = make_hooks(run, call, saver, cleanup)
+        with signals.held():
+            step_hooks, saving, stopping = make_hooks(run, call, saver, cleanup)
         start = time.monotonic()
         step = _loop(run, call, scaffold, step_hooks, saving)
     seconds = time.monotonic() - start

@@ -35,10 +35,14 @@ class _Ending:
     Attributes:
       at_once: without an exception.
       stderr: the file descriptor to which the line is written then.
+      held: whether the exception waits for the end of `held`.
+      received: the exception of the first signal since `raised` was entered.
     """
 
     at_once = True
     stderr = 2
+    held = False
+    received: Interrupted | None = None
 
 
 def handle() -> None:
@@ -53,12 +57,36 @@ def handle() -> None:
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Lets the first signal within the context raise `Interrupted` in the main thread."""
-    _Ending.at_once = False
+    """Lets the first signal within the context raise `Interrupted` in the main thread.
+
+    What is raised after a signal is replaced by `Interrupted`: C++ code that calls Python may turn
+    the exception into another one.
+    """
+    _Ending.at_once, _Ending.received = False, None
+    try:
+        yield
+    except BaseException:
+        if _Ending.received:
+            raise _Ending.received from None
+        raise
+    finally:
+        _Ending.at_once = True
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Lets the first signal within the context raise `Interrupted` at its end.
+
+    For graph building: TensorFlow's C++ code calls Python, where an exception from a signal handler
+    may get lost. A second signal ends the process. Without `raised` nothing changes.
+    """
+    former, _Ending.held = _Ending.held, True
     try:
         yield
     finally:
-        _Ending.at_once = True
+        _Ending.held = former
+    if _Ending.received and not former:
+        raise _Ending.received
 
 
 @contextlib.contextmanager
@@ -96,7 +124,9 @@ def _end(number: int, frame: types.FrameType | None) -> None:
     for each in STOPPING:
         if signal.getsignal(each) == _end:
             signal.signal(each, signal.SIG_DFL)
-    raise interrupt
+    _Ending.received = interrupt
+    if not _Ending.held:
+        raise interrupt
 
 
 class StopSignals:
@@ -113,7 +143,13 @@ class StopSignals:
         self._former_handlers: dict[signal.Signals, Any] = {}
 
     def take(self) -> None:
-        """Installs the handler; under nohup, which has SIGHUP ignored, SIGHUP stays ignored."""
+        """Installs the handler; under nohup, which has SIGHUP ignored, SIGHUP stays ignored.
+
+        Raises:
+          Interrupted: a signal came before, whose exception got lost.
+        """
+        if _Ending.received and not _Ending.at_once:
+            raise _Ending.received
         self._former_handlers = {
             number: signal.signal(number, self._receive)
             for number in STOPPING

@@ -83,6 +83,34 @@ def test_the_same_command_again_makes_the_same_bytes(flags, result, tmp_path):
     assert (again / "index.html").read_text() == (folder / "index.html").read_text()
 
 
+def test_an_earlier_translation_leaves_nothing_behind(data, flags, tmp_path):
+    """Neither targets of images that have none now, nor images if this one fails."""
+    folder, command = (
+        tmp_path / "out",
+        ("--checkpoint", flags[-1], "--output_dir", tmp_path / "out"),
+    )
+    pairs = ("--input_dir", data / "test", *command)
+    succeeded(call("test", *pairs, "--grid"))
+    single = tmp_path / "single"
+    single.mkdir()
+    for number in range(1, 8):
+        Image.new("RGB", (32, 32)).save(single / f"{number}.png")
+    succeeded(call("test", "--input_dir", single, "--inputs_only", *command))
+    kinds = {path.stem.partition("-")[2] for path in (folder / "images").iterdir()}
+    assert kinds == {"inputs", "outputs"}
+    assert not (folder / "grid.png").exists()
+    assert_refused(call("evaluate", "--results_dir", folder), "no target for 7 of 7 images")
+    succeeded(call("test", *pairs))
+    in_the_way = folder / "images" / "7-outputs.png.unfinished"
+    in_the_way.mkdir()
+    assert_refused(call("test", *pairs, "--seed", 1), str(folder / "images" / "7-outputs.png"))
+    in_the_way.rmdir()
+    words = "has no index.html: its translation was not finished, run tools/test.py again"
+    assert_refused(call("evaluate", "--results_dir", folder), words)
+    succeeded(call("test", *pairs))
+    succeeded(call("evaluate", "--results_dir", folder))
+
+
 def test_images_of_an_earlier_translation_are_reported(flags, tmp_path):
     command = ("test", *flags, "--batch_size", 4, "--output_dir", tmp_path)
     whole = succeeded(call(*command)).stdout

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from p2p_graph.evaluation.features.feature_statistics import read_named
 from p2p_graph.runtime import devices
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError, one_line_reason
 
 DIMS = 2048  # channels of pool_3, the mean over 8x8 positions
@@ -54,7 +55,7 @@ class Inception:
         self.device = device.name
         contents = read_named(path, f"inception {path}", "a frozen graph")
         self.digest = hashlib.sha256(contents).hexdigest()
-        with tf.Graph().as_default() as graph:
+        with signals.held(), tf.Graph().as_default() as graph:
             # Values in [0, 255], as the graph's own DecodeJpeg, Cast and ExpandDims give.
             self._images = tf.placeholder(tf.float32, [1, None, None, 3], "images")
             self._features = self._import_graph(contents)

@@ -11,6 +11,7 @@ from p2p_graph.evaluation.features.feature_statistics import FeatureNetwork
 from p2p_graph.runtime import devices, user_functions
 from p2p_graph.segmentation.networks import backbone_weights, efficientnet_lite
 from p2p_graph.segmentation.segmenter_file import BACKBONES
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -55,7 +56,7 @@ class EfficientNetFeatures:
         for name in sorted(parameters):
             total.update(name.encode() + np.ascontiguousarray(parameters[name]).tobytes())
         self.digest = total.hexdigest()
-        with tf.Graph().as_default():
+        with signals.held(), tf.Graph().as_default():
             self._image = tf.placeholder(tf.uint8, [None, None, 3], "image")
             photos = tf.image.convert_image_dtype(self._image[None], tf.float32) * 2 - 1
             self._features = efficientnet_lite.pooled_features(photos)[0]

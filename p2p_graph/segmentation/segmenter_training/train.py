@@ -87,12 +87,12 @@ def train(options: TrainingOptions) -> int:
         flush=True,
     )
     with tf.Graph().as_default(), contextlib.ExitStack() as cleanup:
-        tf.set_random_seed(options.seed)
-        inputs = cleanup.enter_context(
-            contextlib.closing(labelled_pairs.training_inputs(pairs, options, on_cpu=device.is_cpu))
-        )
-        step = _build_step(inputs.next_batch(), options)
-        scorer = _Scorer(validation, options) if validation else None
+        with signals.held():
+            tf.set_random_seed(options.seed)
+            inputs = labelled_pairs.training_inputs(pairs, options, on_cpu=device.is_cpu)
+            cleanup.enter_context(contextlib.closing(inputs))
+            step = _build_step(inputs.next_batch(), options)
+            scorer = _Scorer(validation, options) if validation else None
         _require_memory(options)
         session = cleanup.enter_context(tf.Session(config=device.config))
         cleanup.enter_context(claimed(options.output_dir, "train_segmenter"))
