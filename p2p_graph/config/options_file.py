@@ -1,7 +1,7 @@
 """options.json, the options of a training run: written, read back and compared."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,23 @@ REFERENCE_FIELDS = (
     "summary_freq",
     "trace_freq",
     "which_direction",
+)
+
+# Options that affect the result and that both generations of the reference wrote, as every version
+# of this program: a file without one of them has been changed.
+_ALWAYS_WRITTEN = (
+    "which_direction",
+    "lab_colorization",
+    "ngf",
+    "ndf",
+    "batch_size",
+    "scale_size",
+    "flip",
+    "lr",
+    "beta1",
+    "l1_weight",
+    "gan_weight",
+    "seed",
 )
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, and
@@ -188,16 +205,20 @@ def model_options(folder: Path) -> dict[str, Any]:
         other.
     """
     options = read_options(folder)
-    if missing := [name for name in ("which_direction", "ngf", "ndf") if name not in options]:
-        raise UserError(
-            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: add the value of the training run"
-        )
+    _check_complete(folder, options, ("which_direction", "ngf", "ndf"))
     try:
         stored = Options.of(**{name: options[name] for name in MODEL_FIELDS if name in options})
     except UserError as error:
         raise UserError(f"{folder / OPTIONS_FILE}: {error}") from None
     flat = stored.flat()
     return {name: flat[name] for name in MODEL_FIELDS}
+
+
+def _check_complete(folder: Path, options: Mapping[str, Any], names: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in options]:
+        raise UserError(
+            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: add the value of the training run"
+        )
 
 
 def check_unchanged(options: Options, folder: Path, given: Mapping[str, Any]) -> None:
@@ -209,8 +230,10 @@ def check_unchanged(options: Options, folder: Path, given: Mapping[str, Any]) ->
       given: the flags' values by flat name.
 
     Raises:
-      UserError: see `read_options`; or an option that affects the result has changed.
+      UserError: see `read_options`; or an option that affects the result has changed, or is missing
+        in options.json.
     """
+    _check_complete(folder, read_options(folder), _ALWAYS_WRITTEN)
     if changed := changed_options(options, folder, given):
         raise UserError(
             f"{folder} was made with other options: {'; '.join(changed)}; "

@@ -178,6 +178,19 @@ def test_another_option_in_the_same_folder_is_refused(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("lacking", [["which_direction"], ["lr", "seed"]])
+def test_an_option_that_was_removed_is_refused(flags, uninterrupted, tmp_path, lacking):
+    """Otherwise the run would go on with another value, and the file would not show it."""
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    path = folder / "options.json"
+    options = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in options.items() if k not in lacking}))
+    before = path.read_bytes()
+    done = call("train", *flags, "--output_dir", folder, "--max_steps", 99)
+    assert_refused(done, f"{path} lacks {', '.join(lacking)}: add the value of the training run")
+    assert path.read_bytes() == before
+
+
 def test_a_resumed_run_keeps_its_seed(data, tmp_path):
     flags = ("--input_dir", data / "train", *TINY, "--output_dir", tmp_path)
     for more in (("--max_steps", 2, "--seed", 3), ("--max_steps", 4)):
