@@ -62,7 +62,7 @@ def raised() -> Iterator[None]:
     What is raised after a signal is replaced by `Interrupted`: C++ code that calls Python may turn
     the exception into another one.
     """
-    _Ending.at_once, _Ending.received = False, None
+    _Ending.at_once = False
     try:
         yield
     except BaseException:
@@ -70,7 +70,7 @@ def raised() -> Iterator[None]:
             raise _Ending.received from None
         raise
     finally:
-        _Ending.at_once = True
+        _Ending.at_once, _Ending.received = True, None
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ class StopSignals:
         Raises:
           Interrupted: a signal came before, whose exception got lost.
         """
-        if _Ending.received and not _Ending.at_once:
+        if _Ending.received:
             raise _Ending.received
         self._former_handlers = {
             number: signal.signal(number, self._receive)

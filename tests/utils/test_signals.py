@@ -88,6 +88,16 @@ def test_a_lost_signal_stops_long_work_before_it_starts():
         stop.give_back()
 
 
+def test_a_signal_is_forgotten_after_raised():
+    """What is built later, in the same process, is not ended by it."""
+    assert number_raised(lambda: signal.raise_signal(signal.SIGTERM)) == signal.SIGTERM
+    with held():
+        pass
+    stop = StopSignals()
+    stop.take()
+    stop.give_back()
+
+
 def test_a_second_held_signal_ends_the_process():
     code = (
         "import signal\nfrom p2p_graph.utils.signals import handle, held, raised\nhandle()\n"
