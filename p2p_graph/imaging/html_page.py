@@ -13,6 +13,7 @@ INDEX_FILE, IMAGE_FOLDER = "index.html", "images"
 KINDS: Mapping[str, str] = MappingProxyType(
     {"inputs": "input", "outputs": "output", "targets": "target"}
 )
+_OUTPUT = "-outputs.png"  # ends the name of a translated image
 _STYLE = """
 body { font-family: sans-serif; margin: 2em; color: #222; }
 table { border-collapse: collapse; }
@@ -22,6 +23,12 @@ dl { display: grid; grid-template-columns: max-content auto; gap: 2px 1em; color
 dd { margin: 0; }
 img { display: block; max-width: 100%; }
 """
+
+
+def translated_names(image_folder: Path) -> list[str]:
+    """The names of the translated images in a folder: NAME of NAME-outputs.png, sorted."""
+    paths = sorted(image_folder.glob(f"*{_OUTPUT}"))
+    return [path.name.removesuffix(_OUTPUT) for path in paths]
 
 
 def write_index(

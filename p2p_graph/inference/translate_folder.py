@@ -39,7 +39,6 @@ from p2p_graph.utils.outside_files import real_path
 
 _MOST_PARALLEL_CALLS = 8  # of Session.run
 _GRID_FILE = "grid.png"
-_OUTPUT = "-outputs.png"  # ends the name of a translated image
 _WRITTEN = (html_page.INDEX_FILE, html_page.IMAGE_FOLDER, _GRID_FILE)
 
 Images = Mapping[str, Any]  # one image's arrays by kind
@@ -290,8 +289,7 @@ def _report_earlier_images(folder: Path, translations: Sequence[Translation]) ->
     """Tells of translated images that this translation has not replaced."""
     image_folder = folder / html_page.IMAGE_FOLDER
     now = {translation.name for translation in translations}
-    found = {path.name.removesuffix(_OUTPUT) for path in image_folder.glob(f"*{_OUTPUT}")}
-    if earlier := found - now:
+    if earlier := set(html_page.translated_names(image_folder)) - now:
         print(
             f"{image_folder} also holds {counted(len(earlier), 'image')} of an earlier "
             "translation, which tools/evaluate.py evaluates, too: to have the new ones alone, "

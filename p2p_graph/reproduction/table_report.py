@@ -207,7 +207,7 @@ def _draw(
     for result, source in zip(rows, sources.values(), strict=True):
         _check_count(source, evaluation_of(result.runs[0])["images"])
     first = next(iter(sources.values()))
-    names = _translated(first)[:_FIGURE_ROWS]
+    names = html_page.translated_names(first)[:_FIGURE_ROWS]
     columns = {
         "input": (first, "inputs"),
         **{name: (source, "outputs") for name, source in sources.items()},
@@ -230,14 +230,9 @@ def _draw(
     )
 
 
-def _translated(folder: Path) -> list[str]:
-    """The names of the translated images in a folder."""
-    return [path.name.removesuffix("-outputs.png") for path in sorted(folder.glob("*-outputs.png"))]
-
-
 def _check_count(folder: Path, count: int) -> None:
     """Refuses a folder that has lost translated images since they were evaluated."""
-    found = len(_translated(folder))
+    found = len(html_page.translated_names(folder))
     if found != count:
         raise UserError(
             f"{folder} holds {counted(found, 'translated image')}, and {count} were evaluated: "

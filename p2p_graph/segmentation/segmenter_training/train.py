@@ -75,7 +75,8 @@ def train(options: TrainingOptions) -> int:
     pairs = labelled_pairs.training_pairs(options)
     validation = labelled_pairs.validation_pairs(options)
     refuse_data_folder(options.output_dir, files_of([*pairs, *validation]))
-    previous = _previous_metadata(options)
+    metadata = _metadata(options)
+    previous = _previous_metadata(options.output_dir, metadata)
     is_new = restore_checkpoint.find(options.output_dir) is None
     pretrained = backbone_weights.load() if options.backbone and is_new else {}
     device = devices.choose("auto")
@@ -99,7 +100,7 @@ def train(options: TrainingOptions) -> int:
         done = _initialise(step, session, options.output_dir, pretrained)
         cleanup.enter_context(image_errors_named([*pairs, *validation]))
         inputs.start(session, done)
-        if code := _run_steps(step, session, done, options, scorer):
+        if code := _run_steps(step, session, done, options, metadata, scorer):
             return code
         steps = max(done, options.max_steps)
         print(f"done: {counted(steps, 'step')}, in {options.output_dir}", flush=True)
@@ -107,7 +108,7 @@ def train(options: TrainingOptions) -> int:
         start = time.monotonic()
         if scorer:
             scores = scorer.score(session)
-        _metadata(options, steps, scores).save(options.output_dir)
+        metadata._replace(steps=steps, scores=scores).save(options.output_dir)
     if scorer:
         seconds = time.monotonic() - start
         print(
@@ -117,31 +118,39 @@ def train(options: TrainingOptions) -> int:
     return 0
 
 
-def _previous_metadata(options: TrainingOptions) -> Metadata | None:
+def _metadata(options: TrainingOptions) -> Metadata:
+    """The segmenter.json of a run before its first step."""
+    training: dict[str, float | str] = {
+        "which_direction": options.which_direction,
+        "batch_size": options.batch_size,
+        "lr": options.lr,
+        "seed": options.seed,
+        "images": labelled_pairs.digest(options),
+    }
+    return Metadata(
+        options.palette, options.channels, options.crop_size, 0, {}, options.backbone, training
+    )
+
+
+def _previous_metadata(folder: Path, now: Metadata) -> Metadata | None:
     """Reads the segmenter.json of an earlier run in the output folder, if there is one.
 
     Raises:
       UserError: the earlier run's network, palette or options are others.
     """
-    folder = options.output_dir
     if not (folder / SEGMENTER_FILE).exists():
         return None
     previous = Metadata.load(folder)
-    same_network = (previous.backbone, previous.width, previous.size) == (
-        options.backbone,
-        options.channels,
-        options.crop_size,
-    )
-    if not (same_network and previous.palette.is_equivalent(options.palette)):
+    networks = ((each.backbone, each.width, each.size) for each in (previous, now))
+    if len(set(networks)) > 1 or not previous.palette.is_equivalent(now.palette):
         raise UserError(
             f"{folder} holds a segmenter of another backbone, palette, width or crop_size: give "
             "the same ones, or another --output_dir"
         )
-    now = _training_record(options)
     changed = [
-        f"{name} (was {was}, now {now[name]})"
+        f"{name} (was {was}, now {now.training[name]})"
         for name, was in previous.training.items()
-        if now.get(name, was) != was
+        if now.training.get(name, was) != was
     ]
     if changed:
         raise UserError(
@@ -149,29 +158,6 @@ def _previous_metadata(options: TrainingOptions) -> Metadata | None:
             "or another --output_dir"
         )
     return previous
-
-
-def _training_record(options: TrainingOptions) -> dict[str, float | str]:
-    """What decides the weights besides the network, its palette and the number of steps."""
-    return {
-        "which_direction": options.which_direction,
-        "batch_size": options.batch_size,
-        "lr": options.lr,
-        "seed": options.seed,
-        "images": labelled_pairs.digest(options),
-    }
-
-
-def _metadata(options: TrainingOptions, steps: int, scores: dict[str, float]) -> Metadata:
-    return Metadata(
-        options.palette,
-        options.channels,
-        options.crop_size,
-        steps,
-        scores,
-        options.backbone,
-        _training_record(options),
-    )
 
 
 def _build_step(batch: Batch, options: TrainingOptions) -> _Step:
@@ -275,7 +261,12 @@ class _LearningCurve:
 
 
 def _run_steps(
-    step: _Step, session: tf.Session, done: int, options: TrainingOptions, scorer: _Scorer | None
+    step: _Step,
+    session: tf.Session,
+    done: int,
+    options: TrainingOptions,
+    metadata: Metadata,
+    scorer: _Scorer | None,
 ) -> int:
     """Runs the steps that are left, and saves checkpoints and segmenter.json beside them.
 
@@ -296,7 +287,7 @@ def _run_steps(
                 sys.stdout.flush()
             is_last = number == options.max_steps
             if number % _SAVE_FREQ == 0 or is_last or stopped.received:
-                _metadata(options, number, {}).save(options.output_dir)
+                metadata._replace(steps=number).save(options.output_dir)
                 save_checkpoint.save(step.saver, session, options.output_dir, number)
             if stopped.received and not is_last:
                 return stopped.report_stop(number, options.max_steps)
