@@ -22,9 +22,9 @@ class Recipe:
       jitter: whether images are scaled to 286/256 of the crop, then cropped at random.
       mirror: whether images are mirrored at random.
       few_colours: the half with few colours (labels, a map or edges), A or B; None if neither.
-      task: the flat name and value of an option of a task that is not the translation of pairs.
-        Such a recipe applies only where it is named: a folder's name does not tell what its images
-        are for.
+      task: flat names and values of options, of a task that is not the translation of pairs. Such
+        a recipe applies only where it is named: a folder's name does not tell what its images are
+        for.
     """
 
     which_direction: str
@@ -33,7 +33,7 @@ class Recipe:
     jitter: bool
     mirror: bool
     few_colours: str | None = None
-    task: tuple[str, Any] | None = None
+    task: tuple[tuple[str, Any], ...] = ()
 
     def options(self, crop_size: int) -> dict[str, Any]:
         """The option defaults that the recipe sets, by flat name."""
@@ -43,7 +43,7 @@ class Recipe:
             "batch_size": self.batch_size,
             "scale_size": None if self.jitter else crop_size,
             "flip": self.mirror,
-            **({self.task[0]: self.task[1]} if self.task else {}),
+            **dict(self.task),
         }
 
 
@@ -65,11 +65,11 @@ RECIPES = MappingProxyType(
         "thermal2color": Recipe("AtoB", 10, 4, jitter=True, mirror=True),
         # lightness -> colours, ImageNet's 1.2 million photos
         "colorization": Recipe(
-            *("AtoB", 6, 4), jitter=False, mirror=True, task=("lab_colorization", True)
+            *("AtoB", 6, 4), jitter=False, mirror=True, task=(("lab_colorization", True),)
         ),
         # photo with a hole -> photo, 14,900 photos of Paris
         "inpainting": Recipe(
-            *("AtoB", 25, 4), jitter=True, mirror=True, task=("inpaint", "center")
+            *("AtoB", 25, 4), jitter=True, mirror=True, task=(("inpaint", "center"),)
         ),
     }
 )

@@ -78,7 +78,7 @@ class FunctionFeatures:
     """Features by a person's own function.
 
     Attributes:
-      dims: the number of features of the first image; 0 before it.
+      dims: the number of features of an image.
       digest: of the function's name; features are not cached.
       device: "function".
     """
