@@ -75,8 +75,8 @@ class RunOptions(Record):
         None,
         "training",
         "data set of the paper whose direction, epochs, batch size, jitter and mirroring are the "
-        "defaults: facades, cityscapes, maps, edges2shoes, edges2handbags, night2day, or none "
-        "(default: by the name of the folder that holds train)",
+        f"defaults: {', '.join(RECIPES)}, or none (default: by the name of the folder that holds "
+        "train)",
         rule=_recipe_rule,
     )
     seed: int = option(
