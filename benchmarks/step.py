@@ -81,8 +81,7 @@ def step_of(build, options):
     devices.set_gpu_arithmetic(options.model.layers.precision)
     graph = tf.Graph()
     with graph.as_default():
-        side = options.data.scaling.crop_size
-        size = [options.data.batches.batch_size, side, side, 3]
+        size = [options.data.batches.batch_size, *options.data.scaling.crop_size, 3]
         images = [tf.random_uniform(size, -1, 1, seed=seed) for seed in (1, 2)]
         fetches = build(*images, options, device)
         session = tf.Session(graph=graph, config=device.config)

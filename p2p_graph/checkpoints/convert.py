@@ -14,6 +14,7 @@ from p2p_graph.checkpoints import pict_files, restore_checkpoint, save_checkpoin
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import (
@@ -103,7 +104,7 @@ def _write_native(model: _Model, target: Path) -> None:
 
 def _write_current(model: _Model, target: Path) -> None:
     crop_size, levels = model.options.data.scaling.crop_size, model.options.model.generator.levels
-    if (crop_size, levels) != (256, 8):
+    if (crop_size, levels) != (ImageSize(256, 256), 8):
         raise UserError(
             f"{model.source} was trained with crop_size {crop_size} and {levels} levels: "
             "the reference program supports only 256 and 8"

@@ -9,11 +9,10 @@ from pathlib import Path
 from p2p_graph.cli.program import command_of, program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import RESIZES
+from p2p_graph.config.image_size import ORIGINAL
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.utils.counted import counted
-from p2p_graph.utils.errors import UserError, check_bounds
-
-_LARGEST_SIZE = 2**16  # pixels
+from p2p_graph.utils.errors import UserError
 
 
 def main(argv: Sequence[str]) -> None:
@@ -22,11 +21,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output_file", metavar="FILE", required=True, help="archive to write")
     parser.add_argument(
         "--size",
-        metavar="N",
-        type=int,
-        default=None,
-        help="height and width to scale to, in pixels (default: the images' own size, which must "
-        "be the same for all)",
+        metavar="SIZE",
+        type=flags.size_argument,
+        default=ORIGINAL,
+        help="height and width to scale to, in pixels, as in 256 or 256x512 (default: original, "
+        "the images' own size, which must be the same for all)",
     )
     parser.add_argument(
         "--resize", choices=RESIZES, help="how to scale, with --size (default: area)"
@@ -44,10 +43,8 @@ def main(argv: Sequence[str]) -> None:
         given.pop("compress"),
     )
     data = flags.source_options(given).data
-    if size is None and "resize" in given:
+    if size == ORIGINAL and "resize" in given:
         raise UserError("resize says how to scale: give a --size, too")
-    if size is not None:
-        check_bounds("size", size, 1, _LARGEST_SIZE)
     with tensorflow_import():
         from p2p_graph.preparation.pack_npz import pack_npz
     count = pack_npz(data, path, size, compress=compress)

@@ -1,10 +1,11 @@
 """Checks of several options together, and the defaults that depend on other options."""
 
+import math
 from pathlib import Path
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
+from p2p_graph.config.image_size import LARGEST_SIDE, ORIGINAL, ImageSize
 from p2p_graph.config.model_options import GeneratorOptions
-from p2p_graph.config.option_fields import LARGEST_SIDE
 from p2p_graph.config.training_options import LossOptions, ReportOptions, ValidationOptions
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
@@ -16,36 +17,34 @@ _FREQUENCIES = ("summary_freq", "progress_freq", "trace_freq", "display_freq", "
 _SAMPLE_COUNT = ValidationOptions.sample_count
 
 
-def default_levels(generator: GeneratorOptions, crop_size: int) -> int:
-    """The generator's default depth: the number of times that the crop size halves evenly.
+def default_levels(generator: GeneratorOptions, crop_size: ImageSize) -> int:
+    """The generator's default depth: the number of times that both sides halve evenly.
 
     Raises:
-      UserError: the crop size does not halve evenly to at most 32; the message suggests another.
+      UserError: the smaller side does not halve evenly to at most 32; the message suggests another
+        size.
     """
     if generator.generator == "pooled":
         return _POOLED_LEVELS
-    levels = _halvings(crop_size)
-    innermost = crop_size >> levels
+    levels = min(map(_halvings, crop_size))
+    smaller = min(crop_size)
     if levels < 2:
-        nearest = max(4, 4 * round(crop_size / 4))
+        nearest = crop_size.rounded(4)
         raise UserError(f"crop_size must be a multiple of 4: {crop_size} is not, try {nearest}")
-    if innermost > _WIDEST:
-        nearest = min(
-            (size for size in range(16, 2 * crop_size) if size >> _halvings(size) <= _WIDEST),
-            key=lambda size: abs(size - crop_size),
-        )
+    if smaller >> levels > _WIDEST:
+        nearest = crop_size.rounded(2 ** math.ceil(math.log2(smaller / _WIDEST)))
         raise UserError(
             f"crop_size must halve evenly to {_WIDEST} or less, unless levels is given: "
-            f"{crop_size} stops at {innermost}, try {nearest}"
+            f"{crop_size} stops at {smaller >> levels}, try {nearest}"
         )
     return levels
 
 
-def default_scale_size(scaling: ScalingOptions) -> int:
-    """The default image side before the random crop: 286/256 of the crop, as in the reference."""
+def default_scale_size(scaling: ScalingOptions) -> ImageSize:
+    """The default image size before the random crop: 286/256 of the crop, as in the reference."""
     if scaling.jitter == "none":
         return scaling.crop_size
-    return round(scaling.crop_size * 286 / 256)
+    return scaling.crop_size.scaled(286 / 256)
 
 
 def check_source(source: ImageSource, task: TaskOptions) -> None:
@@ -96,33 +95,54 @@ def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_rat
     assert scaling.scale_size is not None
     crop_size, scale_size = scaling.crop_size, scaling.scale_size
     multiple = 2**generator.levels
-    if crop_size % multiple:
-        nearest = multiple * max(1, round(crop_size / multiple))
+    if any(side % multiple for side in crop_size):
+        nearest = crop_size.rounded(multiple)
         raise UserError(
             f"crop_size must be a multiple of {multiple}, as the generator has {generator.levels} "
             f"levels: {crop_size} is not, try {nearest}"
         )
-    if scale_size < crop_size:
+    room = [scaled - cropped for scaled, cropped in zip(scale_size, crop_size, strict=True)]
+    if min(room) < 0:
         raise UserError(f"scale_size must be at least crop_size ({crop_size}), not {scale_size}")
     if scaling.jitter == "none" and scale_size != crop_size:
         raise UserError(
             f"scale_size must be crop_size ({crop_size}) with --jitter none, not {scale_size}"
         )
-    if scaling.crop_from > scale_size - crop_size > 0:
+    if any(scaling.crop_from > pixels > 0 for pixels in room):
         raise UserError(
-            f"crop_from must be at most scale_size - crop_size ({scale_size - crop_size}), "
+            f"crop_from must be at most scale_size - crop_size ({min(filter(None, room))}), "
             f"not {scaling.crop_from}"
         )
     if generator.generator == "pooled" and (
         generator.levels != _POOLED_LEVELS or generator.separable_conv
     ):
         raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
-    if round(crop_size * aspect_ratio) < 1:
+    if crop_size == ORIGINAL:
+        return
+    if round(crop_size.width * aspect_ratio) < 1:
         raise UserError(f"aspect_ratio must leave a pixel of {crop_size}, {aspect_ratio} does not")
-    if crop_size * aspect_ratio > LARGEST_SIDE:
+    if crop_size.width * aspect_ratio > LARGEST_SIDE:
         raise UserError(
             f"aspect_ratio must leave images of at most {LARGEST_SIDE} pixels a side, "
             f"{aspect_ratio} does not"
+        )
+
+
+def check_original_size(scaling: ScalingOptions, mode: str, batch_size: int) -> None:
+    """Checks that images keep their own size only where each is a batch of its own.
+
+    Raises:
+      UserError: they are trained on, exported for, or joined to batches.
+    """
+    if scaling.scale_size == ORIGINAL and scaling.crop_size != ORIGINAL:
+        raise UserError("scale_size must be a number of pixels, not 'original'")
+    if scaling.crop_size != ORIGINAL:
+        return
+    if mode != "test":
+        raise UserError(f"crop_size original is for tools/test.py, not for {mode}: give a size")
+    if batch_size != 1:
+        raise UserError(
+            f"crop_size original takes one image at a time: leave out --batch_size {batch_size}"
         )
 
 

@@ -2,12 +2,15 @@
 
 import dataclasses
 
-from p2p_graph.config.option_fields import LARGEST_SIDE, Record, option
+from p2p_graph.config.image_size import LARGEST_SIDE, ImageSize
+from p2p_graph.config.option_fields import Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
 _BOTH = ("train", "test")
 _ALL = ("train", "test", "export")
-_CROP_SIZE = "height and width of the networks' images, pixels; a multiple of 2^levels"
+_CROP_SIZE = (
+    "height and width of the networks' images, pixels, as in 256 or 256x512; multiples of 2^levels"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,34 +168,34 @@ class ScalingOptions(Record):
     jitter: str = option(
         "crop",
         "data",
-        "crop: scale to scale_size, then cut out a random square of crop_size; shrink: scale up to "
+        "crop: scale to scale_size, then cut out a random part of crop_size; shrink: scale up to "
         "scale_size by nearest neighbour, then back down to crop_size, without randomness; none: "
         "scale to crop_size",
         choices=("crop", "shrink", "none"),
     )
-    scale_size: int | None = option(
+    scale_size: ImageSize | None = option(
         None,
         "data",
-        "height and width before the random crop, pixels (default: crop_size * 286/256; crop_size "
-        "with --jitter none)",
-        least=1,
-        most=LARGEST_SIDE,
+        "height and width before the random crop, pixels, as in 286 or 286x572 (default: crop_size "
+        "* 286/256; crop_size with --jitter none)",
+        metavar="SIZE",
     )
     crop_from: int = option(
         0, "data", "no crop contains the first N rows and columns", least=0, most=LARGEST_SIDE
     )
-    crop_size: int = option(
-        256,
+    crop_size: ImageSize = option(
+        ImageSize(256, 256),
         "data",
         {
             "train": _CROP_SIZE,
-            "test": _CROP_SIZE,
+            "test": f"{_CROP_SIZE}; original: each image's own size, with a border by reflection "
+            "that is cut off the output",
             "export": "size to which the meta graph and the signature 'encoded' scale images, "
-            "pixels; the signature 'serving_default' takes any multiple of 2^levels",
+            "pixels, as in 256 or 256x512; the signature 'serving_default' takes any multiple of "
+            "2^levels",
         },
         programs=_ALL,
-        least=1,
-        most=LARGEST_SIDE,
+        metavar="SIZE",
     )
     flip: bool = option(True, "data", "mirror each image left to right with probability 1/2")
 

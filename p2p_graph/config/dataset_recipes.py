@@ -35,7 +35,7 @@ class Recipe:
     few_colours: str | None = None
     task: tuple[tuple[str, Any], ...] = ()
 
-    def options(self, crop_size: int) -> dict[str, Any]:
+    def options(self, crop_size: Any) -> dict[str, Any]:
         """The option defaults that the recipe sets, by flat name."""
         return {
             "which_direction": self.which_direction,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from p2p_graph.config import dataset_recipes
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.option_fields import Field, help_text, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
@@ -164,11 +165,23 @@ def _add_flag(
     kind = next(kind for kind in kinds if kind is not type(None))
     group.add_argument(
         f"--{name}",
-        type=kind,
+        type=_stored_size if kind is ImageSize else kind,
         choices=field.metadata["choices"] or None,
         metavar=None if field.metadata["choices"] else _metavar(field, kind),
         help=text + default,
     )
+
+
+def size_argument(text: str) -> ImageSize:
+    """The type of a flag whose value is an image's size, for argparse."""
+    try:
+        return ImageSize.parse(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _stored_size(text: str) -> int | str:
+    return size_argument(text).stored
 
 
 def _default_text(field: Field, program: str) -> str:

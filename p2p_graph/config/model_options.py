@@ -3,7 +3,8 @@
 import dataclasses
 import re
 
-from p2p_graph.config.option_fields import LARGEST_SIDE, MOST_FILTERS, Record, option
+from p2p_graph.config.image_size import LARGEST_SIDE
+from p2p_graph.config.option_fields import MOST_FILTERS, Record, option
 
 # Discriminators by name; `models.discriminators` has their layers.
 DISCRIMINATORS = ("pixel", "patch16", "patch70", "image286", "same62", "same94", "same142")

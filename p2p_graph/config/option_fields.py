@@ -11,9 +11,9 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.utils.errors import UserError
 
-LARGEST_SIDE = 2**16  # pixels of an image's height or width
 MOST_FILTERS = 2**12
 MOST_STEPS = 2**40  # of training, and of the intervals between reports
 PROGRAMS = ("train", "test", "export")
@@ -81,10 +81,13 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Checks every value; makes sizes of numbers and texts."""
         for field in dataclasses.fields(self):
             if field.metadata:
-                check_value(type(self), field, getattr(self, field.name))
+                value = getattr(self, field.name)
+                check_value(type(self), field, value)
+                if value is not None and ImageSize in kinds_of(type(self), field):
+                    object.__setattr__(self, field.name, ImageSize.parse(value))
 
 
 def leaves(record: type) -> Iterator[tuple[type, Field]]:
@@ -108,12 +111,17 @@ def from_flat(record: type, flat: Mapping[str, Any]) -> Any:
 
 
 def to_flat(record: Any) -> dict[str, Any]:
-    """The option values of a record and of its nested records, by name."""
+    """The option values of a record and of its nested records, by name, as JSON has them."""
     flat: dict[str, Any] = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
-        flat |= {field.name: value} if field.metadata else to_flat(value)
+        flat |= {field.name: stored(value)} if field.metadata else to_flat(value)
     return flat
+
+
+def stored(value: Any) -> Any:
+    """An option's value as options.json has it."""
+    return value.stored if isinstance(value, ImageSize) else value
 
 
 def kinds_of(record: type, field: Field) -> tuple[type, ...]:
@@ -139,6 +147,11 @@ def check_value(record: type, field: Field, value: Any) -> None:
     Raises:
       UserError: the value is not allowed; the message names the option, the rule and the value.
     """
+    kinds = kinds_of(record, field)
+    if ImageSize in kinds:
+        if value is not None or types.NoneType not in kinds:
+            _check_size(field.name, value)
+        return
     _check_type(record, field, value)
     if value is None:
         return
@@ -155,6 +168,13 @@ def check_value(record: type, field: Field, value: Any) -> None:
         raise UserError(f"{name} must be below {bounds['below']}, not {value}")
     if bounds["rule"] and (wrong := bounds["rule"](value)):
         raise UserError(f"{name} {wrong}, not {value!r}")
+
+
+def _check_size(name: str, value: Any) -> None:
+    try:
+        ImageSize.parse(value)
+    except UserError as error:
+        raise UserError(f"{name} {error}") from None
 
 
 def _check_type(record: type, field: Field, value: Any) -> None:

@@ -9,7 +9,7 @@ from p2p_graph.config import cross_checks
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.model_options import ModelOptions
-from p2p_graph.config.option_fields import Field, Record, from_flat, leaves, option, to_flat
+from p2p_graph.config.option_fields import Field, Record, from_flat, leaves, option, stored, to_flat
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.config.training_options import (
     ExecutionOptions,
@@ -98,7 +98,11 @@ class OutputOptions(Record):
     """The form of written images."""
 
     aspect_ratio: float = option(
-        1.0, "data", "width / height of written images", programs=("train", "test"), least=0
+        1.0,
+        "data",
+        "stretches the width of written images; of square ones, this is their width / height",
+        programs=("train", "test"),
+        least=0,
     )
     grid: bool = option(
         False,
@@ -141,6 +145,7 @@ class Options(Record):
     def __post_init__(self) -> None:
         """Fills in what depends on other options, and checks the values together."""
         scaling, generator = self.data.scaling, self.model.generator
+        cross_checks.check_original_size(scaling, self.run.mode, self.data.batches.batch_size)
         if generator.levels is None:
             levels = cross_checks.default_levels(generator, scaling.crop_size)
             generator = dataclasses.replace(generator, levels=levels)
@@ -156,7 +161,8 @@ class Options(Record):
         cross_checks.check_task(self.data.task, self.data.scaling)
         cross_checks.check_sizes(self.data.scaling, self.model.generator, self.outputs.aspect_ratio)
         cross_checks.check_losses(self.losses)
-        shown_side = min(scaling.crop_size, round(scaling.crop_size * self.outputs.aspect_ratio))
+        height, width = scaling.crop_size
+        shown_side = min(height, round(width * self.outputs.aspect_ratio))
         cross_checks.check_validation(self.validation, shown_side, grid=self.outputs.grid)
         cross_checks.check_frequencies(self.reports, self.execution.steps_per_run)
 
@@ -187,5 +193,5 @@ RECORDS: Mapping[str, type] = MappingProxyType(
     {field.name: record for record, field in leaves(Options)}
 )
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {name: field.default for name, field in FIELDS.items()}
+    {name: stored(field.default) for name, field in FIELDS.items()}
 )

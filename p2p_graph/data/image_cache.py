@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import CacheOptions
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.image_pairs import ImagePairs
 from p2p_graph.data.jitter import crop
@@ -48,9 +49,8 @@ class ImageCache:
           on_cpu: whether the training graph runs on the CPU.
         """
         self._pairs, self._count = pairs, count
-        assert pairs.side is not None
         room = 0 if pairs.in_memory else options.cache_mb * 2**20
-        dtype, size = tf.float32, (pairs.side, pairs.side)
+        dtype, size = tf.float32, tuple(pairs.scaled_size)
         bytes_per_image = dtype.size * math.prod(size) * sum(pairs.channels)
         values_fit = bytes_per_image * count <= room
         if pairs.fit_bytes and pairs.size and _prefers_bytes(options, values_fit, on_cpu=on_cpu):
@@ -80,7 +80,7 @@ class ImageCache:
             self._worker.shutdown()
 
     def window(
-        self, index: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: int
+        self, index: tf.Tensor, top: tf.Tensor, left: tf.Tensor, size: ImageSize
     ) -> list[tf.Tensor]:
         """Decodes, splits and scales an image, and cuts the same window from each part.
 
@@ -88,10 +88,10 @@ class ImageCache:
           index: int64 scalar, the image's number.
           top: int32 scalar, the window's first row.
           left: int32 scalar, its first column.
-          size: its height and width, pixels.
+          size: its height and width.
 
         Returns:
-          float32 [size, size, C] in [-1, 1] for each part.
+          float32 [height, width, C] in [-1, 1] for each part.
         """
 
         def from_cache() -> list[tf.Tensor]:
@@ -100,7 +100,7 @@ class ImageCache:
                 return crop(self._pairs.scale_parts(parts), top, left, size)
             first = tf.stack([tf.cast(index, tf.int32), top, left, 0])
             return [
-                tf.slice(table, first, [1, size, size, table.shape[-1]])[0]
+                tf.slice(table, first, [1, *size, table.shape[-1]])[0]
                 for table in self._placeholders
             ]
 

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 import tensorflow.compat.v2 as tf2
 
 from p2p_graph.config.data_options import ScalingOptions, TaskOptions
+from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decoder_of
 from p2p_graph.data.image_files import SourceImage
@@ -19,7 +20,7 @@ class ImagePairs:
 
     Attributes:
       size: height and width before scaling if all images have the same, otherwise None.
-      side: height and width after scaling, pixels.
+      scaled_size: height and width after scaling; with `ORIGINAL` there is no scaling.
       channels: of each part.
       fit_bytes: whether uint8 holds the parts before scaling exactly.
       in_memory: whether decoding again is as cheap as a cache.
@@ -30,11 +31,12 @@ class ImagePairs:
     ) -> None:
         self._task, self._scaling = task, scaling
         self._paths = tf.constant([str(image.path) for image in images])
-        self._are_halves = not task.is_single and images[0].target is None
-        halves = 2 if self._are_halves else 1
-        sizes = {(image.height, image.width // halves) for image in images}
+        self._are_halves = _are_halves(images, task)
+        sizes = set(sizes_before_scaling(images, task))
         self.size = sizes.pop() if len(sizes) == 1 else None
-        self.side = scaling.crop_size if scaling.jitter == "shrink" else scaling.scale_size
+        assert scaling.scale_size is not None
+        is_cropped = scaling.jitter != "shrink"
+        self.scaled_size = scaling.scale_size if is_cropped else scaling.crop_size
         is_one = task.inpaint == "center" or not task.has_targets
         self.channels = [3] if is_one else [task.input_channels, task.target_channels]
         self.fit_bytes = not task.lab_colorization and not any(i.is_16_bit for i in images)
@@ -58,7 +60,7 @@ class ImagePairs:
         ]
 
     def scale_parts(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Scales the parts of a decoded image to float32 [side, side, C] in [-1, 1]."""
+        """Scales the parts of a decoded image to float32 [h, w, C] in [-1, 1], of `scaled_size`."""
         resizes = [self._scaling.resize, self._scaling.resize_targets or self._scaling.resize]
         return [self._scale(part, how) for part, how in zip(parts, resizes, strict=False)]
 
@@ -85,11 +87,25 @@ class ImagePairs:
     def _scale(self, image: tf.Tensor, how: str) -> tf.Tensor:
         if image.dtype == tf.uint8:
             image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
+        if self.scaled_size == ORIGINAL:
+            return image
         if self._scaling.jitter == "shrink":
+            assert self._scaling.scale_size is not None
             image = scale(image, self._scaling.scale_size, "nearest")
         if self._scaling.resize_first:
             image = scale(image, self._scaling.crop_size, how)
-        return scale(image, self.side, how)
+        return scale(image, self.scaled_size, how)
+
+
+def sizes_before_scaling(images: Sequence[SourceImage], task: TaskOptions) -> list[ImageSize]:
+    """The size of each image's input, and of its target."""
+    halves = 2 if _are_halves(images, task) else 1
+    return [ImageSize(image.height, image.width // halves) for image in images]
+
+
+def _are_halves(images: Sequence[SourceImage], task: TaskOptions) -> bool:
+    """Whether an image is a pair, two halves side by side."""
+    return not task.is_single and images[0].target is None
 
 
 def input_and_target(parts: Sequence[tf.Tensor], task: TaskOptions) -> tuple[tf.Tensor, ...]:
@@ -124,15 +140,15 @@ def with_hole(image: tf.Tensor, kind: str) -> tf.Tensor:
     return tf.where(tf.broadcast_to(hole[..., None], tf.shape(image)), white + 0 * image, image)
 
 
-def scale(image: tf.Tensor, side: int | None, how: str) -> tf.Tensor:
-    """Scales an image [h, w, C] to [side, side, C].
+def scale(image: tf.Tensor, size: ImageSize, how: str) -> tf.Tensor:
+    """Scales an image [h, w, C] to another height and width.
 
     Args:
       image: float32.
-      side: in pixels.
+      size: the new height and width.
       how: "area", "bilinear" or "nearest"; the latter two as TensorFlow 2 computes them, with
         pixel centres at halves.
     """
     if how == "area":
-        return tf.image.resize_images(image, [side, side], tf.image.ResizeMethod.AREA)
-    return tf2.image.resize(image, [side, side], how)
+        return tf.image.resize_images(image, list(size), tf.image.ResizeMethod.AREA)
+    return tf2.image.resize(image, list(size), how)

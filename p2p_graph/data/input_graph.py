@@ -84,8 +84,7 @@ class TrainingInputs:
         task, scaling = self._data.task, self._data.scaling
         index_at = shuffle_index if self._data.batches.sampling == "epochs" else draw_index
         index = index_at(position, self._count, self._seed)
-        assert self._pairs.side is not None
-        window = draw_window(position, self._pairs.side, scaling, self._seed)
+        window = draw_window(position, self._pairs.scaled_size, scaling, self._seed)
         # Input and target are cut at the same position, and both are mirrored or neither.
         parts = self._cache.window(index, window.top, window.left, scaling.crop_size)
         if scaling.flip:
@@ -97,6 +96,8 @@ def translation_batches(
     images: Sequence[SourceImage], task: TaskOptions, scaling: ScalingOptions, batch_size: int
 ) -> "tf.data.Dataset":
     """Every image once, in order, scaled to `crop_size` without jitter; the last batch is short.
+
+    With the crop size `ORIGINAL`, images keep their sizes, and a batch is one image.
 
     Returns:
       A data set of (index int64 [n], inputs, targets), as in `Batch`; without targets where the

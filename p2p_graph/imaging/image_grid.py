@@ -1,5 +1,6 @@
 """A PNG grid of images: one line per example, one titled column per kind of image."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,33 +25,30 @@ def save_grid(
     Args:
       path: the file.
       title: the line of text at the top.
-      columns: column title -> uint8 images [H, W, 3 or 1]; every column has as many images, all
-        of one size.
+      columns: column title -> uint8 images [H, W, 3 or 1]; every column has as many images, and
+        the images of a line have one size.
       names: one name per line of the grid, written below its images; surplus names are ignored.
 
     Raises:
       OSError: the file cannot be written.
     """
-    first_column = next(iter(columns.values()))
-    height, width = first_column[0].shape[:2]
-    names = names[: len(first_column)]
-    line_height = height + _TEXT_HEIGHT + _MARGIN
-    grid_size = (
-        len(columns) * (width + _MARGIN) + _MARGIN,
-        2 * _TEXT_HEIGHT + len(names) * line_height + _MARGIN,
-    )
+    sizes = [image.shape[:2] for image in next(iter(columns.values()))]
+    column_width = max(width for _, width in sizes) + _MARGIN
+    # The first row of pixels of each line, and of what would follow.
+    line_heights = [height + _TEXT_HEIGHT + _MARGIN for height, _ in sizes]
+    tops = list(itertools.accumulate(line_heights, initial=2 * _TEXT_HEIGHT))
+    grid_size = len(columns) * column_width + _MARGIN, tops[-1] + _MARGIN
     grid = Image.new("RGB", grid_size, _PAPER)
     draw = ImageDraw.Draw(grid)
     draw.text((_MARGIN, 2), title, _INK)
     for column, (label, images) in enumerate(columns.items()):
-        left = _MARGIN + column * (width + _MARGIN)
+        left = _MARGIN + column * column_width
         draw.text((left, _TEXT_HEIGHT + 2), label, _INK)
-        for line, image in enumerate(images):
-            rgb = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
-            grid.paste(Image.fromarray(rgb), (left, 2 * _TEXT_HEIGHT + line * line_height))
-    for line, name in enumerate(names):
-        top = 2 * _TEXT_HEIGHT + line * line_height + height
-        draw.text((_MARGIN, top), _latin1(name), _INK)
+        for image, top in zip(images, tops, strict=False):
+            rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+            grid.paste(Image.fromarray(rgb), (left, top))
+    for (height, _), top, name in zip(sizes, tops, names, strict=False):
+        draw.text((_MARGIN, top + height), _latin1(name), _INK)
     with atomic_write(path) as temporary:
         grid.save(temporary, "PNG")
 

@@ -153,13 +153,13 @@ class _ExportedGraph:
         return lab_color.split_lab(rgb) if self._task.lab_colorization else rgb * 2 - 1
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decodes and scales files' contents, string [N], to values [N, crop, crop, 3]."""
+        """Decodes and scales files' contents, string [N], to values [N, H, W, 3] of crop_size."""
         crop_size = self._scaling.crop_size
 
         def decode(contents: tf.Tensor) -> tf.Tensor:
             return scale(self._to_values(decode_file(contents)), crop_size, self._scaling.resize)
 
-        spec = tf.TensorSpec([crop_size, crop_size, 3], tf.float32)
+        spec = tf.TensorSpec([*crop_size, 3], tf.float32)
         return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
     def _translate(self, values: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import math
 import os
 import sys
 import time
@@ -15,12 +16,15 @@ from tqdm import tqdm
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
+from p2p_graph.config.image_size import ORIGINAL, ImageSize
+from p2p_graph.config.model_options import GeneratorOptions
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of, output_names
+from p2p_graph.data.image_pairs import sizes_before_scaling
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import html_page, image_grid
@@ -80,6 +84,8 @@ def _test(options: Options, folder: Path) -> None:
     """Translates all images into a folder that no other program works in."""
     source, task = options.data.source, options.data.task
     parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
+    if options.data.scaling.crop_size == ORIGINAL:
+        parallel_calls = 1  # an image may need gigabytes
     device = devices.choose(options.execution.device, parallel_calls)
     images = list_images(source, single=task.is_single, held_out=True)
     refuse_data_folder(folder, files_of(images), (html_page.IMAGE_FOLDER,))
@@ -88,7 +94,7 @@ def _test(options: Options, folder: Path) -> None:
             f"split: {counted(len(images), 'image')} left out of training "
             f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
         )
-    check_memory(_needed_memory(options), device)
+    check_memory(_needed_memory(options, images), device)
     devices.set_gpu_arithmetic(options.model.layers.precision)
     print(f"device: {device.name}")
     start = time.monotonic()
@@ -112,11 +118,39 @@ def _test(options: Options, folder: Path) -> None:
     _report_earlier_images(folder, translations)
 
 
-def _needed_memory(options: Options) -> int:
+def _needed_memory(options: Options, images: Sequence[SourceImage]) -> int:
+    """Estimates the memory of translation, in bytes.
+
+    Raises:
+      UserError: an image is too small to be translated at its own size.
+    """
     data = options.data
+    size = data.scaling.crop_size
+    if size == ORIGINAL:
+        sizes = sizes_before_scaling(images, data.task)
+        _check_sides(images, sizes, options.model.generator)
+        size = max(sizes, key=math.prod)
     channels = data.task.input_channels, data.task.target_channels
-    side, batch_size = data.scaling.crop_size, data.batches.batch_size
-    return translation_bytes(options.model, channels, side, batch_size)
+    return translation_bytes(options.model, channels, size, data.batches.batch_size)
+
+
+def _check_sides(
+    images: Sequence[SourceImage], sizes: Sequence[ImageSize], generator: GeneratorOptions
+) -> None:
+    assert generator.levels is not None
+    smallest = 2**generator.levels
+    small = [
+        f"{image.path}: is {size.width} pixels wide and {size.height} high"
+        for image, size in zip(images, sizes, strict=True)
+        if min(size) < smallest
+    ]
+    if small:
+        raise UserError(
+            f"crop_size original needs images of at least {smallest} pixels a side, as the "
+            f"generator has {generator.levels} levels; scale them (--crop_size {smallest}), or "
+            "remove these:",
+            *small,
+        )
 
 
 def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
@@ -140,10 +174,18 @@ def _build(
         iterator = plain_iterator(batches)
         indices, inputs, *targets = iterator.get_next()
     channels, seed = data.task.target_channels, options.run.seed
-    outputs = translate(inputs, options.model, channels, seed, on_cpu=on_cpu, frozen=True)
+    outputs = translate(
+        inputs,
+        options.model,
+        channels,
+        seed,
+        on_cpu=on_cpu,
+        frozen=True,
+        any_size=data.scaling.crop_size == ORIGINAL,
+    )
     batch = Batch(indices, inputs, targets[0] if targets else None)
     rgb = to_rgb(batch, outputs, data.task)
-    in_bytes = to_bytes(rgb, data.scaling.crop_size, options.outputs.aspect_ratio)
+    in_bytes = to_bytes(rgb, options.outputs.aspect_ratio)
     session.run(iterator.initializer)
     return indices, in_bytes
 
@@ -312,9 +354,13 @@ def _write_page(
             "checkpoint": prefix,
             "steps trained": step,
             "direction": options.data.task.which_direction,
-            "size": f"{options.data.scaling.crop_size} pixels",
+            "size": _size_text(options.data.scaling.crop_size),
             "dropout": f"{options.model.generator.dropout}, seed {options.run.seed}",
         },
         ("name", *(html_page.KINDS[kind] for kind in kinds)),
         [(translation.name, *translation.files) for translation in translations],
     )
+
+
+def _size_text(crop_size: ImageSize) -> str:
+    return "each image's own" if crop_size == ORIGINAL else f"{crop_size} pixels"

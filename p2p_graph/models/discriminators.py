@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import N_LAYERS
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
@@ -129,13 +130,13 @@ def smallest_size(layers: Sequence[Patch]) -> int:
     return size
 
 
-def check_size(layers: Sequence[Patch], size: int) -> None:
-    """Checks that images whose side is `size` pixels hold a patch.
+def check_size(layers: Sequence[Patch], size: ImageSize) -> None:
+    """Checks that images of a size hold a patch.
 
     Raises:
       UserError: the images are too small; the message names the smallest side.
     """
-    if output_size(size, layers) < 1:
+    if output_size(min(size), layers) < 1:
         raise UserError(
             f"crop_size must be at least {smallest_size(layers)} for this discriminator, not {size}"
         )
@@ -167,7 +168,7 @@ def discriminator(
       UserError: the image is smaller than one patch.
     """
     x = tf.concat(list(images), axis=3)
-    check_size(layers, min(x.shape.as_list()[1:3]))
+    check_size(layers, ImageSize(*x.shape.as_list()[1:3]))
     # layer_1: [N, 256, 256, C_in + C_out] => [N, 128, 128, ndf], and on to layer_5: [N, 30, 30, 1]
     for number, layer in enumerate(layers, start=1):
         last = number == len(layers)

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.models.tensor_shapes import size_of
+
 
 def conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A 4x4 convolution of stride 2 as a matrix product.
@@ -34,14 +36,15 @@ def deconv(
     """A 4x4 transposed convolution of stride 2 as a matrix product.
 
     Args:
-      inputs: float32 or bfloat16 [N, H, W, C_in]; H and W are static.
+      inputs: float32 or bfloat16 [N, H, W, C_in].
       weights: of the same type [4, 4, C_out, C_in].
       compute_once: for frozen weights, replaces a tensor computed from them by a stored value.
 
     Returns:
       [N, 2H, 2W, C_out].
     """
-    height, width, channels = inputs.shape.as_list()[1:]
+    _, height, width = size_of(inputs)
+    channels = inputs.shape[-1]
     weights = tf.reshape(weights, [-1, channels])
     rows = tf.reshape(inputs, [-1, channels])
     if compute_once:
@@ -86,8 +89,8 @@ def _extract_patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _sum_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """Adds overlapping patches, the adjoint of `_extract_patches`: => [N, 2h, 2w, C]."""
-    height, width, channels = patches.shape.as_list()[1:]
-    channels //= 16
+    _, height, width = size_of(patches)
+    channels = patches.shape[-1] // 16
     # Row 2u + p of patch i lands on row p of the 2x2 block i + u; columns likewise, with v and q.
     parts = tf.reshape(patches, [-1, height, width, 2, 2, 2, 2, channels])
     parts = tf.transpose(parts, [3, 5, 0, 1, 4, 2, 6, 7])  # => [u, v, N, h, p, w, q, C]

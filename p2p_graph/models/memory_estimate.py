@@ -5,6 +5,7 @@
 
 from typing import NamedTuple
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.models.discriminators import Patch, layers_of, output_size
 from p2p_graph.models.generators import Pooled, UNet
@@ -31,18 +32,19 @@ class Size(NamedTuple):
     activations: int
 
 
-def generator_size(spec: UNet | Pooled, in_channels: int, side: int) -> Size:
-    """The size of a generator for images of [side, side, in_channels]."""
+def generator_size(spec: UNet | Pooled, in_channels: int, image_size: ImageSize) -> Size:
+    """The size of a generator for images of [height, width, in_channels]."""
     count = _unet if isinstance(spec, UNet) else _pooled
-    return count(spec, in_channels, side)  # type: ignore[arg-type]
+    return count(spec, in_channels, image_size)  # type: ignore[arg-type]
 
 
-def discriminator_size(layers: tuple[Patch, ...], in_channels: int, side: int) -> Size:
-    """The size of a discriminator for pairs of [side, side, in_channels]."""
+def discriminator_size(layers: tuple[Patch, ...], in_channels: int, image_size: ImageSize) -> Size:
+    """The size of a discriminator for pairs of [height, width, in_channels]."""
     weights = activations = 0
     for number, layer in enumerate(layers, start=1):
         weights += layer.kernel**2 * in_channels * layer.channels
-        activations += output_size(side, layers[:number]) ** 2 * layer.channels
+        height, width = (output_size(side, layers[:number]) for side in image_size)
+        activations += height * width * layer.channels
         in_channels = layer.channels
     return Size(weights, activations)
 
@@ -50,7 +52,7 @@ def discriminator_size(layers: tuple[Patch, ...], in_channels: int, side: int) -
 def training_bytes(
     model: ModelOptions,
     channels: tuple[int, int],
-    side: int,
+    image_size: ImageSize,
     batch_size: int,
     *,
     with_discriminator: bool,
@@ -60,15 +62,15 @@ def training_bytes(
     Args:
       model: the networks.
       channels: of inputs and targets.
-      side: height and width of the networks' images, pixels.
+      image_size: height and width of the networks' images.
       batch_size: images in a batch.
       with_discriminator: whether the losses need D.
     """
-    g = _generator(model, channels, side)
+    g = _generator(model, channels, image_size)
     weights, activations = g.weights, g.activations
     if with_discriminator:
         layers = layers_of(model.discriminator.discriminator, model.discriminator.ndf)
-        d = discriminator_size(layers, sum(channels), side)
+        d = discriminator_size(layers, sum(channels), image_size)
         weights += d.weights
         activations += 2 * d.activations  # of real and of generated pairs
     values = _TRAINING_COPIES * weights + _TRAINING_TENSORS * batch_size * activations
@@ -76,34 +78,35 @@ def training_bytes(
 
 
 def translation_bytes(
-    model: ModelOptions, channels: tuple[int, int], side: int, batch_size: int
+    model: ModelOptions, channels: tuple[int, int], image_size: ImageSize, batch_size: int
 ) -> int:
     """Estimates the memory of translation, in bytes; arguments as `training_bytes`."""
-    g = _generator(model, channels, side)
+    g = _generator(model, channels, image_size)
     return _PROCESS + _FLOAT * (2 * g.weights + batch_size * g.activations)
 
 
-def _generator(model: ModelOptions, channels: tuple[int, int], side: int) -> Size:
+def _generator(model: ModelOptions, channels: tuple[int, int], image_size: ImageSize) -> Size:
     spec = generator_spec(model.generator, model.layers, channels[1], DEFAULT_LAYERS)
-    return generator_size(spec, channels[0], side)
+    return generator_size(spec, channels[0], image_size)
 
 
-def _unet(spec: UNet, in_channels: int, side: int) -> Size:
+def _unet(spec: UNet, in_channels: int, image_size: ImageSize) -> Size:
     weights = activations = 0
+    positions = image_size.height * image_size.width
     outputs = []
     for encoder in spec.encoders:
-        side //= 2
+        positions //= 4
         weights += _filter(in_channels, encoder.channels, spec)
-        activations += side**2 * encoder.channels
+        activations += positions * encoder.channels
         outputs.append(encoder.channels)
         in_channels = encoder.channels
     for number in range(len(spec.decoders), 0, -1):
         decoder = spec.decoders[number - 1]
         is_innermost = number == len(spec.decoders)
         joined = outputs[number - 1] if spec.skips and not is_innermost else 0
-        side *= 2
+        activations += positions * (4 * decoder.channels + in_channels + joined)
+        positions *= 4
         weights += _filter(in_channels + joined, decoder.channels, spec)
-        activations += side**2 * decoder.channels + (side // 2) ** 2 * (in_channels + joined)
         in_channels = decoder.channels
     return Size(weights, activations)
 
@@ -114,19 +117,20 @@ def _filter(in_channels: int, channels: int, spec: UNet) -> int:
     return 16 * in_channels * channels
 
 
-def _pooled(spec: Pooled, in_channels: int, side: int) -> Size:
+def _pooled(spec: Pooled, in_channels: int, image_size: ImageSize) -> Size:
     weights = activations = 0
+    positions = image_size.height * image_size.width
     for number, channels in enumerate(spec.encoders):
         weights += 9 * in_channels * channels
-        activations += (side >> number) ** 2 * channels
+        activations += (positions >> 2 * number) * channels
         in_channels = channels
     for channels in spec.bottleneck:
         weights += 9 * in_channels * channels
-        activations += (side >> len(spec.encoders)) ** 2 * channels
+        activations += (positions >> 2 * len(spec.encoders)) * channels
         in_channels = channels
     for number in range(len(spec.encoders) - 1, -1, -1):
         joined = spec.deconvs[number] + spec.encoders[number]
         weights += 4 * in_channels * spec.deconvs[number] + 9 * joined * spec.convs
-        activations += (side >> number) ** 2 * (2 * joined + spec.convs)
+        activations += (positions >> 2 * number) * (2 * joined + spec.convs)
         in_channels = spec.convs
     return Size(weights + in_channels * spec.out_channels, activations)

@@ -8,6 +8,7 @@ from p2p_graph.models.discriminators import discriminator, layers_of
 from p2p_graph.models.generators import Pooled, UNet, generator, pooled, unet
 from p2p_graph.models.layer_settings import LayerSettings
 from p2p_graph.models.losses import GAN_LOSSES, discriminator_loss, generator_loss
+from p2p_graph.models.tensor_shapes import size_of
 
 # Measured on two cores: see docs/PERFORMANCE.md.
 _MATMUL_POSITIONS = 1024
@@ -105,22 +106,32 @@ def translate(
     *,
     on_cpu: bool,
     frozen: bool = False,
+    any_size: bool = False,
 ) -> tf.Tensor:
     """Translates images with per-image statistics and one dropout mask for all images.
 
     An image's translation does not depend on its batch.
 
     Args:
-      inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels.
+      inputs: float32 [N, H, W, C_in] in [-1, 1]; H and W are multiples of 2^levels, or with
+        `any_size` at least 2^levels.
       model: the generator and its layers.
       target_channels: C_out.
       seed: of the dropout masks.
       on_cpu: whether the graph runs on the CPU.
       frozen: whether the weights do not change (see `LayerSettings`).
+      any_size: whether inputs get a border, the reflection of their last rows and columns, up to
+        the next multiple of 2^levels, which is cut off the outputs.
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
+    assert model.generator.levels is not None
+    _, height, width = size_of(inputs)
+    if any_size:
+        multiple = 2**model.generator.levels
+        border = [[0, 0], [0, -height % multiple], [0, -width % multiple], [0, 0]]
+        inputs = tf.pad(inputs, border, "REFLECT")
     settings = layer_settings(model.layers, on_cpu=on_cpu)
     if frozen:
         positions = min(settings.matmul_positions, _MATMUL_POSITIONS_FORWARD)
@@ -128,7 +139,8 @@ def translate(
     spec = generator_spec(model.generator, model.layers, target_channels, settings)
     noise = tf.constant([seed, 0], tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
-        return generator(inputs, spec, noise, per_image=True)
+        outputs = generator(inputs, spec, noise, per_image=True)
+    return outputs[:, :height, :width] if any_size else outputs
 
 
 def generator_spec(

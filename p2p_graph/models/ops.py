@@ -16,6 +16,7 @@ from p2p_graph.models import matmul_conv
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import filter_variable, zeros_variable
 from p2p_graph.models.precision import cast_for_compute, computed_once, filter_value
+from p2p_graph.models.tensor_shapes import size_of
 
 _THIN = 4  # channels
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -24,12 +25,6 @@ _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
 def _add_bias(outputs: tf.Tensor) -> tf.Tensor:
     bias = zeros_variable("bias", outputs.shape[-1])
     return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
-
-
-def size_of(images: tf.Tensor) -> list[Any]:
-    """Batch, height and width of [N, H, W, C]: numbers where the graph knows them, else tensors."""
-    dynamic = tf.shape(images)
-    return [dynamic[i] if n is None else n for i, n in enumerate(images.shape.as_list()[:3])]
 
 
 def conv(

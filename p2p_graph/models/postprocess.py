@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
+from p2p_graph.models.tensor_shapes import size_of
 
 
 def to_rgb(batch: Batch, outputs: tf.Tensor, task: TaskOptions) -> dict[str, tf.Tensor]:
@@ -42,15 +43,12 @@ def to_rgb(batch: Batch, outputs: tf.Tensor, task: TaskOptions) -> dict[str, tf.
     }
 
 
-def to_bytes(
-    images: Mapping[str, tf.Tensor], crop_size: int, aspect_ratio: float = 1.0
-) -> dict[str, tf.Tensor]:
-    """Converts images to bytes, stretched to an aspect ratio.
+def to_bytes(images: Mapping[str, tf.Tensor], aspect_ratio: float = 1.0) -> dict[str, tf.Tensor]:
+    """Converts images to bytes, stretched in width.
 
     Args:
       images: float32 [N, H, W, C] in [0, 1], by kind.
-      crop_size: the height of stretched images, pixels.
-      aspect_ratio: width / height; at 1 the size stays as it is.
+      aspect_ratio: what the width is multiplied by; at 1 the size stays as it is.
 
     Returns:
       uint8 [N, H, W', C] in [0, 255], by kind.
@@ -59,7 +57,15 @@ def to_bytes(
     for kind, image in images.items():
         with tf.name_scope(f"convert_{kind}"):
             if aspect_ratio != 1.0:
-                size = [crop_size, round(crop_size * aspect_ratio)]
-                image = tf.image.resize_images(image, size, tf.image.ResizeMethod.BICUBIC)
+                image = _stretched(image, aspect_ratio)
             converted[kind] = tf.image.convert_image_dtype(image, tf.uint8, saturate=True)
     return converted
+
+
+def _stretched(images: tf.Tensor, aspect_ratio: float) -> tf.Tensor:
+    _, height, width = size_of(images)
+    if isinstance(width, int):
+        stretched = round(width * aspect_ratio)
+    else:
+        stretched = tf.cast(tf.round(tf.cast(width, tf.float64) * aspect_ratio), tf.int32)
+    return tf.image.resize_images(images, [height, stretched], tf.image.ResizeMethod.BICUBIC)

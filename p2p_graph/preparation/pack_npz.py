@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage
@@ -30,7 +31,7 @@ _WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two floa
 Array = np.ndarray[Any, Any]
 
 
-def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool = False) -> int:
+def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool = False) -> int:
     """Packs the images of a source into one archive.
 
     The archive holds uint8 [N, H, W, 3]: arr_0 is A (or the single images) and arr_1 is B.
@@ -38,7 +39,7 @@ def pack_npz(data: DataOptions, path: Path, size: int | None, *, compress: bool 
     Args:
       data: the source; inputs_only for single images; resize.
       path: the archive.
-      size: height and width to scale images to, in pixels. None keeps the images' size, which all
+      size: height and width to scale images to. `ORIGINAL` keeps the images' size, which all
         images must share.
       compress: whether to write a smaller file, which cannot be mapped into memory.
 
@@ -84,11 +85,11 @@ def _check_replaceable(path: Path) -> None:
         raise UserError(f"output_file {error}: name another file") from None
 
 
-def _decode(images: Sequence[SourceImage], data: DataOptions, size: int | None) -> Sequence[Array]:
+def _decode(images: Sequence[SourceImage], data: DataOptions, size: ImageSize) -> Sequence[Array]:
     """Decodes and scales images as training does: one array, or A's and B's."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
         pairs = ImagePairs(images, data.task, data.scaling)
-        height_width = pairs.size if size is None else (size, size)
+        height_width = pairs.size if size == ORIGINAL else size
         if height_width is None:
             raise UserError(
                 f"the images in {data.source.path} differ in size: give one size (--size)"
@@ -97,7 +98,7 @@ def _decode(images: Sequence[SourceImage], data: DataOptions, size: int | None) 
         def to_uint8(image: tf.Tensor) -> tf.Tensor:
             if image.dtype == tf.uint8:
                 image = tf.image.convert_image_dtype(image, tf.float32) * 2 - 1
-            if size is not None:
+            if size != ORIGINAL:
                 image = scale(image, size, data.scaling.resize)
             return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 

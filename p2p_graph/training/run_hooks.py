@@ -28,11 +28,11 @@ def make_hooks(
       All hooks; of these, the one that saves, and the one that handles signals.
     """
     options, folder, schedule = run.options, run.folder, run.schedule
-    reports, task, scaling = options.reports, options.data.task, options.data.scaling
+    reports, task = options.reports, options.data.task
     with tf.name_scope("display"):
         rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
         aspect_ratio = options.outputs.aspect_ratio
-        displayed = postprocess.to_bytes(rgb, scaling.crop_size, aspect_ratio)
+        displayed = postprocess.to_bytes(rgb, aspect_ratio)
     events = None
     if reports.summary_freq or reports.trace_freq:
         events = EventFile(folder, tf.get_default_graph())

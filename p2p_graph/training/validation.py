@@ -54,7 +54,7 @@ class ValidationGraph:
           images: the validation images.
           data: task and scaling of the run.
           model: of the run; validation uses its dropout of translation, and float32.
-          aspect_ratio: width / height of displayed images.
+          aspect_ratio: what the width of displayed images is multiplied by.
           seed: of the dropout masks.
           on_cpu: whether the graph runs on the CPU.
         """
@@ -68,10 +68,10 @@ class ValidationGraph:
             outputs = translate(inputs, used, task.target_channels, seed, on_cpu=on_cpu)
             rgb = postprocess.to_rgb(Batch(indices, inputs, targets), outputs, task)
             # Metrics are of the networks' images, grids of the stretched ones.
-            self._displayed = postprocess.to_bytes(rgb, scaling.crop_size, aspect_ratio)
+            self._displayed = postprocess.to_bytes(rgb, aspect_ratio)
             self._measured = self._displayed
             if aspect_ratio != 1.0:
-                self._measured = postprocess.to_bytes(rgb, scaling.crop_size)
+                self._measured = postprocess.to_bytes(rgb)
 
     def run(self, session: tf.Session) -> tuple[list[Images], list[Images]]:
         """Translates every image.

@@ -20,6 +20,7 @@ from .common import (
     tensors,
 )
 
+SIZE = (*SMALL, "--crop_size", "32x64")
 # The smallest sizes that all networks of a kind can see.
 FLAGS = {"pyimagesearch": ("--batch_size", 2)}
 
@@ -29,7 +30,7 @@ def trained(request, data, tmp_path_factory):
     """The preset's name, and the folders of a run of 4 steps, whole and in two parts."""
     preset = request.param
     root = tmp_path_factory.mktemp("presets")
-    flags = ("--input_dir", data / "train", *SMALL, "--preset", preset, *FLAGS.get(preset, ()))
+    flags = ("--input_dir", data / "train", *SIZE, "--preset", preset, *FLAGS.get(preset, ()))
     whole = ("--output_dir", root / "whole", "--max_steps", 4)
     succeeded(call("train", *flags, *whole))
     for steps in (2, 4):
@@ -61,7 +62,7 @@ def test_translation_reads_the_system_from_options_json(trained, data, tmp_path)
     for path in (*whole.glob("model-*"), whole / "checkpoint"):
         (few / path.name).write_bytes(path.read_bytes())
     (few / "options.json").write_text(json.dumps({name: options[name] for name in kept}))
-    size = ("--crop_size", 32) if preset == "pyimagesearch" else ()
+    size = ("--crop_size", "32x64") if preset == "pyimagesearch" else ()
     if preset != "pyimagesearch":  # its depth does not follow from the size
         (few / "options.json").write_text(
             json.dumps({name: options[name] for name in (*kept, "crop_size")})

@@ -36,7 +36,8 @@ SEED = int(os.environ.get("P2P_GRAPH_TEST_SEED", "0"))
 @pytest.fixture(scope="module")
 def flags(data):
     """Dropout, mirroring and jitter are on; 5 images, 3 steps an epoch."""
-    return ("--input_dir", data / "train", *TINY, "--batch_size", 2, "--max_steps", STEPS)
+    sizes = (*TINY, "--crop_size", "16x32", "--batch_size", 2, "--max_steps", STEPS)
+    return ("--input_dir", data / "train", *sizes)
 
 
 @pytest.fixture(scope="module")

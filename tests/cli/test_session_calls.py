@@ -12,7 +12,7 @@ from .common import TINY, assert_equal_bits, assert_refused, call, file_bytes, s
 def flags(data):
     """Dropout, mirroring and jitter are on; 5 images, 3 steps an epoch; 14 steps."""
     reports = ("--summary_freq", 4, "--display_freq", 4, "--progress_freq", 4, "--save_freq", 4)
-    sizes = (*TINY, "--batch_size", 2, "--max_steps", 14)
+    sizes = (*TINY, "--crop_size", "16x32", "--batch_size", 2, "--max_steps", 14)
     return ("--input_dir", data / "train", *sizes, *reports)
 
 

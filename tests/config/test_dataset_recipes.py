@@ -32,7 +32,7 @@ def test_options(name):
     assert config.data.task.which_direction == direction
     assert config.length.max_epochs == epochs
     assert config.data.batches.batch_size == batch
-    assert config.data.scaling.scale_size == scale
+    assert config.data.scaling.scale_size == (scale, scale)
     assert config.data.scaling.flip is mirror
     task = config.data.task
     assert (task.lab_colorization, task.inpaint) == TASKS.get(name, (False, "none"))
@@ -41,7 +41,7 @@ def test_options(name):
 @pytest.mark.parametrize(("name", "scale"), [("maps", 143), ("edges2shoes", 128)])
 def test_scale_follows_the_crop(name, scale):
     config = Options.of(crop_size=128, **RECIPES[name].options(128))
-    assert config.data.scaling.scale_size == scale
+    assert config.data.scaling.scale_size == (scale, scale)
 
 
 def test_table_cannot_be_changed():

@@ -152,20 +152,26 @@ def test_is_frozen(config):
 
 
 @pytest.mark.parametrize(
-    ("size", "levels"), [(256, 8), (128, 7), (384, 7), (512, 9), (64, 6), (4, 2), (12, 2)]
+    ("size", "levels"),
+    [
+        *[(256, 8), (128, 7), (384, 7), (512, 9), (64, 6), (4, 2), (12, 2)],
+        *[("256x512", 8), ("512x256", 8), ("256x384", 7), ("192x256", 6), ("12x1024", 2)],
+    ],
 )
 def test_levels_are_derived(size, levels):
     assert Options.of(crop_size=size).model.generator.levels == levels
 
 
-@pytest.mark.parametrize(("size", "scale"), [(256, 286), (128, 143), (512, 572), (64, 72)])
+@pytest.mark.parametrize(
+    ("size", "scale"), [(256, 286), (128, 143), (512, 572), (64, 72), ("128x64", "143x72")]
+)
 def test_scale_size_is_derived(size, scale):
-    assert Options.of(crop_size=size).data.scaling.scale_size == scale
+    assert Options.of(crop_size=size).flat()["scale_size"] == scale
 
 
 def test_given_sizes_are_not_derived():
     config = Options.of(crop_size=256, scale_size=300, levels=5)
-    assert (config.data.scaling.scale_size, config.model.generator.levels) == (300, 5)
+    assert (config.data.scaling.scale_size, config.model.generator.levels) == ((300, 300), 5)
 
 
 # Options, and parts of the message: the option, the rule and the value.
@@ -225,7 +231,25 @@ WRONG = [
     ({"ngf": "64"}, ["ngf", "type int", 'not "64"']),
     ({"ngf": True}, ["ngf", "type int", "not true"]),
     ({"ngf": None}, ["ngf", "type int", "not null"]),
-    ({"scale_size": 286.0}, ["scale_size", "type int", "not 286.0"]),
+    ({"scale_size": 286.0}, ["scale_size", "number of pixels, or HEIGHTxWIDTH", "not 286.0"]),
+    ({"crop_size": True}, ["crop_size", "number of pixels, or HEIGHTxWIDTH", "not True"]),
+    ({"crop_size": None}, ["crop_size", "number of pixels, or HEIGHTxWIDTH", "not None"]),
+    ({"crop_size": "256x"}, ["crop_size", "HEIGHTxWIDTH as in 256x512", "not '256x'"]),
+    ({"crop_size": "256x512x3"}, ["crop_size", "HEIGHTxWIDTH as in 256x512"]),
+    ({"crop_size": "256x0"}, ["crop_size", "at least 1", "256x0"]),
+    ({"crop_size": "4x70000"}, ["crop_size", "at most 65536", "4x70000"]),
+    ({"crop_size": "256x300"}, ["crop_size", "32 or less", "256x300 stops at 64", "try 256x304"]),
+    ({"crop_size": "256x300", "levels": 8}, ["multiple of 256", "256x300 is not", "try 256"]),
+    ({"crop_size": "64x128", "scale_size": 100}, ["scale_size", "(64x128)", "not 100"]),
+    ({"crop_size": "64x128", "scale_size": "72x100"}, ["scale_size", "(64x128)", "not 72x100"]),
+    ({"crop_size": "64x128", "crop_from": 9}, ["crop_from", "at most scale_size - crop_size (8)"]),
+    ({"crop_size": "64x128", "aspect_ratio": 0.001}, ["must leave a pixel of 64x128"]),
+    ({"crop_size": "original"}, ["crop_size original is for tools/test.py, not for train"]),
+    ({"scale_size": "original"}, ["scale_size must be a number of pixels, not 'original'"]),
+    (
+        {"crop_size": "original", "scale_size": "original", "mode": "test", "batch_size": 2},
+        ["crop_size original takes one image at a time", "--batch_size 2"],
+    ),
     ({"lr": "0.1"}, ["lr", "type float", 'not "0.1"']),
     ({"lr": True}, ["lr", "type float", "not true"]),
     ({"flip": 1}, ["flip", "type bool", "not 1"]),

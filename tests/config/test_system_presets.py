@@ -153,7 +153,7 @@ def chosen(options):
 
 
 def sizes_of(options):
-    return options.data.scaling.scale_size, options.model.generator.levels
+    return options.flat()["scale_size"], options.model.generator.levels
 
 
 def test_sizes_of_the_systems():

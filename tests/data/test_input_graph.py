@@ -87,17 +87,20 @@ def as_values(image):
 
 
 def area(image, size):
-    """Scales by the average over each new pixel's area, written from that definition."""
+    """Scales by the average over each new pixel's area, written from that definition.
 
-    def weights(old):
+    `size` is the new height and width, or one number for both.
+    """
+
+    def weights(old, size):
         edges = np.arange(size + 1) * old / size
         starts = np.maximum(edges[:-1, None], np.arange(old))
         ends = np.minimum(edges[1:, None], np.arange(old) + 1)
         return np.maximum(ends - starts, 0) * size / old
 
-    height, width = image.shape[:2]
-    rows = np.tensordot(weights(height), image, 1)
-    return np.tensordot(weights(width), rows, (1, 1)).swapaxes(0, 1)
+    (height, width), sizes = image.shape[:2], np.broadcast_to(size, 2)
+    rows = np.tensordot(weights(height, sizes[0]), image, 1)
+    return np.tensordot(weights(width, sizes[1]), rows, (1, 1)).swapaxes(0, 1)
 
 
 def lab(rgb):
@@ -439,6 +442,92 @@ def test_crop_of_the_full_image(coordinates):
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
 
 
+# Images that are not square
+
+
+@pytest.fixture
+def wide(folder):
+    """Three images of 20x30: red is the row, green is the column, the other half is negative."""
+    rows, columns = np.indices((20, 30)) * 8
+    for i in range(3):
+        half = np.stack([rows, columns, np.full_like(rows, i)], axis=2)
+        write(folder, f"{i}.png", np.concatenate([half, 255 - half], axis=1))
+    return folder
+
+
+@pytest.mark.parametrize("cache", [{"cache_mb": 0}, {"cache_as": "bytes"}, {"cache_as": "values"}])
+def test_windows_that_are_not_square(wide, cache):
+    config = Options.of(crop_size="12x24", scale_size="20x30", levels=2, batch_size=50, **cache)
+    batch = stream(wide, config, 24)
+    assert batch.inputs.shape == (1200, 12, 24, 3)
+    inputs, targets = (np.round((x + 1) / 2 * 255).astype(int) for x in batch[1:])
+    np.testing.assert_array_equal(targets, 255 - inputs)
+    rows, columns = inputs[..., 0] // 8, inputs[..., 1] // 8
+    tops, lefts, mirrored = rows[:, 0, 0], columns.min((1, 2)), columns[:, 0, 0] > columns[:, 0, 1]
+    np.testing.assert_array_equal(rows, (tops[:, None] + np.arange(12))[..., None] + 0 * rows)
+    across = lefts[:, None] + np.where(mirrored[:, None], np.arange(24)[::-1], np.arange(24))
+    np.testing.assert_array_equal(columns, across[:, None] + 0 * columns)
+    # All 9 x 7 offsets, about equally often (four standard deviations), mirrored or not.
+    counts = np.bincount(7 * tops + lefts, minlength=63)
+    assert len(counts) == 63
+    assert np.abs(counts - 1200 / 63).max() < 4 * np.sqrt(1200 / 63)
+    assert abs(mirrored.sum() - 600) < 4 * np.sqrt(300)
+
+
+def test_crops_of_one_row_of_places(wide):
+    config = Options.of(
+        crop_size="20x24", scale_size="20x30", levels=2, batch_size=40, crop_from=2, flip=False
+    )
+    inputs = stream(wide, config, 2).inputs
+    lefts = np.round((inputs[:, 0, 0, 1] + 1) / 2 * 255 / 8).astype(int)
+    assert set(lefts) == set(range(2, 7))
+    assert (inputs[:, 0, 0, 0] == -1).all()  # the first row of the image
+
+
+@pytest.mark.parametrize("jitter", ["none", "shrink", "crop"])
+def test_scaling_to_a_size_that_is_not_square(folder, rng, jitter):
+    values = noise(rng, 48, 80, 3)
+    write(folder, "1.png", values)
+    size = {"none": "16x32", "crop": "16x32", "shrink": "48x40"}[jitter]
+    config = Options.of(crop_size="16x32", scale_size=size, levels=2, jitter=jitter, flip=False)
+    batch = stream(folder, config, 1)
+    for found, half in zip(batch[1:], np.split(values, 2, axis=1), strict=True):
+        np.testing.assert_allclose(found[0], area(as_values(half), (16, 32)), atol=4e-5)
+
+
+@pytest.mark.parametrize("kind", ["center", "white30"])
+def test_the_hole_of_an_image_that_is_not_square(folder, kind):
+    write(folder, "1.png", np.zeros((20, 40, 3)))
+    config = Options.of(crop_size="20x40", levels=2, inpaint=kind)
+    [(_, inputs, targets)] = translated(folder, config)
+    assert (targets == -1).all()
+    rows, columns = {
+        "center": (slice(5, 15), slice(10, 30)),
+        "white30": (slice(7, 13), slice(14, 26)),
+    }[kind]
+    expected = np.full((20, 40, 3), -1.0)
+    expected[rows, columns] = 1
+    np.testing.assert_array_equal(inputs[0], expected)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_images_at_their_own_sizes(folder, rng, direction):
+    sizes = [(9, 17), (32, 16), (21, 21)]
+    written = [noise(rng, height, 2 * width, 3) for height, width in sizes]
+    for number, values in enumerate(written):
+        write(folder, f"{number}.png", values)
+    config = Options.of(
+        crop_size="original", scale_size="original", levels=2, mode="test",
+        which_direction=direction,
+    )  # fmt: skip
+    batches = translated(folder, config)
+    for (index, *parts), values in zip(batches, written, strict=True):
+        halves = np.split(as_values(written[int(index[0])]), 2, axis=1)
+        np.testing.assert_array_equal(values, written[int(index[0])])
+        for part, half in zip(parts, halves if direction == "AtoB" else halves[::-1], strict=True):
+            np.testing.assert_allclose(part[0], half, atol=1e-6)
+
+
 # Separate folders for A and B
 
 
@@ -641,7 +730,7 @@ def test_batch_size_memory_and_start_do_not_matter(images, config):
     expected = stream(images, config.replace(cache_mb=0), 24)
     assert expected.inputs.shape == (
         24,
-        *[config.data.scaling.crop_size] * 2,
+        *config.data.scaling.crop_size,
         config.data.task.input_channels,
     )
     for cache_mb, cache_as, batch_size in [

@@ -3,6 +3,7 @@ import math
 import pytest
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.options import Options
 from p2p_graph.models import memory_estimate
 from p2p_graph.models.discriminators import layers_of
@@ -15,10 +16,10 @@ from p2p_graph.utils.errors import UserError
 
 def filters_in_graph(options):
     """The number of weights in the filters of G and of D, by the graph's variables."""
-    model, side = options.model, options.data.scaling.crop_size
+    model, size = options.model, options.data.scaling.crop_size
     with tf.Graph().as_default():
         networks = Networks(model, options.losses, 0, on_cpu=True)
-        inputs = tf.zeros([1, side, side, 3])
+        inputs = tf.zeros([1, *size, 3])
         outputs = networks.generate(inputs, 3, tf.constant(0, tf.int64))
         networks.discriminate(inputs, outputs, "fake")
         sizes = {"generator": 0, "discriminator": 0}
@@ -41,12 +42,12 @@ def filters_in_graph(options):
 )
 def test_weights_are_those_of_the_graph(flags):
     options = Options.of(**{"ngf": 4, "ndf": 4, **flags})
-    model, side = options.model, options.data.scaling.crop_size
+    model, size = options.model, options.data.scaling.crop_size
     spec = generator_spec(model.generator, model.layers, 3, DEFAULT_LAYERS)
     layers = layers_of(model.discriminator.discriminator, model.discriminator.ndf)
     assert {
-        "generator": memory_estimate.generator_size(spec, 3, side).weights,
-        "discriminator": memory_estimate.discriminator_size(layers, 6, side).weights,
+        "generator": memory_estimate.generator_size(spec, 3, size).weights,
+        "discriminator": memory_estimate.discriminator_size(layers, 6, size).weights,
     } == filters_in_graph(options)
 
 
@@ -75,9 +76,10 @@ def test_estimates_are_near_what_was_measured(flags, gigabytes):
 
 def test_more_images_and_pixels_need_more():
     model = Options.of().model
-    needed = memory_estimate.translation_bytes(model, (3, 3), 256, 1)
-    assert needed < memory_estimate.translation_bytes(model, (3, 3), 256, 2)
-    assert needed < memory_estimate.translation_bytes(model, (3, 3), 512, 1)
+    square, wide = ImageSize(256, 256), ImageSize(256, 512)
+    needed = memory_estimate.translation_bytes(model, (3, 3), square, 1)
+    twice = memory_estimate.translation_bytes(model, (3, 3), square, 2)
+    assert needed < twice == memory_estimate.translation_bytes(model, (3, 3), wide, 1)
 
 
 def test_memory_that_the_machine_lacks(capsys):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import variable_names
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import DISCRIMINATORS
 from p2p_graph.config.options import Options
 from p2p_graph.data.input_graph import Batch
@@ -22,8 +23,8 @@ from p2p_graph.models.discriminators import (
     smallest_size,
 )
 from p2p_graph.models.generators import Decoder, Encoder, generator, pooled, unet
-from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
-from p2p_graph.models.networks import Networks
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS, FROZEN, LayerSettings
+from p2p_graph.models.networks import Networks, translate
 from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.step import build_step
 from p2p_graph.training.updates import ORDERS
@@ -56,7 +57,7 @@ def run_drawn(fetches, feed=None, spread=0.3):
 def build(config):
     size, task = config.data.scaling.crop_size, config.data.task
     channels = (task.input_channels, task.target_channels)
-    inputs, targets = (tf.zeros([1, size, size, n]) for n in channels)
+    inputs, targets = (tf.zeros([1, *size, n]) for n in channels)
     networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
     order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer)
     return build_step(Batch(tf.constant(["a"]), inputs, targets), networks, order, optimizers)
@@ -286,9 +287,8 @@ def test_smallest_size():
 
 @pytest.mark.parametrize("shape", [(1, 23, 64, 3), (1, 64, 23, 3), (1, 2, 2, 3)])
 def test_images_smaller_than_a_patch(shape):
-    with pytest.raises(
-        UserError, match=rf"crop_size must be at least 24 .* not {min(shape[1:3])}$"
-    ):
+    size = ImageSize(*shape[1:3])
+    with pytest.raises(UserError, match=rf"crop_size must be at least 24 .* not {size}$"):
         discriminator([tf.zeros(shape), tf.zeros(shape)], patch70())
 
 
@@ -406,6 +406,32 @@ def test_per_image_statistics_equal_batches_of_one(rng):
         alone = [generator(tf.constant(x[i : i + 1]), spec, seed()) for i in range(2)]
     (together, alone), _ = run_drawn([together, tf.concat(alone, axis=0)])
     np.testing.assert_allclose(together, alone, atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"generator": "pooled", "levels": 4}], ids=str)
+@pytest.mark.parametrize(("height", "width"), [(37, 64), (32, 33), (63, 40), (64, 32)])
+def test_any_size_is_a_border_by_reflection_that_is_cut_off(rng, options, height, width):
+    model = Options.of(**{"ngf": 2, "levels": 5, **options}).model
+    x = images(rng, 1, height, width, 2)
+    multiple = 2**model.generator.levels
+    border = [(0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)]
+    padded = np.pad(x, border, "reflect")
+    unknown = tf.placeholder(tf.float32, [1, None, None, 2])
+    settings = {"on_cpu": True, "frozen": True}
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+        outputs = [
+            translate(tf.constant(padded), model, 3, 1, **settings),
+            translate(tf.constant(x), model, 3, 1, any_size=True, **settings),
+            translate(unknown, model, 3, 1, any_size=True, **settings),
+        ]
+    values = oracles.draw(tf.trainable_variables(), seed=2)
+    with oracles.quick_session() as session:
+        oracles.initialize(session, values)
+        session.run([variable.initializer for variable in tf.get_collection(FROZEN)])
+        expected, *found = session.run(outputs, {unknown: x})
+    for one in found:
+        assert one.shape == (1, height, width, 3)
+        np.testing.assert_allclose(one, expected[:, :height, :width], atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", ["none", "all"])

@@ -39,9 +39,8 @@ def shown(session, config, inputs, outputs, targets):
 
 
 def in_bytes(session, config, **images):
-    size, aspect_ratio = config.data.scaling.crop_size, config.outputs.aspect_ratio
     tensors = {kind: tf.constant(image, tf.float32) for kind, image in images.items()}
-    return session.run(postprocess.to_bytes(tensors, size, aspect_ratio))
+    return session.run(postprocess.to_bytes(tensors, config.outputs.aspect_ratio))
 
 
 # to_rgb

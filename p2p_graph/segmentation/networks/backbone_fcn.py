@@ -8,6 +8,7 @@ on label images alone can do without texture.
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import ops
+from p2p_graph.models.tensor_shapes import size_of
 from p2p_graph.segmentation.networks import efficientnet_lite
 
 BACKBONE_SCOPE = "backbone"
@@ -31,7 +32,7 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
         levels = efficientnet_lite.features(photos)
     # A 1x1 convolution of the joined features is the sum of each level's own, and these are cheaper
     # before the level is enlarged.
-    height, columns = ops.size_of(levels[0])[1:]
+    height, columns = size_of(levels[0])[1:]
     joined = None
     for number, level in enumerate(levels, start=1):
         with tf.variable_scope(f"join_{number}"):
@@ -42,7 +43,7 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
     with tf.variable_scope("score"):
         # [N, H / 4, W / 4, width] => [N, H / 4, W / 4, num_classes]
         scores = ops.conv(tf.nn.relu(joined), num_classes, kernel=1, padding="valid", bias=True)
-    return _resized(scores, *ops.size_of(photos)[1:])
+    return _resized(scores, *size_of(photos)[1:])
 
 
 def _resized(values: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import ops
 from p2p_graph.models.batchnorm import batchnorm
+from p2p_graph.models.tensor_shapes import size_of
 
 # Channels of the levels, in units of `width`. Each level halves height and width.
 _WIDTH_FACTORS = (1, 2, 4, 8, 8)
@@ -46,5 +47,5 @@ def class_scores(photos: tf.Tensor, num_classes: int, width: int) -> tf.Tensor:
             # [N, h, w, C] => [N, h, w, num_classes]
             scores = ops.conv(level, num_classes, kernel=1, padding="valid", bias=True)
             total = scores if total is None else scores + ops.deconv(total, num_classes)
-    height, width = ops.size_of(photos)[1:]
+    height, width = size_of(photos)[1:]
     return tf.image.resize_images(total, [height, width], tf.image.ResizeMethod.BILINEAR)
