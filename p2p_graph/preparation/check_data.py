@@ -37,7 +37,7 @@ _WARNINGS = {
     "B is grey": "repeated in three channels",
     "A is of one colour": "teaches nothing",
     "B is of one colour": "teaches nothing",
-    "not square": "scaled to a square; see --aspect_ratio",
+    "not square": "scaled to a square, unless --crop_size is HEIGHTxWIDTH",
     "duplicate": "seen more often",
 }
 
