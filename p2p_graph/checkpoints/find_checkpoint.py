@@ -1,4 +1,4 @@
-"""Finds the newest checkpoint of a folder."""
+"""Finds the checkpoints of a folder: the newest, that of a step, and those that are replaced."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
 _OURS = re.compile(r"model-[0-9]{1,18}\.index")
+_SHOWN_STEPS = 10
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
 
 
@@ -24,24 +25,75 @@ def find_prefix(folder: Path) -> Path | None:
     """
     if not folder.is_dir():
         return folder if is_complete(folder) else None
-    state, named = folder / STATE_FILE, None
-    if state.exists() and not state.is_dir():
-        with damage_reported(state, "text"):
-            text = read_bytes(state, _LARGEST_STATE).decode("utf-8-sig", errors="replace")
-        if found := re.search(r'^model_checkpoint_path: "(.+)"$', text, re.MULTILINE):
-            named = folder / found[1]  # found[1] alone if it is an absolute path
-            # An absolute path is another folder's if the folder has been moved or copied since.
-            for prefix in (folder / named.name, named):
-                if is_complete(prefix):
-                    return prefix
-    numbered = {
+    named = None
+    if found := re.search(r'^model_checkpoint_path: "(.+)"$', _read_state(folder), re.MULTILINE):
+        named = folder / found[1]  # found[1] alone if it is an absolute path
+        # An absolute path is another folder's if the folder has been moved or copied since.
+        for prefix in (folder / named.name, named):
+            if is_complete(prefix):
+                return prefix
+    numbered = _numbered(folder)
+    if not numbered:
+        _refuse_remains(folder, named)
+    return numbered[max(numbered)] if numbered else None
+
+
+def prefix_of_step(folder: Path, step: int) -> Path:
+    """Finds the checkpoint of a step in a folder.
+
+    Raises:
+      UserError: there is no such folder or checkpoint; the message lists the steps that are there.
+    """
+    if not folder.is_dir():
+        raise UserError(f"checkpoint {folder} is no folder: --step needs that of a training run")
+    numbered = _numbered(folder)
+    if step not in numbered:
+        steps = sorted(numbered)[-_SHOWN_STEPS:]
+        held = f"it holds {', '.join(map(str, steps))}" if steps else "it holds no checkpoint"
+        if len(steps) < len(numbered):
+            held += f" and {len(numbered) - len(steps)} earlier ones"
+        raise UserError(f"checkpoint {folder} has no step {step}: {held}")
+    return numbered[step]
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps of the complete checkpoints `model-STEP` in a folder, in order."""
+    return sorted(s for s, prefix in _numbered(folder).items() if prefix.name == f"model-{s}")
+
+
+def replaced_steps(folder: Path) -> set[int]:
+    """The steps of the checkpoints that later ones replace.
+
+    They are those in the `checkpoint` file's list: as TensorFlow's Saver does, a checkpoint that is
+    kept for good is not in the list. Later than the newest one is only what a killed process has
+    left, or what a run has been set back from. Without the file, there is no list.
+    """
+    present, state = steps_in(folder), _read_state(folder)
+    newest = re.search(r'^model_checkpoint_path: ".*?([0-9]{1,18})"$', state, re.MULTILINE)
+    if not newest:
+        return set(present)
+    listed = re.findall(
+        r'^all_model_checkpoint_paths: "(?:.*/)?model-([0-9]{1,18})"$', state, re.MULTILINE
+    )
+    return set(map(int, listed)) | {step for step in present if step > int(newest[1])}
+
+
+def _read_state(folder: Path) -> str:
+    """The text of a folder's `checkpoint` file; empty without one."""
+    state = folder / STATE_FILE
+    if not state.exists() or state.is_dir():
+        return ""
+    with damage_reported(state, "text"):
+        return read_bytes(state, _LARGEST_STATE).decode("utf-8-sig", errors="replace")
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """The complete checkpoints of a folder that have a step in their names, by step."""
+    return {
         int(path.stem.rpartition("-")[2]): path.with_suffix("")
         for path in folder.iterdir()
         if _NUMBERED.fullmatch(path.name) and is_complete(path.with_suffix(""))
     }
-    if not numbered:
-        _refuse_remains(folder, named)
-    return numbered[max(numbered)] if numbered else None
 
 
 def _refuse_remains(folder: Path, named: Path | None) -> None:

@@ -1,21 +1,54 @@
-"""Saves checkpoints atomically, and keeps only the newest."""
+"""Saves checkpoints atomically, and removes those that are not to be kept."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints.find_checkpoint import STATE_FILE, files_of
+from p2p_graph.checkpoints.find_checkpoint import (
+    STATE_FILE,
+    files_of,
+    is_complete,
+    replaced_steps,
+    steps_in,
+)
 from p2p_graph.checkpoints.restore_checkpoint import find
 from p2p_graph.utils.atomic_write import atomic_write, remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _TEMPORARY = ".unfinished"
-_EARLIER = re.compile(r"(model-\d+)\.(index|meta|data-\d+-of-\d+)")  # meta: of the reference
+_OURS = re.compile(r"model-(\d{1,18})\.(index|meta|data-\d+-of-\d+)")  # meta: of the reference
 
 
-def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) -> Path:
-    """Saves a checkpoint `model-STEP` atomically, then removes earlier ones.
+class Retention(NamedTuple):
+    """Which checkpoints of a folder are kept.
+
+    Attributes:
+      newest: how many of the newest ones.
+      every: the checkpoints of the multiples of this step are kept for good; 0 for none.
+    """
+
+    newest: int = 1
+    every: int = 0
+
+    def for_good(self, step: int) -> bool:
+        """Whether the checkpoint of a step is kept for good."""
+        return self.every > 0 and step % self.every == 0
+
+
+NEWEST_ONLY = Retention()
+
+
+def save(
+    saver: tf.train.Saver,
+    session: tf.Session,
+    folder: Path,
+    step: int,
+    retention: Retention = NEWEST_ONLY,
+) -> Path:
+    """Saves a checkpoint `model-STEP` atomically, then removes those that are not to be kept.
 
     The files are written to a temporary folder, then renamed, the `checkpoint` file last. If the
     process is killed at any time, the newest checkpoint in the folder is intact.
@@ -25,6 +58,7 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
       session: that holds their values.
       folder: the run's folder.
       step: the number of training steps.
+      retention: which checkpoints are kept.
 
     Returns:
       The checkpoint's prefix.
@@ -38,7 +72,10 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         remove(temporary)
         temporary.mkdir()
         saver.save(session, str(temporary / prefix.name), write_meta_graph=False, write_state=False)
-        publish(temporary / prefix.name, prefix)
+        listed = replaced_steps(folder) | {step}
+        replaced = {other for other in listed if not retention.for_good(other)}
+        publish(temporary / prefix.name, prefix, replaced)
+        _remove_replaced(folder, step, replaced, retention)
     except (OSError, tf.errors.OpError) as error:
         remove(temporary)
         variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
@@ -48,27 +85,57 @@ def save(saver: tf.train.Saver, session: tf.Session, folder: Path, step: int) ->
         state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
         raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
     remove(temporary)
-    for path in folder.glob("model-*"):
-        found = _EARLIER.fullmatch(path.name)
-        if found and found[1] != prefix.name:
-            path.unlink()
     return prefix
 
 
-def publish(written: Path, prefix: Path) -> None:
+def publish(written: Path, prefix: Path, replaced: Collection[int] | None = None) -> None:
     """Renames a checkpoint from a temporary to its final prefix.
 
     The folder's `checkpoint` file is replaced last, and names the final prefix.
+
+    Args:
+      written: the temporary prefix.
+      prefix: the final one.
+      replaced: see `write_state`.
     """
     for path in files_of(written):
         path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
-    write_state(prefix.parent, prefix.name)
+    write_state(prefix.parent, prefix.name, replaced)
 
 
-def write_state(folder: Path, name: str) -> None:
-    """Writes a folder's `checkpoint` file, which names its newest checkpoint, atomically."""
+def write_state(folder: Path, name: str, replaced: Collection[int] | None = None) -> None:
+    """Writes a folder's `checkpoint` file atomically.
+
+    Args:
+      folder: of the checkpoints.
+      name: of the newest checkpoint.
+      replaced: steps of the checkpoints that later ones replace, as `replaced_steps` finds them;
+        by default the newest alone is replaced.
+    """
+    listed = [name] if replaced is None else [f"model-{step}" for step in sorted(replaced)]
+    lines = [f'model_checkpoint_path: "{name}"']
+    lines += [f'all_model_checkpoint_paths: "{one}"' for one in listed]
     with atomic_write(folder / STATE_FILE) as temporary:
-        temporary.write_text(
-            f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n',
-            encoding="utf-8",
-        )
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _remove_replaced(folder: Path, step: int, replaced: set[int], retention: Retention) -> None:
+    """Removes checkpoints that are not to be kept.
+
+    Args:
+      folder: of the checkpoints.
+      step: of the newest one.
+      replaced: the steps in the `checkpoint` file's list.
+      retention: which checkpoints are kept.
+    """
+    until_now = [other for other in steps_in(folder) if other <= step]
+    kept = replaced.intersection(until_now[-retention.newest :])
+    for path in folder.glob("model-*"):
+        found = _OURS.fullmatch(path.name)
+        # What a killed process has left of a checkpoint is not one.
+        if found and (
+            int(found[1]) in replaced - kept or not is_complete(folder / f"model-{found[1]}")
+        ):
+            path.unlink()
+    if kept != replaced:
+        write_state(folder, f"model-{step}", kept)

@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from p2p_graph.checkpoints.find_checkpoint import prefix_of_step
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.runtime.quiet_import import tensorflow_import
@@ -30,6 +31,12 @@ def main(argv: Sequence[str]) -> None:
     parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--checkpoint", required=True, type=Path, help="folder or .pict file to read"
+    )
+    parser.add_argument(
+        "--step",
+        metavar="N",
+        type=int,
+        help="take the checkpoint of step N in the folder (default: the newest)",
     )
     parser.add_argument(
         "--to", required=True, choices=("native", "current", "pict"), help="form to write"
@@ -44,7 +51,10 @@ def main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     with tensorflow_import():
         from p2p_graph.checkpoints import convert
-    convert.convert(options.checkpoint, options.output, options.to, options.which_direction)
+    source = options.checkpoint
+    if options.step is not None:
+        source = prefix_of_step(source, options.step)
+    convert.convert(source, options.output, options.to, options.which_direction)
     print("wrote", options.output)
 
 

@@ -13,7 +13,14 @@ from p2p_graph.utils.outside_files import real_path
 _POOLED_LEVELS = 4
 _SSIM_WINDOW = 11  # pixels
 _WIDEST = 32  # pixels at the innermost level of a U-Net of default depth
-_FREQUENCIES = ("summary_freq", "progress_freq", "trace_freq", "display_freq", "save_freq")
+_FREQUENCIES = (
+    "summary_freq",
+    "progress_freq",
+    "trace_freq",
+    "display_freq",
+    "save_freq",
+    "keep_every",
+)
 _SAMPLE_COUNT = ValidationOptions.sample_count
 
 

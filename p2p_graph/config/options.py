@@ -9,7 +9,16 @@ from p2p_graph.config import cross_checks
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.model_options import ModelOptions
-from p2p_graph.config.option_fields import Field, Record, from_flat, leaves, option, stored, to_flat
+from p2p_graph.config.option_fields import (
+    MOST_STEPS,
+    Field,
+    Record,
+    from_flat,
+    leaves,
+    option,
+    stored,
+    to_flat,
+)
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.config.training_options import (
     ExecutionOptions,
@@ -49,8 +58,9 @@ class RunOptions(Record):
         {
             "train": "folder of the run (default: runs/DATASET_DIRECTION)",
             "test": "folder to write to (default: a folder inside the checkpoint's, named "
-            "facades_test for facades/test)",
-            "export": "folder to write to (default: export in the checkpoint's folder)",
+            "facades_test for facades/test; with --step 300, facades_test_300)",
+            "export": "folder to write to (default: export in the checkpoint's folder; with "
+            "--step 300, export_300)",
         },
         programs=_ALL,
     )
@@ -64,6 +74,14 @@ class RunOptions(Record):
             "export": "folder of the checkpoint (required)",
         },
         programs=_ALL,
+    )
+    step: int | None = option(
+        None,
+        "files",
+        "take the checkpoint of step N in the checkpoint's folder (default: the newest)",
+        programs=("test", "export"),
+        least=0,
+        most=MOST_STEPS,
     )
     preset: str = option(
         "affinelayer",

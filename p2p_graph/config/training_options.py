@@ -152,6 +152,16 @@ class ReportOptions(Record):
         least=0,
         most=MOST_STEPS,
     )
+    keep_checkpoints: int = option(
+        1, "reports", "keep the last N checkpoints", least=1, most=MOST_STEPS
+    )
+    keep_every: int = option(
+        0,
+        "reports",
+        "save a checkpoint every N steps and keep it for good, 0 for none",
+        least=0,
+        most=MOST_STEPS,
+    )
 
 
 def _sample_rule(value: str) -> str | None:

@@ -43,7 +43,8 @@ def export(given: Mapping[str, Any]) -> None:
       UserError: something that a person can mend; a former export is as it was.
     """
     options, checkpoint = configure(given, "export")
-    folder = Path(options.run.output_dir or checkpoint.folder / "export")
+    step = "" if options.run.step is None else f"_{options.run.step}"
+    folder = Path(options.run.output_dir or checkpoint.folder / f"export{step}")
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from p2p_graph.checkpoints import restore_checkpoint
+from p2p_graph.checkpoints.find_checkpoint import prefix_of_step
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.model_options import dropout_in_translation
@@ -37,6 +38,8 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
       UserError: there is no checkpoint, its options.json is wrong, or a given value contradicts it.
     """
     folder = Path(given["checkpoint"]) if "checkpoint" in given else _default_run(given)
+    if "step" in given:
+        folder = prefix_of_step(folder, given["step"])
     checkpoint = restore_checkpoint.need(folder)
     stored = {**model_options(checkpoint.folder)}
     # The reference does not read these back; the checkpoint's variables say them.

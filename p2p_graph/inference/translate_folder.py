@@ -157,7 +157,9 @@ def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
     if options.run.output_dir is not None:
         return Path(options.run.output_dir)
     data = Path(options.data.source.path)
-    return checkpoint.folder / f"{dataset_recipes.dataset_name(data)}_{real_path(data).stem}"
+    step = "" if options.run.step is None else f"_{options.run.step}"
+    name = f"{dataset_recipes.dataset_name(data)}_{real_path(data).stem}{step}"
+    return checkpoint.folder / name
 
 
 def _build(

@@ -15,6 +15,7 @@ from p2p_graph.models.networks import generator_spec
 _FLOAT = 4  # bytes
 _PROCESS = 450_000_000  # bytes of a process with TensorFlow and a graph
 _TRAINING_COPIES = 4  # of each weight: its value, gradient and Adam's two moments
+_SAVED_COPIES = 3  # of each weight: its value and the two moments
 # Tensors of the size of a layer's output that are held for the backward pass. With it, the estimate
 # is within 7 % of the peak measured for 64 and 128 filters, 256 and 512 pixels, 1 and 8 images.
 _TRAINING_TENSORS = 3
@@ -66,15 +67,39 @@ def training_bytes(
       batch_size: images in a batch.
       with_discriminator: whether the losses need D.
     """
-    g = _generator(model, channels, image_size)
-    weights, activations = g.weights, g.activations
-    if with_discriminator:
-        layers = layers_of(model.discriminator.discriminator, model.discriminator.ndf)
-        d = discriminator_size(layers, sum(channels), image_size)
-        weights += d.weights
-        activations += 2 * d.activations  # of real and of generated pairs
-    values = _TRAINING_COPIES * weights + _TRAINING_TENSORS * batch_size * activations
+    g, d = _networks(model, channels, image_size, with_discriminator=with_discriminator)
+    activations = g.activations + 2 * d.activations  # of D: of real and of generated pairs
+    values = (
+        _TRAINING_COPIES * (g.weights + d.weights) + _TRAINING_TENSORS * batch_size * activations
+    )
     return _PROCESS + _FLOAT * values
+
+
+def checkpoint_bytes(
+    model: ModelOptions,
+    channels: tuple[int, int],
+    image_size: ImageSize,
+    *,
+    with_discriminator: bool,
+) -> int:
+    """Estimates the size of a checkpoint, in bytes; arguments as `training_bytes`."""
+    g, d = _networks(model, channels, image_size, with_discriminator=with_discriminator)
+    return _FLOAT * _SAVED_COPIES * (g.weights + d.weights)
+
+
+def _networks(
+    model: ModelOptions,
+    channels: tuple[int, int],
+    image_size: ImageSize,
+    *,
+    with_discriminator: bool,
+) -> tuple[Size, Size]:
+    """The sizes of G and of D; where there is no D, the latter is zero."""
+    g = _generator(model, channels, image_size)
+    if not with_discriminator:
+        return g, Size(0, 0)
+    layers = layers_of(model.discriminator.discriminator, model.discriminator.ndf)
+    return g, discriminator_size(layers, sum(channels), image_size)
 
 
 def translation_bytes(

@@ -4,6 +4,7 @@ import contextlib
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.checkpoints.save_checkpoint import Retention
 from p2p_graph.data.image_files import output_names
 from p2p_graph.models import postprocess
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
@@ -37,7 +38,8 @@ def make_hooks(
     if reports.summary_freq or reports.trace_freq:
         events = EventFile(folder, tf.get_default_graph())
         cleanup.enter_context(contextlib.closing(events))
-    saving = SaveCheckpoints(saver, folder, reports.save_freq, schedule)
+    retention = Retention(reports.keep_checkpoints, reports.keep_every)
+    saving = SaveCheckpoints(saver, folder, reports.save_freq, schedule, retention)
     validator = _make_validator(run, saving, events) if run.validation_images else None
     losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator)
     saving.before_saving(losses.flush)

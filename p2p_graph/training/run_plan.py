@@ -1,6 +1,7 @@
 """The plan of a training run: its options, images, checkpoint and steps, checked beforehand."""
 
 import math
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.models.memory_estimate import training_bytes
+from p2p_graph.models.memory_estimate import checkpoint_bytes, training_bytes
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.training.resume import starting_point
@@ -20,6 +21,7 @@ from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
 
 DEFAULT_EPOCHS = 200
+_MUCH_DISK = 10**10  # bytes
 
 
 class RunPlan(NamedTuple):
@@ -36,6 +38,7 @@ class RunPlan(NamedTuple):
       steps_per_epoch: for reports.
       schedule: the last step, and the steps of a `Session.run` call.
       validate_every: steps between validations; 0 for never.
+      checkpoint_size: about how many bytes a checkpoint has.
     """
 
     options: Options
@@ -48,6 +51,7 @@ class RunPlan(NamedTuple):
     steps_per_epoch: int
     schedule: Schedule
     validate_every: int
+    checkpoint_size: int
 
 
 def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
@@ -64,14 +68,14 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call
     )
     device = devices.choose(options.execution.device)
-    needed = training_bytes(
+    networks = (
         options.model,
         (task.input_channels, task.target_channels),
         options.data.scaling.crop_size,
-        batch_size,
-        with_discriminator=options.losses.gan_weight > 0,
     )
-    check_memory(needed, device)
+    trains_d = options.losses.gan_weight > 0
+    check_memory(training_bytes(*networks, batch_size, with_discriminator=trains_d), device)
+    checkpoint_size = checkpoint_bytes(*networks, with_discriminator=trains_d)
     return RunPlan(
         options,
         folder,
@@ -83,6 +87,7 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         steps_per_epoch,
         schedule,
         validate_every,
+        checkpoint_size,
     )
 
 
@@ -107,4 +112,25 @@ def announce(run: RunPlan) -> None:
     )
     if run.checkpoint:
         print(f"going on from {run.checkpoint.prefix}")
+    _announce_disk_use(run)
     sys.stdout.flush()
+
+
+def _announce_disk_use(run: RunPlan) -> None:
+    """Prints how much disk the checkpoints will take, where it is much."""
+    reports, last = run.options.reports, run.schedule.last_step
+    for_good = last // reports.keep_every if reports.keep_every else 0
+    saves = last // reports.save_freq if reports.save_freq else 1
+    count = for_good + min(reports.keep_checkpoints, max(1, saves))
+    total = count * run.checkpoint_size
+    if total > _MUCH_DISK:
+        print(
+            f"disk: {counted(count, 'checkpoint')} of {run.checkpoint_size / 1e9:.1f} GB will take "
+            f"{total / 1e9:.0f} GB, and {_free_bytes(run.folder) / 1e9:.0f} GB are free"
+        )
+
+
+def _free_bytes(folder: Path) -> int:
+    """The free bytes of a folder's disk; the folder may not be there yet."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

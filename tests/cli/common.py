@@ -116,8 +116,8 @@ def assert_refused(done, *words):
 
 
 def tensors(folder):
-    """A folder's newest checkpoint, as TensorFlow finds and reads it: arrays by name."""
-    prefix = tf.train.latest_checkpoint(str(folder))
+    """A folder's newest checkpoint, as TensorFlow finds and reads it, or that of a prefix."""
+    prefix = tf.train.latest_checkpoint(str(folder)) if folder.is_dir() else str(folder)
     assert prefix, f"TensorFlow finds no checkpoint in {folder}"
     reader = tf.train.load_checkpoint(prefix)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}

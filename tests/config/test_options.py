@@ -102,6 +102,9 @@ OWN_DEFAULTS = {
     "val_target_dir": None,
     "keep_best": "none",
     "grid": False,
+    "keep_checkpoints": 1,
+    "keep_every": 0,
+    "step": None,
 }
 
 
@@ -558,7 +561,7 @@ def test_every_number_has_bounds():
 
 
 # At 0 these mean what their help texts say: none of what they count, or a seed like any other.
-PLAIN_ZEROS = {"seed", "split_seed", "crop_from", "cache_mb"}
+PLAIN_ZEROS = {"seed", "split_seed", "crop_from", "cache_mb", "step"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

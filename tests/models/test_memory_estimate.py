@@ -51,6 +51,21 @@ def test_weights_are_those_of_the_graph(flags):
     } == filters_in_graph(options)
 
 
+@pytest.mark.parametrize("with_discriminator", [True, False])
+def test_size_of_a_checkpoint(with_discriminator):
+    """Each weight and Adam's two moments of it, float32."""
+    options = Options.of(ngf=8, ndf=8)
+    filters = filters_in_graph(options)
+    weights = filters["generator"] + with_discriminator * filters["discriminator"]
+    estimate = memory_estimate.checkpoint_bytes(
+        options.model,
+        (3, 3),
+        options.data.scaling.crop_size,
+        with_discriminator=with_discriminator,
+    )
+    assert estimate == 12 * weights
+
+
 # Peaks of 3 steps on a CPU, GB, as tools/train.py prints them.
 MEASURED = [
     ({}, 1.60),

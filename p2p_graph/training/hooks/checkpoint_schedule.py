@@ -8,13 +8,17 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
+from p2p_graph.checkpoints.save_checkpoint import Retention
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.errors import UserError
 
 
 class SaveCheckpoints(StepHook):
-    """Saves every `every` steps, at the last step, and when a signal asks training to stop."""
+    """Saves every `every` steps, at the last step, and when a signal asks training to stop.
+
+    The checkpoints of `Retention.every` are saved, too.
+    """
 
     def __init__(
         self,
@@ -22,9 +26,11 @@ class SaveCheckpoints(StepHook):
         folder: Path,
         every: int,
         schedule: Schedule,
+        retention: Retention,
     ) -> None:
         super().__init__(every, schedule)
         self._saver = saver
+        self._retention = retention
         self._folder = folder
         self._before_saving: list[Callable[[], None]] = []
         variables = tf.trainable_variables()
@@ -33,6 +39,11 @@ class SaveCheckpoints(StepHook):
         )
         self._saved = 0
         self._session: tf.Session | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether the options ask for a checkpoint of this step."""
+        every = self._retention.every
+        return super().is_due(step) or bool(every and step % every == 0)
 
     def before_saving(self, function: Callable[[], None]) -> None:
         """Has a function called before each checkpoint is saved."""
@@ -53,7 +64,7 @@ class SaveCheckpoints(StepHook):
             return
         for function in self._before_saving:
             function()
-        self.save_to(self._folder, step, session)
+        self.save_to(self._folder, step, session, self._retention)
         self._saved = step
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
@@ -73,7 +84,13 @@ class SaveCheckpoints(StepHook):
             with contextlib.suppress(UserError):  # the error itself is what is reported
                 self.save(step, self._session)
 
-    def save_to(self, folder: Path, step: int, session: tf.Session) -> None:
+    def save_to(
+        self,
+        folder: Path,
+        step: int,
+        session: tf.Session,
+        retention: Retention = save_checkpoint.NEWEST_ONLY,
+    ) -> None:
         """Saves a checkpoint into any folder.
 
         Raises:
@@ -84,7 +101,7 @@ class SaveCheckpoints(StepHook):
                 f"weights are not finite after step {step}; "
                 f"{what_is_kept(self._folder)}: try a smaller --lr"
             )
-        save_checkpoint.save(self._saver, session, folder, step)
+        save_checkpoint.save(self._saver, session, folder, step, retention)
 
 
 def what_is_kept(folder: Path) -> str:

@@ -27,14 +27,17 @@ class StepHook(tf.train.SessionRunHook):
     def before_run(self, run_context: tf.train.SessionRunContext) -> Any:
         """Requests the fetches of `report`, where the call's last step is one to report."""
         self._step = self._schedule.after(self._step)
-        is_last = self._step == self._schedule.last_step
-        due = self._every and (self._step % self._every == 0 or is_last)
-        return self.request() if due else None
+        return self.request() if self.is_due(self._step) else None
 
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
         """Reports, where `before_run` requested fetches."""
         if run_values.results is not None:
             self.report(self._step, run_values, run_context.session)
+
+    def is_due(self, step: int) -> bool:
+        """Whether there is something to report after a step."""
+        is_last = step == self._schedule.last_step
+        return bool(self._every) and (step % self._every == 0 or is_last)
 
     def begin_at(self, step: int) -> None:
         """Called once, before the first step, with the number of steps that were done before."""

@@ -1,0 +1,125 @@
+"""Which checkpoints of a folder stay."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
+from p2p_graph.checkpoints.find_checkpoint import prefix_of_step, replaced_steps
+from p2p_graph.checkpoints.save_checkpoint import Retention
+from p2p_graph.utils.errors import UserError
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves the checkpoint of a step."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        step = tf.train.get_or_create_global_step()
+        saver = tf.train.Saver([step])
+
+        def save_step(number, *retention):
+            session.run(step.assign(number))
+            save_checkpoint.save(saver, session, tmp_path, number, Retention(*retention))
+
+        yield save_step
+
+
+def steps_in(folder):
+    return sorted(int(path.stem.partition("-")[2]) for path in folder.glob("model-*.index"))
+
+
+@pytest.mark.parametrize("newest", [1, 2, 3, 100])
+@pytest.mark.parametrize("every", [0, 4, 6])
+def test_the_newest_and_those_for_good(save, tmp_path, newest, every):
+    saved = [1, 2, 4, 6, 7, 8, 11, 12, 13]
+    for number, step in enumerate(saved, 1):
+        save(step, newest, every)
+        for_good = {step for step in saved[:number] if every and step % every == 0}
+        assert set(steps_in(tmp_path)) == for_good | set(saved[:number][-newest:])
+        assert restore_checkpoint.find(tmp_path).step() == step
+        assert Path(tf.train.latest_checkpoint(tmp_path)).name == f"model-{step}"
+    for step in steps_in(tmp_path):
+        assert restore_checkpoint.find(prefix_of_step(tmp_path, step)).step() == step
+
+
+def test_for_good_is_for_good(save, tmp_path):
+    """Also where a later run keeps others, and where the last one kept for good is the newest."""
+    for step in (3, 6, 9, 12):
+        save(step, 2, 6)
+    assert steps_in(tmp_path) == [6, 9, 12]
+    save(13, 1, 0)
+    save(14, 1, 5)
+    assert steps_in(tmp_path) == [6, 12, 14]
+
+
+def test_what_a_kill_has_left_is_removed(save, tmp_path, monkeypatch):
+    """A kill between the new checkpoint's rename and the removal of the old one, or of its data."""
+    save(1)
+    with monkeypatch.context() as killed:
+        killed.setattr(save_checkpoint, "_remove_replaced", lambda *args: None)
+        save(2)
+    assert steps_in(tmp_path) == [1, 2]
+    (tmp_path / "model-9.data-00000-of-00001").write_bytes(b"renamed before its index")
+    save(3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "model-3.data-00000-of-00001",
+        "model-3.index",
+    ]
+
+
+def test_steps_after_the_one_that_was_gone_on_from(save, tmp_path):
+    """A person has named an earlier one of several as the newest."""
+    for step in (1, 2, 3, 4):
+        save(step, 3)
+    save_checkpoint.write_state(tmp_path, "model-2", replaced_steps(tmp_path))
+    assert restore_checkpoint.find(tmp_path).step() == 2
+    save(3, 2)
+    assert steps_in(tmp_path) == [2, 3]
+
+
+def test_a_kill_before_the_checkpoint_file_was_written(save, tmp_path, monkeypatch):
+    save(1)
+    with monkeypatch.context() as killed:
+        killed.setattr(save_checkpoint, "write_state", lambda *args: None)
+        killed.setattr(save_checkpoint, "_remove_replaced", lambda *args: None)
+        save(7)
+    assert restore_checkpoint.find(tmp_path).step() == 1
+    save(5)
+    assert steps_in(tmp_path) == [5]
+
+
+def test_a_checkpoint_that_no_list_names_is_not_removed(save, tmp_path):
+    for step in (1, 2):
+        save(step, 2)
+    save_checkpoint.write_state(tmp_path, "model-2")
+    save(3)
+    assert steps_in(tmp_path) == [1, 3]
+
+
+def test_the_list_may_hold_paths_of_elsewhere(save, tmp_path):
+    """The reference writes absolute paths where its output_dir was one."""
+    save(1)
+    (tmp_path / "checkpoint").write_text(
+        'model_checkpoint_path: "/elsewhere/run/model-1"\n'
+        'all_model_checkpoint_paths: "/elsewhere/run/model-1"\n'
+        'all_model_checkpoint_paths: "../other/export"\n'
+    )
+    other = tmp_path / "export.index"
+    other.write_bytes(np.random.default_rng(0).bytes(9))
+    save(2)
+    assert steps_in(tmp_path) == [2]
+    assert other.exists()
+
+
+def test_a_step_that_is_not_there(save, tmp_path):
+    with pytest.raises(UserError, match=r"has no step 3: it holds no checkpoint$"):
+        prefix_of_step(tmp_path, 3)
+    for step in range(1, 15):
+        save(step, 100)
+    with pytest.raises(UserError, match=r"no step 30: it holds 5, 6, .*, 14 and 4 earlier ones"):
+        prefix_of_step(tmp_path, 30)
+    with pytest.raises(UserError, match="is no folder: --step needs that of a training run"):
+        prefix_of_step(tmp_path / "model-3", 3)
