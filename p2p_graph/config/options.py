@@ -122,6 +122,15 @@ class OutputOptions(Record):
         programs=("train", "test"),
         least=0,
     )
+    output_bits: int = option(
+        8,
+        "data",
+        "bits a channel of the written PNG files, 8 or 16",
+        programs=("test",),
+        least=8,
+        most=16,
+        rule=lambda value: None if value in (8, 16) else "must be 8 or 16",
+    )
     grid: bool = option(
         False,
         "reports",

@@ -64,6 +64,7 @@ FREE_FIELDS = (
     "cache_mb",
     "device",
     "aspect_ratio",
+    "output_bits",
     "output_filetype",
     "inputs_only",
 )

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from p2p_graph.evaluation.example_images import Example, read_image
+from p2p_graph.evaluation.decoded_examples import decode_example
+from p2p_graph.evaluation.example_images import Example
 from p2p_graph.metrics.bootstrap import percentile_intervals
-from p2p_graph.metrics.registry import DecodedExample, SetMetric
+from p2p_graph.metrics.registry import SetMetric
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -66,8 +67,7 @@ def _per_image_statistics(
     """Gives each metric's statistics of all examples, float64 [n, k]."""
 
     def statistics_of(example: Example) -> dict[str, Array]:
-        paths = (example.output, example.target, example.input)
-        decoded = DecodedExample(example.name, *(read_image(path) for path in paths if path))
+        decoded = decode_example(example)
         try:
             return {name: metric.statistics(decoded) for name, metric in metrics.items()}
         except UserError as error:

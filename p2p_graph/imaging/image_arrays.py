@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,11 +210,37 @@ def _to_bytes(values: Array) -> Array:
 
 
 def save_png(path: Path, image: Array) -> None:
-    """Writes uint8 [H, W, 3 or 1] to a PNG file atomically.
+    """Writes uint8 or uint16 [H, W, 3 or 1] to a PNG file atomically.
 
     Raises:
       OSError: the file cannot be written; an earlier file is intact.
     """
-    pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with atomic_write(path) as temporary:
+        if image.dtype == np.uint16:
+            temporary.write_bytes(_encode_16_bits(image))
+            return
+        pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         pil_image.save(temporary, "PNG", compress_level=_COMPRESSION)
+
+
+def to_8_bits(image: Array) -> Array:
+    """The upper 8 bits of a uint16 image; a uint8 image as it is."""
+    return (image >> 8).astype(np.uint8) if image.dtype == np.uint16 else image
+
+
+def _encode_16_bits(image: Array) -> bytes:
+    """Encodes uint16 [H, W, 3 or 1] as PNG (RFC 2083), which Pillow does for one channel alone."""
+    height, width, channels = image.shape
+    values = image.astype(">u2").reshape(height, -1).view(np.uint8)
+    # Filter type 1: each byte less that of the pixel to the left.
+    left = np.pad(values, [(0, 0), (2 * channels, 0)])[:, : values.shape[1]]
+    rows = np.pad(values - left, [(0, 0), (1, 0)], constant_values=1)
+    color_type = {1: 0, 3: 2}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    data = zlib.compress(rows.tobytes(), _COMPRESSION)
+    chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
+    encoded = [b"\x89PNG\r\n\x1a\n"]
+    for name, content in chunks:
+        checksum = zlib.crc32(name + content)
+        encoded += [struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)]
+    return b"".join(encoded)

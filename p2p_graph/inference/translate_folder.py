@@ -28,12 +28,12 @@ from p2p_graph.data.image_pairs import sizes_before_scaling
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.imaging import html_page, image_grid
-from p2p_graph.imaging.image_arrays import save_png
+from p2p_graph.imaging.image_arrays import save_png, to_8_bits
 from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
-from p2p_graph.models.postprocess import to_bytes, to_rgb
+from p2p_graph.models.postprocess import to_integers, to_rgb
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
@@ -187,7 +187,7 @@ def _build(
     )
     batch = Batch(indices, inputs, targets[0] if targets else None)
     rgb = to_rgb(batch, outputs, data.task)
-    in_bytes = to_bytes(rgb, options.outputs.aspect_ratio)
+    in_bytes = to_integers(rgb, options.outputs.aspect_ratio, options.outputs.output_bits)
     session.run(iterator.initializer)
     return indices, in_bytes
 
@@ -257,7 +257,8 @@ class _Writer(NamedTuple):
                 save_png(path, image)
             except OSError as error:
                 raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
-        return Translation(name, files, images if index < self.grid_count else {})
+        shown = images if index < self.grid_count else {}
+        return Translation(name, files, {kind: to_8_bits(v) for kind, v in shown.items()})
 
 
 def _translate_all(

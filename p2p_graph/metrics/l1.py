@@ -9,8 +9,8 @@ def l1(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> float:
     """The L1 loss of a generator's output (Isola et al. 2017, equation 3), averaged over values.
 
     Args:
-      output: uint8 [H, W, C].
-      target: uint8 [H, W, C].
+      output: [H, W, C] in [0, 255], uint8 or with fractions.
+      target: the same.
 
     Returns:
       In [0, 2], as the networks' images are in [-1, 1].

@@ -13,8 +13,8 @@ def psnr(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
     """10 log10(255^2 / mean squared difference).
 
     Args:
-      output: uint8 [H, W, C].
-      target: uint8 [H, W, C].
+      output: [H, W, C] in [0, 255], uint8 or with fractions.
+      target: the same.
 
     Returns:
       The ratio in dB; infinity for equal images.

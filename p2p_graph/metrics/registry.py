@@ -24,7 +24,7 @@ class PairMetric(NamedTuple):
     """A metric of one output and its target.
 
     Attributes:
-      compute: from an output and its target, uint8 [H, W, C] with C of 1 or 3, to a number.
+      compute: from an output and its target, in [0, 255], [H, W, C] with C of 1 or 3, to a number.
       larger_is_better: whether a better output has a larger number.
     """
 
@@ -56,12 +56,14 @@ class DecodedExample(NamedTuple):
       output: the translated image.
       target: the ground truth.
       input: what the output is translated from, if known.
+      exact: where the files have 16 bits, output and target in [0, 255] with fractions.
     """
 
     name: str
     output: Array
     target: Array
     input: Array | None = None
+    exact: tuple[Array, Array] | None = None
 
 
 class SetMetric(NamedTuple):
@@ -83,7 +85,9 @@ def mean_of_pairs(name: str) -> SetMetric:
     """The mean of one of `PAIR_METRICS` over all images."""
     metric = PAIR_METRICS[name]
     return SetMetric(
-        lambda example: np.array([metric.compute(example.output, example.target)]),
+        lambda example: np.array(
+            [metric.compute(*(example.exact or (example.output, example.target)))]
+        ),
         lambda mean: {name: float(mean[0])},
         metric.larger_is_better,
     )

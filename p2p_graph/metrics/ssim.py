@@ -20,8 +20,8 @@ def ssim(output: "np.ndarray[Any, Any]", target: "np.ndarray[Any, Any]") -> floa
     """The mean of the index (equation 13) over all windows inside the image and all channels.
 
     Args:
-      output: uint8 [H, W, C], H and W at least 11.
-      target: uint8 [H, W, C].
+      output: [H, W, C] in [0, 255], uint8 or with fractions, H and W at least 11.
+      target: the same.
 
     Returns:
       In [-1, 1]; 1 for equal images.

@@ -43,22 +43,28 @@ def to_rgb(batch: Batch, outputs: tf.Tensor, task: TaskOptions) -> dict[str, tf.
     }
 
 
-def to_bytes(images: Mapping[str, tf.Tensor], aspect_ratio: float = 1.0) -> dict[str, tf.Tensor]:
-    """Converts images to bytes, stretched in width.
+def to_integers(
+    images: Mapping[str, tf.Tensor], aspect_ratio: float = 1.0, bits: int = 8
+) -> dict[str, tf.Tensor]:
+    """Converts images to the numbers of image files, stretched in width.
 
     Args:
       images: float32 [N, H, W, C] in [0, 1], by kind.
       aspect_ratio: what the width is multiplied by; at 1 the size stays as it is.
+      bits: 8 or 16.
 
     Returns:
-      uint8 [N, H, W', C] in [0, 255], by kind.
+      uint8 [N, H, W', C] in [0, 255], or uint16 in [0, 65535], by kind.
     """
     converted = {}
     for kind, image in images.items():
         with tf.name_scope(f"convert_{kind}"):
             if aspect_ratio != 1.0:
                 image = _stretched(image, aspect_ratio)
-            converted[kind] = tf.image.convert_image_dtype(image, tf.uint8, saturate=True)
+            if bits == 8:  # as the reference
+                converted[kind] = tf.image.convert_image_dtype(image, tf.uint8, saturate=True)
+            else:
+                converted[kind] = tf.saturate_cast(tf.round(image * 65535), tf.uint16)
     return converted
 
 

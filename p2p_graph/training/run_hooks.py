@@ -33,7 +33,7 @@ def make_hooks(
     with tf.name_scope("display"):
         rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
         aspect_ratio = options.outputs.aspect_ratio
-        displayed = postprocess.to_bytes(rgb, aspect_ratio)
+        displayed = postprocess.to_integers(rgb, aspect_ratio)
     events = None
     if reports.summary_freq or reports.trace_freq:
         events = EventFile(folder, tf.get_default_graph())

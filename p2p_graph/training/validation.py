@@ -68,10 +68,10 @@ class ValidationGraph:
             outputs = translate(inputs, used, task.target_channels, seed, on_cpu=on_cpu)
             rgb = postprocess.to_rgb(Batch(indices, inputs, targets), outputs, task)
             # Metrics are of the networks' images, grids of the stretched ones.
-            self._displayed = postprocess.to_bytes(rgb, aspect_ratio)
+            self._displayed = postprocess.to_integers(rgb, aspect_ratio)
             self._measured = self._displayed
             if aspect_ratio != 1.0:
-                self._measured = postprocess.to_bytes(rgb)
+                self._measured = postprocess.to_integers(rgb)
 
     def run(self, session: tf.Session) -> tuple[list[Images], list[Images]]:
         """Translates every image.

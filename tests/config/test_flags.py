@@ -54,7 +54,7 @@ TEST_FLAGS = {
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
     "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
     "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
-    "precision",
+    "precision", "output_bits",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",
@@ -92,9 +92,8 @@ def test_flags_are_the_tools_fields(program_name):
 
 
 def test_flags_by_tool():
-    assert known("train") == set(FIELDS) - {"inputs_only", "output_filetype", "grid", "step"} | set(
-        OFF
-    )
+    of_others = {"inputs_only", "output_filetype", "output_bits", "grid", "step"}
+    assert known("train") == set(FIELDS) - of_others | set(OFF)
     assert known("test") == TEST_FLAGS
     assert known("export") == EXPORT_FLAGS
 

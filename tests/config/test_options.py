@@ -102,6 +102,7 @@ OWN_DEFAULTS = {
     "val_target_dir": None,
     "keep_best": "none",
     "grid": False,
+    "output_bits": 8,
     "keep_checkpoints": 1,
     "keep_every": 0,
     "step": None,

@@ -247,6 +247,21 @@ def test_png_file(tmp_path, rng, channels, mode):
         np.testing.assert_array_equal(np.asarray(pil_image).reshape(5, 9, channels), image)
 
 
+@pytest.mark.parametrize("shape", [(5, 9, 1), (5, 9, 3), (1, 1, 3), (70, 64, 3)])
+def test_png_file_of_16_bits(tmp_path, rng, shape):
+    image = rng.integers(0, 1 << 16, shape, np.uint16)
+    path = tmp_path / "1-outputs.png"
+    image_arrays.save_png(path, image)
+    with tf.Graph().as_default(), tf.Session() as session:
+        decoded = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16)
+        np.testing.assert_array_equal(session.run(decoded), image)
+    with Image.open(path) as pil_image:  # whose 16 bits are of one channel
+        pil_image.verify()
+    eight = image_arrays.to_8_bits(image)
+    np.testing.assert_array_equal(eight, image // 256)
+    np.testing.assert_array_equal(image_arrays.read_rgb(path), eight + np.zeros(3, np.uint8))
+
+
 def test_a_png_file_appears_in_full_or_not_at_all(tmp_path, noise):
     """The largest size of a file stands for a full disk."""
     path, before = tmp_path / "1-outputs.png", resource.getrlimit(resource.RLIMIT_FSIZE)

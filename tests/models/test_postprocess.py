@@ -40,7 +40,7 @@ def shown(session, config, inputs, outputs, targets):
 
 def in_bytes(session, config, **images):
     tensors = {kind: tf.constant(image, tf.float32) for kind, image in images.items()}
-    return session.run(postprocess.to_bytes(tensors, config.outputs.aspect_ratio))
+    return session.run(postprocess.to_integers(tensors, config.outputs.aspect_ratio))
 
 
 # to_rgb
@@ -104,7 +104,7 @@ def test_lab_and_back_is_the_same_image(session, rng, direction):
     assert np.abs(images[kind].astype(int) - rgb).max() <= 1
 
 
-# to_bytes
+# to_integers
 
 
 def test_every_level_is_exact(session):
