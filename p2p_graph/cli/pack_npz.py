@@ -17,7 +17,7 @@ from p2p_graph.utils.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs the images."""
-    parser = flags.source_parser(__doc__, "skip_bad")
+    parser = flags.source_parser(__doc__, "skip_bad", "upright")
     parser.add_argument("--output_file", metavar="FILE", required=True, help="archive to write")
     parser.add_argument(
         "--size",

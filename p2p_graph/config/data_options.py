@@ -71,6 +71,16 @@ class ImageSource(Record):
         least=0,
         below=2**31,
     )
+    upright: bool = option(
+        False,
+        "files",
+        {
+            "train": "turn photos as their EXIF orientation says, as viewers show them",
+            "test": "turn photos as their EXIF orientation says (default: as in training)",
+        },
+        programs=_BOTH,
+        off="no_upright",
+    )
     skip_bad: bool = option(
         False, "files", "leave out images that cannot be read, instead of stopping", programs=_BOTH
     )

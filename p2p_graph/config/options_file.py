@@ -33,6 +33,7 @@ MODEL_FIELDS = (
     "lrelu_slope",
     "skip_activation",
     "inpaint",
+    "upright",
     "resize",
     "resize_targets",
     "preset",

@@ -8,6 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
+from p2p_graph.imaging import exif
 
 
 class Decoder(NamedTuple):
@@ -39,12 +40,33 @@ def decoder_of(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
 
 
 def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
-    columns = [tf.constant([str(image.path) for image in images])]
+    columns = [[str(image.path) for image in images]]
     if images[0].target:
-        columns.append(tf.constant([str(image.target) for image in images]))
-    return Decoder(
-        lambda index: [_decode_as(tf.io.read_file(paths[index]), dtype) for paths in columns]
-    )
+        columns.append([str(image.target) for image in images])
+    files = [tf.constant(paths) for paths in columns]
+    orientations = np.array([image.orientations for image in images])
+    turned = (orientations != exif.UPRIGHT).any(0)
+
+    def decode(index: tf.Tensor) -> list[tf.Tensor]:
+        decoded = [_decode_as(tf.io.read_file(paths[index]), dtype) for paths in files]
+        return [
+            _upright(image, tf.constant(orientations[:, part])[index]) if turned[part] else image
+            for part, image in enumerate(decoded)
+        ]
+
+    return Decoder(decode)
+
+
+def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns an image [h, w, C] upright; see `exif.steps_to_upright`."""
+    steps = np.array([exif.steps_to_upright(number) for number in range(9)])
+    swap, *reverse = tf.unstack(tf.constant(steps)[orientation])
+    channels = image.shape[-1]
+    image = tf.cond(swap, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    image = tf.ensure_shape(image, [None, None, channels])
+    for axis, is_reversed in enumerate(reverse):
+        image = tf.cond(is_reversed, lambda i=image, a=axis: tf.reverse(i, [a]), lambda i=image: i)
+    return image
 
 
 def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:

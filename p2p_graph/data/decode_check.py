@@ -129,7 +129,9 @@ def _changed_files(images: Sequence[SourceImage]) -> Iterator[str]:
     """The files that are not what they were: their paths and the reasons."""
     entries = [(image.path, image.target) for image in images]
     with verifying_session() as verify:
-        usable, bad = check_images(entries, verify, pairs=False)
+        usable, bad = check_images(
+            entries, verify, pairs=False, upright=any(max(i.orientations) > 1 for i in images)
+        )
     yield from bad
     now = {image.path: image for image in usable}
     for image in images:

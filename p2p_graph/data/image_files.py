@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from p2p_graph.imaging import exif
 from p2p_graph.utils.errors import UserError, why_no_folder
 from p2p_graph.utils.file_names import shortened
 
@@ -26,6 +27,8 @@ class SourceImage(NamedTuple):
       target: B's path, where A and B are separate images.
       position: index in an archive's arrays, or the first byte of the record in a shard.
       arrays: names of the archive's arrays that hold the image, or A and B.
+      orientations: of the files of A and of B, to be turned upright (see `imaging.exif`); width and
+        height are those of the upright images.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class SourceImage(NamedTuple):
     target: Path | None = None
     position: int | None = None
     arrays: tuple[str, ...] = ()
+    orientations: tuple[int, int] = (exif.UPRIGHT, exif.UPRIGHT)
 
 
 class Problem(NamedTuple):

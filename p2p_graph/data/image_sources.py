@@ -44,6 +44,10 @@ def list_images(
         raise UserError(
             f"target_dir goes with a folder of images only: {data} already holds A and B"
         )
+    if source.upright and (in_archive or in_shards):
+        raise UserError(
+            f"upright goes with image files only: {data} holds packed images (--no_upright)"
+        )
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
         return _select_part(rows, source, held_out)[:at_most]
@@ -57,7 +61,14 @@ def list_images(
     if not source.skip_bad:
         entries = entries[:at_most]
     with verifying_session() as verify:
-        good = usable_images(entries, data, verify, pairs=not single, skip_bad=source.skip_bad)
+        good = usable_images(
+            entries,
+            data,
+            verify,
+            pairs=not single,
+            skip_bad=source.skip_bad,
+            upright=source.upright,
+        )
     return good[:at_most]
 
 

@@ -10,12 +10,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
 
+_UPRIGHT = (exif.UPRIGHT, exif.UPRIGHT)
 _MANY = 5000  # images; larger sets take long enough for a progress bar
 _TOGETHER = 32  # images that a thread checks together
 _MOST_BYTES = 2**24  # of files that a thread holds, unless one is larger
@@ -40,6 +42,7 @@ def usable_images(
     *,
     pairs: bool,
     skip_bad: bool,
+    upright: bool = False,
 ) -> list[SourceImage]:
     """Decodes every image once, and lists the usable ones.
 
@@ -49,11 +52,12 @@ def usable_images(
       verify: decodes files.
       pairs: whether an image without a partner is a pair, two halves side by side.
       skip_bad: whether unusable images are left out and reported on stderr, instead of an error.
+      upright: whether photos are to be turned as their EXIF orientation says.
 
     Raises:
       UserError: images are unusable; the message lists the first 20, one a line.
     """
-    good, bad = check_images(entries, verify, pairs=pairs)
+    good, bad = check_images(entries, verify, pairs=pairs, upright=upright)
     if bad:
         count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
         if not skip_bad:
@@ -66,7 +70,7 @@ def usable_images(
 
 
 def check_images(
-    entries: Sequence[Entry], verify: Verify, *, pairs: bool
+    entries: Sequence[Entry], verify: Verify, *, pairs: bool, upright: bool = False
 ) -> tuple[list[SourceImage], list[str]]:
     """Decodes every image once.
 
@@ -74,6 +78,7 @@ def check_images(
       entries: the images.
       verify: decodes files.
       pairs: as in `usable_images`.
+      upright: as in `usable_images`.
 
     Returns:
       The usable images, and one line for each unusable one: its path and the reason.
@@ -85,7 +90,9 @@ def check_images(
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(desc="checking", total=len(entries), disable=not is_shown) as bar,
     ):
-        for checked in pool.map(lambda chunk: _check_chunk(chunk, verify, pairs=pairs), chunks):
+        for checked in pool.map(
+            lambda chunk: _check_chunk(chunk, verify, pairs=pairs, upright=upright), chunks
+        ):
             results += checked
             bar.update(len(checked))
     good = [result for result in results if isinstance(result, SourceImage)]
@@ -98,10 +105,10 @@ def check_images(
 
 
 def check_image(
-    path: Path, partner: Path | Problem | None, verify: Verify, *, pairs: bool
+    path: Path, partner: Path | Problem | None, verify: Verify, *, pairs: bool, upright: bool
 ) -> SourceImage | Problem:
     """Decodes an image and its partner; returns the usable image, or its problem."""
-    return _check_chunk([(path, partner)], verify, pairs=pairs)[0]
+    return _check_chunk([(path, partner)], verify, pairs=pairs, upright=upright)[0]
 
 
 def decode_contents(contents: bytes, verify: Verify) -> None:
@@ -116,12 +123,15 @@ def decode_contents(contents: bytes, verify: Verify) -> None:
 
 
 def _check_chunk(
-    entries: Sequence[Entry], verify: Verify, *, pairs: bool
+    entries: Sequence[Entry], verify: Verify, *, pairs: bool, upright: bool
 ) -> list[SourceImage | Problem]:
     """Decodes images and their partners; returns each usable image, or its problem."""
     paths = [path for entry in entries for path in entry if isinstance(path, Path)]
-    files = dict(zip(paths, _decode_files(paths, verify), strict=True))
-    return [_check_entry(*entry, files, pairs=pairs) for entry in entries]
+    decoded = _decode_files(paths, verify)
+    if upright:
+        decoded = [one if isinstance(one, Problem) else _upright(one) for one in decoded]
+    files = dict(zip(paths, decoded, strict=True))
+    return [_check_entry(*entry, files, pairs=pairs, upright=upright) for entry in entries]
 
 
 def _check_entry(
@@ -130,6 +140,7 @@ def _check_entry(
     files: Mapping[Path, ImageStructure | Problem],
     *,
     pairs: bool,
+    upright: bool,
 ) -> SourceImage | Problem:
     """Whether an image fits its task and its partner, once their files have been decoded."""
     if isinstance(partner, Problem):
@@ -144,7 +155,10 @@ def _check_entry(
         if pairs and image.width % 2:
             why = f"is {counted(image.width, 'pixel')} wide: two equal halves need an even width"
             return Problem(ODD_WIDTH, why)
-        return SourceImage(path, image.width, image.height, image.is_16_bit)
+        orientations = (image.orientation, exif.UPRIGHT) if upright else _UPRIGHT
+        return SourceImage(
+            path, image.width, image.height, image.is_16_bit, orientations=orientations
+        )
     other = files[partner]
     if isinstance(other, Problem):
         return Problem(other.kind, f"has the partner {partner}, which {other.text}")
@@ -155,7 +169,17 @@ def _check_entry(
             f"{other.width}x{other.height}",
         )
     is_16_bit = image.is_16_bit or other.is_16_bit
-    return SourceImage(path, image.width, image.height, is_16_bit, partner)
+    orientations = (image.orientation, other.orientation) if upright else _UPRIGHT
+    return SourceImage(
+        path, image.width, image.height, is_16_bit, partner, orientations=orientations
+    )
+
+
+def _upright(structure: ImageStructure) -> ImageStructure:
+    """What is known of an image once it has been turned upright."""
+    if not exif.swaps_sides(structure.orientation):
+        return structure
+    return structure._replace(width=structure.height, height=structure.width)
 
 
 def _decode_files(paths: Sequence[Path], verify: Verify) -> list[ImageStructure | Problem]:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from p2p_graph.imaging import exif
+
 WRONG_HEADER = "cannot be decoded: its header is wrong"
 CUT_OFF = "cannot be decoded: it is cut off"
 
@@ -17,6 +19,7 @@ class ImageStructure(NamedTuple):
       has_alpha: whether pixels may be transparent.
       row_bytes: PNG: the size of the uncompressed image data; 0 for a JPEG.
       parts: first and last byte + 1 of each part that decides the pixels, in the file's order.
+      orientation: JPEG: EXIF's, 1 to 8 (see `exif`); decoders ignore it.
     """
 
     kind: str
@@ -26,6 +29,7 @@ class ImageStructure(NamedTuple):
     has_alpha: bool
     row_bytes: int
     parts: tuple[tuple[int, int], ...]
+    orientation: int = exif.UPRIGHT
 
     def without_metadata(self, contents: bytes) -> bytes:
         """The file with nothing but the parts that decide the pixels."""

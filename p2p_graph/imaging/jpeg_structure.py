@@ -2,10 +2,12 @@
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_structure import CUT_OFF, WRONG_HEADER, ImageStructure
 from p2p_graph.utils.errors import UserError
 
@@ -20,6 +22,7 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 # The metadata that decide the colours, JFIF's and Adobe's, and their least length.
 _COLOUR_METADATA = {0xE0: 16, 0xEE: 14}
 _METADATA = {*range(0xE0, 0xF0), 0xFE}
+_APP1 = 0xE1
 
 
 class _Segment(NamedTuple):
@@ -60,7 +63,18 @@ def read(contents: bytes) -> ImageStructure:
             *((segment.first, segment.end) for segment in used),
             (scan.first, len(contents)),
         ),
+        orientation=_orientation(contents, headers),
     )
+
+
+def _orientation(contents: bytes, headers: Sequence[_Segment]) -> int:
+    """EXIF's orientation, in the first segment of the kind that has one."""
+    for segment in headers:
+        if segment.marker == _APP1:
+            found = exif.orientation(contents[segment.first + 4 : segment.end])
+            if found != exif.UPRIGHT:
+                return found
+    return exif.UPRIGHT
 
 
 def _decides_pixels(segment: _Segment) -> bool:

@@ -21,7 +21,7 @@ from p2p_graph.data.image_sources import count_before
 from p2p_graph.utils.errors import UserError
 
 # May be chosen for each use of a model; the other model options are those of its training.
-_FREE_IN_USE = ("crop_size", "dropout", "resize", "resize_targets")
+_FREE_IN_USE = ("crop_size", "dropout", "resize", "resize_targets", "upright")
 
 
 def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]:

@@ -19,6 +19,7 @@ from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, Source
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import Verify, check_image, decode_contents
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, escaped
@@ -33,6 +34,7 @@ _SWAPPED_SHARE = 0.9  # of the images, to report that A and B are swapped
 _WARNINGS = {
     "alpha": "transparency is dropped",
     "16 bits": "kept in full",
+    "turned by EXIF": "taken as it is stored; --upright turns it as viewers do",
     "A is grey": "repeated in three channels",
     "B is grey": "repeated in three channels",
     "A is of one colour": "teaches nothing",
@@ -162,7 +164,7 @@ def _inspection(
 def _inspect_files(entry: Entry, verify: Verify, pairs: bool) -> Inspection:
     """Inspects an image file, or the two files of a pair."""
     path, partner = entry
-    image = check_image(path, partner, verify, pairs=pairs)
+    image = check_image(path, partner, verify, pairs=pairs, upright=False)
     if isinstance(image, Problem):
         return Inspection(str(path), image)
     try:
@@ -201,6 +203,8 @@ def _inspect_encoded(image: SourceImage, files: Sequence[bytes], pairs: bool) ->
     warnings = ["alpha"] if any(structure.has_alpha for structure in structures) else []
     if image.is_16_bit:
         warnings.append("16 bits")
+    if any(structure.orientation != exif.UPRIGHT for structure in structures):
+        warnings.append("turned by EXIF")
     if pairs and len(images) == 1:
         images = np.split(images[0], 2, axis=1)
     return _inspect_pixels(image, images, warnings)

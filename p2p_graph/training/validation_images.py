@@ -39,6 +39,8 @@ def validation_source(training: ImageSource, validation: ValidationOptions) -> I
     holds_both = is_list or is_archive(source) or is_packed(source)
     if validation.val_target_dir and holds_both:
         raise UserError(f"val_target_dir is for folders of images: {named} holds A and B")
+    if is_archive(source) or is_packed(source):
+        source = dataclasses.replace(source, upright=False)
     if is_archive(source):
         return source
     source = dataclasses.replace(source, arrays=None)

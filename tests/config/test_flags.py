@@ -13,6 +13,7 @@ GROUPS = ["files", "data", "model", "training", "reports"]
 # Flags that turn an option off, and the option.
 OFF = {
     "no_flip": "flip",
+    "no_upright": "upright",
     "unconditional": "conditional",
     "no_target_first": "target_first",
     "no_bottleneck_norm": "bottleneck_norm",
@@ -54,7 +55,7 @@ TEST_FLAGS = {
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
     "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
     "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
-    "precision", "output_bits",
+    "precision", "output_bits", "upright", "no_upright",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",

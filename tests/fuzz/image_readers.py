@@ -159,7 +159,7 @@ def image_file(folder, pairs):
     """An accepted image decodes, with the size that was found, in Pillow and in the graph alike."""
     [path] = folder.glob("image.*")
     with verifying_session() as verify:
-        found = check_image(path, None, verify, pairs=pairs)
+        found = check_image(path, None, verify, pairs=pairs, upright=pairs)
     if isinstance(found, Problem):
         expect(not one_line_problem(found.text), "a problem of several lines", found.text)
         with contextlib.suppress(UserError):  # what cannot be used may decode, but without a crash
