@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.checkpoints import pict_files, restore_checkpoint, save_checkpoint, variable_names
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.checkpoints.variable_names import is_weight
-from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.data_options import RGB, TaskOptions
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options import DEFAULTS, Options
@@ -130,6 +130,12 @@ def _write_pict(model: _Model, target: Path) -> None:
 
 def _check_supported(model: _Model, names: Sequence[str]) -> None:
     """Checks that the reference program supports the model's values of some options."""
+    task = model.options.data.task
+    if not task.lab_colorization and task.channels != (RGB, RGB):
+        raise UserError(
+            f"{model.source} was trained with {task.channels[0]} and {task.channels[1]} channels: "
+            "the reference program supports only 3 and 3"
+        )
     flat = model.options.flat()
     for name in names:
         if flat[name] != DEFAULTS[name]:
@@ -255,8 +261,8 @@ def _check_generator(native: Arrays, model: ModelOptions, task: TaskOptions, sou
     assert levels is not None
     side = 2**levels
     with damage_reported(source, "a generator"), tf.Graph().as_default():
-        inputs = tf.placeholder(tf.float32, [1, side, side, task.input_channels])
-        networks.translate(inputs, model, task.target_channels, 0, on_cpu=True)
+        inputs = tf.placeholder(tf.float32, [1, side, side, task.channels[0]])
+        networks.translate(inputs, model, task.channels[1], 0, on_cpu=True)
         wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     for name in sorted(set(wanted) | set(native)):
         shape = list(native[name].shape) if name in native else "missing"

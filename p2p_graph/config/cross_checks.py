@@ -88,8 +88,26 @@ def check_task(task: TaskOptions, scaling: ScalingOptions) -> None:
             "resize_targets contradicts inpaint center, where input and target are one image: "
             "leave it out"
         )
+    given = {"input_channels": task.input_channels, "target_channels": task.target_channels}
+    if task.lab_colorization and (named := next((n for n in given if given[n]), None)):
+        raise UserError(f"{named} contradicts lab_colorization, where the channels are L, a and b")
     if task.inpaint != "none" and task.lab_colorization:
         raise UserError("inpaint and lab_colorization are two tasks: give one of them")
+    if task.inpaint != "none" and len(set(task.channels)) > 1:
+        raise UserError(
+            "inpaint has inputs and targets of equal channels: give input_channels and "
+            f"target_channels the same number, not {task.channels[0]} and {task.channels[1]}"
+        )
+
+
+def check_output_form(task: TaskOptions, output_filetype: str) -> None:
+    """Checks that exported graphs can encode the outputs.
+
+    Raises:
+      UserError: they cannot.
+    """
+    if output_filetype == "jpeg" and task.channels[1] == 4:
+        raise UserError("output_filetype jpeg holds no alpha, and outputs have 4 channels: use png")
 
 
 def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_ratio: float) -> None:

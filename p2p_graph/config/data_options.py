@@ -6,6 +6,7 @@ from p2p_graph.config.image_size import LARGEST_SIDE, ImageSize
 from p2p_graph.config.option_fields import Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
+RGB = 3  # channels
 _BOTH = ("train", "test")
 _ALL = ("train", "test", "export")
 _CROP_SIZE = (
@@ -93,6 +94,10 @@ class ImageSource(Record):
         return named
 
 
+def _channels_rule(value: int) -> str | None:
+    return None if value in (1, 3, 4) else "must be 1, 3 or 4"
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskOptions(Record):
     """What is translated to what."""
@@ -117,6 +122,25 @@ class TaskOptions(Record):
         "(white30) of its height and width",
         choices=("none", "center", "white30"),
     )
+    input_channels: int | None = option(
+        None,
+        "data",
+        "channels of an input: 1 (grey), 3 (RGB) or 4 (RGB and alpha) (default: 3; with Lab, those "
+        "of the direction)",
+        programs=_BOTH,
+        least=1,
+        most=4,
+        rule=_channels_rule,
+    )
+    target_channels: int | None = option(
+        None,
+        "data",
+        "channels of a target and of the output, likewise",
+        programs=_BOTH,
+        least=1,
+        most=4,
+        rule=_channels_rule,
+    )
     inputs_only: bool = option(
         False, "files", "the images are inputs without targets", programs=("test",)
     )
@@ -135,19 +159,10 @@ class TaskOptions(Record):
         return self.lab_colorization or not self.inputs_only
 
     @property
-    def input_channels(self) -> int:
-        """Channels of an input: 3, with Lab 1 (L) or 2 (ab)."""
-        return self._channels[0]
-
-    @property
-    def target_channels(self) -> int:
-        """Channels of a target: 3, with Lab 2 (ab) or 1 (L)."""
-        return self._channels[1]
-
-    @property
-    def _channels(self) -> tuple[int, int]:
+    def channels(self) -> tuple[int, int]:
+        """Channels of an input and of a target, which with Lab are L (1) and ab (2)."""
         if not self.lab_colorization:
-            return 3, 3
+            return self.input_channels or RGB, self.target_channels or RGB
         return (1, 2) if self.which_direction == "AtoB" else (2, 1)
 
 

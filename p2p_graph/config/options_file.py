@@ -33,6 +33,8 @@ MODEL_FIELDS = (
     "lrelu_slope",
     "skip_activation",
     "inpaint",
+    "input_channels",
+    "target_channels",
     "upright",
     "resize",
     "resize_targets",

@@ -6,17 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.data_options import RGB
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.imaging import exif
+
+_BT601 = [0.299, 0.587, 0.114]  # luma of R, G and B
 
 
 class Decoder(NamedTuple):
     """Decodes images in a graph.
 
     Attributes:
-      decode: from an image's index, int64 scalar, to one image [h, w, 3] or two, A and B; uint8 in
-        [0, 255] or float32 in [0, 1].
+      decode: from an image's index, int64 scalar, to one image [h, w, 3 or 4] or two, A and B;
+        uint8 in [0, 255] or float32 in [0, 1].
       in_memory: whether decoding again is as cheap as a cache.
     """
 
@@ -24,22 +27,23 @@ class Decoder(NamedTuple):
     in_memory: bool = False
 
 
-def decoder_of(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
+def decoder_of(images: Sequence[SourceImage], dtype: tf.DType, channels: int = RGB) -> Decoder:
     """Makes the decoder of images from one source.
 
     Args:
       images: files, records of shards, or rows of an archive's arrays.
       dtype: uint8 or float32, of the decoded images.
+      channels: 3, or 4 to keep alpha; an archive's images have 3.
     """
     first = images[0]
     if first.position is None:
-        return _decoder_of_files(images, dtype)
+        return _decoder_of_files(images, dtype, channels)
     if first.path.parent.suffix == tfrecord_shards.SUFFIX:
-        return _decoder_of_shards(images, dtype)
+        return _decoder_of_shards(images, dtype, channels)
     return _decoder_of_archive(images, dtype)
 
 
-def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
+def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType, channels: int) -> Decoder:
     columns = [[str(image.path) for image in images]]
     if images[0].target:
         columns.append([str(image.target) for image in images])
@@ -48,7 +52,7 @@ def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder
     turned = (orientations != exif.UPRIGHT).any(0)
 
     def decode(index: tf.Tensor) -> list[tf.Tensor]:
-        decoded = [_decode_as(tf.io.read_file(paths[index]), dtype) for paths in files]
+        decoded = [_decode_as(tf.io.read_file(paths[index]), dtype, channels) for paths in files]
         return [
             _upright(image, tf.constant(orientations[:, part])[index]) if turned[part] else image
             for part, image in enumerate(decoded)
@@ -69,7 +73,7 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return image
 
 
-def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType) -> Decoder:
+def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType, channels: int) -> Decoder:
     paths = sorted({image.path.parent for image in images})
     numbers = {path: number for number, path in enumerate(paths)}
     shards = tf.constant([str(path) for path in paths])
@@ -79,7 +83,7 @@ def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType) -> Decode
 
     def decode(index: tf.Tensor) -> list[tf.Tensor]:
         files = tfrecord_shards.read_record(shards[shard_of[index]], positions[index])
-        return [_decode_as(contents, dtype) for contents in files[:count]]
+        return [_decode_as(contents, dtype, channels) for contents in files[:count]]
 
     return Decoder(decode)
 
@@ -111,25 +115,70 @@ def _convert(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.image.convert_image_dtype(image, dtype)
 
 
-def decode_file(contents: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG or PNG file's contents (string scalar) to float32 RGB [h, w, 3] in [0, 1].
+def decode_file(contents: tf.Tensor, channels: int = RGB) -> tf.Tensor:
+    """Decodes a JPEG or PNG file's contents (string scalar) to float32 [h, w, channels] in [0, 1].
 
-    Grey is repeated, palettes and CMYK are converted, alpha is dropped; 16 bits keep their
-    precision.
+    Grey is repeated, palettes and CMYK are converted; 16 bits keep their precision.
+
+    Args:
+      contents: of the file.
+      channels: 3, which drops alpha, or 4; alpha is 1 where the file has none.
     """
-    # Padded, for files of fewer bytes: the error of `substr` would hold these bytes, no text.
-    head = tf.strings.join([tf.strings.substr(contents, 0, 25), b"\0" * 25])
-    is_png = tf.equal(tf.strings.substr(head, 1, 3), "PNG")
+    is_png, head = _is_png(contents)
     is_16_bit = is_png & tf.equal(tf.strings.substr(head, 24, 1), b"\x10")
     from_16_bits, from_8_bits = (
-        lambda dtype=dtype: tf.image.convert_image_dtype(decode_rgb(contents, dtype), tf.float32)
+        lambda dtype=dtype: tf.image.convert_image_dtype(
+            _decode(contents, dtype, channels), tf.float32
+        )
         for dtype in (tf.uint16, tf.uint8)
     )
     return tf.cond(is_16_bit, from_16_bits, from_8_bits)
 
 
-def _decode_as(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    return decode_rgb(contents, dtype) if dtype == tf.uint8 else decode_file(contents)
+def _is_png(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether a file is a PNG, and its first bytes."""
+    # Padded, for files of fewer bytes: the error of `substr` would hold these bytes, no text.
+    head = tf.strings.join([tf.strings.substr(contents, 0, 25), b"\0" * 25])
+    return tf.equal(tf.strings.substr(head, 1, 3), "PNG"), head
+
+
+def _decode_as(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
+    if dtype == tf.uint8:
+        return _decode(contents, dtype, channels)
+    return decode_file(contents, channels)
+
+
+def _decode(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
+    """Decodes a file's contents to [h, w, channels], uint8 or uint16."""
+    if channels == RGB:
+        return decode_rgb(contents, dtype)
+    return tf.cond(
+        _is_png(contents)[0],
+        lambda: tf.ensure_shape(tf.io.decode_png(contents, 4, dtype), [None, None, 4]),
+        lambda: with_channels(decode_rgb(contents, dtype), 4),
+    )
+
+
+def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Converts an image to another number of channels.
+
+    Args:
+      image: [h, w, 3 or 4], RGB and perhaps alpha; uint8 or uint16, or float32 in [-1, 1].
+      channels: 1 (BT.601 luma), 3, or 4 (opaque where there is no alpha).
+
+    Returns:
+      [h, w, channels] of the same type.
+    """
+    if channels == image.shape[-1]:
+        return image
+    if channels == 1:
+        rgb = tf.cast(image[..., :RGB], tf.float32)
+        luma = tf.tensordot(rgb, tf.constant(_BT601), 1)[..., None]
+        return luma if image.dtype == tf.float32 else tf.saturate_cast(tf.round(luma), image.dtype)
+    if channels == RGB:
+        return image[..., :RGB]
+    opaque = tf.constant(1 if image.dtype == tf.float32 else image.dtype.max, image.dtype)
+    return tf.concat([image, tf.fill(tf.shape(image[..., :1]), opaque)], axis=2)
 
 
 def decode_rgb(contents: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

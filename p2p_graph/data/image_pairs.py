@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import tensorflow.compat.v1 as tf
 import tensorflow.compat.v2 as tf2
 
-from p2p_graph.config.data_options import ScalingOptions, TaskOptions
+from p2p_graph.config.data_options import RGB, ScalingOptions, TaskOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.data import lab_color
-from p2p_graph.data.decode import decoder_of
+from p2p_graph.data.decode import decoder_of, with_channels
 from p2p_graph.data.image_files import SourceImage
 
 
@@ -38,9 +38,10 @@ class ImagePairs:
         is_cropped = scaling.jitter != "shrink"
         self.scaled_size = scaling.scale_size if is_cropped else scaling.crop_size
         is_one = task.inpaint == "center" or not task.has_targets
-        self.channels = [3] if is_one else [task.input_channels, task.target_channels]
+        self.channels = [task.channels[0]] if is_one else list(task.channels)
         self.fit_bytes = not task.lab_colorization and not any(i.is_16_bit for i in images)
-        decoder = decoder_of(images, tf.uint8 if self.fit_bytes else tf.float32)
+        dtype = tf.uint8 if self.fit_bytes else tf.float32
+        decoder = decoder_of(images, dtype, max(RGB, *self.channels))
         self._decode, self.in_memory = decoder
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
@@ -54,9 +55,12 @@ class ImagePairs:
           uint8, or float32 in [-1, 1] where uint8 would not hold the values: Lab, 16 bits.
         """
         height, width = self.size or (None, None)
+        parts = self._split(index)
+        if not self._task.lab_colorization:
+            parts = list(map(with_channels, parts, self.channels))
         return [
             tf.ensure_shape(part, [height, width, channels])
-            for part, channels in zip(self._split(index), self.channels, strict=True)
+            for part, channels in zip(parts, self.channels, strict=True)
         ]
 
     def scale_parts(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:

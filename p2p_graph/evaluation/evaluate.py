@@ -15,6 +15,8 @@ from p2p_graph.evaluation.features.feature_distances import compute_all, open_ne
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.html_page import INDEX_FILE
+from p2p_graph.imaging.image_arrays import read_contents
+from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.metrics.registry import FCN
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.errors import UserError
@@ -80,6 +82,8 @@ def _compute(
             examples, selection.names, networks, options.target_statistics, options.seed
         )
         notes += of_distances
+    if read_structure(read_contents(examples[0].output)).has_alpha:
+        notes.append("the images have alpha, which no metric compares")
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)

@@ -210,7 +210,7 @@ def _to_bytes(values: Array) -> Array:
 
 
 def save_png(path: Path, image: Array) -> None:
-    """Writes uint8 or uint16 [H, W, 3 or 1] to a PNG file atomically.
+    """Writes uint8 or uint16 [H, W, 1, 3 or 4] to a PNG file atomically.
 
     Raises:
       OSError: the file cannot be written; an earlier file is intact.
@@ -229,13 +229,13 @@ def to_8_bits(image: Array) -> Array:
 
 
 def _encode_16_bits(image: Array) -> bytes:
-    """Encodes uint16 [H, W, 3 or 1] as PNG (RFC 2083), which Pillow does for one channel alone."""
+    """Encodes uint16 [H, W, 1, 3 or 4] as PNG (RFC 2083); Pillow does so for one channel alone."""
     height, width, channels = image.shape
     values = image.astype(">u2").reshape(height, -1).view(np.uint8)
     # Filter type 1: each byte less that of the pixel to the left.
     left = np.pad(values, [(0, 0), (2 * channels, 0)])[:, : values.shape[1]]
     rows = np.pad(values - left, [(0, 0), (1, 0)], constant_values=1)
-    color_type = {1: 0, 3: 2}[channels]
+    color_type = {1: 0, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     data = zlib.compress(rows.tobytes(), _COMPRESSION)
     chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]

@@ -25,7 +25,7 @@ def save_grid(
     Args:
       path: the file.
       title: the line of text at the top.
-      columns: column title -> uint8 images [H, W, 3 or 1]; every column has as many images, and
+      columns: column title -> uint8 images [H, W, 1, 3 or 4]; every column has as many images, and
         the images of a line have one size.
       names: one name per line of the grid, written below its images; surplus names are ignored.
 
@@ -45,6 +45,10 @@ def save_grid(
         left = _MARGIN + column * column_width
         draw.text((left, _TEXT_HEIGHT + 2), label, _INK)
         for image, top in zip(images, tops, strict=False):
+            if image.shape[-1] == 4:
+                shown = Image.fromarray(image)
+                grid.paste(shown, (left, top), mask=shown)  # on paper
+                continue
             rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
             grid.paste(Image.fromarray(rgb), (left, top))
     for (height, _), top, name in zip(sizes, tops, names, strict=False):

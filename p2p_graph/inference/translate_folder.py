@@ -130,8 +130,7 @@ def _needed_memory(options: Options, images: Sequence[SourceImage]) -> int:
         sizes = sizes_before_scaling(images, data.task)
         _check_sides(images, sizes, options.model.generator)
         size = max(sizes, key=math.prod)
-    channels = data.task.input_channels, data.task.target_channels
-    return translation_bytes(options.model, channels, size, data.batches.batch_size)
+    return translation_bytes(options.model, data.task.channels, size, data.batches.batch_size)
 
 
 def _check_sides(
@@ -175,7 +174,7 @@ def _build(
         batches = translation_batches(images, data.task, data.scaling, data.batches.batch_size)
         iterator = plain_iterator(batches)
         indices, inputs, *targets = iterator.get_next()
-    channels, seed = data.task.target_channels, options.run.seed
+    channels, seed = data.task.channels[1], options.run.seed
     outputs = translate(
         inputs,
         options.model,

@@ -70,7 +70,7 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
     device = devices.choose(options.execution.device)
     networks = (
         options.model,
-        (task.input_channels, task.target_channels),
+        task.channels,
         options.data.scaling.crop_size,
     )
     trains_d = options.losses.gan_weight > 0

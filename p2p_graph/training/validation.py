@@ -65,7 +65,7 @@ class ValidationGraph:
                 self._iterator = plain_iterator(translation_batches(images, task, scaling, 1))
                 indices, inputs, targets = self._iterator.get_next()
             used = model.in_translation()
-            outputs = translate(inputs, used, task.target_channels, seed, on_cpu=on_cpu)
+            outputs = translate(inputs, used, task.channels[1], seed, on_cpu=on_cpu)
             rgb = postprocess.to_rgb(Batch(indices, inputs, targets), outputs, task)
             # Metrics are of the networks' images, grids of the stretched ones.
             self._displayed = postprocess.to_integers(rgb, aspect_ratio)

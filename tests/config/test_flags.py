@@ -55,7 +55,7 @@ TEST_FLAGS = {
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
     "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
     "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
-    "precision", "output_bits", "upright", "no_upright",
+    "input_channels", "target_channels", "precision", "output_bits", "upright", "no_upright",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",

@@ -442,6 +442,71 @@ def test_crop_of_the_full_image(coordinates):
     np.testing.assert_allclose(inputs[..., :2], np.broadcast_to(inputs[0, ..., :2], (6, 16, 16, 2)))
 
 
+# Channels
+
+
+def written_with(folder, name, mode, rng):
+    """Writes an image of 8x8 pixels in one of Pillow's modes; returns its RGBA, [8, 8, 4]."""
+    image = Image.fromarray(noise(rng, 8, 8, 4)).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = bytes(range(256))
+    image.save(folder / name, **({"transparency": bytes(range(256))} if mode == "P" else {}))
+    with Image.open(folder / name) as found:
+        return np.asarray(found.convert("RGBA"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "L", "LA", "P"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_of_png_files(folder, rng, mode, channels):
+    rgba = written_with(folder, "1.png", mode, rng)
+    config = Options.of(crop_size=8, levels=2, inputs_only=True, input_channels=channels)
+    [(_, inputs)] = translated(folder, config)
+    assert inputs.shape == (1, 8, 8, channels)
+    luma = np.round(rgba[..., :3] @ [0.299, 0.587, 0.114])[..., None]
+    expected = {1: luma, 3: rgba[..., :3], 4: rgba}[channels]
+    np.testing.assert_allclose(inputs[0], as_values(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_of_jpeg_files(folder, rng, channels):
+    write(folder, "1.jpg", noise(rng, 8, 8, 3), quality=95)
+    values = as_values(tf.io.decode_jpeg((folder / "1.jpg").read_bytes()).numpy())
+    config = Options.of(crop_size=8, levels=2, inputs_only=True, input_channels=channels)
+    [(_, inputs)] = translated(folder, config)
+    luma = (values @ [0.299, 0.587, 0.114])[..., None]
+    expected = {1: luma, 3: values, 4: np.concatenate([values, np.ones((8, 8, 1))], 2)}
+    np.testing.assert_allclose(inputs[0], expected[channels], atol=LEVEL / 2 + 1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_of_16_bits(folder, rng, channels):
+    values = rng.integers(0, 1 << 16, (8, 8, 4))
+    write_16_bit(folder, "1.png", values)
+    config = Options.of(crop_size=8, levels=2, inputs_only=True, input_channels=channels)
+    [(_, inputs)] = translated(folder, config)
+    luma = (values[..., :3] @ [0.299, 0.587, 0.114])[..., None]
+    expected = {1: luma, 3: values[..., :3], 4: values}[channels] / 65535 * 2 - 1
+    np.testing.assert_allclose(inputs[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cache", [{"cache_mb": 0}, {"cache_as": "bytes"}, {"cache_as": "values"}])
+@pytest.mark.parametrize(("inputs", "targets"), [(1, 3), (4, 1), (3, 4), (4, 4)])
+def test_halves_of_other_channels(folder, rng, inputs, targets, cache):
+    rgba = noise(rng, 8, 16, 4)
+    write(folder, "1.png", rgba)
+    config = Options.of(
+        crop_size=8, scale_size=8, levels=2, flip=False, which_direction="BtoA",
+        input_channels=inputs, target_channels=targets, **cache,
+    )  # fmt: skip
+    batch = stream(folder, config, 1)
+    for found, half, count in (
+        (batch.inputs, rgba[:, 8:], inputs), (batch.targets, rgba[:, :8], targets)
+    ):  # fmt: skip
+        luma = np.round(half[..., :3] @ [0.299, 0.587, 0.114])[..., None]
+        expected = {1: luma, 3: half[..., :3], 4: half}[count]
+        np.testing.assert_allclose(found[0], as_values(expected), atol=1e-6)
+
+
 # Images that are not square
 
 
@@ -731,7 +796,7 @@ def test_batch_size_memory_and_start_do_not_matter(images, config):
     assert expected.inputs.shape == (
         24,
         *config.data.scaling.crop_size,
-        config.data.task.input_channels,
+        config.data.task.channels[0],
     )
     for cache_mb, cache_as, batch_size in [
         (0, "auto", 8),
@@ -811,7 +876,7 @@ def test_lab_is_split_before_scaling(folder, rng, direction, size):
     if direction == "BtoA":
         parts.reverse()
     task = config.data.task
-    assert [task.input_channels, task.target_channels] == [part.shape[-1] for part in parts]
+    assert list(task.channels) == [part.shape[-1] for part in parts]
     np.testing.assert_allclose(inputs[0], parts[0], atol=2e-4)
     np.testing.assert_allclose(targets[0], parts[1], atol=2e-4)
 

@@ -56,7 +56,7 @@ def run_drawn(fetches, feed=None, spread=0.3):
 
 def build(config):
     size, task = config.data.scaling.crop_size, config.data.task
-    channels = (task.input_channels, task.target_channels)
+    channels = task.channels
     inputs, targets = (tf.zeros([1, *size, n]) for n in channels)
     networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
     order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer)
@@ -406,6 +406,45 @@ def test_per_image_statistics_equal_batches_of_one(rng):
         alone = [generator(tf.constant(x[i : i + 1]), spec, seed()) for i in range(2)]
     (together, alone), _ = run_drawn([together, tf.concat(alone, axis=0)])
     np.testing.assert_allclose(together, alone, atol=1e-3)
+
+
+@pytest.mark.parametrize("generator", ["unet", "pooled"])
+@pytest.mark.parametrize(("inputs", "targets"), [(1, 3), (4, 1), (3, 4)])
+def test_gradients_reach_every_channel(rng, generator, inputs, targets):
+    """Of G's first and last filters, and of D's first."""
+    config = Options.of(
+        crop_size=32, ngf=4, ndf=2, generator=generator, input_channels=inputs,
+        target_channels=targets, levels=4,
+    )  # fmt: skip
+    networks = Networks(config.model, config.losses, 0, on_cpu=True)
+    x, y = (tf.constant(images(rng, 1, 32, 32, n)) for n in config.data.task.channels)
+    outputs = networks.generate(x, targets, tf.constant(0, tf.int64))
+    assert outputs.shape[-1] == targets
+    predict = networks.discriminate(x, outputs, "fake")
+    loss, _, _ = networks.g_loss(y, outputs, predict)
+    filters = [variable for variable in tf.trainable_variables() if "filter" in variable.op.name]
+    of_g, of_d = (
+        [v for v in filters if v.op.name.startswith(name)] for name in ("generator", "discrim")
+    )
+    first, last = of_g[0], of_g[-1]
+    axis = 2 if generator == "unet" else 3  # a deconvolution's filter ends in C_out, C_in
+    gradients, _ = run_drawn(tf.gradients(loss, [first, last, of_d[0]]))
+    reached = [np.abs(gradients[0]).sum((0, 1, 3)), np.abs(gradients[2]).sum((0, 1, 3))]
+    reached.append(np.moveaxis(np.abs(gradients[1]), axis, 0).reshape(targets, -1).sum(1))
+    assert [len(found) for found in reached] == [inputs, inputs + targets, targets]
+    assert all((found > 0).all() for found in reached)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "count"),
+    # By hand: 4x4 filters of ngf 2 and levels 3, 16 * (C_in * 2 + 2 * 4 + 4 * 8) down,
+    # 16 * (8 * 4 + 8 * 2 + 4 * C_out) up, and 2 * (4 + 8 + 4 + 2) of normalisation.
+    [(1, 3, 16 * (2 + 40 + 48 + 12) + 36), (4, 1, 16 * (8 + 40 + 48 + 4) + 36)],
+)
+def test_number_of_parameters_of_other_channels(inputs, targets, count):
+    spec = unet(targets, ngf=2, levels=3)
+    generator(tf.zeros([1, 8, 8, inputs]), spec, seed())
+    assert sum(v.shape.num_elements() for v in tf.trainable_variables()) == count
 
 
 @pytest.mark.parametrize("options", [{}, {"generator": "pooled", "levels": 4}], ids=str)

@@ -51,12 +51,12 @@ def step_on(batch, config, optimizers):
 
 def spec_of(config):
     settings = layer_settings(config.model.layers, on_cpu=True)
-    channels = config.data.task.target_channels
+    channels = config.data.task.channels[1]
     return generator_spec(config.model.generator, config.model.layers, channels, settings)
 
 
 def translate(inputs, config, **how):
-    channels, seed = config.data.task.target_channels, config.run.seed
+    channels, seed = config.data.task.channels[1], config.run.seed
     return translate_images(inputs, config.model, channels, seed, on_cpu=True, **how)
 
 
