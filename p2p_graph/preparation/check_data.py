@@ -32,11 +32,11 @@ _SWAPPED_SHARE = 0.9  # of the images, to report that A and B are swapped
 
 # What training does with images that are unusual but usable, in the order of the table.
 _WARNINGS = {
-    "alpha": "transparency is dropped",
+    "alpha": "transparency is dropped, unless the channels are 4",
     "16 bits": "kept in full",
     "turned by EXIF": "taken as it is stored; --upright turns it as viewers do",
-    "A is grey": "repeated in three channels",
-    "B is grey": "repeated in three channels",
+    "A is grey": "repeated in three channels, unless the channels are 1",
+    "B is grey": "repeated in three channels, unless the channels are 1",
     "A is of one colour": "teaches nothing",
     "B is of one colour": "teaches nothing",
     "not square": "scaled to a square, unless --crop_size is HEIGHTxWIDTH",
