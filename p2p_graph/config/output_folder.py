@@ -12,6 +12,8 @@ from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
 
 EVALUATION_FILE = "evaluation.json"
+BEST_FILE = "best.json"  # of a training run, in its folder best/
+_SAVED_MODEL_FILE = "saved_model.pb"
 _EVALUATION_KEYS = {"outputs", "figures"}
 
 # Files by which the folder of another program is known, besides options.json.
@@ -41,6 +43,7 @@ def claimed(folder: Path, program: str, writes: Sequence[str] = ()) -> Iterator[
       UserError: another program is at work in the folder, it holds the work of another program, or
         one of the names without the program's record, or it cannot be made.
     """
+    _refuse_replaced(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,25 @@ def refuse_data_folder(folder: Path, files: Iterable[Path], writes: Sequence[str
                 f"output_dir {folder} cannot be written: {written} holds images that are read; "
                 "name another folder"
             )
+
+
+def _refuse_replaced(folder: Path) -> None:
+    """Refuses a folder that another program replaces as a whole, or whose checkpoint it replaces.
+
+    Raises:
+      UserError: the folder is or lies in an export's SavedModel, or holds a run's best checkpoint.
+    """
+    for place in (real_path(folder), *real_path(folder).parents):
+        if (place / _SAVED_MODEL_FILE).exists():
+            raise UserError(
+                f"output_dir {folder} lies in the SavedModel {place}, which tools/export.py "
+                "replaces: name another folder"
+            )
+    if (folder / BEST_FILE).exists():
+        raise UserError(
+            f"output_dir {folder} holds the best checkpoint of a run ({BEST_FILE}), which that run "
+            "replaces: name another folder"
+        )
 
 
 def _check_owner(folder: Path, program: str, writes: Sequence[str]) -> None:

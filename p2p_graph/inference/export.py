@@ -26,6 +26,7 @@ from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
+_OF_SAVED_MODEL = {"saved_model.pb", "variables"}
 _TEMPORARY, _FORMER = ".unfinished", ".former"
 _JPEG_QUALITY = 80
 
@@ -61,6 +62,7 @@ def export(given: Mapping[str, Any]) -> None:
     with claimed(folder, "export", (f"{_META_GRAPH}.meta", _SAVED_MODEL)):
         try:
             _recover(former, folder)
+            _check_own(folder / _SAVED_MODEL)
             prefix = restore_checkpoint.with_newest(Path(options.run.checkpoint), write)
             save_options(options.replace(output_dir=str(folder)), temporary)
             _publish(temporary, folder, former)
@@ -71,6 +73,16 @@ def export(given: Mapping[str, Any]) -> None:
             remove(temporary)
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
     print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
+
+
+def _check_own(saved_model: Path) -> None:
+    """Refuses a former SavedModel beside whose files there are others, which would be removed."""
+    found = {path.name for path in saved_model.iterdir()} if saved_model.is_dir() else set()
+    if others := sorted(found - _OF_SAVED_MODEL):
+        raise UserError(
+            f"{saved_model} holds {others[0]}, which tools/export.py did not write and would "
+            "remove: move it, or name another --output_dir"
+        )
 
 
 def _publish(temporary: Path, folder: Path, former: Path) -> None:

@@ -14,7 +14,7 @@ from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.decode_check import image_errors_named
-from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.packed import npz_archives
@@ -24,7 +24,7 @@ from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.npz_files import open_npz
-from p2p_graph.utils.outside_files import damage_reported
+from p2p_graph.utils.outside_files import damage_reported, real_path
 
 _WORKING_BYTES = 9  # of a value while its image is decoded and scaled: two float32 and a uint8
 
@@ -54,6 +54,10 @@ def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool =
         raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
     _check_replaceable(path)
     images = list_images(data.source, single=data.task.is_single)
+    if real_path(path.parent) in {real_path(file.parent) for file in files_of(images)}:
+        raise UserError(
+            f"output_file {path} would lie among the images that are packed: name another folder"
+        )
     arrays = _decode(images, data, size)
     save = np.savez_compressed if compress else np.savez
     try:

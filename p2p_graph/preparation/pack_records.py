@@ -74,6 +74,7 @@ def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str
     count = math.ceil(len(images) / per_shard)
     record = {"images": _digest(images), "count": len(images)}
     _record(folder, {**record, "per_shard": per_shard, "name": name})
+    _refuse_other_shards(folder, {shard_name(name, number, count) for number in range(count)})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
         for number in range(count):
             shard = folder / shard_name(name, number, count)
@@ -85,6 +86,15 @@ def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str
             if bar.disable:
                 before = ", as before" if intact else ""
                 print(f"{shard.name}: {counted(len(in_shard), 'image')}{before}", flush=True)
+
+
+def _refuse_other_shards(folder: Path, names: set[str]) -> None:
+    """Refuses a folder that holds a shard besides those that are packed into it."""
+    if other := next((path for path in find_shards(folder) if path.name not in names), None):
+        raise UserError(
+            f"output_dir {folder} holds {other.name}, which is a shard of other images, or packed "
+            "with other flags: remove it, or name another folder"
+        )
 
 
 def _digest(images: Sequence[SourceImage]) -> str:

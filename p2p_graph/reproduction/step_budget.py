@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from p2p_graph.reproduction import child_programs
 from p2p_graph.reproduction.reproduce_options import Budget
 from p2p_graph.utils import child_process
 from p2p_graph.utils.atomic_write import write_json
@@ -136,7 +135,7 @@ def seconds_per_step(command: Sequence[str], steps_per_run: int) -> float:
             ],
             on_line=read_line,
             stderr=errors,
-            env=child_programs.child_environment(),
+            env=child_process.environment(),
         )
         errors.seek(0)
         error_lines = errors.read().strip().splitlines()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.utils.atomic_write import write_json
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 SEGMENTER_FILE = "segmenter.json"
@@ -44,13 +44,23 @@ class Metadata(NamedTuple):
     training: Mapping[str, float | str] = MappingProxyType({})
 
     def save(self, folder: Path) -> None:
-        """Writes segmenter.json atomically."""
+        """Writes segmenter.json atomically.
+
+        Raises:
+          UserError: it cannot be written.
+        """
         record = {
             **self._asdict(),
             "palette": self.palette._asdict(),
             "training": dict(self.training),
         }
-        write_json(folder / SEGMENTER_FILE, record)
+        try:
+            write_json(folder / SEGMENTER_FILE, record)
+        except OSError as error:
+            raise UserError(
+                f"output_dir {folder} cannot be written ({SEGMENTER_FILE}): "
+                f"{why_not_written(error)}"
+            ) from None
 
     @classmethod
     def load(cls, folder: Path) -> "Metadata":

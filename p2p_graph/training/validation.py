@@ -12,6 +12,7 @@ from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.config.output_folder import BEST_FILE
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
@@ -27,7 +28,6 @@ from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
 
 BEST_FOLDER = "best"
-_BEST_FILE = "best.json"
 SAMPLES_FOLDER = "samples"
 
 Images = Mapping[str, Any]  # arrays by kind
@@ -121,7 +121,7 @@ class BestCheckpoint:
         if same and found["step"] <= step:
             self._best = found
         if not self._best:
-            for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, _BEST_FILE):
+            for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
                 for path in self._folder.glob(pattern):
                     path.unlink()
 
@@ -131,7 +131,7 @@ class BestCheckpoint:
         Raises:
           UserError: the file is damaged.
         """
-        path = self._folder / _BEST_FILE
+        path = self._folder / BEST_FILE
         try:
             found = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -156,7 +156,7 @@ class BestCheckpoint:
         self._save_to(self._folder, step, session)
         shutil.copy(self._folder.parent / OPTIONS_FILE, self._folder)
         self._best = {**self._identity, "value": value, "step": step}
-        write_json(self._folder / _BEST_FILE, self._best)
+        write_json(self._folder / BEST_FILE, self._best)
 
 
 class Validator:

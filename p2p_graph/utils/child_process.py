@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from p2p_graph.utils import signals
 
 _PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
+_PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
 _INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
@@ -74,6 +76,20 @@ def run_program(
     if stop.received:
         return 128 + stop.received
     return 128 - code if code < 0 else code
+
+
+def environment() -> dict[str, str]:
+    """This process's environment variables, changed so that a child imports this same package.
+
+    The package may be a clone that is not installed, and the current folder may be any.
+    """
+    former = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([_PACKAGE_PARENT, former] if former else [_PACKAGE_PARENT]),
+        # Python 3.11 and later: modules in the current folder hide no others.
+        "PYTHONSAFEPATH": "1",
+    }
 
 
 def end_with_parent() -> None:

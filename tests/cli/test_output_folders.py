@@ -361,3 +361,51 @@ def test_folders_that_look_like_patterns(work, data, tmp_path, name):
     succeeded(call("export", *use))
     with contextlib.suppress(FileNotFoundError):
         assert json.loads((root / "run" / "options.json").read_text())["max_steps"] == 2
+
+
+@pytest.mark.parametrize("program", ["train", "test", "export"])
+@pytest.mark.parametrize("inner", ["saved_model", "saved_model/mine/run"])
+def test_nothing_is_written_into_a_saved_model(work, data, tmp_path, program, inner):
+    """The next export would remove it."""
+    copy = tmp_path / "export"
+    shutil.copytree(work["export"], copy)
+    before = tree(copy)
+    done = call(*command(program, work, data), "--output_dir", copy / inner)
+    assert_refused(done, f"output_dir {copy / inner} lies in the SavedModel", "export.py replaces")
+    assert tree(copy) == before
+
+
+def test_an_export_removes_no_file_of_a_person(work, data, tmp_path):
+    copy = tmp_path / "export"
+    shutil.copytree(work["export"], copy)
+    (copy / "saved_model" / "assets.extra").mkdir()
+    (copy / "saved_model" / "assets.extra" / "requests").write_text("mine")
+    before = tree(copy)
+    done = call(*command("export", work, data), "--output_dir", copy)
+    assert_refused(
+        done, f"{copy / 'saved_model'} holds assets.extra, which tools/export.py did not"
+    )
+    assert tree(copy) == before
+
+
+@pytest.mark.parametrize("program", ["train", "test", "export"])
+def test_the_folder_of_the_best_checkpoint(work, data, tmp_path, program):
+    """The run would replace what is trained there; translations in a folder in it are no danger."""
+    best = ("--sample_freq", 1, "--val_dir", data / "test", "--keep_best", "l1")
+    run_folder = ("--output_dir", tmp_path / "run")
+    sizes = (*TINY, "--max_steps", 2)
+    succeeded(call("train", "--input_dir", data / "train", *sizes, *best, *run_folder))
+    before = tree(tmp_path / "run")
+    done = call(*command(program, work, data), "--output_dir", tmp_path / "run" / "best")
+    assert_refused(done, "holds the best checkpoint of a run (best.json), which that run replaces")
+    assert tree(tmp_path / "run") == before
+    use = ("--checkpoint", tmp_path / "run" / "best", "--input_dir", data / "test")
+    succeeded(call("test", *use))
+
+
+def test_an_archive_is_not_packed_among_its_images(data, tmp_path):
+    shutil.copytree(data / "train", tmp_path / "images")
+    inside = ("--output_file", tmp_path / "images" / "set.npz")
+    done = call("pack_npz", "--input_dir", tmp_path / "images", *inside)
+    assert_refused(done, "set.npz would lie among the images that are packed: name another folder")
+    assert tree(tmp_path / "images") == tree(data / "train")

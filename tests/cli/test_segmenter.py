@@ -252,3 +252,26 @@ def test_the_folder_is_of_one_program(trained, tmp_path):
         done = run("train_segmenter", *flags, "--output_dir", tmp_path)
     assert_refused(done, f"another program is at work in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_on_other_validation_images_are_told_apart(trained, data, tmp_path):
+    flags = changed(trained[2], "--output_dir", tmp_path / "run")
+    (tmp_path / "few").mkdir()
+    shutil.copy(data / "test" / "1.png", tmp_path / "few")
+    curve = tmp_path / "run" / "validation.jsonl"
+    for steps, folder, note in ((2, data / "test", False), (4, tmp_path / "few", True)):
+        more = changed(changed(flags, "--max_steps", steps), "--val_dir", folder)
+        done = succeeded(call("train_segmenter", *more, "--val_freq", 2))
+        assert (f"the scores up to step 2 in {curve} are of other val" in done.stdout) == note
+    images = [json.loads(line)["images"] for line in curve.read_text().splitlines()]
+    assert len(images) == 2
+    assert images[1].startswith("1 ")
+    assert images[0] != images[1]
+
+
+def test_a_record_that_cannot_be_written(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run" / "segmenter.json.unfinished").mkdir()
+    flags = changed(trained[2], "--output_dir", tmp_path / "run")
+    done = call("train_segmenter", *changed(flags, "--max_steps", 1000))
+    assert_refused(done, f"output_dir {tmp_path / 'run'} cannot be written (segmenter.json): ")

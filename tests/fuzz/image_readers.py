@@ -19,6 +19,7 @@ from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import check_image
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_arrays import decode_rgb, opened, read_rgb
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.metrics.fid import frechet_distance
@@ -170,11 +171,12 @@ def image_file(folder, pairs):
         pixels = decode_rgb(contents)
     except UserError as error:
         expect(False, "an accepted image does not decode in Pillow", str(error))
-    size = (found.height, found.width, 3)
+    turned = functools.partial(exif.upright, orientation=found.orientations[0])
+    pixels, size = turned(pixels), (found.height, found.width, 3)
     expect(pixels.shape == size, "Pillow decodes another size", (pixels.shape, size))
     expect(not pairs or found.width % 2 == 0, "a pair has an odd width", size)
     try:
-        values = _decoded_in_graph(contents)
+        values = turned(_decoded_in_graph(contents))
     except tf.errors.OpError as error:
         expect(False, "an accepted image does not decode in the graph", str(error)[:300])
     expect(values.shape == size, "TensorFlow decodes another size", (values.shape, size))

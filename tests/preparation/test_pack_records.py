@@ -87,6 +87,16 @@ def test_a_record_without_the_number_of_images(pack, record):
         pack()
 
 
+def test_a_shard_of_another_set(pack, record):
+    pack()
+    other = record.with_name("pairs-00001-of-00009.tfrecord")
+    other.write_bytes(record.with_name("pairs-00001-of-00003.tfrecord").read_bytes())
+    with pytest.raises(UserError, match=r"holds pairs-00001-of-00009\.tfrecord, which is a shard"):
+        pack()
+    other.unlink()
+    assert pack() == 5
+
+
 def test_a_record_that_is_no_file(pack, record):
     record.parent.mkdir()
     os.mkfifo(record)

@@ -26,7 +26,7 @@ def test_a_child_imports_this_package_from_any_folder(tmp_path, monkeypatch):
     code = child_process.run_program(
         [sys.executable, "-c", "import json, p2p_graph; print(p2p_graph.__file__)"],
         on_line=lines.append,
-        env=child_programs.child_environment(),
+        env=child_process.environment(),
     )
     assert code == 0
     assert lines == [f"{PACKAGE_PARENT}{os.sep}p2p_graph{os.sep}__init__.py\n"]
@@ -34,10 +34,10 @@ def test_a_child_imports_this_package_from_any_folder(tmp_path, monkeypatch):
 
 def test_the_callers_path_comes_after_the_package(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "before")
-    found = child_programs.child_environment()["PYTHONPATH"]
+    found = child_process.environment()["PYTHONPATH"]
     assert found == os.pathsep.join([PACKAGE_PARENT, "before"])
     monkeypatch.delenv("PYTHONPATH")
-    assert child_programs.child_environment()["PYTHONPATH"] == PACKAGE_PARENT
+    assert child_process.environment()["PYTHONPATH"] == PACKAGE_PARENT
 
 
 def test_runs_a_program_from_any_folder(tmp_path, monkeypatch, capfd):

@@ -170,7 +170,9 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
         sets.setdefault((found[1], int(found[3])), set()).add(int(found[2]))
     if len(sets) > 1:
         names = ", ".join(sorted(f"{name} (of {count})" for name, count in sets))
-        raise UserError(f"{folder} holds shards of more than one set: {names}")
+        raise UserError(
+            f"{folder} holds shards of more than one set: {names}; remove those of all but one"
+        )
     ((name, count), numbers) = next(iter(sets.items()))
     if extra := sorted(numbers - set(range(count))):
         raise UserError(

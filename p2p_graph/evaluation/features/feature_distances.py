@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2p_graph.evaluation.example_images import Example
+from p2p_graph.evaluation.features.interruptible_distance import frechet_distance
 from p2p_graph.metrics import fid, kid
 from p2p_graph.metrics.registry import FEATURES, FID, KID
 from p2p_graph.runtime.quiet_import import tensorflow_import
@@ -138,7 +139,7 @@ def compute_distances(
     figures: dict[str, float] = {}
     notes = []
     if FID in metrics:
-        figures[FID] = fid.frechet_distance(outputs.moments, targets.moments)
+        figures[FID] = frechet_distance(outputs.moments, targets.moments)
         note = fid.bias_note(len(examples), outputs.moments.dims)
         notes += [note] if note else []
     if with_features:

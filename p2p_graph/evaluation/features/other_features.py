@@ -16,6 +16,8 @@ from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
 
+_MOST_FEATURES = 8192  # of an image: matrices of 0.5 GB
+
 
 def load(spec: str) -> FeatureNetwork:
     """Loads a network.
@@ -113,11 +115,17 @@ class FunctionFeatures:
 
     def _features_of(self, image: Array) -> Array:
         try:
-            values = np.asarray(self._function(image), np.float32)
+            with np.errstate(over="ignore"):  # infinite values are refused later
+                values = np.asarray(self._function(image), np.float32)
         except UserError as error:
             raise UserError(f"features {self._spec} {error}") from None
         except (TypeError, ValueError):
             raise UserError(f"features {self._spec} gives no array of numbers") from None
         if values.ndim != 1 or not len(values):
             raise UserError(f"features {self._spec} gives {list(values.shape)}, not numbers [D]")
+        if len(values) > _MOST_FEATURES:
+            raise UserError(
+                f"features {self._spec} gives {len(values)} numbers for an image, and at most "
+                f"{_MOST_FEATURES} are taken: the distance takes matrices of D x D numbers"
+            )
         return values

@@ -78,6 +78,6 @@ def _check_colours(pairs: Sequence[SourceImage], options: TrainingOptions, name:
     options.palette.check_coverage(labels, name)
 
 
-def digest(options: TrainingOptions) -> str:
-    """The `names_digest` of the training pairs."""
-    return names_digest(options.data(options.input_dir).source, single=False)
+def digest(options: TrainingOptions, folder: str) -> str:
+    """The `names_digest` of the pairs in a folder."""
+    return names_digest(options.data(folder).source, single=False)

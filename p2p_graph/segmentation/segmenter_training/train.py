@@ -125,7 +125,7 @@ def _metadata(options: TrainingOptions) -> Metadata:
         "batch_size": options.batch_size,
         "lr": options.lr,
         "seed": options.seed,
-        "images": labelled_pairs.digest(options),
+        "images": labelled_pairs.digest(options, options.input_dir),
     }
     return Metadata(
         options.palette, options.channels, options.crop_size, 0, {}, options.backbone, training
@@ -243,19 +243,33 @@ class _Scorer:
 class _LearningCurve:
     """The scores during training, in a file of one JSON object a line."""
 
-    def __init__(self, folder: Path, done: int) -> None:
-        """Reads the lines up to a step, after which training goes on."""
-        self._path = folder / _CURVE_FILE
+    def __init__(self, options: TrainingOptions, done: int) -> None:
+        """Reads the lines up to a step, after which training goes on.
+
+        Says so where they are scores on other images.
+        """
+        self._path = options.output_dir / _CURVE_FILE
         self._lines: list[str] = []
+        self._images = ""
+        if options.val_dir and options.val_freq:
+            self._images = labelled_pairs.digest(options, options.val_dir)
         if self._path.exists():
             with damage_reported(self._path, "what tools/train_segmenter.py writes"):
                 lines = read_bytes(self._path).decode().splitlines()
                 self._lines = [line for line in lines if json.loads(line)["step"] <= done]
+                last = json.loads(self._lines[-1]) if self._lines else {}
+            if self._images and last.get("images", self._images) != self._images:
+                print(
+                    f"note: the scores up to step {last['step']} in {self._path} are of other "
+                    "validation images",
+                    flush=True,
+                )
 
     def add(self, step: int, scores: Mapping[str, float]) -> None:
         """Writes the scores after a step, and prints them."""
         print(f"step {step}, {_shown(scores)}", flush=True)
-        self._lines.append(json.dumps({"step": step, **without_non_finite(scores)}))
+        line = {"step": step, **without_non_finite(scores), "images": self._images}
+        self._lines.append(json.dumps(line))
         with atomic_write(self._path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in self._lines), encoding="utf-8")
 
@@ -276,7 +290,7 @@ def _run_steps(
     Raises:
       UserError: the loss is not finite, or the learning curve of an earlier run is damaged.
     """
-    curve = _LearningCurve(options.output_dir, done)
+    curve = _LearningCurve(options, done)
     with signals.taken() as stopped:
         for number in _progress(done, options.max_steps):
             loss, _ = _run(session, [step.loss, step.update])

@@ -29,6 +29,12 @@ def text(image):
 def table(image):
     return image
 
+def huge(image):
+    return [1e300, 1.0]
+
+def many(image):
+    return [1.0] * 8193
+
 def fails(image):
     raise KeyError("sky")
 """
@@ -120,3 +126,14 @@ def test_refuses(functions, examples, spec, message):
 def test_one_image_is_too_few(functions, examples):
     with pytest.raises(UserError, match="metrics features needs 2 images at least, not 1"):
         distances(examples[:1], "mine:colours")
+
+
+def test_features_that_overflow(functions, examples):
+    """Without a warning, which would be a second line."""
+    with pytest.raises(UserError, match="the features of image 1 are not finite"):
+        distances(examples, "mine:huge")
+
+
+def test_too_many_features(functions, examples):
+    with pytest.raises(UserError, match="gives 8193 numbers for an image, and at most 8192 are"):
+        distances(examples, "mine:many")
