@@ -133,8 +133,8 @@ def _check_supported(model: _Model, names: Sequence[str]) -> None:
     task = model.options.data.task
     if not task.lab_colorization and task.channels != (RGB, RGB):
         raise UserError(
-            f"{model.source} was trained with {task.channels[0]} and {task.channels[1]} channels: "
-            "the reference program supports only 3 and 3"
+            f"{model.source} was trained with input_channels {task.channels[0]} and "
+            f"target_channels {task.channels[1]}: the reference program supports only 3 and 3"
         )
     flat = model.options.flat()
     for name in names:

@@ -126,7 +126,7 @@ def test_what_does_not_fit(trained, pairs, tmp_path):
     for form in ("pict", "current"):
         to = ("--to", form, "--output", tmp_path / "out")
         done = call("convert", "--checkpoint", folder, *to)
-        assert_refused(done, f"was trained with {inputs} and {targets} channels")
+        assert_refused(done, f"trained with input_channels {inputs} and target_channels {targets}")
     if targets == 4:
         export = ("--output_filetype", "jpeg", "--output_dir", tmp_path / "out")
         done = call("export", "--checkpoint", folder, *export)

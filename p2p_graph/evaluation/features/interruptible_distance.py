@@ -12,6 +12,7 @@ from pathlib import Path
 from p2p_graph.metrics import fid
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.utils import child_process, signals
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _QUICK = 256  # features, whose distance takes less time than a process's start
@@ -41,8 +42,8 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
         raise signals.Interrupted(signal.Signals(code - 128))
     if code:
         raise UserError(
-            f"the Fréchet distance of {a.dims} features was not computed (exit code {code}): there "
-            "may be too little memory"
+            f"the Fréchet distance of {counted(a.dims, 'feature')} was not computed (exit code "
+            f"{code}): there may be too little memory"
         )
     result = json.loads(lines[-1])
     if "error" in result:
