@@ -21,13 +21,14 @@ from typing import Any
 
 import matplotlib as mpl
 
+from p2p_graph.config.dataset_recipes import RECIPES
+from p2p_graph.config.output_folder import EVALUATION_FILE
 from p2p_graph.reproduction.paper_tables import TABLES, Table
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parents[1]
-EVALUATION = "evaluation.json"
 # Row name -> training steps -> figure name -> {"value", "interval_95"}.
 Curves = dict[str, dict[int, dict[str, Any]]]
 
@@ -81,7 +82,7 @@ def _reproduce(
     run_name = next(one.run_name for one in table.rows if one.name == row)
     path.parent.mkdir(parents=True, exist_ok=True)
     runs = options.output_dir / f"{table.recipe}_{table.direction}"
-    shutil.copyfile(runs / run_name / f"evaluation-{options.table}" / EVALUATION, path)
+    shutil.copyfile(runs / run_name / f"evaluation-{options.table}" / EVALUATION_FILE, path)
 
 
 def draw(table: Table, data: Path, curves: Curves, path: Path) -> None:
@@ -93,7 +94,8 @@ def draw(table: Table, data: Path, curves: Curves, path: Path) -> None:
       curves: what was measured.
       path: where the chart goes.
     """
-    paper_steps = 200 * len(list((data / "train").iterdir()))  # 200 epochs with batches of one
+    recipe = RECIPES[table.recipe]
+    paper_steps = recipe.max_epochs * len(list((data / "train").iterdir())) // recipe.batch_size
     figure, axes = plt.subplots(1, len(table.figures), figsize=(5 * len(table.figures), 4))
     for number, (axis, name) in enumerate(zip(axes, table.figures, strict=True)):
         for color, (row, curve) in enumerate(curves.items()):

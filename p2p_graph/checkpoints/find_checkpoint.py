@@ -1,6 +1,7 @@
 """Finds the checkpoints of a folder: the newest, that of a step, and those that are replaced."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from p2p_graph.utils.errors import UserError
@@ -8,7 +9,7 @@ from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
-_NUMBERED = re.compile(r".*-[0-9]{1,18}\.index")
+_NUMBERED = re.compile(r"(?P<name>.*-(?P<step>[0-9]{1,18}))(?P<end>\.data-\d+-of-\d+|\.index)")
 _OURS = re.compile(r"model-[0-9]{1,18}\.index")
 _SHOWN_STEPS = 10
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
@@ -89,10 +90,12 @@ def _read_state(folder: Path) -> str:
 
 def _numbered(folder: Path) -> dict[int, Path]:
     """The complete checkpoints of a folder that have a step in their names, by step."""
+    ends: dict[tuple[int, str], set[str]] = {}
+    for path in folder.iterdir():
+        if found := _NUMBERED.fullmatch(path.name):
+            ends.setdefault((int(found["step"]), found["name"]), set()).add(found["end"])
     return {
-        int(path.stem.rpartition("-")[2]): path.with_suffix("")
-        for path in folder.iterdir()
-        if _NUMBERED.fullmatch(path.name) and is_complete(path.with_suffix(""))
+        step: folder / name for (step, name), found_ends in ends.items() if _is_complete(found_ends)
     }
 
 
@@ -123,7 +126,10 @@ def _refuse_remains(folder: Path, named: Path | None) -> None:
 
 def is_complete(prefix: Path) -> bool:
     """Whether a checkpoint has its index and data."""
-    ends = [path.name.removeprefix(prefix.name) for path in files_of(prefix)]
+    return _is_complete({path.name.removeprefix(prefix.name) for path in files_of(prefix)})
+
+
+def _is_complete(ends: Collection[str]) -> bool:
     return ".index" in ends and len(ends) > 1
 
 

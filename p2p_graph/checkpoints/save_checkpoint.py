@@ -128,13 +128,15 @@ def _remove_replaced(folder: Path, step: int, replaced: set[int], retention: Ret
       replaced: the steps in the `checkpoint` file's list.
       retention: which checkpoints are kept.
     """
-    until_now = [other for other in steps_in(folder) if other <= step]
+    complete = steps_in(folder)
+    until_now = [other for other in complete if other <= step]
     kept = replaced.intersection(until_now[-retention.newest :])
     for path in folder.glob("model-*"):
         found = _OURS.fullmatch(path.name)
         # What a killed process has left of a checkpoint is not one.
         if found and (
-            int(found[1]) in replaced - kept or not is_complete(folder / f"model-{found[1]}")
+            int(found[1]) in replaced - kept
+            or not (int(found[1]) in complete or is_complete(folder / f"model-{found[1]}"))
         ):
             path.unlink()
     if kept != replaced:

@@ -88,9 +88,11 @@ def check_task(task: TaskOptions, scaling: ScalingOptions) -> None:
             "resize_targets contradicts inpaint center, where input and target are one image: "
             "leave it out"
         )
-    given = {"input_channels": task.input_channels, "target_channels": task.target_channels}
-    if task.lab_colorization and (named := next((n for n in given if given[n]), None)):
-        raise UserError(f"{named} contradicts lab_colorization, where the channels are L, a and b")
+    for name in ("input_channels", "target_channels"):
+        if task.lab_colorization and getattr(task, name) is not None:
+            raise UserError(
+                f"{name} contradicts lab_colorization, where the channels are L, a and b"
+            )
     if task.inpaint != "none" and task.lab_colorization:
         raise UserError("inpaint and lab_colorization are two tasks: give one of them")
     if task.inpaint != "none" and len(set(task.channels)) > 1:

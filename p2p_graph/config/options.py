@@ -110,6 +110,11 @@ class RunOptions(Record):
         below=2**31,
     )
 
+    @property
+    def step_suffix(self) -> str:
+        """What the names of default folders end with: _300 with the step 300, otherwise nothing."""
+        return "" if self.step is None else f"_{self.step}"
+
 
 @dataclasses.dataclass(frozen=True)
 class OutputOptions(Record):

@@ -70,13 +70,18 @@ def refuse_data_folder(folder: Path, files: Iterable[Path], writes: Sequence[str
     Raises:
       UserError: one of the files lies in the folder itself, or in one of the folders in it.
     """
-    data_folders = {real_path(path) for path in {path.parent for path in files}}
+    read = folders_of(files)
     for written in (folder, *(folder / name for name in writes)):
-        if real_path(written) in data_folders:
+        if real_path(written) in read:
             raise UserError(
                 f"output_dir {folder} cannot be written: {written} holds images that are read; "
                 "name another folder"
             )
+
+
+def folders_of(files: Iterable[Path]) -> set[Path]:
+    """The folders in which files lie, as real paths."""
+    return {real_path(path) for path in {path.parent for path in files}}
 
 
 def _refuse_replaced(folder: Path) -> None:

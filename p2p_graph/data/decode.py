@@ -124,8 +124,7 @@ def decode_file(contents: tf.Tensor, channels: int = RGB) -> tf.Tensor:
       contents: of the file.
       channels: 3, which drops alpha, or 4; alpha is 1 where the file has none.
     """
-    is_png, head = _is_png(contents)
-    is_16_bit = is_png & tf.equal(tf.strings.substr(head, 24, 1), b"\x10")
+    _, is_16_bit = _is_png_and_16_bit(contents)
     from_16_bits, from_8_bits = (
         lambda dtype=dtype: tf.image.convert_image_dtype(
             _decode(contents, dtype, channels), tf.float32
@@ -135,11 +134,12 @@ def decode_file(contents: tf.Tensor, channels: int = RGB) -> tf.Tensor:
     return tf.cond(is_16_bit, from_16_bits, from_8_bits)
 
 
-def _is_png(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether a file is a PNG, and its first bytes."""
+def _is_png_and_16_bit(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether a file is a PNG, and whether it is one of 16 bits a channel."""
     # Padded, for files of fewer bytes: the error of `substr` would hold these bytes, no text.
     head = tf.strings.join([tf.strings.substr(contents, 0, 25), b"\0" * 25])
-    return tf.equal(tf.strings.substr(head, 1, 3), "PNG"), head
+    is_png = tf.equal(tf.strings.substr(head, 1, 3), "PNG")
+    return is_png, is_png & tf.equal(tf.strings.substr(head, 24, 1), b"\x10")
 
 
 def _decode_as(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
@@ -152,8 +152,9 @@ def _decode(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
     """Decodes a file's contents to [h, w, channels], uint8 or uint16."""
     if channels == RGB:
         return decode_rgb(contents, dtype)
+    is_png, _ = _is_png_and_16_bit(contents)
     return tf.cond(
-        _is_png(contents)[0],
+        is_png,
         lambda: tf.ensure_shape(tf.io.decode_png(contents, 4, dtype), [None, None, 4]),
         lambda: with_channels(decode_rgb(contents, dtype), 4),
     )

@@ -17,7 +17,6 @@ from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
 
-_UPRIGHT = (exif.UPRIGHT, exif.UPRIGHT)
 _MANY = 5000  # images; larger sets take long enough for a progress bar
 _TOGETHER = 32  # images that a thread checks together
 _MOST_BYTES = 2**24  # of files that a thread holds, unless one is larger
@@ -127,11 +126,11 @@ def _check_chunk(
 ) -> list[SourceImage | Problem]:
     """Decodes images and their partners; returns each usable image, or its problem."""
     paths = [path for entry in entries for path in entry if isinstance(path, Path)]
-    decoded = _decode_files(paths, verify)
-    if upright:
-        decoded = [one if isinstance(one, Problem) else _upright(one) for one in decoded]
-    files = dict(zip(paths, decoded, strict=True))
-    return [_check_entry(*entry, files, pairs=pairs, upright=upright) for entry in entries]
+    files = {
+        path: found if isinstance(found, Problem) else _as_taken(found, upright=upright)
+        for path, found in zip(paths, _decode_files(paths, verify), strict=True)
+    }
+    return [_check_entry(*entry, files, pairs=pairs) for entry in entries]
 
 
 def _check_entry(
@@ -140,7 +139,6 @@ def _check_entry(
     files: Mapping[Path, ImageStructure | Problem],
     *,
     pairs: bool,
-    upright: bool,
 ) -> SourceImage | Problem:
     """Whether an image fits its task and its partner, once their files have been decoded."""
     if isinstance(partner, Problem):
@@ -155,7 +153,7 @@ def _check_entry(
         if pairs and image.width % 2:
             why = f"is {counted(image.width, 'pixel')} wide: two equal halves need an even width"
             return Problem(ODD_WIDTH, why)
-        orientations = (image.orientation, exif.UPRIGHT) if upright else _UPRIGHT
+        orientations = (image.orientation, exif.UPRIGHT)
         return SourceImage(
             path, image.width, image.height, image.is_16_bit, orientations=orientations
         )
@@ -169,14 +167,16 @@ def _check_entry(
             f"{other.width}x{other.height}",
         )
     is_16_bit = image.is_16_bit or other.is_16_bit
-    orientations = (image.orientation, other.orientation) if upright else _UPRIGHT
+    orientations = (image.orientation, other.orientation)
     return SourceImage(
         path, image.width, image.height, is_16_bit, partner, orientations=orientations
     )
 
 
-def _upright(structure: ImageStructure) -> ImageStructure:
-    """What is known of an image once it has been turned upright."""
+def _as_taken(structure: ImageStructure, *, upright: bool) -> ImageStructure:
+    """What is known of an image that is turned upright; otherwise its orientation is ignored."""
+    if not upright:
+        return structure._replace(orientation=exif.UPRIGHT)
     if not exif.swaps_sides(structure.orientation):
         return structure
     return structure._replace(width=structure.height, height=structure.width)

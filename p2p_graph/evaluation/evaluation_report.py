@@ -25,7 +25,7 @@ from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
-from p2p_graph.utils.outside_files import real_path
+from p2p_graph.utils.outside_files import nearest_existing
 
 Array = np.ndarray[Any, Any]
 
@@ -128,7 +128,7 @@ def check_writable(folder: Path, subject: str) -> None:
     Raises:
       UserError: the folder, or the nearest existing one above, is a file or read-only.
     """
-    nearest = next(path for path in (folder, *real_path(folder).parents) if path.exists())
+    nearest = nearest_existing(folder)
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         reason = "may not be written" if nearest.is_dir() else "is a file"
         raise UserError(f"{subject} cannot be written: {nearest} {reason}")

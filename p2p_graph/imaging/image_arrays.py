@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
 
 from p2p_graph.imaging.image_structure import ImageStructure
-from p2p_graph.imaging.png_structure import check_image_data
+from p2p_graph.imaging.png_structure import SIGNATURE, check_image_data
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.errors import UserError, one_line_reason
@@ -239,7 +239,7 @@ def _encode_16_bits(image: Array) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     data = zlib.compress(rows.tobytes(), _COMPRESSION)
     chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
-    encoded = [b"\x89PNG\r\n\x1a\n"]
+    encoded = [SIGNATURE]
     for name, content in chunks:
         checksum = zlib.crc32(name + content)
         encoded += [struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)]

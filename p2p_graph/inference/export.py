@@ -45,8 +45,8 @@ def export(given: Mapping[str, Any]) -> None:
       UserError: something that a person can mend; a former export is as it was.
     """
     options, checkpoint = configure(given, "export")
-    step = "" if options.run.step is None else f"_{options.run.step}"
-    folder = Path(options.run.output_dir or checkpoint.folder / f"export{step}")
+    default_folder = checkpoint.folder / f"export{options.run.step_suffix}"
+    folder = Path(options.run.output_dir or default_folder)
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported = _ExportedGraph(options)
 

@@ -156,9 +156,8 @@ def _output_folder(options: Options, checkpoint: Checkpoint) -> Path:
     if options.run.output_dir is not None:
         return Path(options.run.output_dir)
     data = Path(options.data.source.path)
-    step = "" if options.run.step is None else f"_{options.run.step}"
-    name = f"{dataset_recipes.dataset_name(data)}_{real_path(data).stem}{step}"
-    return checkpoint.folder / name
+    name = f"{dataset_recipes.dataset_name(data)}_{real_path(data).stem}"
+    return checkpoint.folder / f"{name}{options.run.step_suffix}"
 
 
 def _build(

@@ -126,12 +126,14 @@ def translate(
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
     """
-    assert model.generator.levels is not None
-    _, height, width = size_of(inputs)
     if any_size:
+        assert model.generator.levels is not None
         multiple = 2**model.generator.levels
+        _, height, width = size_of(inputs)
         border = [[0, 0], [0, -height % multiple], [0, -width % multiple], [0, 0]]
-        inputs = tf.pad(inputs, border, "REFLECT")
+        padded = tf.pad(inputs, border, "REFLECT")
+        outputs = translate(padded, model, target_channels, seed, on_cpu=on_cpu, frozen=frozen)
+        return outputs[:, :height, :width]
     settings = layer_settings(model.layers, on_cpu=on_cpu)
     if frozen:
         positions = min(settings.matmul_positions, _MATMUL_POSITIONS_FORWARD)
@@ -139,8 +141,7 @@ def translate(
     spec = generator_spec(model.generator, model.layers, target_channels, settings)
     noise = tf.constant([seed, 0], tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
-        outputs = generator(inputs, spec, noise, per_image=True)
-    return outputs[:, :height, :width] if any_size else outputs
+        return generator(inputs, spec, noise, per_image=True)
 
 
 def generator_spec(

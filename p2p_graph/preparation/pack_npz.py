@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
+from p2p_graph.config.output_folder import folders_of
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of
@@ -54,7 +55,7 @@ def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool =
         raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
     _check_replaceable(path)
     images = list_images(data.source, single=data.task.is_single)
-    if real_path(path.parent) in {real_path(file.parent) for file in files_of(images)}:
+    if real_path(path.parent) in folders_of(files_of(images)):
         raise UserError(
             f"output_file {path} would lie among the images that are packed: name another folder"
         )

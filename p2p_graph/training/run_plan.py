@@ -19,6 +19,7 @@ from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
+from p2p_graph.utils.outside_files import nearest_existing
 
 DEFAULT_EPOCHS = 200
 _MUCH_DISK = 10**10  # bytes
@@ -124,13 +125,8 @@ def _announce_disk_use(run: RunPlan) -> None:
     count = for_good + min(reports.keep_checkpoints, max(1, saves))
     total = count * run.checkpoint_size
     if total > _MUCH_DISK:
+        free = shutil.disk_usage(nearest_existing(run.folder)).free
         print(
             f"disk: {counted(count, 'checkpoint')} of {run.checkpoint_size / 1e9:.1f} GB will take "
-            f"{total / 1e9:.0f} GB, and {_free_bytes(run.folder) / 1e9:.0f} GB are free"
+            f"{total / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"
         )
-
-
-def _free_bytes(folder: Path) -> int:
-    """The free bytes of a folder's disk; the folder may not be there yet."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free

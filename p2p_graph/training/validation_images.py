@@ -36,10 +36,10 @@ def validation_source(training: ImageSource, validation: ValidationOptions) -> I
         training, input_dir=named, target_dir=None, manifest=None, split=1.0
     )
     is_list = Path(named).is_file() and not is_archive(source)
-    holds_both = is_list or is_archive(source) or is_packed(source)
-    if validation.val_target_dir and holds_both:
+    holds_packed = is_archive(source) or is_packed(source)
+    if validation.val_target_dir and (is_list or holds_packed):
         raise UserError(f"val_target_dir is for folders of images: {named} holds A and B")
-    if is_archive(source) or is_packed(source):
+    if holds_packed:
         source = dataclasses.replace(source, upright=False)
     if is_archive(source):
         return source

@@ -124,6 +124,11 @@ def real_path(path: Path) -> Path:
         return path.absolute()
 
 
+def nearest_existing(path: Path) -> Path:
+    """A path itself if it exists, otherwise the nearest of the folders above it."""
+    return next(one for one in (path, *real_path(path).parents) if one.exists())
+
+
 def _kind_of(mode: int) -> str | None:
     """What a file is, unless it is a regular one."""
     if stat.S_ISREG(mode):

@@ -16,7 +16,6 @@ from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _QUICK = 256  # features, whose distance takes less time than a process's start
-_MODULE = "p2p_graph.evaluation.features.interruptible_distance"
 
 
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
@@ -34,7 +33,7 @@ def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
         for moments, path in zip((a, b), paths, strict=True):
             moments.save(path)
         code = child_process.run_program(
-            [sys.executable, "-m", _MODULE, *map(str, paths)],
+            [sys.executable, "-m", __name__, *map(str, paths)],
             on_line=lines.append,
             env=child_process.environment(),
         )

@@ -42,8 +42,7 @@ class SaveCheckpoints(StepHook):
 
     def is_due(self, step: int) -> bool:
         """Whether the options ask for a checkpoint of this step."""
-        every = self._retention.every
-        return super().is_due(step) or bool(every and step % every == 0)
+        return super().is_due(step) or self._retention.for_good(step)
 
     def before_saving(self, function: Callable[[], None]) -> None:
         """Has a function called before each checkpoint is saved."""
