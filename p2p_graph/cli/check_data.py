@@ -16,7 +16,7 @@ from p2p_graph.utils.counted import counted
 
 def main(argv: Sequence[str]) -> int:
     """Parses the flags, inspects the images, and returns the exit code."""
-    parser = flags.source_parser(__doc__, "arrays")
+    parser = flags.source_parser(__doc__, "input_dir", "arrays", "more_inputs")
     parser.add_argument(
         "--recipe",
         metavar="NAME",

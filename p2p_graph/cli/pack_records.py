@@ -17,7 +17,7 @@ _MOST_PER_SHARD = 2**31 - 1
 
 def main(argv: Sequence[str]) -> None:
     """Parses the flags and packs the images."""
-    parser = flags.source_parser(__doc__, "skip_bad")
+    parser = flags.source_parser(__doc__, "arrays", "more_inputs", "skip_bad")
     parser.add_argument(
         "--output_dir", metavar="DIR", required=True, help="folder to write the shards to"
     )

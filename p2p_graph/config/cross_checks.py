@@ -68,6 +68,8 @@ def check_source(source: ImageSource, task: TaskOptions) -> None:
         ("target_dir", "manifest"),
         ("arrays", "manifest"),
         ("arrays", "target_dir"),
+        ("more_inputs", "manifest"),
+        ("arrays", "more_inputs"),
     ):
         if getattr(source, one) is not None and getattr(source, other) is not None:
             raise UserError(f"{one} and {other} contradict each other: give one of them")
@@ -75,6 +77,11 @@ def check_source(source: ImageSource, task: TaskOptions) -> None:
     alone += ["inpaint"] if task.inpaint != "none" else []
     if source.target_dir is not None and alone:
         raise UserError(f"target_dir and {alone[0]} contradict each other: give one of them")
+    if source.more_inputs and (task.lab_colorization or task.inpaint != "none"):
+        raise UserError(
+            "more_inputs goes with pairs of input and target, not with "
+            f"{'lab_colorization' if task.lab_colorization else 'inpaint'}: leave it out"
+        )
 
 
 def check_task(task: TaskOptions, scaling: ScalingOptions) -> None:
@@ -194,11 +201,13 @@ def check_validation(validation: ValidationOptions, shown_side: int, *, grid: bo
     Raises:
       UserError: an option has no effect without another, or SSIM does not fit the images.
     """
-    for name in ("val_dir", "val_target_dir"):
+    for name in ("val_dir", "val_target_dir", "val_more_inputs"):
         if getattr(validation, name) is not None and not validation.is_on:
             raise UserError(f"{name} needs --sample_freq, the interval of validation")
     if validation.val_target_dir is not None and validation.val_dir is None:
         raise UserError("val_target_dir needs --val_dir, the folder of the inputs")
+    if validation.val_more_inputs is not None and validation.val_dir is None:
+        raise UserError("val_more_inputs needs --val_dir, the folder of the first inputs")
     if validation.sample_count != _SAMPLE_COUNT and not (validation.is_on or grid):
         raise UserError("sample_count needs --sample_freq or, in tools/test.py, --grid")
     if validation.keep_best != "none" and not validation.is_on:

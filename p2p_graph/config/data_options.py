@@ -1,8 +1,10 @@
 """Options of the data: image sources, the task, scaling and jitter, batches, the cache."""
 
 import dataclasses
+from collections.abc import Mapping
 
 from p2p_graph.config.image_size import LARGEST_SIDE, ImageSize
+from p2p_graph.config.listed_values import MOST_CHANNELS, Channels, Folders
 from p2p_graph.config.option_fields import Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
@@ -31,6 +33,14 @@ class ImageSource(Record):
         "folder of the B images where input_dir holds the A images; the names of a pair are equal, "
         "suffixes may differ",
         programs=_BOTH,
+    )
+    more_inputs: Folders | None = option(
+        None,
+        "files",
+        "folder of further input images of the same names, whose channels follow those of the "
+        "input; may be given several times",
+        programs=_BOTH,
+        metavar="DIR",
     )
     manifest: str | None = option(
         None,
@@ -94,10 +104,6 @@ class ImageSource(Record):
         return named
 
 
-def _channels_rule(value: int) -> str | None:
-    return None if value in (1, 3, 4) else "must be 1, 3 or 4"
-
-
 @dataclasses.dataclass(frozen=True)
 class TaskOptions(Record):
     """What is translated to what."""
@@ -122,15 +128,14 @@ class TaskOptions(Record):
         "(white30) of its height and width",
         choices=("none", "center", "white30"),
     )
-    input_channels: int | None = option(
+    input_channels: Channels | None = option(
         None,
         "data",
-        "channels of an input: 1 (grey), 3 (RGB) or 4 (RGB and alpha) (default: 3; with Lab, those "
-        "of the direction)",
+        "channels of an input: 1 (grey), 3 (RGB) or 4 (RGB and alpha) of image files, those that "
+        "they have of arrays, and a sum as in 3+1 with --more_inputs (default: what arrays have, "
+        "and 3 of image files; with --more_inputs, 1 of folders whose first image is grey)",
         programs=_BOTH,
-        least=1,
-        most=4,
-        rule=_channels_rule,
+        metavar="N",
     )
     target_channels: int | None = option(
         None,
@@ -138,8 +143,7 @@ class TaskOptions(Record):
         "channels of a target and of the output, likewise",
         programs=_BOTH,
         least=1,
-        most=4,
-        rule=_channels_rule,
+        most=MOST_CHANNELS,
     )
     inputs_only: bool = option(
         False, "files", "the images are inputs without targets", programs=("test",)
@@ -162,8 +166,21 @@ class TaskOptions(Record):
     def channels(self) -> tuple[int, int]:
         """Channels of an input and of a target, which with Lab are L (1) and ab (2)."""
         if not self.lab_colorization:
-            return self.input_channels or RGB, self.target_channels or RGB
+            return self.input_parts.total, self.target_channels or RGB
         return (1, 2) if self.which_direction == "AtoB" else (2, 1)
+
+    @property
+    def input_parts(self) -> Channels:
+        """Channels of each part of an input: of the image, then of each of `more_inputs`."""
+        return self.input_channels or Channels([RGB])
+
+    @property
+    def shown_parts(self) -> Mapping[str, Channels]:
+        """Channels of the parts of written images, by kind; with Lab they are RGB or grey."""
+        if self.lab_colorization:
+            return dict.fromkeys(("inputs", "outputs", "targets"), Channels([RGB]))
+        target = Channels([self.channels[1]])
+        return {"inputs": self.input_parts, "outputs": target, "targets": target}
 
 
 @dataclasses.dataclass(frozen=True)

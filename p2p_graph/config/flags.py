@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from p2p_graph.config import dataset_recipes
 from p2p_graph.config.image_size import ImageSize
-from p2p_graph.config.option_fields import Field, help_text, kinds_of
+from p2p_graph.config.listed_values import Folders
+from p2p_graph.config.option_fields import Field, help_text, kinds_of, parsed_kind
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import MODEL_FIELDS, REFERENCE_FIELDS
 from p2p_graph.utils.errors import UserError, escaped
@@ -87,20 +88,21 @@ def source_parser(description: str, *more: str) -> Parser:
 
     Args:
       description: of the program.
-      more: options that the program has besides, by flat name; `arrays` if it reads archives.
+      more: options that the program has besides, by flat name; `input_dir` if it reads shards,
+        too, and `arrays` if it reads archives.
     """
     parser = Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    if "arrays" in more:
-        _add_flag(parser, FIELDS["input_dir"], "train")
-    else:
+    if "input_dir" not in more:
+        archive = ", or an .npz archive" if "arrays" in more else ""
         parser.add_argument(
             "--input_dir",
             metavar="DIR",
-            help="folder of A|B pairs side by side (required, unless --manifest is given)",
+            help=f"folder of A|B pairs side by side{archive} (required, unless --manifest is "
+            "given)",
         )
     for name in ("target_dir", "manifest", *more):
         _add_flag(parser, FIELDS[name], "train")
@@ -163,9 +165,14 @@ def _add_flag(
         return
     default = "" if hidden else _default_text(field, program)
     kind = next(kind for kind in kinds if kind is not type(None))
+    if kind is Folders:
+        group.add_argument(
+            f"--{name}", action="append", metavar=_metavar(field, kind), help=text + default
+        )
+        return
     group.add_argument(
         f"--{name}",
-        type=_stored_size if kind is ImageSize else kind,
+        type=functools.partial(_stored, kind) if parsed_kind(RECORDS[name], field) else kind,
         choices=field.metadata["choices"] or None,
         metavar=None if field.metadata["choices"] else _metavar(field, kind),
         help=text + default,
@@ -174,14 +181,19 @@ def _add_flag(
 
 def size_argument(text: str) -> ImageSize:
     """The type of a flag whose value is an image's size, for argparse."""
+    size: ImageSize = _parsed(ImageSize, text)
+    return size
+
+
+def _stored(kind: Any, text: str) -> Any:
+    return _parsed(kind, text).stored
+
+
+def _parsed(kind: Any, text: str) -> Any:
     try:
-        return ImageSize.parse(text)
+        return kind.parse(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _stored_size(text: str) -> int | str:
-    return size_argument(text).stored
 
 
 def _default_text(field: Field, program: str) -> str:

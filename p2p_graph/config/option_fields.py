@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from p2p_graph.config.image_size import ImageSize
+from p2p_graph.config.listed_values import Channels, Folders
 from p2p_graph.utils.errors import UserError
 
 MOST_FILTERS = 2**12
 MOST_STEPS = 2**40  # of training, and of the intervals between reports
 PROGRAMS = ("train", "test", "export")
 _LARGEST_FLOAT = 3.4e38  # float32
+# Types whose values have a form of their own in options.json and on the command line.
+_PARSED = (ImageSize, Channels, Folders)
 
 Field = dataclasses.Field[Any]
 
@@ -81,13 +84,14 @@ class Record:
     """
 
     def __post_init__(self) -> None:
-        """Checks every value; makes sizes of numbers and texts."""
+        """Checks every value; makes sizes, channels and folders of what files and flags hold."""
         for field in dataclasses.fields(self):
             if field.metadata:
                 value = getattr(self, field.name)
                 check_value(type(self), field, value)
-                if value is not None and ImageSize in kinds_of(type(self), field):
-                    object.__setattr__(self, field.name, ImageSize.parse(value))
+                kind = parsed_kind(type(self), field)
+                if value is not None and kind:
+                    object.__setattr__(self, field.name, kind.parse(value))
 
 
 def leaves(record: type) -> Iterator[tuple[type, Field]]:
@@ -121,13 +125,18 @@ def to_flat(record: Any) -> dict[str, Any]:
 
 def stored(value: Any) -> Any:
     """An option's value as options.json has it."""
-    return value.stored if isinstance(value, ImageSize) else value
+    return value.stored if isinstance(value, _PARSED) else value
 
 
 def kinds_of(record: type, field: Field) -> tuple[type, ...]:
     """The types that an option's value may have."""
     kind = _types_of(record)[field.name]
     return typing.get_args(kind) or (kind,)
+
+
+def parsed_kind(record: type, field: Field) -> Any:
+    """The type of an option's values if it has `parse` and `stored`, otherwise None."""
+    return next((kind for kind in kinds_of(record, field) if kind in _PARSED), None)
 
 
 def _record_of(record: type, field: Field) -> type:
@@ -148,9 +157,9 @@ def check_value(record: type, field: Field, value: Any) -> None:
       UserError: the value is not allowed; the message names the option, the rule and the value.
     """
     kinds = kinds_of(record, field)
-    if ImageSize in kinds:
+    if kind := parsed_kind(record, field):
         if value is not None or types.NoneType not in kinds:
-            _check_size(field.name, value)
+            _check_parsed(field.name, kind, value)
         return
     _check_type(record, field, value)
     if value is None:
@@ -170,11 +179,14 @@ def check_value(record: type, field: Field, value: Any) -> None:
         raise UserError(f"{name} {wrong}, not {value!r}")
 
 
-def _check_size(name: str, value: Any) -> None:
+def _check_parsed(name: str, kind: Any, value: Any) -> None:
     try:
-        ImageSize.parse(value)
+        parsed = kind.parse(value)
     except UserError as error:
         raise UserError(f"{name} {error}") from None
+    if kind is Folders:
+        for path in parsed:
+            check_text(name, path)
 
 
 def _check_type(record: type, field: Field, value: Any) -> None:

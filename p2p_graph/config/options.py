@@ -189,12 +189,6 @@ class Options(Record):
             )
             data = dataclasses.replace(self.data, scaling=scaling)
             object.__setattr__(self, "data", data)
-        if not self.data.task.lab_colorization:
-            inputs, targets = self.data.task.channels
-            task = dataclasses.replace(
-                self.data.task, input_channels=inputs, target_channels=targets
-            )
-            object.__setattr__(self, "data", dataclasses.replace(self.data, task=task))
         cross_checks.check_source(self.data.source, self.data.task)
         cross_checks.check_task(self.data.task, self.data.scaling)
         cross_checks.check_output_form(self.data.task, self.outputs.output_filetype)

@@ -56,6 +56,7 @@ FREE_FIELDS = (
     "sample_count",
     "val_dir",
     "val_target_dir",
+    "val_more_inputs",
     "keep_best",
     "grid",
     "save_freq",
@@ -201,6 +202,11 @@ def same_path(was: str, now: str, folder: Path) -> bool:
     return was == now or real_path(before) == real_path(Path(now))
 
 
+def _same_paths(was: Sequence[str], now: Sequence[str], folder: Path) -> bool:
+    pairs = zip(was, now, strict=False)
+    return len(was) == len(now) and all(same_path(*pair, folder) for pair in pairs)
+
+
 def model_options(folder: Path) -> dict[str, Any]:
     """Reads the options that define a checkpoint's model from its options.json.
 
@@ -218,6 +224,11 @@ def model_options(folder: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{folder / OPTIONS_FILE}: {error}") from None
     flat = stored.flat()
+    if not stored.data.task.lab_colorization:
+        # Files without them are of models of RGB images.
+        task = stored.data.task
+        flat["input_channels"] = task.input_parts.stored
+        flat["target_channels"] = task.channels[1]
     return {name: flat[name] for name in MODEL_FIELDS}
 
 
@@ -272,6 +283,8 @@ def changed_options(options: Options, folder: Path, given: Mapping[str, Any]) ->
             continue
         paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
         if paths and same_path(was, now, folder):
+            continue
+        if name == "more_inputs" and was and now and _same_paths(was, now, folder):
             continue
         changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
     return changed

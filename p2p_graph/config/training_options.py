@@ -6,6 +6,7 @@ Those of batches are in `data_options`.
 import dataclasses
 import re
 
+from p2p_graph.config.listed_values import Folders
 from p2p_graph.config.option_fields import MOST_STEPS, Record, option
 
 _MOST_EPOCHS = 2**20
@@ -205,6 +206,13 @@ class ValidationOptions(Record):
         "reports",
         "folder of the validation targets (default: the folder beside target_dir with val_dir's "
         "name)",
+    )
+    val_more_inputs: Folders | None = option(
+        None,
+        "reports",
+        "folder of further validation inputs, once for each of --more_inputs (default: the folders "
+        "beside those, with val_dir's name)",
+        metavar="DIR",
     )
     keep_best: str = option(
         "none",

@@ -9,7 +9,8 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.data_options import RGB
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
-from p2p_graph.imaging import exif
+from p2p_graph.imaging import array_files, exif
+from p2p_graph.utils.errors import UserError
 
 _BT601 = [0.299, 0.587, 0.114]  # luma of R, G and B
 
@@ -18,8 +19,8 @@ class Decoder(NamedTuple):
     """Decodes images in a graph.
 
     Attributes:
-      decode: from an image's index, int64 scalar, to one image [h, w, 3 or 4] or two, A and B;
-        uint8 in [0, 255] or float32 in [0, 1].
+      decode: from an image's index, int64 scalar, to the images [h, w, C] of its columns (A, B
+        where that is separate, further inputs); uint8 in [0, 255] or float32 in [0, 1].
       in_memory: whether decoding again is as cheap as a cache.
     """
 
@@ -33,7 +34,7 @@ def decoder_of(images: Sequence[SourceImage], dtype: tf.DType, channels: int = R
     Args:
       images: files, records of shards, or rows of an archive's arrays.
       dtype: uint8 or float32, of the decoded images.
-      channels: 3, or 4 to keep alpha; an archive's images have 3.
+      channels: of decoded image files: 3, or 4 to keep alpha. Arrays keep their own.
     """
     first = images[0]
     if first.position is None:
@@ -44,15 +45,15 @@ def decoder_of(images: Sequence[SourceImage], dtype: tf.DType, channels: int = R
 
 
 def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType, channels: int) -> Decoder:
-    columns = [[str(image.path) for image in images]]
-    if images[0].target:
-        columns.append([str(image.target) for image in images])
+    columns = zip(*(map(str, image.columns) for image in images), strict=True)
     files = [tf.constant(paths) for paths in columns]
-    orientations = np.array([image.orientations for image in images])
+    upright = (exif.UPRIGHT,) * len(files)
+    orientations = np.array([image.orientations or upright for image in images])
     turned = (orientations != exif.UPRIGHT).any(0)
 
     def decode(index: tf.Tensor) -> list[tf.Tensor]:
-        decoded = [_decode_as(tf.io.read_file(paths[index]), dtype, channels) for paths in files]
+        contents = [tf.io.read_file(paths[index]) for paths in files]
+        decoded = _decode_columns(contents, images[0], dtype, channels)
         return [
             _upright(image, tf.constant(orientations[:, part])[index]) if turned[part] else image
             for part, image in enumerate(decoded)
@@ -79,11 +80,11 @@ def _decoder_of_shards(images: Sequence[SourceImage], dtype: tf.DType, channels:
     shards = tf.constant([str(path) for path in paths])
     shard_of = tf.constant([numbers[image.path.parent] for image in images], tf.int32)
     positions = tf.constant([image.position for image in images], tf.int64)
-    count = 2 if images[0].target else 1
+    first = images[0]
 
     def decode(index: tf.Tensor) -> list[tf.Tensor]:
-        files = tfrecord_shards.read_record(shards[shard_of[index]], positions[index])
-        return [_decode_as(contents, dtype, channels) for contents in files[:count]]
+        files = tfrecord_shards.read_record(shards[shard_of[index]], positions[index], first)
+        return _decode_columns(files, first, dtype, channels)
 
     return Decoder(decode)
 
@@ -107,9 +108,7 @@ def _decoder_of_archive(images: Sequence[SourceImage], dtype: tf.DType) -> Decod
 
 
 def _convert(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Converts an archive's row, uint8 or float32 in [0, 255], to RGB of another type."""
-    if image.shape[-1] == 1:
-        image = tf.tile(image, [1, 1, 3])
+    """Converts an archive's row, uint8 or float32 in [0, 255], to another type."""
     if image.dtype == dtype:
         return image / 255 if dtype == tf.float32 else image
     return tf.image.convert_image_dtype(image, dtype)
@@ -142,6 +141,32 @@ def _is_png_and_16_bit(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return is_png, is_png & tf.equal(tf.strings.substr(head, 24, 1), b"\x10")
 
 
+def _decode_columns(
+    files: Sequence[tf.Tensor], image: SourceImage, dtype: tf.DType, channels: int
+) -> list[tf.Tensor]:
+    """Decodes the files of an image's columns; all images of a source are alike."""
+    return [
+        _decode_array(contents, dtype, image.channels_of(column))
+        if image.channels_of(column)
+        else _decode_as(contents, dtype, channels)
+        for column, contents in enumerate(files)
+    ]
+
+
+def _decode_array(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
+    """Decodes a .npy or TIFF file's contents to [h, w, channels]."""
+
+    def decode(file: bytes) -> "np.ndarray[Any, Any]":
+        try:
+            image = array_files.decode_array(file)
+        except UserError as error:
+            raise ValueError(str(error)) from None  # for TensorFlow, an invalid argument
+        return image if dtype == tf.uint8 else array_files.as_values(image)
+
+    image = tf.numpy_function(decode, [contents], dtype, stateful=False)
+    return tf.ensure_shape(image, [None, None, channels])
+
+
 def _decode_as(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
     if dtype == tf.uint8:
         return _decode(contents, dtype, channels)
@@ -164,14 +189,17 @@ def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """Converts an image to another number of channels.
 
     Args:
-      image: [h, w, 3 or 4], RGB and perhaps alpha; uint8 or uint16, or float32 in [-1, 1].
-      channels: 1 (BT.601 luma), 3, or 4 (opaque where there is no alpha).
+      image: [h, w, C], RGB and perhaps alpha, or grey; uint8 or uint16, or float32 in [-1, 1].
+      channels: C, 1 (BT.601 luma), 3 (grey is repeated), or 4 (opaque where there is no alpha).
 
     Returns:
       [h, w, channels] of the same type.
     """
     if channels == image.shape[-1]:
         return image
+    if image.shape[-1] == 1:
+        assert channels == RGB
+        return tf.tile(image, [1, 1, RGB])
     if channels == 1:
         rgb = tf.cast(image[..., :RGB], tf.float32)
         luma = tf.tensordot(rgb, tf.constant(_BT601), 1)[..., None]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.decode import decode_rgb
-from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_files import Entry, SourceImage
 from p2p_graph.data.packed import tfrecord_shards
 from p2p_graph.data.usable_images import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.imaging import image_arrays
@@ -127,16 +127,18 @@ def unreadable_image(error: Exception, images: Sequence[SourceImage]) -> UserErr
 
 def _changed_files(images: Sequence[SourceImage]) -> Iterator[str]:
     """The files that are not what they were: their paths and the reasons."""
-    entries = [(image.path, image.target) for image in images]
+    entries = [Entry(image.path, image.target) for image in images]
+    entries += [Entry(path) for image in images for path in image.more]
     with verifying_session() as verify:
         usable, bad = check_images(
-            entries, verify, pairs=False, upright=any(max(i.orientations) > 1 for i in images)
+            entries, verify, pairs=False, upright=any(image.orientations for image in images)
         )
     yield from bad
     now = {image.path: image for image in usable}
     for image in images:
         found = now.get(image.path, image)
-        if found != image:
+        was_16_bit = found.is_16_bit if image.more else image.is_16_bit
+        if found[1:4] != (image.width, image.height, was_16_bit):
             yield (
                 f"{image.path} was {image.width}x{image.height} pixels, "
                 f"and is {found.width}x{found.height}{' of 16 bits' * found.is_16_bit}"

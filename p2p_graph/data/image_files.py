@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from p2p_graph.imaging import exif
+from p2p_graph.imaging import array_files
 from p2p_graph.utils.errors import UserError, why_no_folder
 from p2p_graph.utils.file_names import shortened
 
@@ -17,7 +17,7 @@ CORRUPT, ODD_WIDTH, MISMATCH = PROBLEMS = ("corrupt", "odd width", "mismatched p
 
 
 class SourceImage(NamedTuple):
-    """A usable image, or a pair of two images A and B of equal size.
+    """A usable image, or a pair of two images A and B of equal size, and perhaps further inputs.
 
     Attributes:
       path: the file, or A's file; for an archive or a shard, its path and the image's name in it.
@@ -27,8 +27,11 @@ class SourceImage(NamedTuple):
       target: B's path, where A and B are separate images.
       position: index in an archive's arrays, or the first byte of the record in a shard.
       arrays: names of the archive's arrays that hold the image, or A and B.
-      orientations: of the files of A and of B, to be turned upright (see `imaging.exif`); width and
-        height are those of the upright images.
+      orientations: of each of `columns`, to be turned upright (see `imaging.exif`); width and
+        height are those of the upright images. Empty where all are upright.
+      more: paths of further inputs, of the input's size.
+      channels: of each of `columns` that is an array; 0 for image files, whose channels are
+        converted. Empty where none is an array.
     """
 
     path: Path
@@ -38,7 +41,18 @@ class SourceImage(NamedTuple):
     target: Path | None = None
     position: int | None = None
     arrays: tuple[str, ...] = ()
-    orientations: tuple[int, int] = (exif.UPRIGHT, exif.UPRIGHT)
+    orientations: tuple[int, ...] = ()
+    more: tuple[Path, ...] = ()
+    channels: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Path, ...]:
+        """The paths of A, of B where that is separate, and of the further inputs."""
+        return (self.path, *filter(None, [self.target]), *self.more)
+
+    def channels_of(self, column: int) -> int:
+        """The channels of one of `columns` if it is an array, otherwise 0."""
+        return self.channels[column] if self.channels else 0
 
 
 class Problem(NamedTuple):
@@ -53,16 +67,29 @@ class Problem(NamedTuple):
     text: str
 
 
-# An image's file; then its partner's file, a problem with the partner, or None without pairing.
-Entry = tuple[Path, Path | Problem | None]
+class Entry(NamedTuple):
+    """The files of an image.
+
+    Attributes:
+      path: the file, or A's.
+      partner: B's file, a problem with it, or None without pairing.
+      more: the files of further inputs, or problems with them.
+    """
+
+    path: Path
+    partner: Path | Problem | None = None
+    more: tuple[Path | Problem, ...] = ()
 
 
-def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
+def find_images(
+    folder: Path, option: str = "input_dir", suffixes: Sequence[str] = SUFFIXES
+) -> list[Path]:
     """Lists a folder's images: by number where all names are numbers, otherwise by name.
 
     Args:
       folder: the folder; folders inside it are ignored.
       option: the option that names the folder, for messages.
+      suffixes: of the images' names.
 
     Raises:
       UserError: the folder does not exist, cannot be read, or holds no image.
@@ -77,7 +104,7 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
     paths = [
         path
         for path in entries
-        if path.suffix.lower() in SUFFIXES and (path.is_symlink() or not path.is_dir())
+        if path.suffix.lower() in suffixes and (path.is_symlink() or not path.is_dir())
     ]
     if not paths:
         inner = sorted(path.name for path in entries if path.is_dir())
@@ -86,10 +113,28 @@ def find_images(folder: Path, option: str = "input_dir") -> list[Path]:
             raise UserError(
                 f"{option} {folder} holds folders but no images: name one of them ({shown})"
             )
-        raise UserError(f"{option} {folder} holds no images ({', '.join(SUFFIXES)})")
+        raise UserError(f"{option} {folder} holds no images ({', '.join(suffixes)})")
     if all(path.stem.isdecimal() for path in paths):
         return sorted(paths, key=lambda path: (int(path.stem), path.name))
     return sorted(paths, key=lambda path: path.name)
+
+
+def find_images_or_arrays(folder: Path, option: str = "input_dir") -> list[Path]:
+    """Lists a folder's images; where there is no JPEG or PNG file, its arrays (.npy and TIFF).
+
+    Raises:
+      UserError: as `find_images`.
+    """
+    try:
+        return find_images(folder, option)
+    except UserError as error:
+        try:
+            arrays = find_images(folder, option, array_files.SUFFIXES)
+        except UserError:
+            raise error from None
+    if any(array_files.lacks_reader(path) for path in arrays):
+        raise UserError(f"{option} {folder} {array_files.MISSING}")
+    return arrays
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
@@ -118,35 +163,47 @@ def files_of(images: Iterable[SourceImage]) -> Iterator[Path]:
     """The files of images, and the shards that hold images; an archive lies where it is made."""
     for image in images:
         if image.position is None:
-            yield from filter(None, (image.path, image.target))
+            yield from image.columns
         elif not image.arrays:
             yield image.path.parent
 
 
-def find_entries(folder: Path, target_dir: Path | None) -> list[Entry]:
-    """Lists a folder's images and, if a second folder is given, their partners in it.
+def find_entries(
+    folder: Path, target_dir: Path | None, more_inputs: Sequence[Path] = ()
+) -> list[Entry]:
+    """Lists a folder's images and, if further folders are given, their partners in these.
 
     Partners have equal stems; their suffixes may differ.
 
     Raises:
       UserError: as `find_images`.
     """
-    paths = find_images(folder)
-    partners = find_partners(paths, target_dir) if target_dir else [None] * len(paths)
-    return list(zip(paths, partners, strict=True))
+    paths = find_images_or_arrays(folder)
+    partners: Sequence[Path | Problem | None] = [None] * len(paths)
+    if target_dir:
+        partners = find_partners(paths, target_dir, "target_dir", arrays=True)
+    more = [find_partners(paths, other, "more_inputs", arrays=True) for other in more_inputs]
+    further_of = zip(*more, strict=True) if more else [()] * len(paths)
+    return [Entry(*files) for files in zip(paths, partners, further_of, strict=True)]
 
 
 def find_partners(
-    paths: Sequence[Path], folder: Path, option: str = "target_dir"
+    paths: Sequence[Path], folder: Path, option: str, *, arrays: bool = False
 ) -> list[Path | Problem]:
     """Finds each image's partner in another folder, or the problem with the partner.
+
+    Args:
+      paths: the images.
+      folder: of the partners.
+      option: the option that names the folder, for messages.
+      arrays: whether partners may be arrays.
 
     Raises:
       UserError: as `find_images`.
     """
     names = collections.Counter(path.stem for path in paths)
     found: dict[str, list[Path]] = {}
-    for path in find_images(folder, option):
+    for path in (find_images_or_arrays if arrays else find_images)(folder, option):
         found.setdefault(path.stem, []).append(path)
     partners: list[Path | Problem] = []
     for path in paths:

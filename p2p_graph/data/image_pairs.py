@@ -41,7 +41,8 @@ class ImagePairs:
         self.channels = [task.channels[0]] if is_one else list(task.channels)
         self.fit_bytes = not task.lab_colorization and not any(i.is_16_bit for i in images)
         dtype = tf.uint8 if self.fit_bytes else tf.float32
-        decoder = decoder_of(images, dtype, max(RGB, *self.channels))
+        keeps_alpha = 4 in (*task.input_parts, task.channels[1])
+        decoder = decoder_of(images, dtype, 4 if keeps_alpha else RGB)
         self._decode, self.in_memory = decoder
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
@@ -55,9 +56,13 @@ class ImagePairs:
           uint8, or float32 in [-1, 1] where uint8 would not hold the values: Lab, 16 bits.
         """
         height, width = self.size or (None, None)
-        parts = self._split(index)
+        images = self._decode(index)
+        count = len(images) - len(self._task.input_parts) + 1
+        parts = self._split(images[:count])
         if not self._task.lab_colorization:
-            parts = list(map(with_channels, parts, self.channels))
+            wanted = [self._task.input_parts[0], self._task.channels[1]]
+            parts = list(map(with_channels, parts, wanted))
+            parts[0] = self._with_further_inputs(parts[0], images[count:])
         return [
             tf.ensure_shape(part, [height, width, channels])
             for part, channels in zip(parts, self.channels, strict=True)
@@ -68,10 +73,22 @@ class ImagePairs:
         resizes = [self._scaling.resize, self._scaling.resize_targets or self._scaling.resize]
         return [self._scale(part, how) for part, how in zip(parts, resizes, strict=False)]
 
-    def _split(self, index: tf.Tensor) -> list[tf.Tensor]:
-        task, images = self._task, self._decode(index)
+    def _with_further_inputs(self, image: tf.Tensor, further: list[tf.Tensor]) -> tf.Tensor:
+        """Concatenates the further inputs to the input, along channels."""
+        if not further:
+            return image
+        if not self.fit_bytes:
+            further = [other * 2 - 1 for other in further]
+        converted = map(with_channels, further, self._task.input_parts[1:])
+        return tf.concat([image, *converted], axis=2)
+
+    def _split(self, images: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Splits decoded images into input and target, as far as there are both."""
+        task = self._task
         if task.lab_colorization:
-            return self._input_first(tf.split(lab_color.split_lab(images[0]), [1, 2], axis=2))
+            return self._input_first(
+                tf.split(lab_color.split_lab(with_channels(images[0], RGB)), [1, 2], axis=2)
+            )
         if not self.fit_bytes:
             images = [image * 2 - 1 for image in images]
         if len(images) == 2:

@@ -44,6 +44,10 @@ def list_images(
         raise UserError(
             f"target_dir goes with a folder of images only: {data} already holds A and B"
         )
+    if source.more_inputs and (in_archive or in_shards):
+        raise UserError(
+            f"more_inputs goes with a folder of images only: {data} holds packed images"
+        )
     if source.upright and (in_archive or in_shards):
         raise UserError(
             f"upright goes with image files only: {data} holds packed images (--no_upright)"
@@ -92,7 +96,7 @@ def list_entries(source: ImageSource, *, single: bool) -> list[Entry]:
     if source.manifest is not None:
         return read_manifest(Path(source.manifest), single=single)
     targets = Path(source.target_dir) if source.target_dir else None
-    return find_entries(Path(source.path), targets)
+    return find_entries(Path(source.path), targets, list(map(Path, source.more_inputs or ())))
 
 
 def read_manifest(path: Path, *, single: bool) -> list[Entry]:
@@ -118,7 +122,7 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
                     lacking = columns[names.index(next(n for n in names if not n))]
                     raise UserError(f"manifest {path}, line {reader.line_num}: no {lacking}")
                 files = [path.parent / name for name in names]
-                entries.append((files[0], None if single else files[1]))
+                entries.append(Entry(files[0], None if single else files[1]))
     except FileNotFoundError:
         raise UserError(f"manifest {path} does not exist") from None
     if not entries:
@@ -158,7 +162,7 @@ def names_digest(source: ImageSource, *, single: bool) -> str:
         unsplit = dataclasses.replace(source, split=1.0)
         paths = [image.path for image in list_images(unsplit, single=single)]
     else:
-        paths = [path for path, _ in list_entries(source, single=single)]
+        paths = [entry.path for entry in list_entries(source, single=single)]
     names = "\n".join(path.name for path in paths).encode(errors="surrogateescape")
     return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from p2p_graph.data.image_files import CORRUPT, MISMATCH, ODD_WIDTH, Entry, Problem, SourceImage
-from p2p_graph.imaging import exif
+from p2p_graph.imaging import array_files, exif
 from p2p_graph.imaging.image_arrays import read_contents
-from p2p_graph.imaging.image_structure import ImageStructure
+from p2p_graph.imaging.image_structure import ARRAY, ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
@@ -23,7 +23,7 @@ _MOST_BYTES = 2**24  # of files that a thread holds, unless one is larger
 
 
 class EncodedImage(NamedTuple):
-    """The contents of an image file, and what they say of the image."""
+    """The contents of a JPEG or PNG file, and what they say of the image."""
 
     contents: bytes
     structure: ImageStructure
@@ -57,6 +57,9 @@ def usable_images(
       UserError: images are unusable; the message lists the first 20, one a line.
     """
     good, bad = check_images(entries, verify, pairs=pairs, upright=upright)
+    other = [image for image in good if image.channels != good[0].channels]
+    bad += [f"{image.path}: {unlike(image, good[0])}" for image in other]
+    good = [image for image in good if image.channels == good[0].channels]
     if bad:
         count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
         if not skip_bad:
@@ -66,6 +69,18 @@ def usable_images(
             raise UserError(f"{count}, so no image remains:", *bad)
         print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)
     return good
+
+
+def unlike(image: SourceImage, first: SourceImage) -> str:
+    """Why an image cannot be used beside the first one, whose arrays have other channels."""
+    for number, path in enumerate(image.columns):
+        found, wanted = image.channels_of(number), first.channels_of(number)
+        if found != wanted:
+            return (
+                f"{'' if path == image.path else f'goes with {path}, which '}has "
+                f"{counted(found, 'channel')}, and the first image {wanted}"
+            )
+    raise AssertionError(image)
 
 
 def check_images(
@@ -96,7 +111,7 @@ def check_images(
             bar.update(len(checked))
     good = [result for result in results if isinstance(result, SourceImage)]
     bad = [
-        f"{entry[0]}: {why.text}"
+        f"{entry.path}: {why.text}"
         for entry, why in zip(entries, results, strict=True)
         if isinstance(why, Problem)
     ]
@@ -104,18 +119,21 @@ def check_images(
 
 
 def check_image(
-    path: Path, partner: Path | Problem | None, verify: Verify, *, pairs: bool, upright: bool
+    entry: Entry, verify: Verify, *, pairs: bool, upright: bool
 ) -> SourceImage | Problem:
-    """Decodes an image and its partner; returns the usable image, or its problem."""
-    return _check_chunk([(path, partner)], verify, pairs=pairs, upright=upright)[0]
+    """Decodes an image and what goes with it; returns the usable image, or its problem."""
+    return _check_chunk([entry], verify, pairs=pairs, upright=upright)[0]
 
 
 def decode_contents(contents: bytes, verify: Verify) -> None:
-    """Decodes one file's contents.
+    """Decodes one file's contents, an image or an array.
 
     Raises:
       UserError: the file cannot be decoded. The message lacks its subject.
     """
+    if array_files.is_array(contents):
+        array_files.decode_array(contents)
+        return
     [reason] = verify([EncodedImage(contents, read_structure(contents))])
     if reason is not None:
         raise UserError(reason)
@@ -124,52 +142,66 @@ def decode_contents(contents: bytes, verify: Verify) -> None:
 def _check_chunk(
     entries: Sequence[Entry], verify: Verify, *, pairs: bool, upright: bool
 ) -> list[SourceImage | Problem]:
-    """Decodes images and their partners; returns each usable image, or its problem."""
-    paths = [path for entry in entries for path in entry if isinstance(path, Path)]
+    """Decodes images and what goes with them; returns each usable image, or its problem."""
+    paths = [
+        path
+        for entry in entries
+        for path in (entry.path, entry.partner, *entry.more)
+        if isinstance(path, Path)
+    ]
     files = {
         path: found if isinstance(found, Problem) else _as_taken(found, upright=upright)
         for path, found in zip(paths, _decode_files(paths, verify), strict=True)
     }
-    return [_check_entry(*entry, files, pairs=pairs) for entry in entries]
+    return [_check_entry(entry, files, pairs=pairs) for entry in entries]
 
 
 def _check_entry(
-    path: Path,
-    partner: Path | Problem | None,
-    files: Mapping[Path, ImageStructure | Problem],
-    *,
-    pairs: bool,
+    entry: Entry, files: Mapping[Path, ImageStructure | Problem], *, pairs: bool
 ) -> SourceImage | Problem:
-    """Whether an image fits its task and its partner, once their files have been decoded."""
-    if isinstance(partner, Problem):
-        return partner
+    """Whether an image fits its task and what goes with it, once the files have been decoded."""
+    path, partner, more = entry
+    for file in (partner, *more):
+        if isinstance(file, Problem):
+            return file
     image = files[path]
     if isinstance(image, Problem):
         return image
-    if partner is None:
-        if pairs and image.width < 2:
-            why = f"is {image.width} pixel wide, too narrow for two halves"
-            return Problem(ODD_WIDTH, why)
-        if pairs and image.width % 2:
-            why = f"is {counted(image.width, 'pixel')} wide: two equal halves need an even width"
-            return Problem(ODD_WIDTH, why)
-        orientations = (image.orientation, exif.UPRIGHT)
-        return SourceImage(
-            path, image.width, image.height, image.is_16_bit, orientations=orientations
-        )
-    other = files[partner]
-    if isinstance(other, Problem):
-        return Problem(other.kind, f"has the partner {partner}, which {other.text}")
-    if (image.width, image.height) != (other.width, other.height):
-        return Problem(
-            MISMATCH,
-            f"is {image.width}x{image.height} pixels, its partner {partner} "
-            f"{other.width}x{other.height}",
-        )
-    is_16_bit = image.is_16_bit or other.is_16_bit
-    orientations = (image.orientation, other.orientation)
+    if partner is None and pairs and image.width < 2:
+        why = f"is {image.width} pixel wide, too narrow for two halves"
+        return Problem(ODD_WIDTH, why)
+    if partner is None and pairs and image.width % 2:
+        why = f"is {counted(image.width, 'pixel')} wide: two equal halves need an even width"
+        return Problem(ODD_WIDTH, why)
+    columns = [image]
+    halves = 2 if partner is None and pairs else 1
+    for file, role, width in (
+        *[(partner, "partner", image.width)] * (partner is not None),
+        *((file, "further input", image.width // halves) for file in more),
+    ):
+        assert isinstance(file, Path)
+        other = files[file]
+        if isinstance(other, Problem):
+            return Problem(other.kind, f"has the {role} {file}, which {other.text}")
+        if (width, image.height) != (other.width, other.height):
+            return Problem(
+                MISMATCH,
+                f"is {width}x{image.height} pixels{' in each half' * (halves - 1)}, its {role} "
+                f"{file} {other.width}x{other.height}",
+            )
+        columns.append(other)
+    orientations = tuple(column.orientation for column in columns)
+    channels = tuple(column.channels * (column.kind == ARRAY) for column in columns)
+    assert not isinstance(partner, Problem)
     return SourceImage(
-        path, image.width, image.height, is_16_bit, partner, orientations=orientations
+        path,
+        image.width,
+        image.height,
+        any(column.is_16_bit for column in columns),
+        partner,
+        orientations=orientations if any(o != exif.UPRIGHT for o in orientations) else (),
+        more=tuple(file for file in more if isinstance(file, Path)),
+        channels=channels if any(channels) else (),
     )
 
 
@@ -199,6 +231,9 @@ def _decode_files(paths: Sequence[Path], verify: Verify) -> list[ImageStructure 
         except UserError as error:
             results.append(Problem(CORRUPT, str(error)))
             continue
+        if encoded.structure.kind == ARRAY:  # it has been decoded for that
+            results.append(encoded.structure)
+            continue
         held[len(results)] = encoded
         results.append(encoded.structure)
         if sum(len(image.contents) for image in held.values()) > _MOST_BYTES:
@@ -213,4 +248,6 @@ def _read_file(path: Path) -> EncodedImage:
     except UnicodeEncodeError:
         raise UserError("has a name that is not UTF-8") from None
     contents = read_contents(path)
+    if path.suffix.lower() in array_files.SUFFIXES:
+        return EncodedImage(b"", array_files.structure_of(contents))
     return EncodedImage(contents, read_structure(contents))

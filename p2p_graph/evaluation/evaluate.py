@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from p2p_graph.config.data_options import RGB
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.evaluation import evaluation_report, sensitivity
 from p2p_graph.evaluation.compute_metrics import MetricResult, compute_metrics
+from p2p_graph.evaluation.decoded_examples import compared_channels
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
 from p2p_graph.evaluation.example_images import Example, find_examples
@@ -15,10 +17,9 @@ from p2p_graph.evaluation.features.feature_distances import compute_all, open_ne
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.html_page import INDEX_FILE
-from p2p_graph.imaging.image_arrays import read_contents
-from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.metrics.registry import FCN
 from p2p_graph.segmentation.segmenters import Segmenter
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 _NOT_FCN8S_NOTE = (
@@ -39,13 +40,14 @@ def evaluate(options: EvaluateOptions) -> None:
       UserError: the images do not fit the metrics, or a file cannot be read or written.
     """
     examples = find_examples(options)
-    selection = select_metrics(options)
+    channels = compared_channels(examples[0])
+    selection = select_metrics(options, channels)
     folder = options.report_folder
     evaluation_report.check_report_folder(folder, examples)
     if options.target_statistics:
         _check_cache_file(options.target_statistics)
     with claimed(folder, "evaluate", evaluation_report.REPORT_FILES):
-        evaluation = _compute(options, examples, selection)
+        evaluation = _compute(options, examples, selection, channels)
         evaluation_report.write_report(folder, evaluation)
     print(evaluation_report.markdown_table(evaluation))
     for note in evaluation.all_notes:
@@ -54,7 +56,10 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def _compute(
-    options: EvaluateOptions, examples: Sequence[Example], selection: MetricSelection
+    options: EvaluateOptions,
+    examples: Sequence[Example],
+    selection: MetricSelection,
+    channels: int,
 ) -> Evaluation:
     """Computes all metrics."""
     metrics = make_metrics(selection, options, examples)
@@ -66,7 +71,7 @@ def _compute(
         )
         photo_results = {}
         measured: Sensitivity = {}
-        notes: list[str] = []
+        notes = _notes_on(channels, examples[0])
         if metrics.fcn_score:
             assert selection.segmenter is not None
             if options.self_check:
@@ -82,8 +87,6 @@ def _compute(
             examples, selection.names, networks, options.target_statistics, options.seed
         )
         notes += of_distances
-    if read_structure(read_contents(examples[0].output)).has_alpha:
-        notes.append("the images have alpha, which no metric compares")
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)
@@ -97,6 +100,18 @@ def _compute(
         measured,
         notes,
     )
+
+
+def _notes_on(channels: int, example: Example) -> list[str]:
+    """What is compared, and shown, of images that are not RGB."""
+    if channels == RGB:
+        return []
+    notes = [f"the metrics are of {counted(channels, 'channel')}; those of colours are left out"]
+    if channels == RGB + 1 and not example.arrays:
+        notes = ["the metrics are of red, green, blue and alpha; those of colours are left out"]
+    if example.arrays:
+        notes.append(f"the images shown are previews of at most 3 of {channels} channels")
+    return notes
 
 
 def _check_cache_file(path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph.config.options_file import OPTIONS_FILE
-from p2p_graph.data.image_files import Problem, find_images, find_partners, output_names
+from p2p_graph.data.image_files import Entry, Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.imaging.array_files import ARRAY_SUFFIX
 from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
 from p2p_graph.utils.counted import counted
@@ -26,12 +27,14 @@ class Example(NamedTuple):
       output: the translated image.
       target: the ground truth, of the same size.
       input: what the output is translated from, if known.
+      arrays: files of all channels of output and target, where these are previews.
     """
 
     name: str
     output: Path
     target: Path
     input: Path | None = None
+    arrays: tuple[Path, Path] | None = None
 
 
 def find_examples(options: EvaluateOptions) -> list[Example]:
@@ -85,7 +88,16 @@ def _of_results(folder: Path) -> list[Example]:
     for output in outputs:
         name = output.stem.removesuffix("-outputs")
         target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
-        examples.append(Example(name, output, target, source if source.is_file() else None))
+        arrays = tuple(image_folder / f"{name}-{k}{ARRAY_SUFFIX}" for k in ("outputs", "targets"))
+        examples.append(
+            Example(
+                name,
+                output,
+                target,
+                source if source.is_file() else None,
+                (arrays[0], arrays[1]) if arrays[0].is_file() else None,
+            )
+        )
     names = {example.name for example in examples}
     for path in paths:
         if path.stem.endswith("-targets") and path.stem.removesuffix("-targets") not in names:
@@ -126,8 +138,9 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
 
 def _check_decodable(examples: Sequence[Example]) -> None:
     """Decodes every image before the long work starts."""
-    pairs = [(example.output, example.target) for example in examples]
-    inputs = [(example.input, None) for example in examples if example.input]
+    pairs = [Entry(example.output, example.target) for example in examples]
+    inputs = [Entry(example.input) for example in examples if example.input]
+    pairs += [Entry(*example.arrays) for example in examples if example.arrays]
     _, bad = check_images([*pairs, *inputs], _verify, pairs=False)
     if bad:
         raise UserError(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from p2p_graph.config.data_options import RGB
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import Example, read_image
 from p2p_graph.evaluation.fcn_score import FcnScore
@@ -23,6 +24,7 @@ from p2p_graph.metrics.registry import (
 )
 from p2p_graph.segmentation import segmenters
 from p2p_graph.segmentation.segmenters import Segmenter
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 
@@ -52,8 +54,12 @@ class SelectedMetrics(NamedTuple):
     fcn_score: FcnScore | None
 
 
-def select_metrics(options: EvaluateOptions) -> MetricSelection:
+def select_metrics(options: EvaluateOptions, channels: int) -> MetricSelection:
     """Loads the palette and the segmenter, and chooses the metrics.
+
+    Args:
+      options: of the evaluation.
+      channels: of the outputs; metrics of colours are for 3.
 
     Raises:
       UserError: the palette or the segmenter cannot be loaded, a metric lacks what it needs, or
@@ -72,6 +78,13 @@ def select_metrics(options: EvaluateOptions) -> MetricSelection:
         LPIPS: options.lpips_weights,
     }
     names = _choose(options.metrics, resources)
+    if channels != RGB and options.metrics is None:
+        names = tuple(name for name in names if name != HISTOGRAM)
+    if channels != RGB and (of_colors := set(names) - set(PAIR_METRICS)):
+        raise UserError(
+            f"metrics {min(of_colors)} needs RGB images, and the outputs have "
+            f"{counted(channels, 'channel')}: choose others (--metrics {','.join(PAIR_METRICS)})"
+        )
     for option, value, users in (
         ("segmenter", segmenter, {FCN}),
         ("palette", palette, {LABELS, FCN}),

@@ -56,6 +56,7 @@ def read(contents: bytes) -> ImageStructure:
         width,
         height,
         is_16_bit=False,
+        channels=1 if channels == 1 else 3,
         has_alpha=False,
         row_bytes=0,
         parts=(

@@ -65,6 +65,7 @@ def read(contents: bytes) -> ImageStructure:
         width,
         height,
         is_16_bit=bits == 16,
+        channels=1 if colour in (_GREY, _GREY_ALPHA) else 3,
         has_alpha=colour in (_GREY_ALPHA, _RGB_ALPHA) or b"tRNS" in kinds,
         row_bytes=_row_bytes(width, height, bits * _CHANNELS[colour], interlaced=bool(interlaced)),
         parts=((0, len(SIGNATURE)), *((chunk.first, chunk.end) for chunk in used)),

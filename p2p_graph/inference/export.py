@@ -17,6 +17,7 @@ from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file, with_channels
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.data.input_graph import Batch
+from p2p_graph.imaging import preview
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
@@ -36,7 +37,8 @@ def export(given: Mapping[str, Any]) -> None:
 
     The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: the
     collections `inputs` and `outputs` name the tensors that its clients feed and fetch. The
-    SavedModel is in `saved_model/`.
+    SavedModel is in `saved_model/`. A model whose inputs or outputs no image file holds is written
+    as a SavedModel alone.
 
     Args:
       given: the flags' values by flat name.
@@ -48,13 +50,14 @@ def export(given: Mapping[str, Any]) -> None:
     default_folder = checkpoint.folder / f"export{options.run.step_suffix}"
     folder = Path(options.run.output_dir or default_folder)
     temporary, former = folder / _TEMPORARY, folder / _FORMER
-    exported = _ExportedGraph(options)
+    exported, task = _ExportedGraph(options), options.data.task
 
     def write(newest: Checkpoint) -> Path:
         """Writes both forms, of one checkpoint, to the temporary folder."""
         remove(temporary)
         temporary.mkdir()
-        exported.write_meta_graph(newest, temporary)
+        if exported.takes_files:
+            exported.write_meta_graph(newest, temporary)
         exported.write_saved_model(newest, temporary / _SAVED_MODEL)
         return newest.prefix
 
@@ -72,7 +75,14 @@ def export(given: Mapping[str, Any]) -> None:
         finally:
             remove(temporary)
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
-    print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
+    if exported.takes_files:
+        print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
+        return
+    print(
+        f"wrote {folder}/{_SAVED_MODEL}, whose signature takes arrays: no image file holds the "
+        f"channels of this model, {task.input_parts} and {task.channels[1]}, and so there is no "
+        "meta graph"
+    )
 
 
 def _check_own(saved_model: Path) -> None:
@@ -115,13 +125,18 @@ def _recover(former: Path, folder: Path) -> None:
 
 
 class _ExportedGraph:
-    """The generator with decoding before it and encoding behind it."""
+    """The generator with decoding before it and encoding behind it.
+
+    Attributes:
+      takes_files: whether image files hold the channels of inputs and outputs.
+    """
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._task, self._scaling = options.data.task, options.data.scaling
         # Of images as clients have them, which with Lab are RGB.
         self._channels = RGB if self._task.lab_colorization else self._task.channels[0]
+        self.takes_files = all(map(preview.is_whole, self._task.shown_parts.values()))
         self._on_cpu = devices.choose("auto").is_cpu
 
     def write_meta_graph(self, checkpoint: Checkpoint, folder: Path) -> None:
@@ -148,18 +163,20 @@ class _ExportedGraph:
         with signals.held(), tf.Graph().as_default(), tf.Session() as session:
             images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
             outputs = self._translate(self._to_values(images))
-            encoded = tf.placeholder(tf.string, [None], "encoded")
-            encoded_outputs = self._encode(self._translate(self._decode(encoded)))
-            checkpoint.restorer(tf.trainable_variables())(session)
             signature = tf.saved_model.predict_signature_def
+            signatures = {"serving_default": signature({"images": images}, {"outputs": outputs})}
+            if self.takes_files:
+                encoded = tf.placeholder(tf.string, [None], "encoded")
+                encoded_outputs = self._encode(self._translate(self._decode(encoded)))
+                signatures["encoded"] = signature(
+                    {"encoded": encoded}, {"outputs": encoded_outputs}
+                )
+            checkpoint.restorer(tf.trainable_variables())(session)
             builder = tf.saved_model.Builder(str(folder))
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.tag_constants.SERVING],
-                {
-                    "serving_default": signature({"images": images}, {"outputs": outputs}),
-                    "encoded": signature({"encoded": encoded}, {"outputs": encoded_outputs}),
-                },
+                signatures,
                 clear_devices=True,
             )
             builder.save()

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,19 +21,21 @@ from p2p_graph.config.model_options import GeneratorOptions
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
+from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of, output_names
 from p2p_graph.data.image_pairs import sizes_before_scaling
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.imaging import html_page, image_grid
+from p2p_graph.imaging import html_page, image_grid, preview
+from p2p_graph.imaging.array_files import ARRAY_SUFFIX, save_npy
 from p2p_graph.imaging.image_arrays import save_png, to_8_bits
 from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
-from p2p_graph.models.postprocess import to_integers, to_rgb
+from p2p_graph.models.postprocess import to_integers, to_rgb, to_shown, to_values
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
@@ -46,6 +48,20 @@ _GRID_FILE = "grid.png"
 _WRITTEN = (html_page.INDEX_FILE, html_page.IMAGE_FOLDER, _GRID_FILE)
 
 Images = Mapping[str, Any]  # one image's arrays by kind
+
+
+class _Fetches(NamedTuple):
+    """What a `Session.run` call gives of a batch: tensors, or their values.
+
+    Attributes:
+      indices: int64 [N], the images' numbers.
+      shown: uint8 or uint16 [N, H, W, 1, 3 or 4] by kind.
+      values: outputs and targets that no image file holds, float32 [N, H, W, C] by kind.
+    """
+
+    indices: Any
+    shown: dict[str, Any]
+    values: dict[str, Any]
 
 
 class Translation(NamedTuple):
@@ -87,6 +103,7 @@ def _test(options: Options, folder: Path) -> None:
     if options.data.scaling.crop_size == ORIGINAL:
         parallel_calls = 1  # an image may need gigabytes
     device = devices.choose(options.execution.device, parallel_calls)
+    channels_of_data(task, source)
     images = list_images(source, single=task.is_single, held_out=True)
     refuse_data_folder(folder, files_of(images), (html_page.IMAGE_FOLDER,))
     if source.split < 1:
@@ -110,8 +127,8 @@ def _test(options: Options, folder: Path) -> None:
             translations = _translate_all(session, fetches, writer, options, parallel_calls)
     seconds = time.monotonic() - start
     if options.outputs.grid:
-        _write_grid(folder, translations, options.validation.sample_count, step)
-    page = _write_page(folder, translations, options, (prefix, step), list(fetches[1]))
+        _write_grid(folder, translations, options, step)
+    page = _write_page(folder, translations, options, (prefix, step), list(fetches.shown))
     count = len(translations)
     print(f"{counted(count, 'image')} in {seconds:.1f} s, {seconds / count:.3f} s an image")
     print("wrote index at", page)
@@ -166,8 +183,8 @@ def _build(
     session: tf.Session,
     *,
     on_cpu: bool,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Builds decoding, the generator and conversion; returns image numbers and bytes by kind."""
+) -> _Fetches:
+    """Builds decoding, the generator and conversion."""
     data = options.data
     with tf.name_scope("load_images"), tf.device("/cpu:0"):
         batches = translation_batches(images, data.task, data.scaling, data.batches.batch_size)
@@ -185,9 +202,10 @@ def _build(
     )
     batch = Batch(indices, inputs, targets[0] if targets else None)
     rgb = to_rgb(batch, outputs, data.task)
-    in_bytes = to_integers(rgb, options.outputs.aspect_ratio, options.outputs.output_bits)
+    parts, aspect_ratio = data.task.shown_parts, options.outputs.aspect_ratio
+    shown = to_integers(to_shown(rgb, parts), aspect_ratio, options.outputs.output_bits)
     session.run(iterator.initializer)
-    return indices, in_bytes
+    return _Fetches(indices, shown, to_values(rgb, parts, aspect_ratio))
 
 
 def _restore(options: Options, session: tf.Session) -> tuple[Path, int]:
@@ -225,7 +243,8 @@ def _make_folder(options: Options, folder: Path, names: Sequence[str]) -> None:
             batches = options.length.max_steps or len(names)
             for name in names[: batches * options.data.batches.batch_size]:
                 for kind in html_page.KINDS:
-                    (images / f"{name}-{kind}.png").unlink(missing_ok=True)
+                    for suffix in (".png", ARRAY_SUFFIX):
+                        (images / f"{name}-{kind}{suffix}").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written: {why_not_written(error)}"
@@ -245,22 +264,27 @@ class _Writer(NamedTuple):
     folder: Path
     grid_count: int
 
-    def write(self, index: int, images: Images) -> Translation:
-        """Writes one image's input, output and target."""
+    def write(self, index: int, images: Images, values: Images) -> Translation:
+        """Writes one image's input, output and target, and the values that files do not hold."""
         name, files = self.names[index], []
+        image_folder = self.folder / html_page.IMAGE_FOLDER
+        for kind, array in values.items():
+            self._write(save_npy, image_folder / f"{name}-{kind}{ARRAY_SUFFIX}", array)
         for kind, image in images.items():
             files.append(f"{name}-{kind}.png")
-            path = self.folder / html_page.IMAGE_FOLDER / files[-1]
-            try:
-                save_png(path, image)
-            except OSError as error:
-                raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
+            self._write(save_png, image_folder / files[-1], image)
         shown = images if index < self.grid_count else {}
         return Translation(name, files, {kind: to_8_bits(v) for kind, v in shown.items()})
 
+    def _write(self, save: Callable[[Path, Any], None], path: Path, image: Any) -> None:
+        try:
+            save(path, image)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
+
 
 def _translate_all(
-    session: tf.Session, fetches: Any, writer: _Writer, options: Options, parallel_calls: int
+    session: tf.Session, fetches: _Fetches, writer: _Writer, options: Options, parallel_calls: int
 ) -> list[Translation]:
     """Translates and writes the images, and reports each in the images' order."""
     count = -(-len(writer.names) // options.data.batches.batch_size)
@@ -280,7 +304,7 @@ def _translate_all(
 
 
 def _batches(
-    session: tf.Session, fetches: Any, writer: _Writer, count: int, parallel_calls: int
+    session: tf.Session, fetches: _Fetches, writer: _Writer, count: int, parallel_calls: int
 ) -> Iterator[dict[int, Translation]]:
     """Translates and writes `count` batches, in order or nearly so; each by image number.
 
@@ -289,9 +313,11 @@ def _batches(
     """
 
     def translate_batch(_: int) -> dict[int, Translation]:
-        indices, in_bytes = session.run(fetches)
+        indices, *by_kind = session.run(fetches)
         return {
-            int(index): writer.write(index, {kind: v[i] for kind, v in in_bytes.items()})
+            int(index): writer.write(
+                index, *({kind: v[i] for kind, v in found.items()} for found in by_kind)
+            )
             for i, index in enumerate(indices)
         }
 
@@ -316,11 +342,13 @@ def _readable_errors() -> Iterator[None]:
         ) from None
 
 
-def _write_grid(folder: Path, translations: Sequence[Translation], count: int, step: int) -> None:
-    path, shown = folder / _GRID_FILE, translations[:count]
+def _write_grid(
+    folder: Path, translations: Sequence[Translation], options: Options, step: int
+) -> None:
+    path, shown = folder / _GRID_FILE, translations[: options.validation.sample_count]
     columns = {
         title: [translation.images[kind] for translation in shown]
-        for kind, title in html_page.KINDS.items()
+        for kind, title in preview.titles(options.data.task.shown_parts).items()
         if kind in shown[0].images
     }
     names = [translation.name for translation in translations]
@@ -348,6 +376,7 @@ def _write_page(
     kinds: Sequence[str],
 ) -> Path:
     prefix, step = checkpoint
+    titles = preview.titles(options.data.task.shown_parts)
     return html_page.write_index(
         folder,
         f"Translated images of {options.data.source.path}",
@@ -358,8 +387,9 @@ def _write_page(
             "size": _size_text(options.data.scaling.crop_size),
             "dropout": f"{options.model.generator.dropout}, seed {options.run.seed}",
         },
-        ("name", *(html_page.KINDS[kind] for kind in kinds)),
+        ("name", *(titles[kind] for kind in kinds)),
         [(translation.name, *translation.files) for translation in translations],
+        titles.values(),
     )
 
 

@@ -18,12 +18,15 @@ from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
+from p2p_graph.data.packed.record_checks import read_any_structure
 from p2p_graph.data.usable_images import Verify, check_image, decode_contents
 from p2p_graph.imaging import exif
+from p2p_graph.imaging.array_files import as_bytes, decode_array
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
-from p2p_graph.imaging.read_structure import read_structure
+from p2p_graph.imaging.image_structure import ARRAY
 from p2p_graph.utils.errors import UserError, escaped
 
+_RGB = 3  # channels
 _NAMED_IMAGES = 3  # names per finding in the table
 _SQUARE_TOLERANCE = 0.02  # how far width / height of a square image may be from 1
 _FEW_COLORS = 12  # as many as the facades' labels have
@@ -163,12 +166,12 @@ def _inspection(
 
 def _inspect_files(entry: Entry, verify: Verify, pairs: bool) -> Inspection:
     """Inspects an image file, or the two files of a pair."""
-    path, partner = entry
-    image = check_image(path, partner, verify, pairs=pairs, upright=False)
+    path = entry.path
+    image = check_image(entry, verify, pairs=pairs, upright=False)
     if isinstance(image, Problem):
         return Inspection(str(path), image)
     try:
-        files = [read_contents(path) for path in (image.path, image.target) if path]
+        files = [read_contents(path) for path in image.columns]
         return _inspect_encoded(image, files, pairs)
     except UserError as error:  # the file has changed since the check
         return Inspection(str(path), Problem(CORRUPT, str(error)))
@@ -186,27 +189,30 @@ def _inspect_record(image: SourceImage, verify: Verify, pairs: bool) -> Inspecti
 
 
 def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
-    """Inspects an image in an archive; arrays: [N, H, W, 3 or 1] in [0, 255], of A and B."""
+    """Inspects an image in an archive; arrays: [N, H, W, C] in [0, 255], of A and B."""
     assert image.position is not None
-    halves = [np.broadcast_to(a[image.position], (*a.shape[1:3], 3)) for a in arrays]
-    return _inspect_pixels(image, [np.rint(half).astype(np.uint8) for half in halves], [])
+    halves = [np.rint(array[image.position]).astype(np.uint8) for array in arrays]
+    return _inspect_pixels(image, halves, [])
 
 
 def _inspect_encoded(image: SourceImage, files: Sequence[bytes], pairs: bool) -> Inspection:
-    """Inspects one image, or A and B, from the contents of JPEG and PNG files.
+    """Inspects one image, or A and B and further inputs, from the contents of files.
 
     Raises:
       UserError: a file cannot be decoded. The message lacks its subject.
     """
-    structures = [read_structure(contents) for contents in files]
-    images = [decode_rgb(*file) for file in zip(files, structures, strict=True)]
+    structures = [read_any_structure(contents) for contents in files]
+    images = [
+        as_bytes(decode_array(contents)) if s.kind == ARRAY else decode_rgb(contents, s)
+        for contents, s in zip(files, structures, strict=True)
+    ]
     warnings = ["alpha"] if any(structure.has_alpha for structure in structures) else []
     if image.is_16_bit:
         warnings.append("16 bits")
     if any(structure.orientation != exif.UPRIGHT for structure in structures):
         warnings.append("turned by EXIF")
-    if pairs and len(images) == 1:
-        images = np.split(images[0], 2, axis=1)
+    if pairs and image.target is None:
+        images[:1] = np.split(images[0], 2, axis=1)
     return _inspect_pixels(image, images, warnings)
 
 
@@ -217,20 +223,20 @@ def _inspect_pixels(
 
     Args:
       image: names the image.
-      halves: A and B, or one image; uint8 [H, W, 3] each.
+      halves: A and B, or one image, and further inputs; uint8 [H, W, C] each.
       warnings: what holds according to the files.
     """
     found = list(warnings)
     for name, half in zip("AB", halves, strict=False):
         if (half == half[:1, :1]).all():
             found.append(f"{name} is of one colour")
-        elif (half == half[..., :1]).all():
+        elif half.shape[2] == _RGB and (half == half[..., :1]).all():
             found.append(f"{name} is grey")
     height, width = halves[0].shape[:2]
     if abs(width / height - 1) > _SQUARE_TOLERANCE:
         found.append("not square")
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(half).tobytes() for half in halves))
-    shares = tuple(_few_colors_share(half) for half in halves)
+    shares = tuple(_few_colors_share(half) for half in halves if half.shape[2] == _RGB)
     return Inspection(str(image.path), None, tuple(found), digest.digest(), shares)
 
 

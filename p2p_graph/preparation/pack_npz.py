@@ -1,5 +1,6 @@
-"""Packs images into one .npz archive, as 8-bit RGB of one size."""
+"""Packs images into one .npz archive, with 8 bits a channel and of one size."""
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.output_folder import folders_of
+from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of
@@ -35,7 +37,8 @@ Array = np.ndarray[Any, Any]
 def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool = False) -> int:
     """Packs the images of a source into one archive.
 
-    The archive holds uint8 [N, H, W, 3]: arr_0 is A (or the single images) and arr_1 is B.
+    The archive holds uint8 [N, H, W, C], with C = 3 for image files: arr_0 is A (or the single
+    images) and arr_1 is B.
 
     Args:
       data: the source; inputs_only for single images; resize.
@@ -55,6 +58,8 @@ def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool =
         raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
     _check_replaceable(path)
     images = list_images(data.source, single=data.task.is_single)
+    task = dataclasses.replace(data.task, **channels_of_data(data.task, data.source))
+    data = dataclasses.replace(data, task=task)
     if real_path(path.parent) in folders_of(files_of(images)):
         raise UserError(
             f"output_file {path} would lie among the images that are packed: name another folder"
@@ -82,7 +87,7 @@ def _check_replaceable(path: Path) -> None:
                 raise ValueError(f"it holds {', '.join(archive.names) or 'nothing'}")
             for name in archive.names:
                 array = archive.find(name)
-                if array.dtype != np.uint8 or len(array.shape) != 4 or array.shape[3] != 3:
+                if array.dtype != np.uint8 or len(array.shape) != 4:
                     raise ValueError(f"its {name} is {array.dtype} {list(array.shape)}")
     except FileNotFoundError:
         pass
@@ -109,7 +114,7 @@ def _decode(images: Sequence[SourceImage], data: DataOptions, size: ImageSize) -
 
         indices = tf.data.Dataset.range(len(images))
         decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decode(i))))
-        arrays = _allocate(len(images), len(pairs.channels), height_width)
+        arrays = _allocate(len(images), pairs.channels, height_width)
         next_images = next_element(decoded.prefetch(2), session)
         shown = sys.stderr.isatty()
         with image_errors_named(images):
@@ -119,15 +124,21 @@ def _decode(images: Sequence[SourceImage], data: DataOptions, size: ImageSize) -
     return arrays
 
 
-def _allocate(count: int, parts: int, height_width: tuple[int, int]) -> Sequence[Array]:
+def _allocate(
+    count: int, channels: Sequence[int], height_width: tuple[int, int]
+) -> Sequence[Array]:
     """Makes the arrays if there is memory for them, and for the images being scaled."""
     height, width = height_width
-    at_once = (os.cpu_count() or 1) * parts * height * width * 3 * _WORKING_BYTES
+    at_once = (os.cpu_count() or 1) * height * width * sum(channels) * _WORKING_BYTES
     try:
-        arrays: Array = allocate([parts, count, height, width, 3], np.uint8, besides=at_once)
+        values: Array = allocate(
+            [count * height * width * sum(channels)], np.uint8, besides=at_once
+        )
     except UserError as error:
         raise UserError(
             f"an archive of {counted(count, 'image')} of {width}x{height} pixels {error}: "
             "choose a smaller --size, or pack shards (tools/pack_records.py)"
         ) from None
-    return list(arrays)
+    ends = np.cumsum([count * height * width * number for number in channels])
+    parts = zip(np.split(values, ends[:-1]), channels, strict=True)
+    return [part.reshape(count, height, width, number) for part, number in parts]

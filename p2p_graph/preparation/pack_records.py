@@ -1,4 +1,4 @@
-"""Packs image files into TFRecord shards, whose format is in `data.packed.tfrecord_shards`."""
+"""Packs images into TFRecord shards, whose format is in `data.packed.tfrecord_shards`."""
 
 import hashlib
 import math
@@ -51,10 +51,10 @@ def pack_records(
         written.
     """
     images = list_images(source, single=single)
-    if images[0].position is not None:
+    if images[0].position is not None and not images[0].arrays:
         raise UserError(
-            f"input_dir {source.path} holds no image files to pack: name the folder that its "
-            "images were packed from"
+            f"input_dir {source.path} holds shards: name the folder that their images were packed "
+            "from"
         )
     refuse_data_folder(folder, files_of(images))
     count = math.ceil(len(images) / per_shard)
@@ -101,7 +101,8 @@ def _digest(images: Sequence[SourceImage]) -> str:
     """Identifies a list of images by their files' paths, sizes and times of change."""
     digest = hashlib.sha256()
     for image in images:
-        for path in filter(None, (image.path, image.target)):
+        files = [image.path.parent] if image.arrays else image.columns
+        for path in files:
             status = path.stat()
             fields = f"{real_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(os.fsencode(fields))

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints.save_checkpoint import Retention
 from p2p_graph.data.image_files import output_names
+from p2p_graph.imaging import preview
 from p2p_graph.models import postprocess
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
 from p2p_graph.training.hooks.display_images import WriteImages
@@ -33,7 +34,8 @@ def make_hooks(
     with tf.name_scope("display"):
         rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
         aspect_ratio = options.outputs.aspect_ratio
-        displayed = postprocess.to_integers(rgb, aspect_ratio)
+        shown = postprocess.to_shown(rgb, task.shown_parts)
+        displayed = postprocess.to_integers(shown, aspect_ratio)
     events = None
     if reports.summary_freq or reports.trace_freq:
         events = EventFile(folder, tf.get_default_graph())
@@ -62,7 +64,14 @@ def make_hooks(
     metadata = {"data": options.data.source.path, "direction": task.which_direction}
     made.append(
         WriteImages(
-            call.batch.paths, displayed, names, folder, metadata, reports.display_freq, schedule
+            call.batch.paths,
+            displayed,
+            names,
+            preview.titles(task.shown_parts),
+            folder,
+            metadata,
+            reports.display_freq,
+            schedule,
         )
     )
     stopping = StopOnSignal(saving, schedule)

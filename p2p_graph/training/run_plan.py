@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
+from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.models.memory_estimate import checkpoint_bytes, training_bytes
@@ -57,6 +58,7 @@ class RunPlan(NamedTuple):
 
 def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
     """Checks everything that could refuse the run, before the graph is built."""
+    options = options.replace(**channels_of_data(options.data.task, options.data.source))
     options, checkpoint = starting_point(options, folder, given)
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)

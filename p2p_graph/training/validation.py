@@ -16,7 +16,7 @@ from p2p_graph.config.output_folder import BEST_FILE
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.imaging import html_page, image_grid
+from p2p_graph.imaging import html_page, image_grid, preview
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models import postprocess
 from p2p_graph.models.networks import translate
@@ -36,7 +36,11 @@ SaveTo = Callable[[Path, int, tf.Session], None]
 
 
 class ValidationGraph:
-    """Translates the validation images as tools/test.py does, in the training graph."""
+    """Translates the validation images as tools/test.py does, in the training graph.
+
+    Attributes:
+      titles: of the columns of images, by kind.
+    """
 
     def __init__(
         self,
@@ -68,16 +72,18 @@ class ValidationGraph:
             outputs = translate(inputs, used, task.channels[1], seed, on_cpu=on_cpu)
             rgb = postprocess.to_rgb(Batch(indices, inputs, targets), outputs, task)
             # Metrics are of the networks' images, grids of the stretched ones.
-            self._displayed = postprocess.to_integers(rgb, aspect_ratio)
+            self.titles = preview.titles(task.shown_parts)
+            shown = postprocess.to_shown(rgb, task.shown_parts)
+            self._displayed = postprocess.to_integers(shown, aspect_ratio)
             self._measured = self._displayed
-            if aspect_ratio != 1.0:
+            if aspect_ratio != 1.0 or not all(map(preview.is_whole, task.shown_parts.values())):
                 self._measured = postprocess.to_integers(rgb)
 
     def run(self, session: tf.Session) -> tuple[list[Images], list[Images]]:
         """Translates every image.
 
         Returns:
-          Each image as displayed, uint8 [H, W', C], and as measured, uint8 [H, W, C].
+          Each image as displayed, uint8 [H, W', 1, 3 or 4], and as measured, uint8 [H, W, C].
         """
         session.run(self._iterator.initializer)
         displayed: list[Images] = []
@@ -207,7 +213,8 @@ class Validator:
             return {}
         displayed, measured = self._graph.run(session)
         columns = {
-            title: [images[kind] for images in displayed] for kind, title in html_page.KINDS.items()
+            self._graph.titles[kind]: [images[kind] for images in displayed]
+            for kind in html_page.KINDS
         }
         path = self._grids / f"{step:08d}.png"
         image_grid.save_grid(path, f"step {step}", columns, self._names)

@@ -93,7 +93,7 @@ class NpzFile:
             raise ValueError(f"{name} is encrypted")
         start = self._find_data(member)
         with self._archive.open(member) as stream:
-            shape, is_fortran, dtype = _read_header(stream)
+            shape, is_fortran, dtype = read_npy_header(stream)
             header_size = stream.tell()
         stored = member.compress_type == zipfile.ZIP_STORED
         data = start + header_size if stored else None
@@ -173,8 +173,11 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         yield NpzFile(file)
 
 
-def _read_header(file: IO[bytes]) -> _Header:
-    """Reads an array's shape, whether it is in Fortran order, and its type."""
+def read_npy_header(file: IO[bytes]) -> _Header:
+    """Reads an array's shape, whether it is in Fortran order, and its type.
+
+    Any error of a damaged header is raised: use this in `damage_reported`, or catch them all.
+    """
     version = _read_magic(file)
     if version not in _VERSIONS:
         raise ValueError(f"its format has the unknown version {version[0]}.{version[1]}")

@@ -72,9 +72,19 @@ def test_evaluation_says_what_it_compares(trained, pairs, tmp_path):
     flags = ("--input_dir", pairs, "--checkpoint", folder, "--output_dir", tmp_path)
     succeeded(call("test", *flags))
     done = succeeded(call("evaluate", "--results_dir", tmp_path))
-    assert ("note: the images have alpha, which no metric compares" in done.stdout) == (
-        targets == 4
-    )
+    assert ("of red, green, blue and alpha;" in done.stdout) == (targets == 4)
+    assert ("the metrics are of 1 channel;" in done.stdout) == (targets == 1)
+    record = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert any("histogram" in name for name in record["figures"]) == (targets == 3)
+    values = {"outputs": [], "targets": []}
+    for kind, found in values.items():
+        for path in sorted((tmp_path / "images").glob(f"*-{kind}.png")):
+            found.append(np.asarray(opened(path)).astype(float))
+    difference = np.abs(np.subtract(values["outputs"], values["targets"])).mean() * 2 / 255
+    np.testing.assert_allclose(record["figures"]["l1"]["value"], difference, rtol=1e-5)
+    if targets != 3:
+        refused = call("evaluate", "--results_dir", tmp_path, "--metrics", "histogram")
+        assert_refused(refused, "metrics histogram needs RGB images, and the outputs have")
 
 
 def test_export(trained, pairs, tmp_path):
@@ -137,8 +147,10 @@ def test_what_does_not_fit(trained, pairs, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("--input_channels", 2), "input_channels must be 1, 3 or 4, not 2"),
-        (("--target_channels", 5), "target_channels must be at most 4"),
+        (("--input_channels", 2), "input_channels must be 1, 3 or 4 for the image files in"),
+        (("--target_channels", 5), "target_channels must be 1, 3 or 4 for the image files in"),
+        (("--target_channels", 2000), "target_channels must be at most 1024, not 2000"),
+        (("--input_channels", "3+"), "must be a number of channels, or a sum as in 3+1"),
         (("--input_channels", 1, "--lab_colorization"), "input_channels contradicts lab_color"),
         (("--input_channels", 4, "--inpaint", "center"), "the same number, not 4 and 3"),
     ],

@@ -4,6 +4,7 @@ import pytest
 
 from p2p_graph.config import flags
 from p2p_graph.config.image_size import ImageSize
+from p2p_graph.config.listed_values import Channels, Folders
 from p2p_graph.config.option_fields import PROGRAMS, kinds_of
 from p2p_graph.config.options import FIELDS, RECORDS, Options
 
@@ -49,8 +50,8 @@ REFERENCE = {
     "gan_weight": 2.0,
 }
 TEST_FLAGS = {
-    "mode", "input_dir", "target_dir", "output_dir", "checkpoint", "step", "skip_bad",
-    "inputs_only",
+    "mode", "input_dir", "target_dir", "more_inputs", "output_dir", "checkpoint", "step",
+    "skip_bad", "inputs_only",
     "which_direction",
     "lab_colorization", "crop_size", "aspect_ratio", "ngf", "ndf", "separable_conv", "dropout",
     "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
@@ -137,7 +138,9 @@ def test_values_have_their_fields_types():
             given = parse("train", f"--{name}", value)
         assert list(given) == [name]
         kinds = kinds_of(RECORDS[field.name], field)
-        assert isinstance(given[name], int if ImageSize in kinds else kinds), name
+        of_numbers = {ImageSize, Channels} & set(kinds)
+        wanted = int if of_numbers else list if Folders in kinds else kinds
+        assert isinstance(given[name], wanted), name
 
 
 @pytest.mark.parametrize(("off", "name"), OFF.items())

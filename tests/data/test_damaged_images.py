@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data import decode
 from p2p_graph.data.decode_check import verifying_session
+from p2p_graph.data.image_files import Entry
 from p2p_graph.data.usable_images import check_images
 from p2p_graph.imaging import image_arrays
 from p2p_graph.imaging.read_structure import MOST_PIXELS, read_structure
@@ -48,7 +49,7 @@ def files(tmp_path_factory):
 def checked(files):
     """The images that the check accepts, and its reasons against the others, by path."""
     with verifying_session() as verify:
-        good, bad = check_images([(path, None) for path in files], verify, pairs=False)
+        good, bad = check_images([Entry(path) for path in files], verify, pairs=False)
     reasons = dict(line.split(": ", 1) for line in bad)
     return {image.path: image for image in good}, reasons
 
@@ -110,11 +111,13 @@ def test_a_good_file_among_bad_ones_and_many_good_ones(tmp_path):
         contents = any_jpeg(np.random.default_rng(number))
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(contents[:-40] if number in (33, 66) else contents)
-        entries.append((path, None))
+        entries.append(Entry(path))
     with verifying_session() as verify:
         good, bad = check_images(entries, verify, pairs=False)
     assert [line.split(": ")[0] for line in bad] == [str(entries[i][0]) for i in (33, 66)]
-    assert [image.path for image in good] == [p for p, _ in entries if p.stem not in ("33", "66")]
+    assert [image.path for image in good] == [
+        e.path for e in entries if e.path.stem not in ("33", "66")
+    ]
 
 
 def test_libjpeg_writes_nothing(tmp_path, capfd):
@@ -123,7 +126,7 @@ def test_libjpeg_writes_nothing(tmp_path, capfd):
         rng = np.random.default_rng(number)
         (tmp_path / f"{number}.jpg").write_bytes(damage_the_scan(any_jpeg(rng), rng))
     with verifying_session() as verify:
-        check_images([(path, None) for path in tmp_path.iterdir()], verify, pairs=False)
+        check_images([Entry(path) for path in tmp_path.iterdir()], verify, pairs=False)
     assert capfd.readouterr() == ("", "")
 
 
@@ -156,7 +159,7 @@ def test_reasons(tmp_path, contents, reason):
     path = tmp_path / "a.png"
     path.write_bytes(contents)
     with verifying_session() as verify:
-        _, [line] = check_images([(path, None)], verify, pairs=False)
+        _, [line] = check_images([Entry(path)], verify, pairs=False)
     assert reason in line
     with pytest.raises(UserError) as caught:
         image_arrays.read_rgb(path)

@@ -106,6 +106,7 @@ def test_entries_of_a_manifest(manifest, tmp_path):
     assert read_manifest(manifest, single=False)[0] == (
         tmp_path / "a" / "3.png",
         tmp_path / "b" / "1.png",
+        (),
     )
 
 

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tifffile
 from PIL import Image
 
 from p2p_graph.config.options import Options
@@ -620,6 +621,92 @@ def test_two_folders_equal_two_halves(tmp_path, rng, direction, is_16_bit, cache
     [(*_, first), *_] = translated(folders["a"], apart)
     [(*_, second), *_] = translated(folders["together"], config)
     np.testing.assert_allclose(first, second, atol=2e-6)
+
+
+# Arrays and further inputs
+
+
+def write_array(folder, name, values):
+    """A .npy or TIFF file, of [H, W, C]."""
+    if name.endswith(".npy"):
+        np.save(folder / name, values)
+    else:
+        tifffile.imwrite(folder / name, values, photometric="minisblack", planarconfig="contig")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".tif"])
+@pytest.mark.parametrize("cache", [{"cache_mb": 0}, {"cache_as": "bytes"}, {"cache_as": "values"}])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_arrays(tmp_path, rng, suffix, cache, kind):
+    """Inputs of five channels, targets of two, in windows and mirrored alike."""
+    largest = 1 if kind is np.float32 else np.iinfo(kind).max
+    folders = {name: tmp_path / name for name in ("a", "b")}
+    held = {}
+    for (name, folder), channels in zip(folders.items(), (5, 2), strict=True):
+        folder.mkdir()
+        values = rng.random((20, 24, channels)) * largest
+        held[name] = (values if largest == 1 else np.rint(values)).astype(kind)
+        write_array(folder, f"1{suffix}", held[name])
+    config = Options.of(
+        crop_size="8x16", scale_size="20x24", levels=2, input_channels=5, target_channels=2,
+        target_dir=str(folders["b"]), **cache,
+    )  # fmt: skip
+    batch = stream(folders["a"], config, 12)
+    both = np.concatenate([held["a"], held["b"]], 2).astype(np.float64) / largest * 2 - 1
+    windows = {
+        (top, left, turn): both[top : top + 8, left : left + 16][:, ::turn]
+        for top in range(13)
+        for left in range(9)
+        for turn in (1, -1)
+    }
+    found = np.concatenate([batch.inputs, batch.targets], 3)
+    places = [
+        [place for place, window in windows.items() if np.abs(window - one).max() < 1e-5]
+        for one in found
+    ]
+    assert all(len(place) == 1 for place in places)
+    tops, lefts, turns = zip(*(place[0] for place in places), strict=True)
+    assert min(len(set(tops)), len(set(lefts)), len(set(turns))) > 1
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+@pytest.mark.parametrize("halves", [False, True])
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_further_inputs_are_stacked_in_their_order(tmp_path, rng, direction, halves, cache_mb):
+    """A grey image, an array of two channels, and deep colours converted to grey."""
+    names = ("pairs", "a", "b", "grey", "array", "deep")
+    folders = {name: tmp_path / name for name in names}
+    for path in folders.values():
+        path.mkdir()
+    pair, grey, array = noise(rng, 8, 16, 3), noise(rng, 8, 8), noise(rng, 8, 8, 2)
+    deep = rng.integers(0, 65536, (8, 8, 3))
+    write(folders["pairs"], "1.png", pair)
+    write(folders["a"], "1.png", pair[:, :8])
+    write(folders["b"], "1.png", pair[:, 8:])
+    write(folders["grey"], "1.png", grey)
+    write_array(folders["array"], "1.npy", array)
+    write_16_bit(folders["deep"], "1.png", deep)
+    config = Options.of(
+        crop_size=8, scale_size=8, levels=2, flip=False, which_direction=direction,
+        cache_mb=cache_mb, input_channels="3+1+2+1",
+        more_inputs=[str(folders[name]) for name in ("grey", "array", "deep")],
+        target_dir=None if halves else str(folders["b"]),
+    )  # fmt: skip
+    batch = stream(folders["pairs" if halves else "a"], config, 1)
+    luma = deep @ [0.299, 0.587, 0.114] / 65535 * 2 - 1
+    sides = [as_values(pair[:, :8]), as_values(pair[:, 8:])]
+    source, target = sides if direction == "AtoB" else sides[::-1]
+    stacked = [source, as_values(grey)[..., None], as_values(array), luma[..., None]]
+    np.testing.assert_allclose(batch.inputs[0], np.concatenate(stacked, 2), atol=1e-5)
+    np.testing.assert_allclose(batch.targets[0], target, atol=1e-6)
+
+
+def test_one_channel_of_an_array_is_repeated_where_three_are_asked_for(tmp_path, rng):
+    values = noise(rng, 8, 8)
+    write_array(tmp_path, "1.npy", values)
+    config = Options.of(crop_size=8, levels=2, inputs_only=True, input_channels=3)
+    [(_, inputs)] = translated(tmp_path, config)
+    np.testing.assert_allclose(inputs[0], as_values(np.stack([values] * 3, 2)), atol=1e-6)
 
 
 # Holes

@@ -14,7 +14,7 @@ from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptio
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.decode_check import image_errors_named, verifying_session
-from p2p_graph.data.image_files import Problem
+from p2p_graph.data.image_files import Entry, Problem
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import translation_batches
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
@@ -160,7 +160,7 @@ def image_file(folder, pairs):
     """An accepted image decodes, with the size that was found, in Pillow and in the graph alike."""
     [path] = folder.glob("image.*")
     with verifying_session() as verify:
-        found = check_image(path, None, verify, pairs=pairs, upright=pairs)
+        found = check_image(Entry(path), verify, pairs=pairs, upright=pairs)
     if isinstance(found, Problem):
         expect(not one_line_problem(found.text), "a problem of several lines", found.text)
         with contextlib.suppress(UserError):  # what cannot be used may decode, but without a crash
@@ -171,7 +171,7 @@ def image_file(folder, pairs):
         pixels = decode_rgb(contents)
     except UserError as error:
         expect(False, "an accepted image does not decode in Pillow", str(error))
-    turned = functools.partial(exif.upright, orientation=found.orientations[0])
+    turned = functools.partial(exif.upright, orientation=(found.orientations or (exif.UPRIGHT,))[0])
     pixels, size = turned(pixels), (found.height, found.width, 3)
     expect(pixels.shape == size, "Pillow decodes another size", (pixels.shape, size))
     expect(not pairs or found.width % 2 == 0, "a pair has an odd width", size)

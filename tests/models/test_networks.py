@@ -409,7 +409,7 @@ def test_per_image_statistics_equal_batches_of_one(rng):
 
 
 @pytest.mark.parametrize("generator", ["unet", "pooled"])
-@pytest.mark.parametrize(("inputs", "targets"), [(1, 3), (4, 1), (3, 4)])
+@pytest.mark.parametrize(("inputs", "targets"), [(1, 3), (4, 1), (3, 4), ("3+1+2", 5)])
 def test_gradients_reach_every_channel(rng, generator, inputs, targets):
     """Of G's first and last filters, and of D's first."""
     config = Options.of(
@@ -431,7 +431,8 @@ def test_gradients_reach_every_channel(rng, generator, inputs, targets):
     gradients, _ = run_drawn(tf.gradients(loss, [first, last, of_d[0]]))
     reached = [np.abs(gradients[0]).sum((0, 1, 3)), np.abs(gradients[2]).sum((0, 1, 3))]
     reached.append(np.moveaxis(np.abs(gradients[1]), axis, 0).reshape(targets, -1).sum(1))
-    assert [len(found) for found in reached] == [inputs, inputs + targets, targets]
+    count = config.data.task.channels[0]
+    assert [len(found) for found in reached] == [count, count + targets, targets]
     assert all((found > 0).all() for found in reached)
 
 

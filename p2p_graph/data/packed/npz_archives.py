@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from p2p_graph.config.listed_values import MOST_CHANNELS
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.utils import npz_files
 from p2p_graph.utils.checked_allocation import allocate
@@ -49,7 +50,16 @@ def archive_images(path: Path, names: str | None, *, single: bool) -> list[Sourc
     is_16_bit = any(array.dtype != np.uint8 for array in arrays)
     rows = [path / f"{row:05d}" for row in range(count)]
     return [
-        SourceImage(row, width, height, is_16_bit, None if single else row, position, chosen)
+        SourceImage(
+            row,
+            width,
+            height,
+            is_16_bit,
+            None if single else row,
+            position,
+            chosen,
+            channels=tuple(array.shape[3] for array in arrays),
+        )
         for position, row in enumerate(rows)
     ]
 
@@ -72,6 +82,17 @@ def choose_arrays(path: Path, names: str | None, *, single: bool) -> tuple[str, 
         raise UserError(f"input_dir {path} does not exist") from None
 
 
+def channels_of(path: Path, names: tuple[str, ...]) -> list[int]:
+    """Reads the channels of an archive's arrays from their headers.
+
+    Raises:
+      UserError: as `load_arrays`.
+    """
+    with damage_reported(path, _FORM), npz_files.open_npz(path) as archive:
+        found = [(f"{path}: {printable(name)}", archive.find(name)) for name in names]
+        return [_image_shape(what, array)[3] for what, array in found]
+
+
 def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[Array, ...]:
     """Opens one array of an archive, or two of equal shape.
 
@@ -83,7 +104,7 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> tuple[Array, ...]:
       names: of the arrays.
 
     Returns:
-      uint8 or float32 [N, H, W, 3 or 1] in [0, 255].
+      uint8 or float32 [N, H, W, C] in [0, 255].
 
     Raises:
       UserError: the archive cannot be read, or an array does not hold images.
@@ -149,12 +170,12 @@ def _read(path: Path, archive: NpzFile, name: str) -> Array:
 
 
 def _image_shape(what: str, array: StoredArray) -> tuple[int, ...]:
-    """Checks that an array can hold images; returns [N, H, W, 3 or 1]."""
+    """Checks that an array can hold images; returns [N, H, W, C]."""
     shape = (*array.shape, 1) if len(array.shape) == 3 else array.shape  # grey
-    is_image = len(shape) == 4 and shape[3] in (1, 3) and 0 not in shape
+    is_image = len(shape) == 4 and shape[3] <= MOST_CHANNELS and 0 not in shape
     if not is_image or array.dtype.kind not in "uif":
         raise UserError(
-            f"{what} must hold images, numbers of shape [N, H, W, 3], "
+            f"{what} must hold images, numbers of shape [N, H, W, C], "
             f"not {array.dtype} {list(shape)}"
         )
     if array.is_fortran:

@@ -8,6 +8,8 @@ import tensorflow.compat.v1 as tf
 from google.protobuf.message import DecodeError
 
 from p2p_graph.data.image_files import SourceImage
+from p2p_graph.imaging import array_files
+from p2p_graph.imaging.image_structure import ARRAY, ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, one_line_reason
 
@@ -35,6 +37,7 @@ def check_record(where: str, shard: Path, position: int, record: bytes) -> Sourc
         raw_name, a = (_value(features, name, "bytes_list") for name in ("name", "a"))
         claims = [_value(features, name, "int64_list") for name in ("width", "height", "deep")]
         b = _value(features, "b", "bytes_list") if "b" in features else b""
+        more = list(features["more"].bytes_list.value) if "more" in features else []
     except (DecodeError, ValueError) as error:
         reason = one_line_reason(error)
         raise UserError(f"{where} is of another format ({reason}){_REMEDY}") from None
@@ -42,15 +45,20 @@ def check_record(where: str, shard: Path, position: int, record: bytes) -> Sourc
     if name is None:
         raise UserError(f"{where} has the name {raw_name!r}, which no file can have{_REMEDY}")
     where = f"{where} ({name!r})"
-    files = [a, b] if b else [a]
+    files = [a, *filter(None, [b]), *more]
     try:
-        images = [read_structure(contents) for contents in files]
+        images = [read_any_structure(contents) for contents in files]
     except UserError as error:
         raise UserError(f"{where} holds a file that {error}{_REMEDY}") from None
     width, height = images[0].width, images[0].height
-    if (images[-1].width, images[-1].height) != (width, height):
-        other = f"{images[-1].width}x{images[-1].height}"
-        raise UserError(f"{where} holds images of {width}x{height} and {other} pixels{_REMEDY}")
+    for image in images[1:]:
+        # Beside two halves, a further input has the size of one.
+        is_half = not b and image.width * 2 == width
+        if (image.width, image.height) != (width, height) and not (
+            is_half and image.height == height
+        ):
+            other = f"{image.width}x{image.height}"
+            raise UserError(f"{where} holds images of {width}x{height} and {other} pixels{_REMEDY}")
     is_16_bit = any(image.is_16_bit for image in images)
     if claims != [width, height, is_16_bit]:
         raise UserError(
@@ -58,7 +66,28 @@ def check_record(where: str, shard: Path, position: int, record: bytes) -> Sourc
             f"has {width}x{height} and {int(is_16_bit)}{_REMEDY}"
         )
     path = shard / name
-    return SourceImage(path, width, height, is_16_bit, path if b else None, position)
+    channels = tuple(image.channels * (image.kind == ARRAY) for image in images)
+    return SourceImage(
+        path,
+        width,
+        height,
+        is_16_bit,
+        path if b else None,
+        position,
+        more=(path,) * len(more),
+        channels=channels if any(channels) else (),
+    )
+
+
+def read_any_structure(contents: bytes) -> ImageStructure:
+    """Reads the structure of a JPEG or PNG file; of an array by decoding it.
+
+    Raises:
+      UserError: the file is damaged, or is neither. The message lacks its subject.
+    """
+    if array_files.is_array(contents):
+        return array_files.structure_of(contents)
+    return read_structure(contents)
 
 
 def _value(features: Mapping[str, Any], name: str, kind: str) -> Any:
@@ -70,13 +99,19 @@ def _value(features: Mapping[str, Any], name: str, kind: str) -> Any:
 
 
 def check_alike(shard: Path, images: Sequence[SourceImage], others: Sequence[SourceImage]) -> None:
-    """Checks that a shard's records hold as many files as another record, the first of `others`.
+    """Checks that a shard's records hold the same kinds of files as the first of `others`.
 
     Raises:
       UserError: a record does not.
     """
-    is_pair = others[0].target is not None
+    first = others[0]
+    is_pair = first.target is not None
     for number, image in enumerate(images, 1):
+        if (len(image.more), image.channels) != (len(first.more), first.channels):
+            raise UserError(
+                f"{shard}, record {number} ({image.path.name!r}) has other inputs or channels than "
+                f"the first record{_REMEDY}"
+            )
         if (image.target is not None) != is_pair:
             found, wanted = ("one file", "two") if is_pair else ("two files", "one")
             raise UserError(

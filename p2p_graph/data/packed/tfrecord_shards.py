@@ -7,6 +7,7 @@ shuffling and resuming work as from a folder.
 
 import contextlib
 import functools
+import itertools
 import os
 import re
 import struct
@@ -14,13 +15,17 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage, find_images
+from p2p_graph.data.packed.npz_archives import load_arrays
 from p2p_graph.data.packed.packing_record import RECORD_FILE, read_counts
-from p2p_graph.data.packed.record_checks import check_alike, check_record
+from p2p_graph.data.packed.record_checks import check_alike, check_record, read_any_structure
+from p2p_graph.imaging.array_files import encode_npy
+from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
@@ -32,10 +37,6 @@ _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 _HEAD = struct.Struct("<QI")
 _FRAME = _HEAD.size + 4
 _RECORDS_PER_CALL = 64  # read by one Session.run call
-_FILES = {
-    "a": tf.io.FixedLenFeature([], tf.string),
-    "b": tf.io.FixedLenFeature([], tf.string, b""),
-}
 
 
 def shard_name(name: str, number: int, count: int) -> str:
@@ -86,8 +87,8 @@ def is_intact(shard: Path, images: Sequence[SourceImage]) -> bool:
     """Whether a shard exists, can be read, and holds these images in this order."""
 
     def described(image: SourceImage) -> object:
-        is_pair = image.target is not None
-        return image.path.name, image.width, image.height, image.is_16_bit, is_pair
+        columns = len(image.columns), image.channels
+        return image.path.name, image.width, image.height, image.is_16_bit, columns
 
     try:
         found = _list_shard(shard)
@@ -96,42 +97,63 @@ def is_intact(shard: Path, images: Sequence[SourceImage]) -> bool:
     return list(map(described, found)) == list(map(described, images))
 
 
+def first_record(folder: Path) -> tuple[list[ImageStructure], bool]:
+    """What the first record of a folder's shards says of its images, and whether it is a pair.
+
+    Raises:
+      UserError: as `list_packed_images`.
+    """
+    image = _list_shard(find_shards(folder)[0])[0]
+    structures = [read_any_structure(contents) for contents in stored_files(image)]
+    return structures, image.target is not None
+
+
 def serialize_example(image: SourceImage) -> bytes:
-    """Makes an image's record from the unchanged bytes of its files.
+    """Makes an image's record from the unchanged bytes of its files; from arrays as .npy files.
 
     Raises:
       UserError: a file can no longer be read.
     """
 
-    def feature(value: bytes | int) -> tf.train.Feature:
-        if isinstance(value, bytes):
-            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    def feature(value: bytes | int | list[bytes]) -> tf.train.Feature:
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        values = [value] if isinstance(value, bytes) else value
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
-    values: dict[str, bytes | int] = {
+    a, *others = _rows(image) if image.arrays else map(_read_image, image.columns)
+    values: dict[str, bytes | int | list[bytes]] = {
         "name": image.path.name.encode(),
         "width": image.width,
         "height": image.height,
         "deep": int(image.is_16_bit),
-        "a": _read_image(image.path),
+        "a": a,
     }
     if image.target:
-        values["b"] = _read_image(image.target)
+        values["b"] = others.pop(0)
+    if others:
+        values["more"] = others
     features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
     contents: bytes = tf.train.Example(features=features).SerializeToString(deterministic=True)
     return contents
 
 
-def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def read_record(shard: tf.Tensor, position: tf.Tensor, image: SourceImage) -> list[tf.Tensor]:
     """Reads the files in one record.
 
     Args:
       shard: string scalar, the shard's path.
       position: int64 scalar, the record's first byte.
+      image: one with as many columns as the record's.
 
     Returns:
-      String scalars: the contents of A's file and of B's file, the latter empty without B.
+      String scalars: the contents of the file of each column.
     """
+    files = {"a": tf.io.FixedLenFeature([], tf.string)}
+    if image.target:
+        files["b"] = tf.io.FixedLenFeature([], tf.string)
+    if image.more:
+        files["more"] = tf.io.FixedLenFeature([len(image.more)], tf.string)
     opened = tf.raw_ops.TFRecordDatasetV2(
         filenames=[shard],
         compression_type="",
@@ -140,11 +162,12 @@ def read_record(shard: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     )
     records = tf.data.experimental.from_variant(opened, tf.TensorSpec([], tf.string))
     record = records.take(1).get_single_element()
-    files = tf.io.parse_single_example(record, _FILES)
-    return files["a"], files["b"]
+    found = tf.io.parse_single_example(record, files)
+    more = tf.unstack(found.pop("more")) if image.more else []
+    return [*(found[name] for name in files if name in found), *more]
 
 
-def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
+def stored_files(image: SourceImage) -> list[bytes]:
     """Reads the files in an image's record, as `read_record` does, without a graph."""
     assert image.position is not None
     shard = image.path.parent
@@ -152,9 +175,8 @@ def stored_files(image: SourceImage) -> tuple[bytes, bytes]:
         file.seek(image.position)
         length = _HEAD.unpack(file.read(_HEAD.size))[0]
         example = tf.train.Example.FromString(file.read(length))
-    both = [example.features.feature[name].bytes_list.value for name in ("a", "b")]
-    a, b = (values[0] if values else b"" for values in both)
-    return a, b
+    values = (example.features.feature[name].bytes_list.value for name in ("a", "b", "more"))
+    return list(filter(None, itertools.chain(*values)))
 
 
 def _check_complete(folder: Path, shards: list[Path]) -> None:
@@ -191,6 +213,16 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     raise UserError(
         f"{folder} holds shards and images, first {beside[0].name}: move one kind to another folder"
     )
+
+
+def _rows(image: SourceImage) -> list[bytes]:
+    """An image's rows of an archive's arrays, as .npy files."""
+    assert image.position is not None
+    arrays = load_arrays(image.path.parent, image.arrays)
+    rows = [array[image.position] for array in arrays]
+    if not image.is_16_bit:
+        return [encode_npy(row) for row in rows]
+    return [encode_npy(row.astype(np.float32) / np.float32(255)) for row in rows]
 
 
 def _read_image(path: Path) -> bytes:

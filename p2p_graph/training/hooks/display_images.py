@@ -24,6 +24,7 @@ class WriteImages(StepHook):
         paths: tf.Tensor,
         images: Mapping[str, tf.Tensor],
         names: Mapping[str, str],
+        titles: Mapping[str, str],
         folder: Path,
         metadata: Mapping[str, object],
         every: int,
@@ -35,13 +36,14 @@ class WriteImages(StepHook):
           paths: string [N], of the step's images.
           images: uint8 [N, H, W, C] in [0, 255], by kind.
           names: the images' output names, by path.
+          titles: of the page's columns, by kind.
           folder: of the run.
           metadata: shown above the images.
           every: steps between writes.
           schedule: which steps each `Session.run` call does.
         """
         super().__init__(every, schedule)
-        self._names = names
+        self._names, self._titles = names, titles
         self._fetches = {"paths": paths, "images": dict(images)}
         self._folder = folder
         self._metadata = metadata
@@ -73,11 +75,12 @@ class WriteImages(StepHook):
             self._folder,
             "Images while training",
             self._metadata,
-            ("step", "name", *html_page.KINDS.values()),
+            ("step", "name", *(self._titles[kind] for kind in html_page.KINDS)),
             [
                 (str(int(name[:8])), name[9:], *(f"{name}-{k}.png" for k in html_page.KINDS))
                 for name in written
             ],
+            self._titles.values(),
         )
 
     def _written(self) -> Iterable[Path]:

@@ -37,7 +37,9 @@ def test_two_arrays(path, arrays):
     np.savez(path, *arrays)
     images = archive_images(path, None, single=False)
     first = path / "00000"
-    assert images[0] == SourceImage(first, WIDTH, HEIGHT, False, first, 0, ("arr_0", "arr_1"))
+    assert images[0] == SourceImage(
+        first, WIDTH, HEIGHT, False, first, 0, ("arr_0", "arr_1"), channels=(3, 3)
+    )
     assert [image.position for image in images] == list(range(N))
     assert images[4].path.stem == "00004"
 
@@ -139,7 +141,7 @@ def test_a_member_whose_local_header_is_longer(path, arrays):
         (lambda a, b: (), "it holds nothing"),
         (lambda a, b: (a, b[:4]), "of one size, not arr_0 [5, 6, 8, 3] and arr_1 [4, 6, 8, 3]"),
         (lambda a, b: (a, b[:, :4]), "equally many images of one size"),
-        (lambda a, b: (a, b[..., :2]), "arr_1 must hold images"),
+        (lambda a, b: (a, b[..., :0]), "arr_1 must hold images"),
         (lambda a, b: (a[:0], b[:0]), "arr_0 must hold images"),
         (lambda a, b: (a, b.astype(str)), "arr_1 must hold images"),
         (lambda a, b: (a, np.array([{}])), "arr_1 must hold images"),

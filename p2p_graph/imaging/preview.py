@@ -1,0 +1,37 @@
+"""Previews: what of an image of any number of channels is shown, and how that is said."""
+
+from collections.abc import Mapping, Sequence
+
+from p2p_graph.imaging.html_page import KINDS
+
+_WHOLE = (1, 3, 4)  # channels of image files: grey, RGB, RGB and alpha
+
+
+def is_whole(parts: Sequence[int]) -> bool:
+    """Whether an image file can hold all channels.
+
+    Args:
+      parts: the channels of each part of an image.
+    """
+    return len(parts) == 1 and parts[0] in _WHOLE
+
+
+def shown_channels(parts: Sequence[int]) -> int:
+    """The number of first channels that are shown: of the first part, at most three or all."""
+    return parts[0] if parts[0] in _WHOLE else min(parts[0], 3)
+
+
+def titles(parts_of: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """The titles of columns of images: "input", or "input, channels 1 to 3 of 5".
+
+    Args:
+      parts_of: the channels of each part of an image, by kind (see `html_page.KINDS`).
+    """
+    return {kind: KINDS[kind] + _which(parts) for kind, parts in parts_of.items()}
+
+
+def _which(parts: Sequence[int]) -> str:
+    if is_whole(parts):
+        return ""
+    count, shown = sum(parts), shown_channels(parts)
+    return f", channels 1 to {shown} of {count}" if shown > 1 else f", channel 1 of {count}"
