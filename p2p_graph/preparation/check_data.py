@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.decode_check import verifying_session
-from p2p_graph.data.image_files import CORRUPT, PROBLEMS, Entry, Problem, SourceImage
+from p2p_graph.data.image_files import CORRUPT, MISMATCH, PROBLEMS, Entry, Problem, SourceImage
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries, list_images
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.packed.record_checks import read_any_structure
-from p2p_graph.data.usable_images import Verify, check_image, decode_contents
+from p2p_graph.data.usable_images import Verify, check_image, decode_contents, unlike
 from p2p_graph.imaging import exif
 from p2p_graph.imaging.array_files import as_bytes, decode_array
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
@@ -70,6 +70,7 @@ class Inspection(NamedTuple):
 
     Attributes:
       name: the image's path.
+      image: the image, unless there is a problem.
       problem: why the image cannot be used, or None.
       warnings: the keys of `_WARNINGS` that hold.
       digest: SHA-256 of the pixels; empty where there is a problem.
@@ -78,6 +79,7 @@ class Inspection(NamedTuple):
     """
 
     name: str
+    image: SourceImage | None
     problem: Problem | None
     warnings: tuple[str, ...] = ()
     digest: bytes = b""
@@ -100,7 +102,7 @@ def inspect_images(
     Raises:
       UserError: there are no images, or the images cannot be listed.
     """
-    inspections = list(_inspect_all(source, single=single))
+    inspections = _with_unlike(list(_inspect_all(source, single=single)))
     findings = []
     for kind in PROBLEMS:
         names = [
@@ -169,12 +171,12 @@ def _inspect_files(entry: Entry, verify: Verify, pairs: bool) -> Inspection:
     path = entry.path
     image = check_image(entry, verify, pairs=pairs, upright=False)
     if isinstance(image, Problem):
-        return Inspection(str(path), image)
+        return Inspection(str(path), None, image)
     try:
         files = [read_contents(path) for path in image.columns]
         return _inspect_encoded(image, files, pairs)
     except UserError as error:  # the file has changed since the check
-        return Inspection(str(path), Problem(CORRUPT, str(error)))
+        return Inspection(str(path), None, Problem(CORRUPT, str(error)))
 
 
 def _inspect_record(image: SourceImage, verify: Verify, pairs: bool) -> Inspection:
@@ -185,7 +187,7 @@ def _inspect_record(image: SourceImage, verify: Verify, pairs: bool) -> Inspecti
             decode_contents(contents, verify)
         return _inspect_encoded(image, files, pairs)
     except UserError as error:
-        return Inspection(str(image.path), Problem(CORRUPT, str(error)))
+        return Inspection(str(image.path), None, Problem(CORRUPT, str(error)))
 
 
 def _inspect_archive_image(image: SourceImage, arrays: Sequence[Array]) -> Inspection:
@@ -237,7 +239,7 @@ def _inspect_pixels(
         found.append("not square")
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(half).tobytes() for half in halves))
     shares = tuple(_few_colors_share(half) for half in halves if half.shape[2] == _RGB)
-    return Inspection(str(image.path), None, tuple(found), digest.digest(), shares)
+    return Inspection(str(image.path), image, None, tuple(found), digest.digest(), shares)
 
 
 def _few_colors_share(image: Array) -> float:
@@ -246,6 +248,17 @@ def _few_colors_share(image: Array) -> float:
     coarse = (image // _COLOR_STEP).astype(np.int64)
     counts = np.bincount((coarse * [1, levels, levels**2]).sum(2).ravel())
     return float(np.sort(counts)[-_FEW_COLORS:].sum() / counts.sum())
+
+
+def _with_unlike(inspections: Sequence[Inspection]) -> list[Inspection]:
+    """Makes a problem of images whose arrays have other channels than the first one's."""
+    first = next((one.image for one in inspections if one.image), None)
+    return [
+        one._replace(problem=Problem(MISMATCH, unlike(one.image, first)))
+        if first and one.image and one.image.channels != first.channels
+        else one
+        for one in inspections
+    ]
 
 
 def _duplicates(inspections: Sequence[Inspection]) -> list[str]:

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from p2p_graph.utils import file_lock
 
@@ -34,10 +35,20 @@ SEED = int(os.environ.get("P2P_GRAPH_TEST_SEED", "0"))
 
 
 @pytest.fixture(scope="module")
-def flags(data):
-    """Dropout, mirroring and jitter are on; 5 images, 3 steps an epoch."""
+def flags(data, tmp_path_factory):
+    """Dropout, mirroring and jitter are on; 5 images, 3 steps an epoch.
+
+    Images are not square, inputs are RGB and an array of two channels, targets are grey.
+    """
+    further = tmp_path_factory.mktemp("further")
+    rng = np.random.default_rng(5)
+    for path in (data / "train").iterdir():
+        with Image.open(path) as image:
+            width, height = image.size
+        np.save(further / f"{path.stem}.npy", rng.random((height, width // 2, 2), np.float32))
+    channels = ("--more_inputs", further, "--target_channels", 1)
     sizes = (*TINY, "--crop_size", "16x32", "--batch_size", 2, "--max_steps", STEPS)
-    return ("--input_dir", data / "train", *sizes)
+    return ("--input_dir", data / "train", *channels, *sizes)
 
 
 @pytest.fixture(scope="module")
