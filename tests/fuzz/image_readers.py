@@ -1,6 +1,7 @@
 """What a worker calls for images, in files, archives and shards, and statistics; see `readers`."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import json
@@ -9,8 +10,10 @@ import zipfile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import tifffile
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
+from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.decode import decode_file
 from p2p_graph.data.decode_check import image_errors_named, verifying_session
@@ -20,6 +23,7 @@ from p2p_graph.data.input_graph import translation_batches
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import check_image
 from p2p_graph.imaging import exif
+from p2p_graph.imaging.array_files import decode_array
 from p2p_graph.imaging.image_arrays import decode_rgb, opened, read_rgb
 from p2p_graph.metrics.feature_moments import FeatureMoments, open_moments_file
 from p2p_graph.metrics.fid import frechet_distance
@@ -49,7 +53,7 @@ def npz_images(folder, names, single):
         expect(((array >= 0) & (array <= 255)).all(), "values outside of 0..255", name)
     expect(len(images) == len(arrays[0]), "a number of images", len(images))
     source = ImageSource(input_dir=str(path), arrays=names)
-    _translate_all(images, single)
+    _translate_all(images, source, single)
     table(inspect_images(source, None, single=single)[1])
 
 
@@ -63,9 +67,10 @@ def _numpy_array(path, name):
         expect(False, "an array is accepted that zipfile or NumPy refuses", f"{name}: {error!r}")
 
 
-def _translate_all(images, single):
+def _translate_all(images, source, single):
     """Runs every image through the input graph, as translation and training do."""
     task = TaskOptions(inputs_only=single)
+    task = dataclasses.replace(task, **channels_of_data(task, source))
     with (
         tf.Graph().as_default(),
         tf.device("/cpu:0"),
@@ -77,9 +82,10 @@ def _translate_all(images, single):
         for number in range(len(images)):
             index, *parts = session.run(batch)
             expect(index == number, "images are in another order", index)
-            for part in parts:
+            for part, channels in zip(parts, task.channels, strict=False):
                 within = (part >= -1.0001) & (part <= 1.0001)
-                expect(part.shape == (1, 8, 8, 3) and within.all(), "values of an image", number)
+                is_right = part.shape == (1, 8, 8, channels) and within.all()
+                expect(is_right, "values of an image", number)
 
 
 def moments_npz(folder):
@@ -116,13 +122,14 @@ def shards(folder):
         expect(inside, "a name leads out of the shard", name)
         sizes = [feature[name].int64_list.value[0] for name in ("width", "height")]
         expect([image.width, image.height] == sizes, "a size is not the record's", image)
-        a, b = tfrecord_shards.stored_files(image)
-        expect(a == feature["a"].bytes_list.value[0], "A is not the record's", image)
-        expect(b == b"".join(feature["b"].bytes_list.value), "B is not the record's", image)
+        held = [*feature["a"].bytes_list.value, *feature["b"].bytes_list.value]
+        held += feature["more"].bytes_list.value
+        same = tfrecord_shards.stored_files(image) == [contents for contents in held if contents]
+        expect(same, "files are not the record's", image)
     source = ImageSource(input_dir=str(folder))
     images = list_images(source, single=False)
     table(inspect_images(source, None, single=False)[1])
-    _translate_all(images, single=False)
+    _translate_all(images, source, single=False)
 
 
 def repacked(folder, name, change):
@@ -199,11 +206,31 @@ def _decoding_graph():
     return tf.Session(graph=graph), placeholder, decoded
 
 
+def array_file(folder):
+    """An accepted array is what NumPy or tifffile reads, and goes through the graph."""
+    [path] = folder.glob("image.*")
+    source = ImageSource(input_dir=str(folder))
+    [image] = list_images(source, single=True)
+    found = decode_array(path.read_bytes())
+    size = (image.height, image.width, image.channels[0])
+    expect(found.shape == size, "an array has another size", (found.shape, size))
+    expect(found.dtype in (np.uint8, np.uint16, np.float32), "a type", found.dtype)
+    try:
+        wanted = np.load(path) if path.suffix == ".npy" else tifffile.imread(path)
+    except Exception as error:
+        expect(False, "an array is accepted that its package refuses", repr(error))
+    expect(found.size == wanted.size, "an array has other values", wanted.shape)
+    if path.suffix == ".npy":
+        same = np.array_equal(found, wanted.reshape(size).astype(found.dtype))
+        expect(same, "values are not NumPy's", size)
+    _translate_all([image], source, single=True)
+
+
 def image_folder(folder):
     """A folder of images is listed with the bad ones left out, or refused."""
     source = ImageSource(input_dir=str(folder), skip_bad=True)
     images = list_images(source, single=True)
-    _translate_all(images, single=True)
+    _translate_all(images, source, single=True)
     table(inspect_images(source, None, single=True)[1])
 
 

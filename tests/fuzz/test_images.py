@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from . import valid_files
-from .binary_strategies import crafted_pngs
+from .binary_strategies import crafted_pngs, npy_files
 from .strategies import Files, damaged_file
 
 _valid = valid_files.images()
@@ -29,6 +29,24 @@ def test_image_file(fuzz_files):
         st.booleans(),
     )
     fuzz_files("image", cases, "image_readers:image_file")
+
+
+def test_array_file(fuzz_files):
+    valid = valid_files.arrays()
+    of_numpy = {name: valid[name] for name in valid if name.endswith(".npy")}
+
+    def case(found):
+        contents, suffix = found
+        return Files(((f"image{suffix}", contents),), (), f"{contents[:200]!r}")
+
+    damaged = st.sampled_from(sorted(valid)).flatmap(
+        lambda name: st.tuples(
+            damaged_file({name: valid[name]}).map(lambda found: found[0]), st.just(name[-4:])
+        )
+    )
+    crafted = npy_files(of_numpy).map(lambda found: (found[0], ".npy"))
+    whole = st.sampled_from(sorted(valid)).map(lambda name: (valid[name], name[-4:]))
+    fuzz_files("array", st.one_of(damaged, crafted, whole).map(case), "image_readers:array_file")
 
 
 def test_folder_of_images(fuzz_files):

@@ -26,7 +26,15 @@ _NAMES = (
     1,
     b".",
 )
-_FILES = (*valid_files.images().values(), b"", b"x", [], 5, valid_files.images()["rgb.png"][:40])
+_FILES = (
+    *valid_files.images().values(),
+    *valid_files.arrays().values(),
+    b"",
+    b"x",
+    [],
+    5,
+    valid_files.images()["rgb.png"][:40],
+)
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def test_shards(fuzz_files, shard_of):
         "name": _NAMES,
         "a": _FILES,
         "b": _FILES,
-        "more": (1.5,),
+        "more": (1.5, *_FILES, [valid_files.images()["rgb.png"]] * 2),
     }
     change = st.sampled_from(sorted(changes)).flatmap(
         lambda name: st.tuples(st.just(name), st.integers(0, len(changes[name]) - 1))

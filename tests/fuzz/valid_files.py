@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import tifffile
 from PIL import Image
 
 from p2p_graph.checkpoints import pict_files
@@ -91,6 +92,33 @@ def npy():
         np.save(out, array)
         found[name] = out.getvalue()
     return found
+
+
+@functools.cache
+def arrays():
+    """Images of several channels as .npy and TIFF files, by name."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 256, (9, 11, 5), np.uint8)
+    kinds = {
+        "uint8": values,
+        "grey": values[..., 0],
+        "uint16": values.astype(np.uint16) * 257,
+        "float32": values.astype(np.float32) / 255,
+    }
+    found = {}
+    for name, array in kinds.items():
+        out = io.BytesIO()
+        np.save(out, array)
+        found[f"{name}.npy"] = out.getvalue()
+        forms = {"plain": {}, "zipped": {"compression": "zlib"}}
+        forms["tiled"] = {"tile": (16, 16), "byteorder": ">"}
+        for form, options in forms.items():
+            out = io.BytesIO()
+            tifffile.imwrite(out, array, photometric="minisblack", **options)
+            found[f"{name}-{form}.tif"] = out.getvalue()
+    out = io.BytesIO()
+    Image.fromarray(values[..., :4]).save(out, "TIFF", compression="tiff_lzw")
+    return {**found, "lzw.tif": out.getvalue()}
 
 
 def _pair_arrays():
