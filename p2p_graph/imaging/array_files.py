@@ -23,7 +23,7 @@ _NPY = b"\x93NUMPY"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 _MOST_BYTES = 2**30
-MISSING = "holds TIFF, which needs tifffile: python -m pip install 'p2p_graph[tiff]'"
+MISSING = "holds TIFF, which needs tifffile: pip install -c constraints.txt -e '.[tiff]'"
 # Axes of a TIFF file's shape, by tifffile's letters: rows, columns, and what may be channels:
 # samples of a pixel, pages, and what has no name in an array that tifffile has written.
 _ROWS, _COLUMNS, _CHANNELS, _UNKNOWN = "Y", "X", "SCIQ", "Q"
