@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from p2p_graph.config.data_options import RGB, ImageSource, TaskOptions
 from p2p_graph.config.listed_values import Channels
-from p2p_graph.data.image_files import Entry
+from p2p_graph.data.image_files import Entry, Problem
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.imaging import array_files
@@ -44,22 +44,26 @@ class _Columns(NamedTuple):
 def channels_of_data(task: TaskOptions, source: ImageSource) -> dict[str, Any]:
     """The channels of inputs and targets: what the task asks for, otherwise what the data hold.
 
-    Only the first image is read: that the others are like it is checked when all are.
+    Only the first image that can be read is read: that the others are like it is checked when all
+    are.
 
     Returns:
-      `input_channels` and `target_channels`, as options.json has them.
+      `input_channels` and `target_channels`, as options.json has them; nothing where no image can
+      be read, or they are those of Lab.
 
     Raises:
       UserError: the images have other channels than the task asks for, or there are no images.
     """
-    if task.lab_colorization:
-        _check_rgb(_columns(source, single=True).a)
-        return {}
     found = _columns(source, single=task.is_single)
+    if found is None:
+        return {}
+    if task.lab_colorization:
+        _check_rgb(found.a)
+        return {}
     input_column, target_column = found.a, found.b
     if task.which_direction == "BtoA" and not task.is_single:
         input_column, target_column = target_column, input_column
-    parts = _input_parts(task.input_channels, (input_column, *found.more), source)
+    parts = _input_parts(task.input_channels, (input_column, *found.more))
     target = task.target_channels
     if task.has_targets:
         target = target or (target_column.channels if target_column.is_array else RGB)
@@ -67,15 +71,13 @@ def channels_of_data(task: TaskOptions, source: ImageSource) -> dict[str, Any]:
     return {"input_channels": parts.stored, "target_channels": target}
 
 
-def _input_parts(
-    asked: Channels | None, columns: tuple[_Column, ...], source: ImageSource
-) -> Channels:
+def _input_parts(asked: Channels | None, columns: tuple[_Column, ...]) -> Channels:
     """The channels of each part of an input."""
     first, *more = columns
     held = first.channels if first.is_array or more else RGB
     by_data = Channels([held, *(column.channels for column in more)])
-    if asked is None or asked.total == by_data.total:
-        asked = by_data if asked is None or len(asked) == 1 else asked
+    if asked is None or (len(asked) == 1 and asked.total == by_data.total):
+        asked = by_data
     names = ", ".join(f"{column.where} ({column.channels})" for column in columns)
     if len(asked) > 1 and len(asked) != len(columns):
         raise UserError(
@@ -115,8 +117,8 @@ def _check_rgb(column: _Column) -> None:
         )
 
 
-def _columns(source: ImageSource, *, single: bool) -> _Columns:
-    """Reads the columns of the first image."""
+def _columns(source: ImageSource, *, single: bool) -> _Columns | None:
+    """Reads the columns of the first image that can be read."""
     data = Path(source.path)
     if is_archive(source):
         names = npz_archives.choose_arrays(data, source.arrays, single=single)
@@ -130,23 +132,23 @@ def _columns(source: ImageSource, *, single: bool) -> _Columns:
         columns = [_Column(str(data), s.channels, s.kind == ARRAY) for s in structures]
         count = 2 if is_pair else 1
         return _Columns(columns[0], columns[count - 1], tuple(columns[count:]))
-    entry = list_entries(source, single=single)[0]
-    return _of_entry(entry)
+    for entry in list_entries(source, single=single):
+        with contextlib.suppress(UserError):  # it is reported when all images are checked
+            return _of_entry(entry)
+    return None
 
 
 def _of_entry(entry: Entry) -> _Columns:
     a = _of_file(entry.path)
-    b = _of_file(entry.partner) if isinstance(entry.partner, Path) else a
-    more = [_of_file(path) for path in entry.more if isinstance(path, Path)]
-    return _Columns(a, b, tuple(more))
+    b = a if entry.partner is None else _of_file(entry.partner)
+    return _Columns(a, b, tuple(map(_of_file, entry.more)))
 
 
-def _of_file(path: Path) -> _Column:
-    """Reads a file's channels; one that cannot be read is reported when all are checked."""
-    is_array = path.suffix.lower() in array_files.SUFFIXES
-    channels = RGB
-    with contextlib.suppress(UserError):
-        contents = read_contents(path)
-        structure = array_files.structure_of(contents) if is_array else read_structure(contents)
-        channels = structure.channels
-    return _Column(str(path.parent), channels, is_array)
+def _of_file(file: Path | Problem) -> _Column:
+    """Reads a file's channels."""
+    if isinstance(file, Problem):
+        raise UserError(file.text)
+    is_array = file.suffix.lower() in array_files.SUFFIXES
+    contents = read_contents(file)
+    structure = array_files.structure_of(contents) if is_array else read_structure(contents)
+    return _Column(str(file.parent), structure.channels, is_array)

@@ -138,7 +138,8 @@ def _changed_files(images: Sequence[SourceImage]) -> Iterator[str]:
     for image in images:
         found = now.get(image.path, image)
         was_16_bit = found.is_16_bit if image.more else image.is_16_bit
-        if found[1:4] != (image.width, image.height, was_16_bit):
+        before = (image.width, image.height, was_16_bit)
+        if (found.width, found.height, found.is_16_bit) != before:
             yield (
                 f"{image.path} was {image.width}x{image.height} pixels, "
                 f"and is {found.width}x{found.height}{' of 16 bits' * found.is_16_bit}"

@@ -76,10 +76,10 @@ def unlike(image: SourceImage, first: SourceImage) -> str:
     for number, path in enumerate(image.columns):
         found, wanted = image.channels_of(number), first.channels_of(number)
         if found != wanted:
-            return (
-                f"{'' if path == image.path else f'goes with {path}, which '}has "
-                f"{counted(found, 'channel')}, and the first image {wanted}"
-            )
+            which = "" if path == image.path else f"goes with {path}, which "
+            if not (found and wanted):
+                return f"{which}is {'an array' if found else 'no array'}, unlike the first image"
+            return f"{which}has {counted(found, 'channel')}, and the first image {wanted}"
     raise AssertionError(image)
 
 

@@ -156,6 +156,29 @@ def test_images_are_alike(root, tmp_path, capsys):
     assert "1 of 3 images" in capsys.readouterr().err
 
 
+def test_a_first_image_that_cannot_be_read_says_nothing(tmp_path):
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.ones((8, 8, 5), np.uint8))
+    (tmp_path / "0.npy").write_bytes(b"damaged")
+    data = Options.of(input_dir=str(tmp_path), crop_size=8, levels=2, inputs_only=True).data
+    assert channels_of_data(data.task, data.source)["input_channels"] == 5
+    for number in (1, 2):
+        (tmp_path / f"{number}.npy").write_bytes(b"damaged")
+    assert channels_of_data(data.task, data.source) == {}
+    with pytest.raises(UserError, match="3 of 3 images"):
+        list_images(data.source, single=True)
+
+
+def test_a_list_of_image_files_and_arrays(root, tmp_path):
+    names = ["rgb/0.png", "npy3/1.npy", "rgb/2.png"]
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("input\n" + "".join(f"{root / name}\n" for name in names))
+    source = Options.of(manifest=str(manifest), crop_size=8, levels=2).data.source
+    with pytest.raises(UserError) as caught:
+        list_images(source, single=True)
+    assert caught.value.args[1] == f"{root}/npy3/1.npy: is an array, unlike the first image"
+
+
 def test_a_further_input_that_does_not_fit(root, tmp_path):
     for number in range(3):
         Image.new("L", (8, 8 if number else 7)).save(tmp_path / f"{number}.png")
