@@ -10,6 +10,7 @@ from p2p_graph.utils.outside_files import damage_reported, read_bytes
 STATE_FILE = "checkpoint"  # names the newest checkpoint of its folder
 _LARGEST_STATE = 2**20  # bytes of a `checkpoint` file
 _NUMBERED = re.compile(r"(?P<name>.*-(?P<step>[0-9]{1,18}))(?P<end>\.data-\d+-of-\d+|\.index)")
+_STEP = re.compile(r"-([0-9]{1,18})$")
 _OURS = re.compile(r"model-[0-9]{1,18}\.index")
 _SHOWN_STEPS = 10
 _FILE_END = re.compile(r"\.data-\d+-of-\d+|\.index")  # in this order, sorted by name
@@ -36,7 +37,14 @@ def find_prefix(folder: Path) -> Path | None:
     numbered = _numbered(folder)
     if not numbered:
         _refuse_remains(folder, named)
-    return numbered[max(numbered)] if numbered else None
+        return None
+    newest = max(numbered)
+    # One that has no file left was removed by hand; one that is not the newest, by training.
+    if named and files_of(folder / named.name):
+        step = _STEP.search(named.name)
+        if not step or int(step[1]) > newest:
+            raise _lost(folder / named.name)
+    return numbered[newest]
 
 
 def prefix_of_step(folder: Path, step: int) -> Path:
@@ -116,9 +124,15 @@ def _refuse_remains(folder: Path, named: Path | None) -> None:
     prefix = indices[0].with_suffix("") if indices else named
     if prefix is None:
         return
-    prefix = folder / prefix.name
-    lost = ".data file" if indices else ".index file" if files_of(prefix) else "files"
-    raise UserError(
+    raise _lost(folder / prefix.name)
+
+
+def _lost(prefix: Path) -> UserError:
+    """The refusal of a checkpoint that has lost files."""
+    left = files_of(prefix)
+    has_index = any(path.suffix == ".index" for path in left)
+    lost = ".data file" if has_index else ".index file" if left else "files"
+    return UserError(
         f"checkpoint {prefix} has lost its {lost}: put back what is missing, or remove what is "
         f"left of it ({prefix.name}.*, {STATE_FILE})"
     )

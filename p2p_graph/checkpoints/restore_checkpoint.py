@@ -224,6 +224,11 @@ def need(folder: Path) -> Checkpoint:
     """
     checkpoint = find(folder)
     if checkpoint is None:
+        if folder.suffix == ".pict" and folder.is_file():
+            raise UserError(
+                f"checkpoint {folder} is a .pict file: make a checkpoint of it with "
+                f"tools/convert.py --checkpoint {folder} --to native --output FOLDER"
+            )
         problem = "does not exist" if not folder.exists() else "holds no checkpoint"
         raise UserError(f"checkpoint {folder} {problem}: name the output_dir of a training run")
     return checkpoint

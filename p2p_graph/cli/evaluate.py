@@ -63,8 +63,8 @@ def _parser() -> flags.Parser:
         "--labels_dir",
         "DIR",
         "folder of true labels, subfolders included: Cityscapes' gtFine files, or NAME.png for "
-        "each image NAME, either grey with class numbers from 0 (255: no class) or in the "
-        "palette's colours (default: the input images are the labels)",
+        "each image NAME, either with class numbers from 0 (255: no class) or in the palette's "
+        "colours (default: the input images are the labels)",
     )
     add("--self_check", action="store_true", help="evaluate the segmenter on the targets, too")
     add(

@@ -281,6 +281,8 @@ def changed_options(options: Options, folder: Path, given: Mapping[str, Any]) ->
         now = flat[name]
         if name in free or was == now or (name == "seed" and name not in given):
             continue
+        if now is None and name in ("input_channels", "target_channels"):
+            continue  # they are those of data that have not been read yet
         paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
         if paths and same_path(was, now, folder):
             continue

@@ -43,7 +43,7 @@ def evaluate(options: EvaluateOptions) -> None:
     channels = compared_channels(examples[0])
     selection = select_metrics(options, channels)
     folder = options.report_folder
-    evaluation_report.check_report_folder(folder, examples)
+    evaluation_report.check_report_folder(folder, examples, options.labels_dir)
     if options.target_statistics:
         _check_cache_file(options.target_statistics)
     with claimed(folder, "evaluate", evaluation_report.REPORT_FILES):

@@ -1,9 +1,10 @@
 """The report of an evaluation: evaluation.json, images.csv, a page, and confusion matrices."""
 
 import csv
+import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,13 @@ from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.evaluation.worst_best_page import write_worst_best_page
 from p2p_graph.imaging.confusion_plot import save_confusion_matrix
 from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
+from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.metrics.label_scores import per_class_scores
 from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
-from p2p_graph.utils.outside_files import nearest_existing
+from p2p_graph.utils.outside_files import nearest_existing, real_path
 
 Array = np.ndarray[Any, Any]
 
@@ -107,12 +109,22 @@ def markdown_table(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def check_report_folder(folder: Path, examples: Sequence[Example]) -> None:
+def check_report_folder(folder: Path, examples: Sequence[Example], labels_dir: Path | None) -> None:
     """Refuses a folder for the report, before the long work starts.
 
+    Args:
+      folder: the folder.
+      examples: the evaluated images.
+      labels_dir: the folder of true labels, if there is one.
+
     Raises:
-      UserError: the folder cannot be written, or holds the evaluated images.
+      UserError: the folder cannot be written, or holds images that are read.
     """
+    if labels_dir and real_path(labels_dir) in (real_path(folder), *real_path(folder).parents):
+        raise UserError(
+            f"output_dir {folder} lies in labels_dir {labels_dir}, in which all folders are "
+            "searched for labels: name another folder"
+        )
     files = [path for e in examples for path in (e.output, e.target, e.input) if path]
     refuse_data_folder(folder, files, (IMAGE_FOLDER,))
     check_writable(folder, f"output_dir {folder}")
@@ -161,6 +173,22 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
         ) from None
 
 
+def files_digest(paths: Iterable[Path]) -> str:
+    """Identifies files by their names and contents: a SHA-256 digest.
+
+    Raises:
+      UserError: a file cannot be read; the message names it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda path: path.name):
+        try:
+            contents = read_contents(path)
+        except UserError as error:
+            raise UserError(f"{path} {error}") from None
+        digest.update(os.fsencode(path.name) + hashlib.sha256(contents).digest())
+    return digest.hexdigest()
+
+
 def _json_record(evaluation: Evaluation) -> dict[str, Any]:
     """Gives the contents of evaluation.json."""
     options, selection = evaluation.options, evaluation.selection
@@ -168,6 +196,9 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
     record: dict[str, Any] = {
         "outputs": str(options.evaluated_folder),
         "images": len(evaluation.examples),
+        "digest": files_digest(
+            [path for e in evaluation.examples for path in (e.output, e.target)]
+        ),
         "figures": {
             name: {"value": value, "interval_95": intervals.get(name)}
             for name, value in evaluation.figures.items()

@@ -59,6 +59,11 @@ class Palette(NamedTuple):
         ids: Array = nearest.clip(max=len(self.classes)).reshape(image.shape[:2])
         return ids
 
+    def has_all_colours(self, image: Array) -> bool:
+        """Whether every pixel, uint8 [H, W, 3], has exactly a class's or an ignored colour."""
+        _, squared_distances = self._nearest_colours(image)
+        return not squared_distances.any()
+
     def coverage(self, image: Array) -> float:
         """The share of an image's pixels, uint8 [H, W, 3], that match a colour of the palette."""
         _, squared_distances = self._nearest_colours(image)

@@ -13,7 +13,6 @@ from p2p_graph.utils.json_values import is_number
 from p2p_graph.utils.outside_files import read_json
 
 _PHOTOS = "photos_"  # what the names of the real photos' figures begin with
-_REMEDY = "remove it, and run the same command again"
 _OPTIONS = ("max_steps", "batch_size", "crop_size", "ngf", "ndf", "precision", "preset", "seed")
 
 
@@ -66,9 +65,13 @@ def evaluation_of(result: RunResult) -> dict[str, Any]:
       UserError: the evaluation is not what tools/evaluate.py writes.
     """
     path = result.evaluation_folder / evaluation_report.JSON_FILE
-    found: dict[str, Any] = read_json(path)
+    remedy = f"remove {result.evaluation_folder}, and run the same command again"
+    try:
+        found: dict[str, Any] = read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from None
     if not _is_evaluation(found):
-        raise UserError(f"{path} is not what tools/evaluate.py writes: {_REMEDY}")
+        raise UserError(f"{path} is not what tools/evaluate.py writes: {remedy}")
     return found
 
 
@@ -81,8 +84,12 @@ def check_figures(rows: Sequence[RowResult], names: Iterable[str]) -> None:
     wanted = {*names, *(name for name in rows[0].figures if not name.startswith(_PHOTOS))}
     for row in rows:
         if missing := sorted(wanted - set(row.figures)):
-            path = row.runs[0].evaluation_folder / evaluation_report.JSON_FILE
-            raise UserError(f"{path} lacks the figure {missing[0]}: {_REMEDY}")
+            folder = row.runs[0].evaluation_folder
+            path = folder / evaluation_report.JSON_FILE
+            raise UserError(
+                f"{path} lacks the figure {missing[0]}: remove {folder}, and run the same command "
+                "again"
+            )
 
 
 def real_photo_figures(table: Table, rows: Sequence[RowResult]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from p2p_graph.evaluation.evaluation_report import files_digest
 from p2p_graph.evaluation.example_images import read_image
 from p2p_graph.imaging import html_page, image_grid
 from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
@@ -204,8 +205,8 @@ def _draw(
         if _TABLE_IMAGE.search(path.name):
             path.unlink()
     sources = {row.row.name: row.runs[0].results_folder / IMAGE_FOLDER for row in rows}
-    for result, source in zip(rows, sources.values(), strict=True):
-        _check_count(source, evaluation_of(result.runs[0])["images"])
+    for run in (run for row in rows for run in row.runs):
+        _check_evaluated(run.results_folder / IMAGE_FOLDER, evaluation_of(run))
     first = next(iter(sources.values()))
     names = html_page.translated_names(first)[:_FIGURE_ROWS]
     columns = {
@@ -230,13 +231,19 @@ def _draw(
     )
 
 
-def _check_count(folder: Path, count: int) -> None:
-    """Refuses a folder that has lost translated images since they were evaluated."""
-    found = len(html_page.translated_names(folder))
-    if found != count:
+def _check_evaluated(folder: Path, evaluation: Mapping[str, Any]) -> None:
+    """Refuses a folder whose translated images are not those that were evaluated."""
+    names, count = html_page.translated_names(folder), evaluation["images"]
+    if len(names) != count:
         raise UserError(
-            f"{folder} holds {counted(found, 'translated image')}, and {count} were evaluated: "
-            f"{_again(folder)}"
+            f"{folder} holds {counted(len(names), 'translated image')}, and {count} were "
+            f"evaluated: {_again(folder)}"
+        )
+    files = [folder / f"{name}-{kind}.png" for name in names for kind in ("outputs", "targets")]
+    # Evaluations of earlier versions have no digest.
+    if evaluation.get("digest", "") not in ("", files_digest(files)):
+        raise UserError(
+            f"{folder} holds images that were changed since they were evaluated: {_again(folder)}"
         )
 
 

@@ -126,7 +126,9 @@ def _inspect(path: Path, palette: Palette) -> _Inspection:
 def read(path: Path, palette: Palette) -> Array:
     """Reads class ids from a file.
 
-    A file of one channel holds the ids themselves. In other files, colours stand for classes.
+    A file of one channel holds the ids themselves. In other files, colours stand for classes. A PNG
+    with a palette of its own is read by its colours if all of them are classes' or ignored ones;
+    otherwise they are for people, as in PASCAL VOC, and its numbers are the ids.
 
     Args:
       path: a PNG file.
@@ -145,8 +147,11 @@ def _decode(path: Path, palette: Palette) -> tuple[Array, bool]:
     """Returns the class ids of a file, and whether they were read from colours."""
     try:
         with opened(read_contents(path)) as image:
-            if len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX):
-                return palette.class_ids(np.asarray(image.convert("RGB"))), True
+            is_coloured = len(image.getbands()) > 1 or path.stem.endswith(_COLOUR_SUFFIX)
+            if is_coloured or image.mode == "P":
+                rgb = np.asarray(image.convert("RGB"))
+                if is_coloured or palette.has_all_colours(rgb):
+                    return palette.class_ids(rgb), True
             values: Array = np.asarray(image).astype(np.int64)
     except UserError as error:
         raise UserError(f"{path} {error}") from None

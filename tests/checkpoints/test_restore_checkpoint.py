@@ -271,6 +271,34 @@ def test_a_checkpoint_that_has_lost_files_is_refused(folder, lost, message):
         restore_checkpoint.find(folder)
 
 
+@pytest.mark.parametrize("lost", [[DATA], [INDEX]], ids=str)
+def test_an_earlier_checkpoint_does_not_stand_in_for_one_that_has_lost_files(folder, lost):
+    for name in (INDEX, DATA):
+        shutil.copy(folder / name, folder / name.replace("model-3", "model-2"))
+    for name in lost:
+        (folder / name).unlink()
+    with pytest.raises(UserError, match=f"checkpoint {folder}/model-3 has lost its .*: put back"):
+        restore_checkpoint.find(folder)
+    (folder / "checkpoint").unlink()  # as the message says
+    found = restore_checkpoint.find(folder)
+    assert found.prefix == folder / "model-2"
+
+
+def test_a_pict_file_is_no_checkpoint(tmp_path):
+    (tmp_path / "a.pict").write_bytes(b"")
+    with pytest.raises(UserError, match=r"a\.pict is a \.pict file: .* --to native"):
+        restore_checkpoint.need(tmp_path / "a.pict")
+
+
+def test_a_later_checkpoint_replaces_the_named_one(folder):
+    """Training may write a later one, and remove this one, after the file was read."""
+    for name in (INDEX, DATA):
+        (folder / name).rename(folder / name.replace("model-3", "model-4"))
+    assert restore_checkpoint.find(folder).prefix == folder / "model-4"
+    (folder / DATA).write_bytes(b"not yet removed")
+    assert restore_checkpoint.find(folder).prefix == folder / "model-4"
+
+
 def test_without_global_step():
     assert restore_checkpoint.Checkpoint(Path("model-3"), {}, {}, {}).step() == 0
 

@@ -640,6 +640,9 @@ def test_no_truth_for_a_segmenter(refused, segmented, tmp_path):
         write(tmp_path / "labels" / f"{n}.png", np.zeros((14, 16)))
     expected = "no labels NAME.png for 2 of 5 images in labels_dir labels"
     refused(*flags, "--labels_dir", "labels", expected=[expected], listed=["1", "3"])
+    for folder in ("labels", "labels/new"):
+        where = ("--labels_dir", "labels", "--output_dir", folder)
+        refused(*flags, *where, expected=[f"output_dir {folder} lies in labels_dir labels"])
     for n in (1, 3):
         (tmp_path / "labels" / f"{n}.png").write_bytes(b"no image")
     done = call("evaluate", *flags, "--labels_dir", "labels", cwd=tmp_path)

@@ -169,6 +169,23 @@ def test_files_with_a_palette_hold_ids(tmp_path):
     assert label_files.read(tmp_path / "a.png", TWO).tolist() == [[0, 1, 1, 15]]
 
 
+def test_files_with_a_palette_of_the_classes_colours_are_read_by_them(tmp_path, rng):
+    colours = np.uint8([*TWO.classes.values()])
+    ids = rng.integers(0, len(colours), (6, 8))
+    image = Image.fromarray(colours[ids]).quantize(len(colours))
+    image.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as written:
+        assert written.mode == "P"
+    assert label_files.read(tmp_path / "a.png", TWO).tolist() == ids.tolist()
+    swapped = Image.fromarray((1 - ids).astype(np.uint8))
+    swapped.putpalette([*colours[1], *colours[0]])
+    swapped.save(tmp_path / "b.png")
+    assert label_files.read(tmp_path / "b.png", TWO).tolist() == ids.tolist()
+    swapped.putpalette([*colours[1], 1, 2, 3])
+    swapped.save(tmp_path / "b.png")
+    assert label_files.read(tmp_path / "b.png", TWO).tolist() == (1 - ids).tolist()
+
+
 def test_ids_of_1_and_16_bits(tmp_path):
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "bit.png")
     assert label_files.read(tmp_path / "bit.png", TWO).tolist() == [[1, 0]]
