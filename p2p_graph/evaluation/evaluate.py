@@ -110,7 +110,9 @@ def _notes_on(channels: int, example: Example) -> list[str]:
     if channels == RGB + 1 and not example.arrays:
         notes = ["the metrics are of red, green, blue and alpha; those of colours are left out"]
     if example.arrays:
-        notes.append(f"the images shown are previews of at most 3 of {channels} channels")
+        notes.append(
+            f"the images shown are previews of at most 3 of {counted(channels, 'channel')}"
+        )
     return notes
 
 

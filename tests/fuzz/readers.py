@@ -17,6 +17,7 @@ from PIL import Image
 
 from p2p_graph.checkpoints import convert, pict_files, restore_checkpoint
 from p2p_graph.config.data_options import ImageSource
+from p2p_graph.config.listed_values import Channels
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
@@ -62,7 +63,12 @@ def _model_options(folder):
     expect(set(stored) == set(MODEL_FIELDS), "model options are missing", stored)
     written = json.loads((folder / "options.json").read_bytes())
     for name in set(stored) & set(written) - {"levels"}:
-        expect(stored[name] == written[name], "a model option is not the file's", name)
+        value = written[name]
+        if name.endswith("_channels") and value is None and not stored["lab_colorization"]:
+            value = 3
+        if name == "input_channels" and value is not None:
+            value = Channels.parse(value).stored
+        expect(stored[name] == value, "a model option is not the file's", name)
 
 
 def _resumed(folder):
