@@ -193,6 +193,23 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
     return {name: array for name, array in native.items() if name not in biases}
 
 
+def read_pict(path: Path, which_direction: str = "AtoB") -> tuple[Options, Arrays]:
+    """Reads the generator in a `.pict` file.
+
+    Args:
+      path: the file.
+      which_direction: of the generator, which the file does not store.
+
+    Returns:
+      The options of the model, and its weights by native name.
+
+    Raises:
+      UserError: the file cannot be read, or does not hold a generator.
+    """
+    model = _read_pict(path, which_direction)
+    return model.options, model.arrays
+
+
 def _read(checkpoint: Checkpoint) -> _Model:
     options = Options.of(**read_options(checkpoint.folder))
     arrays = checkpoint.read(checkpoint.stored)

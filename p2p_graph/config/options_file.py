@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from p2p_graph import __version__
 from p2p_graph.config.option_fields import check_no_zero_byte, check_value
 from p2p_graph.config.options import DEFAULTS, FIELDS, RECORDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.version import __version__
 
 OPTIONS_FILE = "options.json"
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph import __version__
 from p2p_graph.config.output_folder import EVALUATION_FILE, refuse_data_folder
 from p2p_graph.evaluation.compute_metrics import MetricResult
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
@@ -28,6 +27,7 @@ from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite
 from p2p_graph.utils.outside_files import nearest_existing, real_path
+from p2p_graph.version import __version__
 
 Array = np.ndarray[Any, Any]
 

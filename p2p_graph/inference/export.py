@@ -13,14 +13,11 @@ from p2p_graph.config.data_options import RGB
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.config.output_folder import claimed
-from p2p_graph.data import lab_color
 from p2p_graph.data.decode import decode_file, with_channels
 from p2p_graph.data.image_pairs import scale
-from p2p_graph.data.input_graph import Batch
 from p2p_graph.imaging import preview
 from p2p_graph.inference.option_precedence import configure
-from p2p_graph.models.networks import translate
-from p2p_graph.models.postprocess import to_rgb
+from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
 from p2p_graph.utils.atomic_write import remove
@@ -134,8 +131,7 @@ class _ExportedGraph:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._task, self._scaling = options.data.task, options.data.scaling
-        # Of images as clients have them, which with Lab are RGB.
-        self._channels = RGB if self._task.lab_colorization else self._task.channels[0]
+        self._channels = image_channels(self._task)
         self.takes_files = all(map(preview.is_whole, self._task.shown_parts.values()))
         self._on_cpu = devices.choose("auto").is_cpu
 
@@ -162,7 +158,7 @@ class _ExportedGraph:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""
         with signals.held(), tf.Graph().as_default(), tf.Session() as session:
             images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
-            outputs = self._translate(self._to_values(images))
+            outputs = self._translate(to_values(images, self._task))
             signature = tf.saved_model.predict_signature_def
             signatures = {"serving_default": signature({"images": images}, {"outputs": outputs})}
             if self.takes_files:
@@ -181,32 +177,20 @@ class _ExportedGraph:
             )
             builder.save()
 
-    def _to_values(self, rgb: tf.Tensor) -> tf.Tensor:
-        """From float32 [..., C] in [0, 1] to values in [-1, 1]; with Lab from RGB to Lab."""
-        return lab_color.split_lab(rgb) if self._task.lab_colorization else rgb * 2 - 1
-
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and scales files' contents, string [N], to values [N, H, W, C] of crop_size."""
         crop_size = self._scaling.crop_size
 
         def decode(contents: tf.Tensor) -> tf.Tensor:
             image = decode_file(contents, max(RGB, self._channels))
-            values = with_channels(self._to_values(image), self._channels)
+            values = with_channels(to_values(image, self._task), self._channels)
             return scale(values, crop_size, self._scaling.resize)
 
         spec = tf.TensorSpec([*crop_size, self._channels], tf.float32)
         return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
     def _translate(self, values: tf.Tensor) -> tf.Tensor:
-        """Translates values [N, H, W, C] in [-1, 1] to images in [0, 1], float32 [N, H, W, C]."""
-        inputs, targets, task = values, None, self._task
-        if task.lab_colorization:
-            lightness, colours = tf.split(values, [1, 2], axis=3)
-            a_to_b = task.which_direction == "AtoB"
-            inputs, targets = (lightness, colours) if a_to_b else (colours, lightness)
-        seed, model = self._options.run.seed, self._options.model
-        outputs = translate(inputs, model, task.channels[1], seed, on_cpu=self._on_cpu)
-        return to_rgb(Batch(None, inputs, targets), outputs, task)["outputs"]
+        return translated(values, self._options, on_cpu=self._on_cpu)
 
     def _encode(self, images: tf.Tensor) -> tf.Tensor:
         """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""

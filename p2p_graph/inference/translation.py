@@ -1,0 +1,57 @@
+"""From the values of images to translated images: what exports and the Python API share."""
+
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.options import Options
+from p2p_graph.data import lab_color
+from p2p_graph.data.input_graph import Batch
+from p2p_graph.models.networks import translate
+from p2p_graph.models.postprocess import to_rgb
+
+
+def image_channels(task: TaskOptions) -> int:
+    """Channels of the images that a person gives: with Lab RGB, otherwise those of the inputs."""
+    return 3 if task.lab_colorization else task.channels[0]
+
+
+def to_values(images: tf.Tensor, task: TaskOptions) -> tf.Tensor:
+    """From float32 [..., C] in [0, 1] to values in [-1, 1]; with Lab from RGB to L, a and b."""
+    return lab_color.split_lab(images) if task.lab_colorization else images * 2 - 1
+
+
+def translated(
+    values: tf.Tensor,
+    options: Options,
+    *,
+    on_cpu: bool,
+    frozen: bool = False,
+    any_size: bool = False,
+) -> tf.Tensor:
+    """Translates values to images.
+
+    Args:
+      values: float32 [N, H, W, C] in [-1, 1], from `to_values`.
+      options: of the model; the seed of dropout.
+      on_cpu: whether the graph runs on the CPU.
+      frozen: as in `models.networks.translate`.
+      any_size: likewise.
+
+    Returns:
+      float32 [N, H, W, C_out] in [0, 1]; with Lab RGB or grey.
+    """
+    inputs, targets, task = values, None, options.data.task
+    if task.lab_colorization:
+        lightness, colours = tf.split(values, [1, 2], axis=3)
+        a_to_b = task.which_direction == "AtoB"
+        inputs, targets = (lightness, colours) if a_to_b else (colours, lightness)
+    outputs = translate(
+        inputs,
+        options.model,
+        task.channels[1],
+        options.run.seed,
+        on_cpu=on_cpu,
+        frozen=frozen,
+        any_size=any_size,
+    )
+    return to_rgb(Batch(None, inputs, targets), outputs, task)["outputs"]

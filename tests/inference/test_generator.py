@@ -1,0 +1,272 @@
+"""The Python API gives what tools/test.py writes."""
+
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import p2p_graph
+from p2p_graph import UserError
+
+from ..cli.common import TINY, call, succeeded
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Four pairs of 16x16 pixels, single images of 20x24 pixels, and arrays of 5 channels."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(6)
+    for name in ("pairs", "single", "bands"):
+        (root / name).mkdir()
+    for number in range(4):
+        pair = rng.integers(0, 256, (16, 32, 3), np.uint8)
+        Image.fromarray(pair).save(root / "pairs" / f"{number}.png")
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(
+            root / "single" / f"{number}.png"
+        )
+        tifffile.imwrite(
+            root / "bands" / f"{number}.tif",
+            rng.integers(0, 65536, (16, 16, 5)).astype(np.uint16),
+            photometric="minisblack",
+        )
+    return root
+
+
+def trained(data, folder, *more, pairs="pairs"):
+    flags = ("--input_dir", data / pairs, *TINY, "--max_steps", 2, "--output_dir", folder, *more)
+    succeeded(call("train", *flags))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    return trained(data, tmp_path_factory.mktemp("run"), "--keep_every", 1)
+
+
+def program_outputs(data, run, folder, *more, kind="single"):
+    """What tools/test.py writes: the outputs, by image."""
+    flags = ("--input_dir", data / kind, "--checkpoint", run, "--output_dir", folder, *more)
+    succeeded(call("test", *flags))
+    found = {}
+    for path in sorted((folder / "images").glob("*-outputs.png")):
+        with Image.open(path) as image:
+            values = np.asarray(image)
+        found[path.name[0]] = values[..., None] if values.ndim == 2 else values
+    assert len(found) == 4
+    return found
+
+
+def inputs_of(data, run, folder, *more):
+    flags = ("--input_dir", data / "pairs", "--checkpoint", run, "--output_dir", folder, *more)
+    succeeded(call("test", *flags))
+    found = {}
+    for path in sorted((folder / "images").glob("*-inputs.png")):
+        with Image.open(path) as image:
+            found[path.name[0]] = np.asarray(image)
+    return found
+
+
+def test_files_are_translated_as_by_the_program(data, run, tmp_path):
+    wanted = program_outputs(data, run, tmp_path, "--inputs_only", "--seed", 3)
+    with p2p_graph.load(run, seed=3, device="cpu") as generator:
+        for number, output in wanted.items():
+            found = generator(data / "single" / f"{number}.png")
+            assert found.dtype == np.uint8
+            np.testing.assert_array_equal(found, output)
+            same = generator(str(data / "single" / f"{number}.png"), size=16)
+            np.testing.assert_array_equal(same, output)
+
+
+def test_arrays_are_translated_as_by_the_program(data, run, tmp_path):
+    """Of one size; several at a time may round otherwise."""
+    wanted = program_outputs(data, run, tmp_path / "out", kind="pairs")
+    inputs = inputs_of(data, run, tmp_path / "out")
+    generator = p2p_graph.load(run, device="cpu")
+    for number, output in wanted.items():
+        found = generator(inputs[number])
+        assert (found.dtype, found.shape) == (np.uint8, (16, 16, 3))
+        np.testing.assert_array_equal(found, output)
+        np.testing.assert_array_equal(generator(Image.fromarray(inputs[number])), output)
+        np.testing.assert_array_equal(generator(inputs[number][None])[0], output)
+    together = generator(np.stack(list(inputs.values())))
+    difference = np.subtract(together, np.stack(list(wanted.values())), dtype=int)
+    assert np.abs(difference).max() <= 1
+    generator.close()
+
+
+def test_types(data, run, tmp_path):
+    """uint16 and float, in and out, are what --output_bits 16 writes, up to rounding."""
+    generator = p2p_graph.load(run, device="cpu")
+    image = inputs_of(data, run, tmp_path)["2"]
+    in_bytes = generator(image)
+    deep = generator(image.astype(np.uint16) * 257)
+    floats = generator(image / 255)
+    assert (deep.dtype, floats.dtype) == (np.uint16, np.float32)
+    np.testing.assert_allclose(deep / 65535, floats, atol=1 / 65535)
+    np.testing.assert_allclose(in_bytes / 255, floats, atol=0.51 / 255)
+    assert generator(image.astype(np.float16) / np.float16(255)).dtype == np.float32
+    generator.close()
+
+
+def test_sizes(data, run, tmp_path):
+    wanted = program_outputs(data, run, tmp_path, "--inputs_only", "--crop_size", "original")
+    larger = program_outputs(data, run, tmp_path / "l", "--inputs_only", "--crop_size", "32x16")
+    with p2p_graph.load(run, device="cpu") as generator:
+        assert generator.size == (16, 16)
+        path = data / "single" / "1.png"
+        with Image.open(path) as image:
+            array = np.asarray(image)
+        for found in (generator(path, size="original"), generator(array, size="original")):
+            assert np.abs(np.subtract(found, wanted["1"], dtype=int)).max() <= 1
+        for found in (generator(path, size=(32, 16)), generator(array, size="32x16")):
+            assert np.abs(np.subtract(found, larger["1"], dtype=int)).max() <= 1
+        # 20x24 is a multiple of 4.
+        assert generator(array).shape == (20, 24, 3)
+        assert generator(array[None, :8, :12]).shape == (1, 8, 12, 3)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_lab(data, tmp_path, direction):
+    flags = ("--lab_colorization", "--which_direction", direction)
+    run = trained(data, tmp_path / "run", *flags, pairs="single")
+    wanted = program_outputs(data, run, tmp_path / "out")
+    with p2p_graph.load(run, device="cpu") as generator:
+        assert generator.channels == (3, 3 if direction == "AtoB" else 1)
+        for number, output in wanted.items():
+            found = generator(data / "single" / f"{number}.png")
+            np.testing.assert_array_equal(found, output)
+
+
+def test_arrays_of_other_channels(data, tmp_path):
+    flags = ("--target_dir", data / "bands", "--which_direction", "BtoA")
+    run = trained(data, tmp_path / "run", *flags, "--target_channels", 1, pairs="single_16")
+    wanted = program_outputs(data, run, tmp_path / "out", "--inputs_only", kind="bands")
+    with p2p_graph.load(run, device="cpu") as generator:
+        assert generator.channels == (5, 1)
+        for number, output in wanted.items():
+            path = data / "bands" / f"{number}.tif"
+            np.testing.assert_array_equal(generator(path), output)
+            in_full = generator(tifffile.imread(path))
+            np.testing.assert_allclose(in_full / 65535, output / 255, atol=0.51 / 255)
+        with pytest.raises(UserError, match="takes images of 5 channels, not 3"):
+            generator(data / "single" / "1.png")
+        with pytest.raises(UserError, match="takes images of 5 channels: give it arrays"):
+            generator(Image.new("RGB", (16, 16)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def single_16(data):
+    folder = data / "single_16"
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / f"{number}.png")
+
+
+def test_seed_dropout_and_step(data, run):
+    image = np.full((16, 16, 3), 90, np.uint8)
+    outputs = {}
+    for name, options in {
+        "first": {},
+        "again": {},
+        "seed": {"seed": 1},
+        "none": {"dropout": 0.0},
+        "none, seed": {"dropout": 0.0, "seed": 1},
+        "step": {"step": 1, "dropout": 0.0},
+    }.items():
+        with p2p_graph.load(run, device="cpu", **options) as generator:
+            assert generator.steps == options.get("step", 2)
+            outputs[name] = generator(image)
+    np.testing.assert_array_equal(outputs["first"], outputs["again"])
+    np.testing.assert_array_equal(outputs["none"], outputs["none, seed"])
+    assert (outputs["none"] != outputs["step"]).any()
+
+
+def test_a_pict_file_and_a_checkpoint_of_the_reference(data, tmp_path):
+    run = tmp_path / "run"
+    flags = ("--input_dir", data / "pairs", "--crop_size", 256, "--ngf", 1, "--ndf", 1)
+    succeeded(call("train", *flags, "--max_steps", 1, "--output_dir", run, "--bias", "all"))
+    current, pict = tmp_path / "current", tmp_path / "a.pict"
+    succeeded(call("convert", "--checkpoint", run, "--to", "current", "--output", current))
+    succeeded(call("convert", "--checkpoint", run, "--to", "pict", "--output", pict))
+    image = np.random.default_rng(8).integers(0, 256, (256, 256, 3), np.uint8)
+    outputs = []
+    for path in (run, current, pict):
+        with p2p_graph.load(path, device="cpu") as generator:
+            outputs.append(generator(image).astype(int))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert np.abs(outputs[0] - outputs[2]).max() < 40  # weights of 8 bits
+    with pytest.raises(UserError, match="step 3 is of no use"):
+        p2p_graph.load(pict, step=3)
+
+
+def test_two_generators_and_several_threads(data, run, tmp_path):
+    other = trained(data, tmp_path, "--which_direction", "BtoA")
+    image = np.random.default_rng(9).integers(0, 256, (16, 16, 3), np.uint8)
+    with p2p_graph.load(run, device="cpu") as one, p2p_graph.load(other, device="cpu") as two:
+        assert (one.direction, two.direction) == ("AtoB", "BtoA")
+        wanted = one(image), two(image), one(image[:8, :12])
+        assert (wanted[0] != wanted[1]).any()
+        found = []
+
+        def translate():
+            found.append((one(image), two(image), one(image[:8, :12])))
+
+        with p2p_graph.load(run, device="cpu") as new:  # whose other network is not built yet
+
+            def build():
+                found.append((new(image), wanted[1], new(image[:8, :12])))
+
+            threads = [threading.Thread(target=translate) for _ in range(3)]
+            threads += [threading.Thread(target=build) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(found) == 6
+        for outputs in found:
+            for output, expected in zip(outputs, wanted, strict=True):
+                np.testing.assert_array_equal(output, expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "words"),
+    [
+        (np.zeros((16, 16, 4), np.uint8), None, "takes images of 3 channels, not 4"),
+        (np.zeros((16, 16), np.uint8), None, r"an image is \[H, W, 3\]"),
+        (np.zeros((0, 16, 3), np.uint8), None, r"an image is \[H, W, 3\]"),
+        (
+            np.zeros((16, 18, 3), np.uint8),
+            None,
+            r"multiples of 4 pixels, not 16x18: give a size \(16\)",
+        ),
+        (np.zeros((16, 16, 3), np.uint8), 18, "multiples of 4 pixels, not 18"),
+        (np.zeros((16, 16, 3), np.uint8), "a", "size must be a number of pixels"),
+        (np.zeros((16, 3, 3), np.uint8), "original", "at least 4 pixels a side, not 16x3"),
+        (np.zeros((16, 16, 3), np.int64), None, "uint8, uint16 or float in 0..1, not int64"),
+        (np.full((16, 16, 3), 1.5), None, r"values in 0..1, not 1.5..1.5"),
+        (np.full((16, 16, 3), np.nan), None, r"values in 0..1, not nan..nan"),
+        ("nowhere.png", None, "nowhere.png does not exist"),
+    ],
+)
+def test_what_is_refused(run, image, size, words):
+    with p2p_graph.load(run, device="cpu") as generator, pytest.raises(UserError, match=words):
+        generator(image, size=size)
+
+
+def test_a_closed_generator_and_a_damaged_file(run, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"damaged")
+    generator = p2p_graph.load(run, device="cpu")
+    with pytest.raises(UserError, match=r"a\.png is not an image"):
+        generator(path)
+    generator.close()
+    generator.close()
+    with pytest.raises(UserError, match="is closed"):
+        generator(np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(UserError, match="does not exist"):
+        p2p_graph.load(tmp_path / "none")
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        _ = p2p_graph.other
