@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from .cli.common import call, succeeded
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -54,10 +56,28 @@ def test_the_readmes_library_snippet_trains_as_a_script(tmp_path):
     assert -1 <= outputs.min() < outputs.max() <= 1
 """
     small = small.replace("inputs.close()", f"{checks}inputs.close()")
-    (tmp_path / "script.py").write_text(small, encoding="utf-8")
+    run_script(tmp_path, small)
+
+
+def test_the_readmes_python_snippet_translates_as_a_script(tmp_path):
+    [snippet] = [block for block in python_blocks("README.md") if "p2p_graph.load" in block]
+    Image.new("RGB", (512, 256), (9, 99, 199)).save(tmp_path / "pair.png")
+    (tmp_path / "facades" / "test").mkdir(parents=True)
+    Image.new("RGB", (300, 200), (9, 99, 199)).save(tmp_path / "facades" / "test" / "labels.png")
+    flags = ("--ngf", 1, "--ndf", 1, "--max_steps", 1, "--output_dir", "runs/facades_BtoA")
+    succeeded(call("train", "--input_dir", tmp_path, *flags, cwd=tmp_path))
+    before = "import numpy as np\nlabels = np.zeros([2, 256, 256, 3], np.float32)\n"
+    after = "assert photo.shape == labels.shape and photo.dtype == labels.dtype\n"
+    check = 'assert photo.shape == (256, 256, 3) and photo.dtype == "uint8"\n'
+    first, _, last = snippet.rpartition("photo = ")
+    run_script(tmp_path, f"{before}{first}{check}photo = {last}{after}")
+
+
+def run_script(folder, text):
+    (folder / "script.py").write_text(text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "script.py"],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -84,7 +84,7 @@ def test_programs_outside_the_package_refuse_shortened_flags():
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Parser"):
                 found += 1
                 assert "allow_abbrev=False" in map(ast.unparse, node.keywords), path
-    assert found == 8
+    assert found == 9
 
 
 def imports(path):
@@ -116,8 +116,19 @@ def test_no_record_of_options_goes_everywhere():
                     for name in RECORDS & set(named):
                         users.setdefault(name, set()).add(path)
     assert users["Options"]
-    assert {name: len(paths) for name, paths in users.items() if len(paths) > 8} == {}
+    counts = {name: len(paths) for name, paths in users.items()}
+    assert counts["Options"] <= 8
+    assert {name: count for name, count in counts.items() if count > 10} == {}
 
 
-def test_package_itself_imports_nothing():
-    assert list(imports(FOLDER / "__init__.py")) == []
+def test_package_itself_imports_little():
+    """So that signals have handlers before a program's long imports."""
+    code = (
+        "import sys, p2p_graph; known = set(sys.modules); "
+        "print([name for name in ('tensorflow', 'numpy', 'PIL', 'scipy') if name in known], "
+        "sorted(name for name in known if name.startswith('p2p_graph')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FOLDER.parent
+    )
+    assert done.stdout == "[] ['p2p_graph', 'p2p_graph.version']\n"

@@ -190,7 +190,8 @@ class _ExportedGraph:
         return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
     def _translate(self, values: tf.Tensor) -> tf.Tensor:
-        return translated(values, self._options, on_cpu=self._on_cpu)
+        options = self._options
+        return translated(values, self._task, options.model, options.run.seed, on_cpu=self._on_cpu)
 
     def _encode(self, images: tf.Tensor) -> tf.Tensor:
         """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""

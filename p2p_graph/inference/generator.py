@@ -3,7 +3,7 @@
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ from PIL import Image
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.convert import read_pict
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.config.data_options import RGB, ScalingOptions, TaskOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
-from p2p_graph.config.options import Options
+from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.data.decode import decode_file, with_channels
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.imaging import array_files
@@ -63,25 +64,31 @@ def load(
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
     source = Path(path)
+    restore: _Restore
     if source.suffix == ".pict":
         if step is not None:
             raise UserError(f"step {step} is of no use: {source} holds one generator")
         options, arrays = read_pict(source)
         options = options.replace(mode="test", **given)
-        return Generator(options, functools.partial(_assign, arrays))
-    given |= {"checkpoint": str(source)} | ({} if step is None else {"step": step})
-    options, _ = configure(given, "test")
-    assert options.run.checkpoint is not None
-    return Generator(options, functools.partial(_restore, Path(options.run.checkpoint)))
+        restore = functools.partial(_assign, arrays)
+    else:
+        given |= {"checkpoint": str(source)} | ({} if step is None else {"step": step})
+        options, _ = configure(given, "test")
+        assert options.run.checkpoint is not None
+        restore = functools.partial(_restore_newest, Path(options.run.checkpoint))
+    data, execution = options.data, options.execution
+    return Generator(
+        data.task, data.scaling, options.model, options.run.seed, execution.device, restore
+    )
 
 
-def _assign(arrays: dict[str, Array], variables: list[tf.Variable], session: tf.Session) -> int:
+def _assign(arrays: Mapping[str, Array], variables: list[tf.Variable], session: tf.Session) -> int:
     for variable in variables:
         variable.load(arrays[variable.op.name], session)
     return 0
 
 
-def _restore(path: Path, variables: list[tf.Variable], session: tf.Session) -> int:
+def _restore_newest(path: Path, variables: list[tf.Variable], session: tf.Session) -> int:
     def restore(checkpoint: Checkpoint) -> int:
         checkpoint.restorer(variables)(session)
         return checkpoint.step()
@@ -119,15 +126,23 @@ class Generator:
       device: what it runs on.
     """
 
-    def __init__(self, options: Options, restore: _Restore) -> None:
+    def __init__(
+        self,
+        task: TaskOptions,
+        scaling: ScalingOptions,
+        model: ModelOptions,
+        seed: int,
+        device: str,
+        restore: _Restore,
+    ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
-        task = options.data.task
-        self._options, self._task = options, task
-        self._multiple = 2 ** (options.model.generator.levels or 0)
-        self._size = options.data.scaling.crop_size
-        self._device = devices.choose(options.execution.device)
+        self._task, self._scaling, self._model, self._seed = task, scaling, model, seed
+        assert model.generator.levels is not None
+        self._multiple = 2**model.generator.levels
+        self._size = scaling.crop_size
+        self._device = devices.choose(device)
         if not self._device.is_cpu:
-            devices.set_gpu_arithmetic(options.model.layers.precision)
+            devices.set_gpu_arithmetic(model.layers.precision)
         self.size, self.direction = tuple(self._size), task.which_direction
         self.device = self._device.name
         self._building = threading.Lock()
@@ -207,13 +222,14 @@ class Generator:
         channels = image_channels(self._task)
         self._wanted = tf.placeholder(tf.int32, [2])
         self._contents = tf.placeholder(tf.string, [])
-        decoded = decode_file(self._contents, max(3, channels if channels in _PIL_MODES else 3))
-        converted = with_channels(decoded, channels) if channels in _PIL_MODES else decoded
-        self._image = tf.placeholder_with_default(converted, [None, None, channels])
+        if channels in _PIL_MODES:
+            decoded = with_channels(decode_file(self._contents, max(RGB, channels)), channels)
+            self._image = tf.placeholder_with_default(decoded, [None, None, channels])
+        else:
+            self._image = tf.placeholder(tf.float32, [None, None, channels])
         values = to_values(self._image, self._task)
-        how = self._options.data.scaling.resize
         self._values = values
-        self._scaled_values = scale(values, tf.unstack(self._wanted), how)
+        self._scaled_values = scale(values, tf.unstack(self._wanted), self._scaling.resize)
 
     def _build(self, *, any_size: bool) -> _Network:
         """Builds the translation of images of training's size, one by one, or of any images."""
@@ -225,7 +241,9 @@ class Generator:
         values = tf.placeholder_with_default(to_values(images, self._task), shape)
         found = translated(
             values,
-            self._options,
+            self._task,
+            self._model,
+            self._seed,
             on_cpu=self._device.is_cpu,
             frozen=True,
             any_size=any_size,

@@ -3,7 +3,7 @@
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import TaskOptions
-from p2p_graph.config.options import Options
+from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.models.networks import translate
@@ -22,7 +22,9 @@ def to_values(images: tf.Tensor, task: TaskOptions) -> tf.Tensor:
 
 def translated(
     values: tf.Tensor,
-    options: Options,
+    task: TaskOptions,
+    model: ModelOptions,
+    seed: int,
     *,
     on_cpu: bool,
     frozen: bool = False,
@@ -32,7 +34,9 @@ def translated(
 
     Args:
       values: float32 [N, H, W, C] in [-1, 1], from `to_values`.
-      options: of the model; the seed of dropout.
+      task: says whether the values are those of Lab.
+      model: the generator and its layers.
+      seed: of the dropout masks.
       on_cpu: whether the graph runs on the CPU.
       frozen: as in `models.networks.translate`.
       any_size: likewise.
@@ -40,16 +44,16 @@ def translated(
     Returns:
       float32 [N, H, W, C_out] in [0, 1]; with Lab RGB or grey.
     """
-    inputs, targets, task = values, None, options.data.task
+    inputs, targets = values, None
     if task.lab_colorization:
         lightness, colours = tf.split(values, [1, 2], axis=3)
         a_to_b = task.which_direction == "AtoB"
         inputs, targets = (lightness, colours) if a_to_b else (colours, lightness)
     outputs = translate(
         inputs,
-        options.model,
+        model,
         task.channels[1],
-        options.run.seed,
+        seed,
         on_cpu=on_cpu,
         frozen=frozen,
         any_size=any_size,
