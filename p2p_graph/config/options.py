@@ -31,10 +31,16 @@ from p2p_graph.config.training_options import (
 from p2p_graph.utils.errors import UserError
 
 _ALL = ("train", "test", "export")
+FORMATS = ("meta", "saved_model", "frozen", "onnx")  # of exports
 
 
 def _recipe_rule(name: str) -> str | None:
     return None if name in (*RECIPES, "none") else f"must be one of {', '.join(RECIPES)} or none"
+
+
+def _format_rule(names: str) -> str | None:
+    is_known = set(names.split(",")) <= set(FORMATS)
+    return None if is_known else f"must be of {', '.join(FORMATS)}, joined by commas"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +147,15 @@ class OutputOptions(Record):
         "reports",
         "also write the first images as one image grid, grid.png",
         programs=("test",),
+    )
+    format: str = option(
+        "meta,saved_model",
+        "files",
+        "what is written, joined by commas: meta (the reference's meta graph), saved_model, frozen "
+        "(frozen_graph.pb, a graph with the weights as constants) and onnx (generator.onnx)",
+        programs=("export",),
+        rule=_format_rule,
+        metavar="NAMES",
     )
     output_filetype: str = option(
         "png",

@@ -70,6 +70,7 @@ FREE_FIELDS = (
     "aspect_ratio",
     "output_bits",
     "output_filetype",
+    "format",
     "inputs_only",
 )
 

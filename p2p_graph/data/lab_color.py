@@ -2,14 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.imaging.lab import DELTA, RGB_TO_XYZ, WHITE
-
-_XYZ_TO_RGB = [
-    # R, G, B
-    [3.2404542, -0.9692660, 0.0556434],  # X
-    [-1.5371385, 1.8760108, -0.2040259],  # Y
-    [-0.4985314, 0.0415560, 1.0572252],  # Z
-]
+from p2p_graph.imaging.lab import DELTA, RGB_TO_XYZ, WHITE, XYZ_TO_RGB
 
 
 def rgb_to_lab(srgb: tf.Tensor) -> tf.Tensor:
@@ -46,7 +39,7 @@ def lab_to_rgb(lab: tf.Tensor) -> tf.Tensor:
         fy = (lightness + 16) / 116
         f = tf.stack([fy + a / 500, fy, fy - b / 200], axis=-1)
         xyz = tf.where(f <= DELTA, 3 * DELTA**2 * (f - 4 / 29), f**3) * tf.constant(WHITE)
-        linear = tf.clip_by_value(tf.tensordot(xyz, tf.constant(_XYZ_TO_RGB), 1), 0.0, 1.0)
+        linear = tf.clip_by_value(tf.tensordot(xyz, tf.constant(XYZ_TO_RGB), 1), 0.0, 1.0)
         curved = 1.055 * tf.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
         return tf.where(linear <= 0.0031308, 12.92 * linear, curved)
 

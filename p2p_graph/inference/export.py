@@ -1,6 +1,8 @@
 """Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,25 +10,37 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
+from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
-from p2p_graph.config.data_options import RGB
+from p2p_graph.config.data_options import RGB, TaskOptions
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import save_options
+from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.decode import decode_file, with_channels
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.imaging import preview
+from p2p_graph.inference import onnx_model
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
+from p2p_graph.models.networks import generator_spec, layer_settings
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
 from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
+_FROZEN_GRAPH, _ONNX_MODEL = "frozen_graph.pb", "generator.onnx"
+_WRITTEN = (f"{_META_GRAPH}.meta", _SAVED_MODEL, _FROZEN_GRAPH, _ONNX_MODEL)
+# What former exports may have written, of any format.
+_OURS = re.compile(
+    rf"{_META_GRAPH}\.(meta|index|data-\d+-of-\d+)|{STATE_FILE}|{OPTIONS_FILE}|{_SAVED_MODEL}|"
+    rf"{re.escape(_FROZEN_GRAPH)}|{re.escape(_ONNX_MODEL)}"
+)
 _OF_SAVED_MODEL = {"saved_model.pb", "variables"}
 _TEMPORARY, _FORMER = ".unfinished", ".former"
 _JPEG_QUALITY = 80
+_LARGEST_FILE = 2**31 - 2**20  # bytes of Protocol Buffers, without what is not weights
+_OPTIMIZER = re.compile(r"/Adam(_1)?$")  # ends the names of its state
 
 
 def export(given: Mapping[str, Any]) -> None:
@@ -48,18 +62,28 @@ def export(given: Mapping[str, Any]) -> None:
     folder = Path(options.run.output_dir or default_folder)
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported, task = _ExportedGraph(options), options.data.task
+    formats = options.outputs.format.split(",")
+    if "onnx" in formats:
+        onnx_model.check_installed()
+    if formats == ["meta"] and not exported.takes_files:
+        raise UserError(f"format meta is for image files, and {_no_file_holds(task)}")
 
     def write(newest: Checkpoint) -> Path:
         """Writes both forms, of one checkpoint, to the temporary folder."""
         remove(temporary)
         temporary.mkdir()
-        if exported.takes_files:
+        if "meta" in formats and exported.takes_files:
             exported.write_meta_graph(newest, temporary)
-        exported.write_saved_model(newest, temporary / _SAVED_MODEL)
+        if "saved_model" in formats:
+            exported.write_saved_model(newest, temporary / _SAVED_MODEL)
+        if "frozen" in formats:
+            exported.write_frozen_graph(newest, temporary / _FROZEN_GRAPH)
+        if "onnx" in formats:
+            exported.write_onnx(newest, temporary / _ONNX_MODEL)
         return newest.prefix
 
     assert options.run.checkpoint is not None
-    with claimed(folder, "export", (f"{_META_GRAPH}.meta", _SAVED_MODEL)):
+    with claimed(folder, "export", _WRITTEN):
         try:
             _recover(former, folder)
             _check_own(folder / _SAVED_MODEL)
@@ -72,13 +96,22 @@ def export(given: Mapping[str, Any]) -> None:
         finally:
             remove(temporary)
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
-    if exported.takes_files:
-        print(f"wrote {folder}/{_META_GRAPH}.meta and {folder}/{_SAVED_MODEL}")
-        return
-    print(
-        f"wrote {folder}/{_SAVED_MODEL}, whose signature takes arrays: no image file holds the "
-        f"channels of this model, {task.input_parts} and {task.channels[1]}, and so there is no "
-        "meta graph"
+    files = {
+        "meta": f"{_META_GRAPH}.meta",
+        "saved_model": _SAVED_MODEL,
+        "frozen": _FROZEN_GRAPH,
+        "onnx": _ONNX_MODEL,
+    }
+    if not exported.takes_files and "meta" in formats:
+        del files["meta"]
+        print(f"no meta graph, and signatures for arrays alone: {_no_file_holds(task)}")
+    written = [f"{folder}/{file}" for name, file in files.items() if name in formats]
+    print("wrote", " and ".join(written))
+
+
+def _no_file_holds(task: TaskOptions) -> str:
+    return (
+        f"no image file holds the channels of this model, {task.input_parts} and {task.channels[1]}"
     )
 
 
@@ -93,16 +126,21 @@ def _check_own(saved_model: Path) -> None:
 
 
 def _publish(temporary: Path, folder: Path, former: Path) -> None:
-    """Puts new files in the place of former ones; all or, where that fails, none of them."""
+    """Puts new files in the place of former ones; all or, where that fails, none of them.
+
+    Former files of other formats go: they may be of another checkpoint.
+    """
     names = [path.name for path in temporary.iterdir()]
+    others = [path.name for path in folder.iterdir() if _OURS.fullmatch(path.name)]
     former.mkdir(exist_ok=True)
     published = []
     try:
-        for name in names:
+        for name in dict.fromkeys([*names, *others]):
             if (folder / name).exists():
                 (folder / name).replace(former / name)
-            published.append(name)
-            (temporary / name).replace(folder / name)
+            if name in names:
+                published.append(name)
+                (temporary / name).replace(folder / name)
     except OSError:
         for name in published:
             remove(folder / name)
@@ -119,6 +157,15 @@ def _recover(former: Path, folder: Path) -> None:
         remove(folder / path.name)
         path.replace(folder / path.name)
     former.rmdir()
+
+
+def _check_fits(name: str, weights: int) -> None:
+    """Refuses more weights than one file of Protocol Buffers holds."""
+    if weights * 4 > _LARGEST_FILE:
+        raise UserError(
+            f"format {name} holds at most 2 GB, and the generator's weights take "
+            f"{weights * 4 / 1e9:.1f} GB: leave it out (--format meta,saved_model)"
+        )
 
 
 class _ExportedGraph:
@@ -157,13 +204,13 @@ class _ExportedGraph:
     def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""
         with signals.held(), tf.Graph().as_default(), tf.Session() as session:
-            images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
-            outputs = self._translate(to_values(images, self._task))
+            images, outputs = self._images_to_outputs()
             signature = tf.saved_model.predict_signature_def
             signatures = {"serving_default": signature({"images": images}, {"outputs": outputs})}
             if self.takes_files:
                 encoded = tf.placeholder(tf.string, [None], "encoded")
-                encoded_outputs = self._encode(self._translate(self._decode(encoded)))
+                values = self._decode(encoded)
+                encoded_outputs = self._encode(self._translate(values))
                 signatures["encoded"] = signature(
                     {"encoded": encoded}, {"outputs": encoded_outputs}
                 )
@@ -176,6 +223,51 @@ class _ExportedGraph:
                 clear_devices=True,
             )
             builder.save()
+
+    def write_frozen_graph(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Writes a graph from `images` to `outputs`, with the weights as constants."""
+        with signals.held(), tf.Graph().as_default() as graph, tf.Session() as session:
+            _, outputs = self._images_to_outputs()
+            tf.identity(outputs, "outputs")
+            _check_fits("frozen", sum(v.shape.num_elements() for v in tf.trainable_variables()))
+            checkpoint.restorer(tf.trainable_variables())(session)
+            frozen = tf.graph_util.convert_variables_to_constants(
+                session, graph.as_graph_def(), ["outputs"]
+            )
+            path.write_bytes(frozen.SerializeToString())
+
+    def write_onnx(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Writes an ONNX model from `images` to `outputs`."""
+        model, seed = self._options.model, self._options.run.seed
+        settings = layer_settings(model.layers, on_cpu=True)
+        spec = generator_spec(model.generator, model.layers, self._task.channels[1], settings)
+        names = [name for name in checkpoint.stored if name.startswith("generator/")]
+        names = [name for name in names if not _OPTIMIZER.search(name)]
+        _check_fits("onnx", sum(math.prod(checkpoint.shapes[name]) for name in names))
+        weights = checkpoint.read(names)
+        properties = {
+            "checkpoint": checkpoint.prefix.name,
+            "which_direction": self._task.which_direction,
+            "seed": str(seed),
+            "dropout": str(model.generator.dropout),
+        }
+        crop_size = self._scaling.crop_size
+        path.write_bytes(
+            onnx_model.onnx_model(
+                spec,
+                self._task.channels,
+                self._task.which_direction if self._task.lab_colorization else None,
+                weights,
+                seed,
+                crop_size,
+                properties,
+            )
+        )
+
+    def _images_to_outputs(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Builds the translation of float32 [N, H, W, C] in [0, 1] to the same."""
+        images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
+        return images, self._translate(to_values(images, self._task))
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and scales files' contents, string [N], to values [N, H, W, C] of crop_size."""
@@ -191,7 +283,13 @@ class _ExportedGraph:
 
     def _translate(self, values: tf.Tensor) -> tf.Tensor:
         options = self._options
-        return translated(values, self._task, options.model, options.run.seed, on_cpu=self._on_cpu)
+        return translated(
+            values,
+            self._task,
+            options.model,
+            options.run.seed,
+            on_cpu=self._on_cpu,
+        )
 
     def _encode(self, images: tf.Tensor) -> tf.Tensor:
         """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""

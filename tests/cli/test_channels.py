@@ -321,7 +321,7 @@ def test_export_of_arrays_and_further_inputs(case, folders, tmp_path):
     name, folder = case
     done = succeeded(call("export", "--checkpoint", folder, "--output_dir", tmp_path / "export"))
     inputs, targets = STORED[name]
-    assert f"the channels of this model, {inputs} and {targets}, and so" in done.stdout
+    assert f"the channels of this model, {inputs} and {targets}\n" in done.stdout
     assert {p.name for p in (tmp_path / "export").iterdir()} == {"saved_model", "options.json"}
     model = tf.saved_model.load(str(tmp_path / "export" / "saved_model"))
     assert set(model.signatures) == {"serving_default"}

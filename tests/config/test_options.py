@@ -107,6 +107,7 @@ OWN_DEFAULTS = {
     "input_channels": None,
     "target_channels": None,
     "more_inputs": None,
+    "format": "meta,saved_model",
     "val_more_inputs": None,
     "keep_checkpoints": 1,
     "keep_every": 0,

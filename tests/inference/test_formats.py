@@ -1,0 +1,217 @@
+"""Exported models, opened in their own runtimes, give what the Python API gives."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow.compat.v1 as tf
+
+import p2p_graph
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import save_options
+from p2p_graph.config.system_presets import PRESETS
+from p2p_graph.inference.export import export
+from p2p_graph.models.networks import Networks
+from p2p_graph.utils.errors import UserError
+
+from ..test_docs import python_blocks, run_script
+
+FORMATS = "saved_model,frozen,onnx"
+# Sums in another order; normalisation of few values enlarges the difference. In [0, 1].
+CLOSE = 2e-3
+
+
+def make_run(folder, **options):
+    """A folder with the checkpoint of a small generator with random weights."""
+    folder.mkdir()
+    made = Options.of(**{"ngf": 2, "ndf": 1, **options})
+    size, channels = made.data.scaling.crop_size, made.data.task.channels
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(3)
+        networks = Networks(made.model, made.losses, 0, on_cpu=True)
+        networks.generate(tf.zeros([1, *size, channels[0]]), channels[1], tf.constant(0, tf.int64))
+        session.run(tf.global_variables_initializer())
+        rng = np.random.default_rng(4)
+        for variable in tf.trainable_variables():  # so that biases and offsets are not 0
+            value = session.run(variable)
+            variable.load(value + rng.normal(0, 0.1, value.shape).astype(np.float32), session)
+        tf.train.Saver().save(session, str(folder / "model-1"), write_meta_graph=False)
+    save_options(made, folder)
+    return folder
+
+
+def run_onnx(path, images):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["images"]
+    [outputs] = session.run(["outputs"], {"images": images})
+    return outputs
+
+
+def run_frozen(path, images):
+    graph = tf.GraphDef.FromString(path.read_bytes())
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(graph, name="")
+        return session.run("outputs:0", {"images:0": images})
+
+
+def run_saved_model(path, images):
+    with tf.Graph().as_default(), tf.Session() as session:
+        loaded = tf.saved_model.load(session, ["serve"], str(path))
+        signature = loaded.signature_def["serving_default"]
+        return session.run(
+            signature.outputs["outputs"].name, {signature.inputs["images"].name: images}
+        )
+
+
+CASES = {
+    **{name: {"preset": name, **PRESETS[name]} for name in PRESETS},
+    "not square": {"crop_size": "16x32"},
+    "lab": {"lab_colorization": True},
+    "lab, BtoA": {"lab_colorization": True, "which_direction": "BtoA"},
+    "channels": {"input_channels": "3+2", "target_channels": 6},
+    "grey": {"input_channels": 1, "target_channels": 1},
+    "separable": {"separable_conv": True, "bias": "all"},
+    "encoder-decoder": {"generator": "encoder_decoder"},
+    "no dropout": {"dropout": 0.0},
+    "two levels": {"levels": 2},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_formats(case, tmp_path):
+    options = {**CASES[case]}
+    options["crop_size"] = options["crop_size"] if case == "not square" else 32
+    options["scale_size"] = None
+    if options.get("levels") not in (None, 2, 4):
+        options["levels"] = None
+    names = ("jitter", "resize_first", "max_steps", "split", "split_seed", "val_dir")
+    run = make_run(tmp_path / "run", **{n: v for n, v in options.items() if n not in names})
+    folder = tmp_path / "exported"
+    export({"checkpoint": str(run), "output_dir": str(folder), "format": FORMATS, "seed": 5})
+    assert {path.name for path in folder.iterdir()} == {
+        "saved_model", "frozen_graph.pb", "generator.onnx", "options.json",
+    }  # fmt: skip
+    onnx.checker.check_model(str(folder / "generator.onnx"), full_check=True)
+    with p2p_graph.load(run, device="cpu", seed=5) as generator:
+        shape = (2, *generator.size, generator.channels[0])
+        images = np.random.default_rng(6).random(shape, np.float32)
+        images[0, :8, :8] = [[[0.0]]]
+        images[0, 8:, 8:] = [[[1.0]]]
+        wanted = generator(images)
+        assert wanted.shape[-1] == generator.channels[1]
+        assert np.ptp(wanted) > 0.05
+        for call, name in (
+            (run_onnx, "generator.onnx"),
+            (run_frozen, "frozen_graph.pb"),
+            (run_saved_model, "saved_model"),
+        ):
+            outputs = np.clip(call(folder / name, images), 0, 1)
+            assert outputs.dtype == np.float32
+            np.testing.assert_allclose(outputs, wanted, atol=CLOSE, err_msg=name)
+
+
+def test_the_seed_makes_the_masks(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32)
+    images = np.random.default_rng(7).random((1, 32, 32, 3), np.float32)
+    outputs = {}
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        export({"checkpoint": str(run), "output_dir": str(folder), "format": "onnx", "seed": seed})
+        outputs[seed] = run_onnx(folder / "generator.onnx", images)
+        with p2p_graph.load(run, device="cpu", seed=seed) as generator:
+            np.testing.assert_allclose(outputs[seed], generator(images), atol=CLOSE)
+    assert np.abs(outputs[0] - outputs[1]).max() > 0.01
+
+
+def test_sizes(tmp_path):
+    """Without dropout, any size that fits; with dropout, that of training."""
+    run = make_run(tmp_path / "run", crop_size=32, levels=3)
+    for dropout in (0.0, 0.5):
+        folder = tmp_path / str(dropout)
+        flags = {"checkpoint": str(run), "output_dir": str(folder), "format": "onnx"}
+        export({**flags, "dropout": dropout})
+        with p2p_graph.load(run, device="cpu", dropout=dropout) as generator:
+            for shape in ((3, 32, 32, 3), (1, 16, 40, 3)):
+                images = np.random.default_rng(8).random(shape, np.float32)
+                if dropout and shape[1] != 32:
+                    with pytest.raises(Exception, match="invalid dimensions"):
+                        run_onnx(folder / "generator.onnx", images)
+                    continue
+                found = run_onnx(folder / "generator.onnx", images)
+                np.testing.assert_allclose(found, generator(images), atol=CLOSE)
+
+
+def test_the_model_says_what_it_is(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32, which_direction="BtoA")
+    export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": "onnx"})
+    model = onnx.load(str(tmp_path / "out" / "generator.onnx"))
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    assert found == {
+        "checkpoint": "model-1", "which_direction": "BtoA", "seed": "0", "dropout": "0.5",
+    }  # fmt: skip
+
+
+def test_a_fresh_process_needs_the_runtime_alone(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32)
+    export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": "onnx,frozen"})
+    (tmp_path / "call.py").write_text(
+        "import sys, numpy as np, onnxruntime\n"
+        "session = onnxruntime.InferenceSession('out/generator.onnx')\n"
+        "[outputs] = session.run(None, {'images': np.zeros((1, 32, 32, 3), np.float32)})\n"
+        "assert not {'tensorflow', 'p2p_graph', 'onnx'} & set(sys.modules)\n"
+        "print(outputs.shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "call.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(1, 32, 32, 3)\n"
+
+
+def test_a_later_export_leaves_no_other_formats(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32)
+    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
+    export({**flags, "format": "meta,saved_model,frozen,onnx"})
+    (tmp_path / "out" / "notes.txt").write_text("a person's")
+    export({**flags, "format": "onnx"})
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "generator.onnx", "options.json", "notes.txt",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out" / "options.json").read_text())["format"] == "onnx"
+
+
+def test_the_readmes_snippet(tmp_path):
+    [snippet] = [block for block in python_blocks("README.md") if "onnxruntime" in block]
+    run = make_run(tmp_path / "run", ngf=1)
+    export({"checkpoint": str(run), "output_dir": str(tmp_path / "exported"), "format": "onnx"})
+    run_script(tmp_path, f"{snippet}assert outputs.shape == images.shape\n")
+
+
+def test_a_generator_that_one_file_does_not_hold(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", crop_size=32)
+    monkeypatch.setattr("p2p_graph.inference.export._LARGEST_FILE", 1000)
+    for name in ("onnx", "frozen"):
+        with pytest.raises(UserError, match=f"format {name} holds at most 2 GB, and the gen"):
+            export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": name})
+        assert not (tmp_path / "out" / "options.json").exists()
+
+
+@pytest.mark.parametrize("names", ["", "onx", "meta,", "onnx saved_model"])
+def test_unknown_formats(tmp_path, names):
+    run = make_run(tmp_path / "run", crop_size=32)
+    with pytest.raises(UserError, match="format must be of meta, saved_model, frozen, onnx"):
+        export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": names})
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", crop_size=32)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
+    with pytest.raises(UserError, match="format onnx needs the package onnx: pip install"):
+        export({**flags, "format": "onnx"})
+    assert not (tmp_path / "out").exists()
+    export({**flags, "format": "frozen"})
