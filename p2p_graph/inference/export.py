@@ -19,22 +19,28 @@ from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.decode import decode_file, with_channels
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.imaging import preview
-from p2p_graph.inference import onnx_model
+from p2p_graph.inference import model_card, onnx_model
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.networks import generator_spec, layer_settings
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
-from p2p_graph.utils.atomic_write import remove
+from p2p_graph.utils.atomic_write import remove, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
 _FROZEN_GRAPH, _ONNX_MODEL = "frozen_graph.pb", "generator.onnx"
-_WRITTEN = (f"{_META_GRAPH}.meta", _SAVED_MODEL, _FROZEN_GRAPH, _ONNX_MODEL)
+_FILES = {
+    "meta": f"{_META_GRAPH}.meta",
+    "saved_model": _SAVED_MODEL,
+    "frozen": _FROZEN_GRAPH,
+    "onnx": _ONNX_MODEL,
+}
 # What former exports may have written, of any format.
 _OURS = re.compile(
     rf"{_META_GRAPH}\.(meta|index|data-\d+-of-\d+)|{STATE_FILE}|{OPTIONS_FILE}|{_SAVED_MODEL}|"
-    rf"{re.escape(_FROZEN_GRAPH)}|{re.escape(_ONNX_MODEL)}"
+    rf"{re.escape(_FROZEN_GRAPH)}|{re.escape(_ONNX_MODEL)}|"
+    rf"{re.escape(model_card.CARD_FILE)}|{re.escape(model_card.RECORD_FILE)}"
 )
 _OF_SAVED_MODEL = {"saved_model.pb", "variables"}
 _TEMPORARY, _FORMER = ".unfinished", ".former"
@@ -44,12 +50,12 @@ _OPTIMIZER = re.compile(r"/Adam(_1)?$")  # ends the names of its state
 
 
 def export(given: Mapping[str, Any]) -> None:
-    """Writes a checkpoint's generator as a meta graph and as a SavedModel.
+    """Writes a checkpoint's generator in the forms that `format` names.
 
     The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: the
     collections `inputs` and `outputs` name the tensors that its clients feed and fetch. The
-    SavedModel is in `saved_model/`. A model whose inputs or outputs no image file holds is written
-    as a SavedModel alone.
+    SavedModel is in `saved_model/`. A model whose inputs or outputs no image file holds has no meta
+    graph.
 
     Args:
       given: the flags' values by flat name.
@@ -68,25 +74,35 @@ def export(given: Mapping[str, Any]) -> None:
     if formats == ["meta"] and not exported.takes_files:
         raise UserError(f"format meta is for image files, and {_no_file_holds(task)}")
 
+    files = {name: file for name, file in _FILES.items() if name in formats}
+    if not exported.takes_files:
+        files.pop("meta", None)
+
     def write(newest: Checkpoint) -> Path:
-        """Writes both forms, of one checkpoint, to the temporary folder."""
+        """Writes all forms, of one checkpoint, to the temporary folder."""
         remove(temporary)
         temporary.mkdir()
-        if "meta" in formats and exported.takes_files:
+        if "meta" in files:
             exported.write_meta_graph(newest, temporary)
-        if "saved_model" in formats:
+        if "saved_model" in files:
             exported.write_saved_model(newest, temporary / _SAVED_MODEL)
-        if "frozen" in formats:
+        if "frozen" in files:
             exported.write_frozen_graph(newest, temporary / _FROZEN_GRAPH)
-        if "onnx" in formats:
+        if "onnx" in files:
             exported.write_onnx(newest, temporary / _ONNX_MODEL)
+        record = model_card.make_record(
+            options.flat(), newest.folder, newest.step(), files, exported.channels
+        )
+        write_json(temporary / model_card.RECORD_FILE, record)
+        text = model_card.card(record, options.data.scaling.crop_size)
+        (temporary / model_card.CARD_FILE).write_text(text, encoding="utf-8")
         return newest.prefix
 
     assert options.run.checkpoint is not None
-    with claimed(folder, "export", _WRITTEN):
+    with claimed(folder, "export", tuple(_FILES.values())):
         try:
             _recover(former, folder)
-            _check_own(folder / _SAVED_MODEL)
+            _check_own(folder)
             prefix = restore_checkpoint.with_newest(Path(options.run.checkpoint), write)
             save_options(options.replace(output_dir=str(folder)), temporary)
             _publish(temporary, folder, former)
@@ -96,17 +112,9 @@ def export(given: Mapping[str, Any]) -> None:
         finally:
             remove(temporary)
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
-    files = {
-        "meta": f"{_META_GRAPH}.meta",
-        "saved_model": _SAVED_MODEL,
-        "frozen": _FROZEN_GRAPH,
-        "onnx": _ONNX_MODEL,
-    }
-    if not exported.takes_files and "meta" in formats:
-        del files["meta"]
+    if "meta" in formats and "meta" not in files:
         print(f"no meta graph, and signatures for arrays alone: {_no_file_holds(task)}")
-    written = [f"{folder}/{file}" for name, file in files.items() if name in formats]
-    print("wrote", " and ".join(written))
+    print("wrote", " and ".join(f"{folder}/{file}" for file in files.values()))
 
 
 def _no_file_holds(task: TaskOptions) -> str:
@@ -115,8 +123,14 @@ def _no_file_holds(task: TaskOptions) -> str:
     )
 
 
-def _check_own(saved_model: Path) -> None:
-    """Refuses a former SavedModel beside whose files there are others, which would be removed."""
+def _check_own(folder: Path) -> None:
+    """Refuses files of a person, which would be removed or replaced."""
+    if (folder / model_card.CARD_FILE).exists() and not (folder / model_card.RECORD_FILE).exists():
+        raise UserError(
+            f"{folder} holds {model_card.CARD_FILE}, which tools/export.py did not write and would "
+            "replace: move it, or name another --output_dir"
+        )
+    saved_model = folder / _SAVED_MODEL
     found = {path.name for path in saved_model.iterdir()} if saved_model.is_dir() else set()
     if others := sorted(found - _OF_SAVED_MODEL):
         raise UserError(
@@ -173,12 +187,16 @@ class _ExportedGraph:
 
     Attributes:
       takes_files: whether image files hold the channels of inputs and outputs.
+      channels: of images that clients give and get.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._task, self._scaling = options.data.task, options.data.scaling
         self._channels = image_channels(self._task)
+        is_grey = self._task.which_direction == "BtoA"
+        of_lab = (RGB, 1 if is_grey else RGB)
+        self.channels = of_lab if self._task.lab_colorization else self._task.channels
         self.takes_files = all(map(preview.is_whole, self._task.shown_parts.values()))
         self._on_cpu = devices.choose("auto").is_cpu
 

@@ -322,7 +322,9 @@ def test_export_of_arrays_and_further_inputs(case, folders, tmp_path):
     done = succeeded(call("export", "--checkpoint", folder, "--output_dir", tmp_path / "export"))
     inputs, targets = STORED[name]
     assert f"the channels of this model, {inputs} and {targets}\n" in done.stdout
-    assert {p.name for p in (tmp_path / "export").iterdir()} == {"saved_model", "options.json"}
+    assert {p.name for p in (tmp_path / "export").iterdir()} == {
+        "saved_model", "options.json", "README.md", "export.json",
+    }  # fmt: skip
     model = tf.saved_model.load(str(tmp_path / "export" / "saved_model"))
     assert set(model.signatures) == {"serving_default"}
     total = sum(map(int, str(inputs).split("+")))

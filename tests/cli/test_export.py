@@ -121,7 +121,7 @@ def test_files(cases):
     folder = cases / "rgb" / "exported"
     assert {path.name for path in folder.iterdir()} == {
         *("export.meta", "export.index", "export.data-00000-of-00001", "checkpoint"),
-        *("saved_model", "options.json"),
+        *("saved_model", "options.json", "README.md", "export.json"),
     }
     assert tf.train.latest_checkpoint(str(folder)) == str(folder / "export")
     assert json.loads((folder / "options.json").read_text())["mode"] == "export"

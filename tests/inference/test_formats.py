@@ -1,6 +1,7 @@
 """Exported models, opened in their own runtimes, give what the Python API gives."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -21,6 +22,7 @@ from p2p_graph.utils.errors import UserError
 from ..test_docs import python_blocks, run_script
 
 FORMATS = "saved_model,frozen,onnx"
+ALWAYS = ("options.json", "README.md", "export.json")
 # Sums in another order; normalisation of few values enlarges the difference. In [0, 1].
 CLOSE = 2e-3
 
@@ -93,7 +95,7 @@ def test_formats(case, tmp_path):
     folder = tmp_path / "exported"
     export({"checkpoint": str(run), "output_dir": str(folder), "format": FORMATS, "seed": 5})
     assert {path.name for path in folder.iterdir()} == {
-        "saved_model", "frozen_graph.pb", "generator.onnx", "options.json",
+        "saved_model", "frozen_graph.pb", "generator.onnx", *ALWAYS,
     }  # fmt: skip
     onnx.checker.check_model(str(folder / "generator.onnx"), full_check=True)
     with p2p_graph.load(run, device="cpu", seed=5) as generator:
@@ -178,9 +180,58 @@ def test_a_later_export_leaves_no_other_formats(tmp_path):
     (tmp_path / "out" / "notes.txt").write_text("a person's")
     export({**flags, "format": "onnx"})
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "generator.onnx", "options.json", "notes.txt",
+        "generator.onnx", "notes.txt", *ALWAYS,
     }  # fmt: skip
     assert json.loads((tmp_path / "out" / "options.json").read_text())["format"] == "onnx"
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lab_colorization": True}, {"input_channels": 5}], ids=str
+)
+def test_the_model_card(tmp_path, options):
+    """Its snippets run, and it says what was trained, evaluated and exported."""
+    run = make_run(tmp_path / "run", crop_size="16x32", levels=3, input_dir="a`b\nc", **options)
+    evaluated = run / "made" / "evaluation"
+    evaluated.mkdir(parents=True)
+    figures = {"l1": {"value": 0.25, "interval_95": None}}
+    (evaluated / "evaluation.json").write_text(json.dumps({"figures": figures}))
+    (run / "other" / "evaluation").mkdir(parents=True)
+    (run / "other" / "evaluation" / "evaluation.json").write_text("[]")
+    folder = tmp_path / "out"
+    export({"checkpoint": str(run), "output_dir": str(folder), "format": f"meta,{FORMATS}"})
+    text, record = (
+        (folder / "README.md").read_text(),
+        json.loads((folder / "export.json").read_text()),
+    )
+    for words in (
+        "for 0 steps on `a'b\\nc`",
+        "at 16x32 pixels",
+        "| made | 0.25 |",
+        "multiple of 8",
+    ):
+        assert words in text
+    assert record["figures"] == {"made": {"l1": 0.25}}
+    wanted = 5 if "input_channels" in options else 3
+    assert (record["input"]["channels"], record["output"]["channels"]) == (wanted, 3)
+    assert ("export.meta" in text) == ("meta" in record["formats"]) == (wanted == 3)
+    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(snippets) == 3
+    script = "\n".join(f"{one}assert tuple(outputs.shape) == (1, 16, 32, 3)" for one in snippets)
+    run_script(folder, script)
+
+
+def test_a_persons_readme_stays(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32)
+    folder = tmp_path / "out"
+    flags = {"checkpoint": str(run), "output_dir": str(folder), "format": "frozen"}
+    folder.mkdir()
+    (folder / "README.md").write_text("a person's")
+    with pytest.raises(UserError, match=r"holds README\.md, which tools/export\.py did not"):
+        export(flags)
+    assert [path.name for path in folder.iterdir()] == ["README.md"]
+    (folder / "README.md").unlink()
+    export(flags)
+    export(flags)
 
 
 def test_the_readmes_snippet(tmp_path):

@@ -1,0 +1,152 @@
+"""What an export says of itself: export.json for programs, and README.md for people."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from p2p_graph.config.options_file import read_options
+from p2p_graph.config.output_folder import EVALUATION_FILE
+from p2p_graph.utils.counted import counted
+from p2p_graph.utils.errors import UserError, escaped
+from p2p_graph.utils.outside_files import read_json
+from p2p_graph.version import __version__
+
+CARD_FILE, RECORD_FILE = "README.md", "export.json"
+
+# How each form is called, in the words of its own runtime.
+_CALLS = {
+    "meta": (
+        "`{file}`, for affinelayer's `server/tools/process-local.py --model_dir . --input_file "
+        "input.png --output_file output.png`. The collections `inputs` and `outputs` name tensors "
+        "of image files in web-safe base64."
+    ),
+    "saved_model": """`{file}`, for TensorFlow and TF Serving:
+
+```python
+import tensorflow as tf
+
+images = tf.zeros({shape})
+model = tf.saved_model.load("{file}")
+outputs = model.signatures["serving_default"](images=images)["outputs"]
+```""",
+    "frozen": """`{file}`, for programs that import a `GraphDef`:
+
+```python
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+images = np.zeros({shape}, np.float32)
+with tf.Graph().as_default(), tf.Session() as session, open("{file}", "rb") as graph:
+    tf.import_graph_def(tf.GraphDef.FromString(graph.read()), name="")
+    outputs = session.run("outputs:0", {{"images:0": images}})
+```""",
+    "onnx": """`{file}`, for onnxruntime and other runtimes:
+
+```python
+import numpy as np
+import onnxruntime
+
+images = np.zeros({shape}, np.float32)
+session = onnxruntime.InferenceSession("{file}")
+[outputs] = session.run(["outputs"], {{"images": images}})
+```""",
+}
+
+
+def make_record(
+    used: Mapping[str, Any],
+    folder: Path,
+    step: int,
+    files: Mapping[str, str],
+    channels: tuple[int, int],
+) -> dict[str, Any]:
+    """Says what an export is, for export.json.
+
+    Args:
+      used: the options of the export, by flat name.
+      folder: of the checkpoint; its options.json says what was trained.
+      step: of the checkpoint.
+      files: the written file or folder of each format.
+      channels: of images that the model takes and gives.
+    """
+    trained = read_options(folder)
+    values = "float32 in [0, 1], [N, H, W, C]"
+    return {
+        "formats": dict(files),
+        "input": {"name": "images", "values": values, "channels": channels[0]},
+        "output": {"name": "outputs", "values": values, "channels": channels[1]},
+        "crop_size": used["crop_size"],
+        "sides": f"multiple of {2 ** used['levels']}",
+        "trained_on": trained.get("input_dir") or trained.get("manifest"),
+        "steps": step,
+        **{name: used[name] for name in ("which_direction", "lab_colorization", "inpaint")},
+        "preset": trained.get("preset", used["preset"]),
+        "dropout": used["dropout"],
+        "seed": used["seed"],
+        "figures": dict(_figures(folder)),
+        "version": __version__,
+    }
+
+
+def _figures(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """The figures of the evaluations in a run's folder, by the evaluated folder's name."""
+    for path in sorted(folder.glob(f"*/evaluation/{EVALUATION_FILE}")):
+        try:
+            found = read_json(path)
+            figures = {name: float(one["value"]) for name, one in found["figures"].items()}
+        except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            continue  # not what tools/evaluate.py writes
+        yield path.parent.parent.name, figures
+
+
+def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
+    """Writes README.md.
+
+    Args:
+      record: from `make_record`.
+      height_width: of the images in training, pixels.
+    """
+    size = "x".join(map(str, height_width))
+    taken, given = record["input"]["channels"], record["output"]["channels"]
+    task = f"translates images, {record['which_direction']}"
+    if record["lab_colorization"]:
+        task = f"colourises images in CIE Lab, {record['which_direction']}"
+    if record["inpaint"] != "none":
+        task = f"fills white holes of images ({record['inpaint']})"
+    has_fixed_size = "onnx" in record["formats"] and record["dropout"] > 0
+    data = escaped(str(record["trained_on"])).replace("`", "'")
+    lines = [
+        f"# A pix2pix generator: {task}",
+        "",
+        f"Trained by p2p_graph for {counted(record['steps'], 'step')} on `{data}`, preset "
+        f"`{record['preset']}`, at {size} pixels (height x width).",
+        "",
+        "| | name | values | channels |",
+        "| --- | --- | --- | --- |",
+        f"| input | `images` | {record['input']['values']} | {taken} |",
+        f"| output | `outputs` | {record['output']['values']} | {given} |",
+        "",
+        f"H and W are each a {record['sides']}.",
+        *[f"The ONNX model takes {size} pixels alone, since dropout is on."] * has_fixed_size,
+        f"Dropout: {record['dropout']}, with the masks of the seed {record['seed']}.",
+        "",
+        "## How to call it",
+    ]
+    shape = f"[1, {height_width[0]}, {height_width[1]}, {taken}]"
+    for name, file in record["formats"].items():
+        lines += ["", _CALLS[name].format(file=file, shape=shape)]
+    if record["figures"]:
+        names = list(dict.fromkeys(name for one in record["figures"].values() for name in one))
+        lines += ["", "## Figures", "", "| images | " + " | ".join(names) + " |"]
+        lines.append("| --- |" + " --- |" * len(names))
+        for folder, figures in record["figures"].items():
+            cells = [f"{figures[name]:.4g}" if name in figures else "" for name in names]
+            lines.append(f"| {folder} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "## Terms",
+        "",
+        "The terms of the images that the generator was trained on hold for the generator, too: "
+        "name them here.",
+    ]
+    return "\n".join(lines) + "\n"
