@@ -111,7 +111,7 @@ def _notes_on(channels: int, example: Example) -> list[str]:
         notes = ["the metrics are of red, green, blue and alpha; those of colours are left out"]
     if example.arrays:
         notes.append(
-            f"the images shown are previews of at most 3 of {counted(channels, 'channel')}"
+            f"the images shown are previews: {min(channels, 3)} of {counted(channels, 'channel')}"
         )
     return notes
 

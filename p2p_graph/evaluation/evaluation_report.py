@@ -157,7 +157,8 @@ def write_report(folder: Path, evaluation: Evaluation) -> None:
         name: [metric.figures(row) for row in evaluation.results[name].statistics]
         for name, metric in evaluation.metrics.items()
     }
-    metadata = {name: value for name, value in record.items() if isinstance(value, str | int)}
+    shown = {name: value for name, value in record.items() if name != "digest"}
+    metadata = {name: value for name, value in shown.items() if isinstance(value, str | int)}
     metadata |= {f"note {number}": note for number, note in enumerate(record["notes"], 1)}
     try:
         # First: the other files are known as an evaluation's by this one.

@@ -296,7 +296,7 @@ def test_evaluation_of_all_channels(case, folders, tmp_path):
     assert (
         f"note: the metrics are of {count} channels; those of colours are left out" in done.stdout
     )
-    assert f"previews of at most 3 of {count} channels" in done.stdout
+    assert f"are previews: {min(count, 3)} of {count} channels" in done.stdout
     pairs = [
         [np.load(tmp_path / "images" / f"{number}-{kind}.npy") for kind in ("outputs", "targets")]
         for number in range(5)
