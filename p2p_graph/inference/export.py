@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from p2p_graph.imaging import preview
 from p2p_graph.inference import model_card, onnx_model
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
+from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import generator_spec, layer_settings
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
@@ -182,6 +183,18 @@ def _check_fits(name: str, weights: int) -> None:
         )
 
 
+def _operations_read(graph: tf.Graph, outputs: Sequence[str]) -> set[str]:
+    """The names of the operations, and so of the variables, that outputs are computed from."""
+    waiting = [graph.get_tensor_by_name(name).op for name in outputs]
+    found: set[str] = set()
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in found:
+            found.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
+    return found
+
+
 class _ExportedGraph:
     """The generator with decoding before it and encoding behind it.
 
@@ -222,22 +235,28 @@ class _ExportedGraph:
     def write_saved_model(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Writes a SavedModel whose signatures take images, or the contents of image files."""
         with signals.held(), tf.Graph().as_default(), tf.Session() as session:
-            images, outputs = self._images_to_outputs()
+            images, outputs = self._images_to_outputs(frozen=True)
             signature = tf.saved_model.predict_signature_def
             signatures = {"serving_default": signature({"images": images}, {"outputs": outputs})}
             if self.takes_files:
                 encoded = tf.placeholder(tf.string, [None], "encoded")
                 values = self._decode(encoded)
-                encoded_outputs = self._encode(self._translate(values))
+                encoded_outputs = self._encode(self._translate(values, frozen=True))
                 signatures["encoded"] = signature(
                     {"encoded": encoded}, {"outputs": encoded_outputs}
                 )
             checkpoint.restorer(tf.trainable_variables())(session)
+            computed = tf.get_collection(FROZEN)
+            session.run([variable.initializer for variable in computed])
+            fetched = [info for one in signatures.values() for info in one.outputs.values()]
+            read = _operations_read(session.graph, [info.name for info in fetched])
+            used = [v for v in (*tf.trainable_variables(), *computed) if v.op.name in read]
             builder = tf.saved_model.Builder(str(folder))
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.tag_constants.SERVING],
                 signatures,
+                saver=tf.train.Saver(used),
                 clear_devices=True,
             )
             builder.save()
@@ -282,10 +301,10 @@ class _ExportedGraph:
             )
         )
 
-    def _images_to_outputs(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def _images_to_outputs(self, *, frozen: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Builds the translation of float32 [N, H, W, C] in [0, 1] to the same."""
         images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
-        return images, self._translate(to_values(images, self._task))
+        return images, self._translate(to_values(images, self._task), frozen=frozen)
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and scales files' contents, string [N], to values [N, H, W, C] of crop_size."""
@@ -299,7 +318,7 @@ class _ExportedGraph:
         spec = tf.TensorSpec([*crop_size, self._channels], tf.float32)
         return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
-    def _translate(self, values: tf.Tensor) -> tf.Tensor:
+    def _translate(self, values: tf.Tensor, *, frozen: bool = False) -> tf.Tensor:
         options = self._options
         return translated(
             values,
@@ -307,6 +326,8 @@ class _ExportedGraph:
             options.model,
             options.run.seed,
             on_cpu=self._on_cpu,
+            frozen=frozen,
+            expected=self._scaling.crop_size,
         )
 
     def _encode(self, images: tf.Tensor) -> tf.Tensor:

@@ -29,6 +29,7 @@ def translated(
     on_cpu: bool,
     frozen: bool = False,
     any_size: bool = False,
+    expected: tuple[int, int] | None = None,
 ) -> tf.Tensor:
     """Translates values to images.
 
@@ -40,6 +41,7 @@ def translated(
       on_cpu: whether the graph runs on the CPU.
       frozen: as in `models.networks.translate`.
       any_size: likewise.
+      expected: likewise.
 
     Returns:
       float32 [N, H, W, C_out] in [0, 1]; with Lab RGB or grey.
@@ -57,5 +59,6 @@ def translated(
         on_cpu=on_cpu,
         frozen=frozen,
         any_size=any_size,
+        expected=expected,
     )
     return to_rgb(Batch(None, inputs, targets), outputs, task)["outputs"]

@@ -168,7 +168,7 @@ def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, per_image: bool) -> tf
     for level, down in enumerate(spec.encoders, start=1):
         with tf.variable_scope(f"encoder_{level}"):
             x = x if level == 1 else ops.lrelu(x, spec.settings.slope)
-            x = _down(x, down, spec)
+            x = _down(x, down, _at_level(spec, level - 1))
             x = batchnorm(x, per_image=per_image, settings=spec.settings) if down.norm else x
             skips.append(x)
     # decoder_8: [N, 1, 1, 8ngf] => [N, 2, 2, 8ngf], and back to decoder_1: [N, H, W, C_out]
@@ -177,11 +177,19 @@ def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, per_image: bool) -> tf
         with tf.variable_scope(f"decoder_{level}"):
             # The innermost decoder has the innermost encoder's output as its only input.
             above = None if level == len(spec.decoders) else x
-            x = _up(_join(above, skips[level - 1], spec), up, spec)
+            x = _up(_join(above, skips[level - 1], spec), up, _at_level(spec, level))
             x = batchnorm(x, per_image=per_image, settings=spec.settings) if up.norm else x
             layer_seed = tf.random.experimental.stateless_fold_in(seed, level)
             x = ops.dropout(x, up.dropout, layer_seed, shared_mask=per_image)
     return x
+
+
+def _at_level(spec: UNet, halvings: int) -> UNet:
+    """The specification for layers whose inputs have been halved so often."""
+    if spec.settings.expected is None:
+        return spec
+    height, width = (side >> halvings for side in spec.settings.expected)
+    return spec._replace(settings=spec.settings._replace(expected=(height, width)))
 
 
 def _join(above: tf.Tensor | None, skip: tf.Tensor, spec: UNet) -> tf.Tensor:

@@ -23,6 +23,8 @@ class LayerSettings(NamedTuple):
         statistics of batch normalisation and all gradients of variables stay float32.
       frozen: whether weights do not change: what layers compute from a filter alone, such as its
         transpose, is then computed once, by the initializers of the collection `FROZEN`.
+      expected: height and width of most images, where the graph does not know them; decides which
+        filters are applied by matmul convolutions.
     """
 
     slope: float = 0.2
@@ -33,6 +35,7 @@ class LayerSettings(NamedTuple):
     matmul_positions: int = 0
     mixed: bool = False
     frozen: bool = False
+    expected: tuple[int, int] | None = None
 
 
 DEFAULT_LAYERS = LayerSettings()

@@ -15,13 +15,14 @@ def conv(inputs: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A 4x4 convolution of stride 2 as a matrix product.
 
     Args:
-      inputs: float32 or bfloat16 [N, H, W, C_in]; H and W are static and even.
+      inputs: float32 or bfloat16 [N, H, W, C_in]; H and W are even.
       weights: of the same type [4, 4, C_in, C_out].
 
     Returns:
       [N, H/2, W/2, C_out].
     """
-    height, width, channels = inputs.shape.as_list()[1:]
+    _, height, width = size_of(inputs)
+    channels = inputs.shape[-1]
     out_channels = weights.shape[-1]
     patches = tf.reshape(_extract_patches(inputs), [-1, 16 * channels])
     outputs = _matmul(patches, tf.reshape(weights, [16 * channels, out_channels]))

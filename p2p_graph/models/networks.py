@@ -107,6 +107,7 @@ def translate(
     on_cpu: bool,
     frozen: bool = False,
     any_size: bool = False,
+    expected: tuple[int, int] | None = None,
 ) -> tf.Tensor:
     """Translates images with per-image statistics and one dropout mask for all images.
 
@@ -122,6 +123,7 @@ def translate(
       frozen: whether the weights do not change (see `LayerSettings`).
       any_size: whether inputs get a border, the reflection of their last rows and columns, up to
         the next multiple of 2^levels, which is cut off the outputs.
+      expected: height and width of most inputs (see `LayerSettings`).
 
     Returns:
       float32 [N, H, W, C_out] in [-1, 1].
@@ -134,7 +136,7 @@ def translate(
         padded = tf.pad(inputs, border, "REFLECT")
         outputs = translate(padded, model, target_channels, seed, on_cpu=on_cpu, frozen=frozen)
         return outputs[:, :height, :width]
-    settings = layer_settings(model.layers, on_cpu=on_cpu)
+    settings = layer_settings(model.layers, on_cpu=on_cpu)._replace(expected=expected)
     if frozen:
         positions = min(settings.matmul_positions, _MATMUL_POSITIONS_FORWARD)
         settings = settings._replace(frozen=True, matmul_positions=positions)

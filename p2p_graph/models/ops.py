@@ -140,6 +140,8 @@ def _is_small(inputs: tf.Tensor, stride: int, settings: LayerSettings) -> bool:
     levels the copy takes longer than the arithmetic. A matrix product needs no copy.
     """
     batch, height, width = inputs.shape.as_list()[:3]
+    if settings.expected and height is None:
+        height, width = settings.expected
     if height is None or width is None or height % stride or width % stride:
         return False
     positions: int = (batch or 1) * (height // stride) * (width // stride)

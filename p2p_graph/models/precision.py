@@ -17,7 +17,11 @@ def computed_once(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
     """Values computed from a filter alone, read from a variable where weights are frozen."""
     if not settings.frozen:
         return values
-    return tf.Variable(values, trainable=False, collections=[FROZEN], use_resource=True).value()
+    # One variable for all uses of the filter, in whose scope it is.
+    variable = tf.get_variable(
+        "computed", initializer=values, trainable=False, collections=[FROZEN], use_resource=True
+    )
+    return variable.value()
 
 
 def filter_value(variable: tf.Variable, settings: LayerSettings) -> tf.Tensor:

@@ -147,6 +147,20 @@ def test_sizes(tmp_path):
                 np.testing.assert_allclose(found, generator(images), atol=CLOSE)
 
 
+def test_a_saved_model_holds_each_weight_once(tmp_path):
+    """Filters are stored as they are used: transposed for matmul convolutions, or as trained."""
+    run = make_run(tmp_path / "run", crop_size=32, ngf=8)
+    folder = tmp_path / "out"
+    export({"checkpoint": str(run), "output_dir": str(folder), "format": "meta,saved_model"})
+    sizes = [
+        sum(path.stat().st_size for path in where.glob("*.data-*"))
+        for where in (folder, folder / "saved_model" / "variables")
+    ]
+    assert sizes[0] == sizes[1]
+    stored = tf.train.load_checkpoint(str(folder / "saved_model" / "variables" / "variables"))
+    assert any(name.endswith("/computed") for name in stored.get_variable_to_shape_map())
+
+
 def test_the_model_says_what_it_is(tmp_path):
     run = make_run(tmp_path / "run", crop_size=32, which_direction="BtoA")
     export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": "onnx"})
