@@ -1,4 +1,4 @@
-"""Packs images into one .npz archive, as 8-bit RGB of one size.
+"""Packs images into one .npz archive, with 8 bits a channel and of one size.
 
 python tools/pack_npz.py --input_dir maps/train --output_file maps_256.npz --size 256
 """

@@ -48,6 +48,7 @@ FREE_FIELDS = (
     "recipe",
     "max_steps",
     "max_epochs",
+    "skip_bad",
     "summary_freq",
     "progress_freq",
     "trace_freq",

@@ -94,7 +94,9 @@ def _decoder_of_archive(images: Sequence[SourceImage], dtype: tf.DType) -> Decod
     positions = tf.constant([image.position for image in images], tf.int64)
 
     def rows(position: int) -> list["np.ndarray[Any, Any]"]:
-        return [array[position] for array in arrays]
+        # Fractions are divided here: a graph would multiply by the reciprocal.
+        found = [array[position] for array in arrays]
+        return [row / np.float32(255) if row.dtype == np.float32 else row for row in found]
 
     def decode(index: tf.Tensor) -> list[tf.Tensor]:
         dtypes = [array.dtype for array in arrays]
@@ -108,9 +110,9 @@ def _decoder_of_archive(images: Sequence[SourceImage], dtype: tf.DType) -> Decod
 
 
 def _convert(image: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Converts an archive's row, uint8 or float32 in [0, 255], to another type."""
+    """Converts an archive's row, uint8 or float32 in [0, 1], to another type."""
     if image.dtype == dtype:
-        return image / 255 if dtype == tf.float32 else image
+        return image
     return tf.image.convert_image_dtype(image, dtype)
 
 

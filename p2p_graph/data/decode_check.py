@@ -14,6 +14,7 @@ from p2p_graph.data.packed import tfrecord_shards
 from p2p_graph.data.usable_images import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.imaging import image_arrays
 from p2p_graph.utils import signals
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.hidden_stderr import hidden_stderr
 from p2p_graph.utils.outside_files import damage_reported
@@ -144,6 +145,22 @@ def _changed_files(images: Sequence[SourceImage]) -> Iterator[str]:
                 f"{image.path} was {image.width}x{image.height} pixels, "
                 f"and is {found.width}x{found.height}{' of 16 bits' * found.is_16_bit}"
             )
+        further = [now[path] for path in image.more if path in now]
+        for other in further:
+            if (other.width, other.height) not in (
+                (image.width, image.height),
+                (image.width // 2, image.height),
+            ):
+                yield (
+                    f"{other.path} is {other.width}x{other.height} pixels, and no longer as large "
+                    f"as {image.path}"
+                )
+        channels = [found.channels_of(column) for column in range(1 + bool(image.target))]
+        channels += [other.channels_of(0) for other in further]
+        for column, (path, count) in enumerate(zip(image.columns, channels, strict=False)):
+            if image.path in now and count != image.channels_of(column):
+                was = counted(image.channels_of(column), "channel")
+                yield f"{path} was an array of {was}, and has {count or 'none'}"
 
 
 def _changed_records(images: Sequence[SourceImage]) -> Iterator[str]:

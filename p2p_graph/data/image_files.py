@@ -107,10 +107,10 @@ def find_images(
         folder / entry.name
         for entry in entries
         if PurePath(entry.name).suffix.lower() in suffixes
-        and (entry.is_symlink() or not entry.is_dir())
+        and (entry.is_symlink() or not _is_folder(entry))
     ]
     if not paths:
-        inner = sorted(entry.name for entry in entries if entry.is_dir())
+        inner = sorted(entry.name for entry in entries if _is_folder(entry))
         if inner:
             shown = ", ".join(inner[:_SHOWN])
             raise UserError(
@@ -120,6 +120,13 @@ def find_images(
     if all(path.stem.isdecimal() for path in paths):
         return sorted(paths, key=lambda path: (int(path.stem), path.name))
     return sorted(paths, key=lambda path: path.name)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def find_images_or_arrays(folder: Path, option: str = "input_dir") -> list[Path]:

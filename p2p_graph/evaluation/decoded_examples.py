@@ -36,26 +36,14 @@ def decode_example(example: Example) -> DecodedExample:
     if example.arrays:
         exact_output, exact_target = map(_read_array, example.arrays)
         return decoded._replace(exact=(exact_output, exact_target))
-    both = output, target
-    # Alpha is compared where both have it.
-    channels = 4 if all(file.structure.has_alpha for file in both) else RGB
-    if channels == RGB and not any(file.structure.is_16_bit for file in both):
+    both = {example.output: output.structure, example.target: target.structure}
+    for path, structure in both.items():
+        if example.channels == 4 and not structure.has_alpha:
+            raise UserError(f"{path} has no alpha, and tools/test.py wrote it with alpha")
+    channels = max(RGB, example.channels)
+    if channels == RGB and not any(structure.is_16_bit for structure in both.values()):
         return decoded
     return decoded._replace(exact=(_in_full(output, channels), _in_full(target, channels)))
-
-
-def compared_channels(example: Example) -> int:
-    """The number of channels that are compared of an example's output and target.
-
-    Raises:
-      UserError: an image cannot be read or decoded; the message names its file.
-    """
-    if example.arrays:
-        return int(_read_array(example.arrays[0]).shape[2])
-    both = _read(example.output).structure, _read(example.target).structure
-    if all(structure.has_alpha for structure in both):
-        return 4
-    return both[0].channels
 
 
 class _File(NamedTuple):

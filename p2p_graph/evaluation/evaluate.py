@@ -8,7 +8,6 @@ from p2p_graph.config.data_options import RGB
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.evaluation import evaluation_report, sensitivity
 from p2p_graph.evaluation.compute_metrics import MetricResult, compute_metrics
-from p2p_graph.evaluation.decoded_examples import compared_channels
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
 from p2p_graph.evaluation.example_images import Example, find_examples
@@ -17,6 +16,8 @@ from p2p_graph.evaluation.features.feature_distances import compute_all, open_ne
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.html_page import INDEX_FILE
+from p2p_graph.imaging.image_arrays import read_contents
+from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.metrics.registry import FCN
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.counted import counted
@@ -40,7 +41,7 @@ def evaluate(options: EvaluateOptions) -> None:
       UserError: the images do not fit the metrics, or a file cannot be read or written.
     """
     examples = find_examples(options)
-    channels = compared_channels(examples[0])
+    channels = examples[0].channels
     selection = select_metrics(options, channels)
     folder = options.report_folder
     evaluation_report.check_report_folder(folder, examples, options.labels_dir)
@@ -105,7 +106,8 @@ def _compute(
 def _notes_on(channels: int, example: Example) -> list[str]:
     """What is compared, and shown, of images that are not RGB."""
     if channels == RGB:
-        return []
+        has_alpha = read_structure(read_contents(example.output)).has_alpha
+        return ["the images have alpha, which no metric compares"] if has_alpha else []
     notes = [f"the metrics are of {counted(channels, 'channel')}; those of colours are left out"]
     if channels == RGB + 1 and not example.arrays:
         notes = ["the metrics are of red, green, blue and alpha; those of colours are left out"]

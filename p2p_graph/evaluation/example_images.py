@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.config.data_options import RGB
+from p2p_graph.config.options_file import OPTIONS_FILE, read_options
 from p2p_graph.data.image_files import Entry, Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
@@ -28,6 +29,7 @@ class Example(NamedTuple):
       target: the ground truth, of the same size.
       input: what the output is translated from, if known.
       arrays: files of all channels of output and target, where these are previews.
+      channels: of output and target, as tools/test.py wrote them; 3 of other images.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Example(NamedTuple):
     target: Path
     input: Path | None = None
     arrays: tuple[Path, Path] | None = None
+    channels: int = RGB
 
 
 def find_examples(options: EvaluateOptions) -> list[Example]:
@@ -84,7 +87,7 @@ def _of_results(folder: Path) -> list[Example]:
     outputs = [path for path in paths if path.stem.endswith("-outputs")]
     if not outputs:
         raise UserError(f"results_dir {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
-    examples = []
+    examples, channels = [], _channels_of(folder)
     for output in outputs:
         name = output.stem.removesuffix("-outputs")
         target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
@@ -95,7 +98,8 @@ def _of_results(folder: Path) -> list[Example]:
                 output,
                 target,
                 source if source.is_file() else None,
-                (arrays[0], arrays[1]) if arrays[0].is_file() else None,
+                None if channels in (1, RGB, 4) else (arrays[0], arrays[1]),
+                channels,
             )
         )
     names = {example.name for example in examples}
@@ -111,6 +115,16 @@ def _of_results(folder: Path) -> list[Example]:
             f"({missing[0]}): translate pairs, not inputs alone"
         )
     return examples
+
+
+def _channels_of(folder: Path) -> int:
+    """The channels of the outputs that tools/test.py has written into a folder."""
+    if not (folder / OPTIONS_FILE).exists():  # the reference's
+        return RGB
+    options = read_options(folder)
+    if options.get("lab_colorization"):
+        return RGB
+    return options.get("target_channels") or RGB
 
 
 def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -> list[Example]:
@@ -140,8 +154,15 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     """Decodes every image before the long work starts."""
     pairs = [Entry(example.output, example.target) for example in examples]
     inputs = [Entry(example.input) for example in examples if example.input]
-    pairs += [Entry(*example.arrays) for example in examples if example.arrays]
-    _, bad = check_images([*pairs, *inputs], _verify, pairs=False)
+    arrays = [Entry(*example.arrays) for example in examples if example.arrays]
+    found, bad = check_images([*pairs, *inputs, *arrays], _verify, pairs=False)
+    wanted = (examples[0].channels,) * 2
+    bad += [
+        f"{image.path}: it and its target have {image.channels[0]} and {image.channels[1]} "
+        f"channels, not {wanted[0]}"
+        for image in found
+        if image.channels not in ((), wanted)
+    ]
     if bad:
         raise UserError(
             f"{counted(len(bad), 'image')} cannot be evaluated; mend or remove them:", *bad

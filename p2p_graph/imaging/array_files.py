@@ -1,9 +1,13 @@
 """Images of any number of channels: NumPy's .npy files, and TIFF files by tifffile."""
 
+import contextlib
 import importlib.util
 import io
 import logging
 import math
+import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,12 @@ from p2p_graph.utils.npz_files import read_npy_header
 ARRAY_SUFFIX = ".npy"
 SUFFIXES = (ARRAY_SUFFIX, ".tif", ".tiff")
 _NPY = b"\x93NUMPY"
+# Version 1.0, two bytes of length, and what NumPy writes for a simple type.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][a-z][0-9]{1,2})', 'fortran_order': (True|False), "
+    rb"'shape': \(([0-9]{1,9}(?:, [0-9]{1,9})*,?)\), \} *\n",
+    re.DOTALL,
+)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 _MOST_BYTES = 2**30
@@ -98,7 +108,8 @@ def as_values(image: Array) -> Array:
     """Converts an image of `decode_array` to float32 in [0, 1]."""
     if image.dtype == np.float32:
         return image
-    values: Array = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    # By the reciprocal, as TensorFlow's `convert_image_dtype`.
+    values: Array = image.astype(np.float32) * np.float32(1 / np.iinfo(image.dtype).max)
     return values
 
 
@@ -120,17 +131,33 @@ def encode_npy(image: Array) -> bytes:
 
 
 def _decode_npy(contents: bytes) -> Array:
-    stream = io.BytesIO(contents)
-    shape, is_fortran, dtype = read_npy_header(stream)
+    shape, is_fortran, dtype, start = _read_header(contents)
     _check_form(shape, dtype)
-    if len(contents) - stream.tell() != math.prod(shape) * dtype.itemsize:
+    if len(contents) - start != math.prod(shape) * dtype.itemsize:
         raise UserError(
             f"cannot be decoded: its header says {dtype} {list(shape)}, and it has "
-            f"{counted(len(contents) - stream.tell(), 'byte')} of values"
+            f"{counted(len(contents) - start, 'byte')} of values"
         )
-    values = np.frombuffer(contents, dtype, offset=stream.tell())
+    values = np.frombuffer(contents, dtype, offset=start)
     image = values.reshape(shape, order="F" if is_fortran else "C")
     return image[..., None] if len(shape) == 2 else image
+
+
+def _read_header(contents: bytes) -> tuple[tuple[int, ...], bool, Any, int]:
+    """Reads the shape, order and type of a .npy file, and where its values start.
+
+    NumPy parses the header as Python source. Before Python 3.13, parsers in several threads disturb
+    each other (SystemError: AST constructor recursion depth mismatch), and the input graph decodes
+    in several threads. The header that NumPy writes is therefore read without.
+    """
+    if found := _HEADER.match(contents):
+        description, order, lengths = (part.decode() for part in found.groups())
+        shape = tuple(int(length) for length in lengths.split(",") if length.strip())
+        end = 10 + int.from_bytes(contents[8:10], "little")
+        if found.end() == end:
+            return shape, order == "True", np.dtype(description), end
+    stream = io.BytesIO(contents)
+    return *read_npy_header(stream), stream.tell()
 
 
 def _decode_tiff(contents: bytes) -> Array:
@@ -138,8 +165,7 @@ def _decode_tiff(contents: bytes) -> Array:
         import tifffile
     except ImportError:
         raise UserError(MISSING) from None
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs is raised here
-    with tifffile.TiffFile(io.BytesIO(contents)) as file:
+    with _logged_damage_raised(), tifffile.TiffFile(io.BytesIO(contents)) as file:
         whole = [series for series in file.series if not series.keyframe.is_reduced]
         if len(whole) != 1:
             raise UserError(f"holds {counted(len(whole), 'image')}, not one")
@@ -163,12 +189,56 @@ def _decode_tiff(contents: bytes) -> Array:
         lengths = dict(zip(axes, shape, strict=True))
         height, width = lengths.pop(_ROWS), lengths.pop(_COLUMNS)
         _check_form((height, width, math.prod(lengths.values())), series.dtype)
-        values = series.asarray()
+        values = series.asarray(maxworkers=1)  # in this thread, for its messages
     # Rows and columns first, in this order.
     last = values.reshape(shape)
     order = [axes.index(_ROWS), axes.index(_COLUMNS)]
     order += [axis for axis in range(len(axes)) if axis not in order]
     return np.ascontiguousarray(last.transpose(order)).reshape(height, width, -1)
+
+
+@contextlib.contextmanager
+def _logged_damage_raised() -> Iterator[None]:
+    """Raises what tifffile reports in this thread: it goes on with zeros in place of missing data.
+
+    Raises:
+      UserError: tifffile reported damage. The message lacks its subject.
+    """
+    with _log.records_of_this_thread() as reported:
+        yield
+    if reported:
+        raise UserError(f"cannot be decoded: {one_line_reason(Exception(reported[0]))}")
+
+
+class _ThreadLog(logging.Handler):
+    """Keeps what tifffile logs, by thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._reports: dict[int, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a message for the thread that logs it."""
+        if (reports := self._reports.get(threading.get_ident())) is not None:
+            reports.append(record.getMessage())
+
+    @contextlib.contextmanager
+    def records_of_this_thread(self) -> Iterator[list[str]]:
+        """Yields the list of messages that this thread logs."""
+        logger = logging.getLogger("tifffile")
+        if self not in logger.handlers:
+            logger.addHandler(self)
+            logger.propagate = False
+        thread = threading.get_ident()
+        reports: list[str] = []
+        self._reports[thread] = reports
+        try:
+            yield reports
+        finally:
+            del self._reports[thread]
+
+
+_log = _ThreadLog()
 
 
 def _check_form(shape: tuple[int, ...], dtype: Any) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.config import flags
+from p2p_graph.config.data_options import RGB
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
+from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction import (
     child_programs,
@@ -90,6 +92,13 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     first = train_options[requested[0].folder]
     test_folder = options.data / options.table.test_folder
     test_source = first.replace(input_dir=str(test_folder)).data.source
+    found = channels_of_data(first.data.task, first.data.source)
+    if found and set(found.values()) != {RGB}:
+        raise UserError(
+            f"the paper's tables are of RGB images, and {options.data} has "
+            f"{found['input_channels']} and {found['target_channels']} channels: "
+            "tools/train.py and tools/test.py take it"
+        )
     test_images = list_images(test_source, single=False)
     evaluation = check_evaluation(options, test_images)
     seconds_per_step = _step_timer(requested, train_options)

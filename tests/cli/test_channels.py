@@ -1,6 +1,7 @@
 """Grey images in one channel, transparency, arrays of any channels, and further inputs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -92,6 +93,11 @@ def test_evaluation_says_what_it_compares(trained, pairs, tmp_path):
             found.append(np.asarray(opened(path)).astype(float))
     difference = np.abs(np.subtract(values["outputs"], values["targets"])).mean() * 2 / 255
     np.testing.assert_allclose(record["figures"]["l1"]["value"], difference, rtol=1e-5)
+    if targets == 4:
+        path = tmp_path / "images" / "2-outputs.png"
+        opened(path).convert("RGB").save(path)
+        refused = call("evaluate", "--results_dir", tmp_path)
+        assert_refused(refused, "2-outputs.png has no alpha, and tools/test.py wrote it with alpha")
     if targets != 3:
         refused = call("evaluate", "--results_dir", tmp_path, "--metrics", "histogram")
         assert_refused(refused, "metrics histogram needs RGB images, and the outputs have")
@@ -311,6 +317,20 @@ def test_evaluation_of_all_channels(case, folders, tmp_path):
         more = ("--inception", tmp_path) if metric == "fid" else ()
         refused = call("evaluate", "--results_dir", tmp_path, "--metrics", metric, *more)
         assert_refused(refused, f"metrics {metric} needs RGB images, and the outputs have {count}")
+    outputs, other = tmp_path / "images" / "2-outputs.npy", tmp_path / "images" / "1-targets.npy"
+    held = {path: path.read_bytes() for path in (outputs, other)}
+    for spoil, words in (
+        (lambda: outputs.unlink(), "2-outputs.npy: does not exist"),
+        (lambda: [path.unlink() for path in held], "2 images cannot be evaluated"),
+        (lambda: np.save(outputs, np.zeros((16, 16, 7), np.uint8)), "have 7 and"),
+        (lambda: [np.save(p, np.zeros((16, 16, 7), np.uint8)) for p in held], "have 7 and"),
+    ):
+        spoil()
+        refused = call("evaluate", "--results_dir", tmp_path)
+        assert refused.returncode == 2, refused.stdout
+        assert words in refused.stderr
+        for path, contents in held.items():
+            path.write_bytes(contents)
     (tmp_path / "images" / "2-targets.npy").write_bytes(b"damaged")
     refused = call("evaluate", "--results_dir", tmp_path)
     assert refused.returncode == 2
@@ -351,6 +371,34 @@ def test_what_a_run_of_arrays_does_not_take(case, folders, tmp_path):
         refused = call("train", *moved, "--max_steps", 5, "--input_channels", "3+1")
         assert_refused(refused, "more_inputs (was ")
     assert not (tmp_path / "out").exists()
+
+
+def test_archives_and_their_shards_train_to_the_same_bits(tmp_path):
+    rng = np.random.default_rng(12)
+    archive, packed = tmp_path / "set.npz", tmp_path / "packed"
+    values = rng.integers(0, 255, (3, 16, 16, 5)) + rng.random((3, 16, 16, 5))
+    np.savez(archive, A=values, B=rng.integers(0, 256, (3, 16, 16, 2), np.uint8))
+    succeeded(call("pack_records", "--input_dir", archive, "--output_dir", packed))
+    for source in (archive, packed):
+        run = tmp_path / "runs" / source.stem
+        flags = ("--input_dir", source, *TINY, "--max_steps", 3, "--output_dir", run)
+        succeeded(call("train", *flags))
+    assert_equal_bits(tensors(tmp_path / "runs" / "packed"), tensors(tmp_path / "runs" / "set"))
+
+
+def test_a_bad_image_that_was_added_is_left_out(folders, tmp_path):
+    """As the refusal says, and although the run began without the flag."""
+    source = tmp_path / "two"
+    shutil.copytree(folders / "two" / "train", source)
+    flags = ("--input_dir", source, "--target_dir", folders / "rgb" / "train", *TINY)
+    flags += ("--output_dir", tmp_path / "run")
+    succeeded(call("train", *flags, "--max_steps", 1))
+    np.save(source / "9.npy", np.zeros((16, 16, 2), np.uint8))
+    refused = call("train", *flags, "--max_steps", 2)
+    assert "or leave them out with --skip_bad" in refused.stderr
+    done = call("train", *flags, "--max_steps", 2, "--skip_bad")
+    assert done.returncode == 0, done.stderr
+    assert "done: 2 steps" in done.stdout
 
 
 def test_a_later_translation_leaves_no_arrays_of_an_earlier_one(folders, tmp_path):

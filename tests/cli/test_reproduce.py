@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -491,6 +492,18 @@ def test_refuses_what_does_not_fit(data, tmp_path):
     done = call("reproduce", "table3", *flags, "--segmenter", "a:b", *SMALL)
     assert_refused(done, "row 286x286: crop_size must be at least 96")
     assert not (tmp_path / "work").exists()
+
+
+def test_refuses_data_of_other_channels(tmp_path):
+    for part in ("train", "test"):
+        (tmp_path / "bands" / part).mkdir(parents=True)
+        np.save(tmp_path / "bands" / part / "1.npy", np.zeros((32, 64, 5), np.uint8))
+    with pytest.raises(UserError, match=r"are of RGB images, and .* has 5 and 5 channels"):
+        reproduce(
+            "facades", "--data", tmp_path / "bands", "--output_dir", tmp_path / "out",
+            "--budget", 2, *SMALL,
+        )  # fmt: skip
+    assert not (tmp_path / "out" / "facades_BtoA").exists()
 
 
 def test_refuses_other_data(tmp_path):

@@ -488,7 +488,6 @@ def test_unchanged_options(config, saved):
         ({"flip": False}, ["flip (was true, now false)"]),
         ({"which_direction": "BtoA"}, ['which_direction (was "AtoB", now "BtoA")']),
         ({"scale_size": 300}, ["scale_size (was 286, now 300)"]),
-        ({"skip_bad": True}, ["skip_bad (was false, now true)"]),
         ({"ngf": 8, "ndf": 9}, ["ndf (was 64, now 9)", "ngf (was 64, now 8)"]),
     ],
     ids=str,

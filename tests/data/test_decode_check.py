@@ -50,6 +50,32 @@ def refusal(options, images):
     return str(caught.value).removeprefix("an image can no longer be read: ")
 
 
+def test_arrays_and_further_inputs_that_change(tmp_path):
+    folders = {}
+    for name, shape in (("a", (16, 16, 5)), ("b", (16, 16, 2)), ("more", (16, 16, 3))):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        for number in range(3):
+            np.save(folders[name] / f"{number}.npy", np.zeros(shape, np.uint8))
+    options = Options.of(
+        input_dir=str(folders["a"]), target_dir=str(folders["b"]), crop_size=16, scale_size=16,
+        more_inputs=[str(folders["more"])], input_channels="5+3", target_channels=2,
+    )  # fmt: skip
+    images = list_images(options.data.source, single=False)
+    read_all(options, images)
+    for name, shape, words in (
+        ("a", (16, 16, 2), "was an array of 5 channels, and has 2"),
+        ("b", (16, 16, 5), "was an array of 2 channels, and has 5"),
+        ("more", (16, 16, 1), "was an array of 3 channels, and has 1"),
+        ("more", (20, 20, 3), "is 20x20 pixels, and no longer as large as"),
+    ):
+        path = folders[name] / "1.npy"
+        before = path.read_bytes()
+        np.save(path, np.zeros(shape, np.uint8))
+        assert refusal(options, images).startswith(f"{path} {words}")
+        path.write_bytes(before)
+
+
 DAMAGE = {
     "removed": (lambda path: path.unlink(), "does not exist"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),

@@ -1,5 +1,6 @@
 """Arrays in .npy and TIFF files: what is read of them, and what is refused."""
 
+import concurrent.futures
 import io
 import struct
 import sys
@@ -122,6 +123,42 @@ def test_what_is_no_image_is_refused(contents, words):
     assert "\n" not in message
 
 
+def edited(contents, tags, change):
+    """A TIFF file whose directory's entries of these tags are changed."""
+    contents = bytearray(contents)
+    start = struct.unpack_from("<I", contents, 4)[0]
+    for place in range(struct.unpack_from("<H", contents, start)[0]):
+        entry = start + 2 + 12 * place
+        if struct.unpack_from("<H", contents, entry)[0] in tags:
+            struct.pack_into("<I", contents, entry + 4, change)
+    return bytes(contents)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_strips_that_are_missing_are_no_zeros(rng, compression):
+    values = rng.integers(1, 256, (32, 32, 5), np.uint8)
+    whole = tiff(values, rowsperstrip=4, compression=compression, **CONTIG)
+    np.testing.assert_array_equal(decode_array(whole), values)
+    with pytest.raises(UserError, match=r"cannot be decoded: .*Strip\w+ count"):
+        decode_array(edited(whole, (273, 279), 4))  # offsets and sizes of 4 strips of 8
+
+
+def test_planes_that_are_missing_are_no_zeros(rng):
+    head = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:0"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+        'Type="uint8" SizeX="32" SizeY="32" SizeC="8" SizeZ="1" SizeT="1"><Channel '
+        'ID="Channel:0:0" SamplesPerPixel="1"/><TiffData IFD="0" FirstC="0" PlaneCount="5"/>'
+        "</Pixels></Image></OME>"
+    )
+    planes = rng.integers(1, 256, (5, 32, 32), np.uint8)
+    contents = tiff(planes, photometric="minisblack", metadata=None, description=head)
+    with pytest.raises(UserError, match=r"cannot be decoded: .*missing"):
+        decode_array(contents)
+    with pytest.raises(UserError, match=r"cannot be decoded: .*missing"):  # again, not only once
+        decode_array(contents)
+
+
 def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken():
     contents = bytearray(npy(np.zeros((4, 4, 2), np.uint8)))
     contents = contents.replace(b"(4, 4, 2), }" + b" " * 6, b"(99999, 99999, 2), }", 1)
@@ -134,6 +171,22 @@ def test_tiff_without_its_reader(monkeypatch):
     with pytest.raises(UserError) as caught:
         decode_array(b"II*\0" + b"\0" * 40)
     assert caught.value.args == (MISSING,)
+
+
+def test_many_threads_read_arrays(rng):
+    files = [npy(rng.integers(0, 256, (4, 4, 1 + n % 5), np.uint8)) for n in range(400)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        shapes = [image.shape[2] for image in pool.map(decode_array, files)]
+    assert shapes == [1 + n % 5 for n in range(400)]
+
+
+def test_the_usual_header_needs_no_parser(monkeypatch, rng):
+    """NumPy's parser fails at random in several threads."""
+    monkeypatch.delattr("p2p_graph.imaging.array_files.read_npy_header")
+    for values in (rng.random((3, 4)), rng.random((3, 4, 5)).astype(np.float32)):
+        np.testing.assert_array_equal(np.squeeze(decode_array(npy(values))), np.float32(values))
+    fortran = np.asfortranarray(rng.integers(0, 256, (3, 4, 5), np.uint8))
+    np.testing.assert_array_equal(decode_array(npy(fortran)), fortran)
 
 
 def test_conversions_and_files(rng, tmp_path):

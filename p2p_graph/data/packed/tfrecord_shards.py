@@ -220,9 +220,7 @@ def _rows(image: SourceImage) -> list[bytes]:
     assert image.position is not None
     arrays = load_arrays(image.path.parent, image.arrays)
     rows = [array[image.position] for array in arrays]
-    if not image.is_16_bit:
-        return [encode_npy(row) for row in rows]
-    return [encode_npy(row.astype(np.float32) / np.float32(255)) for row in rows]
+    return [encode_npy(row if row.dtype == np.uint8 else row / np.float32(255)) for row in rows]
 
 
 def _read_image(path: Path) -> bytes:
