@@ -158,8 +158,8 @@ def _check_decodable(examples: Sequence[Example]) -> None:
     found, bad = check_images([*pairs, *inputs, *arrays], _verify, pairs=False)
     wanted = (examples[0].channels,) * 2
     bad += [
-        f"{image.path}: it and its target have {image.channels[0]} and {image.channels[1]} "
-        f"channels, not {wanted[0]}"
+        f"{image.path}: has {counted(image.channels[0], 'channel')}, its target "
+        f"{image.channels[1]}, and tools/test.py wrote {wanted[0]}"
         for image in found
         if image.channels not in ((), wanted)
     ]

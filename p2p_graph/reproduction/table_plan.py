@@ -95,8 +95,8 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
     found = channels_of_data(first.data.task, first.data.source)
     if found and set(found.values()) != {RGB}:
         raise UserError(
-            f"the paper's tables are of RGB images, and {options.data} has "
-            f"{found['input_channels']} and {found['target_channels']} channels: "
+            f"the paper's tables are of RGB images, and {options.data} has others (input_channels "
+            f"{found['input_channels']}, target_channels {found['target_channels']}): "
             "tools/train.py and tools/test.py take it"
         )
     test_images = list_images(test_source, single=False)

@@ -322,8 +322,11 @@ def test_evaluation_of_all_channels(case, folders, tmp_path):
     for spoil, words in (
         (lambda: outputs.unlink(), "2-outputs.npy: does not exist"),
         (lambda: [path.unlink() for path in held], "2 images cannot be evaluated"),
-        (lambda: np.save(outputs, np.zeros((16, 16, 7), np.uint8)), "have 7 and"),
-        (lambda: [np.save(p, np.zeros((16, 16, 7), np.uint8)) for p in held], "have 7 and"),
+        (lambda: np.save(outputs, np.zeros((16, 16, 7), np.uint8)), "has 7 channels, its target"),
+        (
+            lambda: [np.save(p, np.zeros((16, 16, 7), np.uint8)) for p in held],
+            "has 7 channels, its target",
+        ),
     ):
         spoil()
         refused = call("evaluate", "--results_dir", tmp_path)
