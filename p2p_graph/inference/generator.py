@@ -172,7 +172,8 @@ class Generator:
 
         Returns:
           [H, W, C] or [N, H, W, C] of the same type; of PIL images and files uint8. An image is
-          the same as tools/test.py writes with the same seed.
+          the same as tools/test.py writes with the same seed, up to the order of sums on a CPU: a
+          few values may differ by 1 of 255.
 
         Raises:
           UserError: the images do not fit the generator, or a file cannot be read.
