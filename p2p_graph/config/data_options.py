@@ -9,6 +9,7 @@ from p2p_graph.config.option_fields import Record, option
 
 RESIZES = ("area", "bilinear", "nearest")
 RGB = 3  # channels
+FILE_CHANNELS = (1, RGB, 4)  # that image files hold: grey, RGB, RGB and alpha
 _BOTH = ("train", "test")
 _ALL = ("train", "test", "export")
 _CROP_SIZE = (

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.config.data_options import RGB, ImageSource, TaskOptions
+from p2p_graph.config.data_options import FILE_CHANNELS, RGB, ImageSource, TaskOptions
 from p2p_graph.config.listed_values import Channels
 from p2p_graph.data.image_files import Entry, Problem
 from p2p_graph.data.image_sources import is_archive, is_packed, list_entries
@@ -15,8 +15,6 @@ from p2p_graph.imaging.image_structure import ARRAY
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-
-_OF_FILES = (1, RGB, 4)  # what image files are converted to
 
 
 class _Column(NamedTuple):
@@ -103,7 +101,7 @@ def _check(column: _Column, asked: int, option: str) -> None:
                 f"{option} {asked} is not what {column.where} holds: "
                 f"arrays of {counted(column.channels, 'channel')}"
             )
-    elif asked not in _OF_FILES:
+    elif asked not in FILE_CHANNELS:
         raise UserError(
             f"{option} must be 1, 3 or 4 for the image files in {column.where}, not {asked}"
         )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.config.data_options import RGB
+from p2p_graph.config.data_options import FILE_CHANNELS, RGB
 from p2p_graph.config.options_file import OPTIONS_FILE, read_options
 from p2p_graph.data.image_files import Entry, Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
@@ -98,7 +98,7 @@ def _of_results(folder: Path) -> list[Example]:
                 output,
                 target,
                 source if source.is_file() else None,
-                None if channels in (1, RGB, 4) else (arrays[0], arrays[1]),
+                None if channels in FILE_CHANNELS else (arrays[0], arrays[1]),
                 channels,
             )
         )

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from p2p_graph.config.data_options import FILE_CHANNELS
 from p2p_graph.imaging.html_page import KINDS
-
-_WHOLE = (1, 3, 4)  # channels of image files: grey, RGB, RGB and alpha
 
 
 def is_whole(parts: Sequence[int]) -> bool:
@@ -13,12 +12,12 @@ def is_whole(parts: Sequence[int]) -> bool:
     Args:
       parts: the channels of each part of an image.
     """
-    return len(parts) == 1 and parts[0] in _WHOLE
+    return len(parts) == 1 and parts[0] in FILE_CHANNELS
 
 
 def shown_channels(parts: Sequence[int]) -> int:
     """The number of first channels that are shown: of the first part, at most three or all."""
-    return parts[0] if parts[0] in _WHOLE else min(parts[0], 3)
+    return parts[0] if parts[0] in FILE_CHANNELS else min(parts[0], 3)
 
 
 def titles(parts_of: Mapping[str, Sequence[int]]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import generator_spec, layer_settings
+from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
 from p2p_graph.utils.atomic_write import remove, write_json
@@ -206,10 +207,7 @@ class _ExportedGraph:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._task, self._scaling = options.data.task, options.data.scaling
-        self._channels = image_channels(self._task)
-        is_grey = self._task.which_direction == "BtoA"
-        of_lab = (RGB, 1 if is_grey else RGB)
-        self.channels = of_lab if self._task.lab_colorization else self._task.channels
+        self.channels = image_channels(self._task)
         self.takes_files = all(map(preview.is_whole, self._task.shown_parts.values()))
         self._on_cpu = devices.choose("auto").is_cpu
 
@@ -246,11 +244,14 @@ class _ExportedGraph:
                     {"encoded": encoded}, {"outputs": encoded_outputs}
                 )
             checkpoint.restorer(tf.trainable_variables())(session)
-            computed = tf.get_collection(FROZEN)
-            session.run([variable.initializer for variable in computed])
+            compute_once(session)
             fetched = [info for one in signatures.values() for info in one.outputs.values()]
             read = _operations_read(session.graph, [info.name for info in fetched])
-            used = [v for v in (*tf.trainable_variables(), *computed) if v.op.name in read]
+            used = [
+                v
+                for v in (*tf.trainable_variables(), *tf.get_collection(FROZEN))
+                if v.op.name in read
+            ]
             builder = tf.saved_model.Builder(str(folder))
             builder.add_meta_graph_and_variables(
                 session,
@@ -292,7 +293,7 @@ class _ExportedGraph:
         path.write_bytes(
             onnx_model.onnx_model(
                 spec,
-                self._task.channels,
+                self.channels,
                 self._task.which_direction if self._task.lab_colorization else None,
                 weights,
                 seed,
@@ -303,19 +304,19 @@ class _ExportedGraph:
 
     def _images_to_outputs(self, *, frozen: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Builds the translation of float32 [N, H, W, C] in [0, 1] to the same."""
-        images = tf.placeholder(tf.float32, [None, None, None, self._channels], "images")
+        images = tf.placeholder(tf.float32, [None, None, None, self.channels[0]], "images")
         return images, self._translate(to_values(images, self._task), frozen=frozen)
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes and scales files' contents, string [N], to values [N, H, W, C] of crop_size."""
-        crop_size = self._scaling.crop_size
+        crop_size, channels = self._scaling.crop_size, self.channels[0]
 
         def decode(contents: tf.Tensor) -> tf.Tensor:
-            image = decode_file(contents, max(RGB, self._channels))
-            values = with_channels(to_values(image, self._task), self._channels)
+            image = decode_file(contents, max(RGB, channels))
+            values = with_channels(to_values(image, self._task), channels)
             return scale(values, crop_size, self._scaling.resize)
 
-        spec = tf.TensorSpec([*crop_size, self._channels], tf.float32)
+        spec = tf.TensorSpec([*crop_size, channels], tf.float32)
         return tf.map_fn(decode, encoded, fn_output_signature=spec)
 
     def _translate(self, values: tf.Tensor, *, frozen: bool = False) -> tf.Tensor:

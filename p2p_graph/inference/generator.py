@@ -27,6 +27,7 @@ from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.postprocess import to_integers
+from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
@@ -137,6 +138,7 @@ class Generator:
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
         self._task, self._scaling, self._model, self._seed = task, scaling, model, seed
+        self.channels = image_channels(task)
         assert model.generator.levels is not None
         self._multiple = 2**model.generator.levels
         self._size = scaling.crop_size
@@ -154,9 +156,8 @@ class Generator:
             network = self._build(any_size=False)
             self._session: tf.Session | None = tf.Session(config=self._device.config)
             self.steps = restore(tf.trainable_variables(), self._session)
-            self._compute_once(self._session, set())
+            compute_once(self._session)
         self._networks[False] = network
-        self.channels = image_channels(task), int(network.outputs[np.uint8].shape[-1])
 
     def __call__(self, images: Any, *, size: Any = None) -> Array:
         """Translates images.
@@ -220,7 +221,7 @@ class Generator:
 
     def _make_preparation(self) -> None:
         """Builds what makes the values of one image of another size."""
-        channels = image_channels(self._task)
+        channels = self.channels[0]
         self._wanted = tf.placeholder(tf.int32, [2])
         self._contents = tf.placeholder(tf.string, [])
         if channels in _PIL_MODES:
@@ -235,7 +236,7 @@ class Generator:
     def _build(self, *, any_size: bool) -> _Network:
         """Builds the translation of images of training's size, one by one, or of any images."""
         number, height, width = (None, None, None) if any_size else (1, *self._size)
-        shape = [number, height, width, image_channels(self._task)]
+        shape = [number, height, width, self.channels[0]]
         in_bytes = tf.placeholder(tf.uint8, shape)
         as_float = tf.image.convert_image_dtype(in_bytes, tf.float32)
         images = tf.placeholder_with_default(as_float, shape)
@@ -256,11 +257,6 @@ class Generator:
         }
         return _Network(in_bytes, images, values, by_type)
 
-    def _compute_once(self, session: tf.Session, before: set[str]) -> None:
-        """Computes what is computed once from the weights, besides what was so before."""
-        frozen = [v for v in tf.get_collection(FROZEN) if v.name not in before]
-        session.run([variable.initializer for variable in frozen])
-
     def _network_for(self, shape: tuple[int, ...]) -> _Network:
         """The network for images [N, H, W]; that of other sizes is built when it is needed."""
         any_size = shape[:3] != (1, *self._size)
@@ -269,7 +265,7 @@ class Generator:
                 if any_size not in self._networks and self._session:
                     before = {variable.name for variable in tf.get_collection(FROZEN)}
                     network = self._build(any_size=any_size)
-                    self._compute_once(self._session, before)
+                    compute_once(self._session, before)
                     self._networks[any_size] = network
         return self._networks[any_size]
 

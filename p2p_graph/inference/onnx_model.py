@@ -51,7 +51,7 @@ def onnx_model(
 
     Args:
       spec: the generator's layers.
-      channels: of inputs and outputs of the generator.
+      channels: of the images that are taken and made.
       lab_direction: "AtoB" or "BtoA" where images are converted to Lab and back, otherwise None.
       weights: of the generator, by native name.
       seed: of the dropout masks, which become constants of the model.
@@ -80,8 +80,7 @@ def onnx_model(
     else:
         result = graph.add("Div", graph.add("Add", outputs, 1.0), 2.0)
     graph.add("Identity", result, output="outputs")
-    taken = 3 if lab_direction else channels[0]
-    made = 3 if lab_direction == "AtoB" else channels[1]
+    taken, made = channels
     described = helper.make_graph(
         graph.nodes,
         "generator",
@@ -207,15 +206,14 @@ class _Graph:
 def _unet(graph: _Graph, x: str, spec: UNet) -> str:
     """The levels of `models.generators._unet`."""
     slope, epsilon = spec.settings.slope, spec.settings.epsilon
-    kind = "separable_conv" if spec.separable else "conv"
     skips = []
     for level, down in enumerate(spec.encoders, start=1):
         scope = f"encoder_{level}"
         x = x if level == 1 else graph.add("LeakyRelu", x, alpha=slope)
         if spec.separable:
-            x = graph.separable(x, f"{scope}/{kind}", stride=2, bias=down.bias)
+            x = graph.separable(x, f"{scope}/separable_conv", stride=2, bias=down.bias)
         else:
-            x = graph.conv(x, f"{scope}/{kind}", stride=2, pad=1, bias=down.bias)
+            x = graph.conv(x, f"{scope}/conv", stride=2, pad=1, bias=down.bias)
         x = graph.norm(x, scope, epsilon) if down.norm else x
         skips.append(x)
     for level in range(len(spec.decoders), 0, -1):

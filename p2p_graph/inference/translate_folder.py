@@ -32,10 +32,10 @@ from p2p_graph.imaging import html_page, image_grid, preview
 from p2p_graph.imaging.array_files import ARRAY_SUFFIX, save_npy
 from p2p_graph.imaging.image_arrays import save_png, to_8_bits
 from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
-from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers, to_rgb, to_shown, to_values
+from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
@@ -222,7 +222,7 @@ def _restore(options: Options, session: tf.Session) -> tuple[Path, int]:
 
     assert options.run.checkpoint is not None
     restored = restore_checkpoint.with_newest(Path(options.run.checkpoint), restore)
-    session.run([variable.initializer for variable in tf.get_collection(FROZEN)])
+    compute_once(session)
     return restored
 
 

@@ -2,7 +2,7 @@
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.data_options import RGB, TaskOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
@@ -10,9 +10,11 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 
 
-def image_channels(task: TaskOptions) -> int:
-    """Channels of the images that a person gives: with Lab RGB, otherwise those of the inputs."""
-    return 3 if task.lab_colorization else task.channels[0]
+def image_channels(task: TaskOptions) -> tuple[int, int]:
+    """Channels of the images that a person gives and gets; with Lab RGB, or grey for L alone."""
+    if not task.lab_colorization:
+        return task.channels
+    return RGB, RGB if task.which_direction == "AtoB" else 1
 
 
 def to_values(images: tf.Tensor, task: TaskOptions) -> tf.Tensor:

@@ -3,6 +3,8 @@
 With mixed precision it is bfloat16, whose exponent is float32's: losses are not scaled.
 """
 
+from collections.abc import Collection
+
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models.layer_settings import FROZEN, LayerSettings
@@ -22,6 +24,17 @@ def computed_once(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
         "computed", initializer=values, trainable=False, collections=[FROZEN], use_resource=True
     )
     return variable.value()
+
+
+def compute_once(session: tf.Session, done: Collection[str] = ()) -> None:
+    """Computes the values of `computed_once` from the weights, after these have been restored.
+
+    Args:
+      session: of the graph.
+      done: names of variables that have been computed before.
+    """
+    computed = [v for v in tf.get_collection(FROZEN) if v.name not in done]
+    session.run([variable.initializer for variable in computed])
 
 
 def filter_value(variable: tf.Variable, settings: LayerSettings) -> tf.Tensor:
