@@ -2,8 +2,8 @@
 
 python benchmarks/exports.py --checkpoint runs/mine --exported exported --input_dir facades/test
 
-The exported folder is that of `tools/export.py --format saved_model,frozen,onnx`. The images are
-the inputs of pairs.
+The exported folder is that of `tools/export.py`, with any formats. The images are the inputs of
+pairs.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -46,7 +47,30 @@ def open_models(folder: Path) -> dict[str, tuple[Path, Callable]]:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         model = onnxruntime.InferenceSession(str(path), options)
         found["onnx, onnxruntime"] = path, lambda x: model.run(["outputs"], {"images": x})[0]
+        if (core := openvino_core()) is not None:
+            compiled = core.compile_model(str(path), "CPU")
+            found["onnx, OpenVINO"] = path, lambda x: compiled(x)[0]
+    for path in sorted(folder.glob("*.tflite")):
+        found[f"{path.stem.replace('generator', 'litert')}, LiteRT"] = path, open_litert(path)
     return found
+
+
+def openvino_core() -> Any:
+    """OpenVINO, if it is installed."""
+    try:
+        import openvino
+    except ImportError:
+        return None
+    return openvino.Core()
+
+
+def open_litert(path: Path) -> Callable:
+    """A LiteRT model with as many threads as the others have."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=os.cpu_count())
+    model = interpreter.get_signature_runner()
+    return lambda x: model(images=x)["outputs"].copy()
 
 
 def megabytes(path: Path) -> float:

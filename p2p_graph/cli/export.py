@@ -1,7 +1,8 @@
 """Exports a trained generator for use without this package.
 
 The output folder receives the reference program's meta graph (export.meta and its checkpoint) and a
-SavedModel (saved_model/). Rerunning the command replaces both.
+SavedModel (saved_model/), or what --format names; README.md says how each form is called. Rerunning
+the command replaces all of them.
 
 Example: python tools/export.py --checkpoint runs/facades_BtoA --output_dir facades_export
 """

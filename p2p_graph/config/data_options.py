@@ -40,7 +40,7 @@ class ImageSource(Record):
         "files",
         "folder of further input images of the same names, whose channels follow those of the "
         "input; may be given several times",
-        programs=_BOTH,
+        programs=(*_BOTH, "export"),
         metavar="DIR",
     )
     manifest: str | None = option(
@@ -147,7 +147,7 @@ class TaskOptions(Record):
         most=MOST_CHANNELS,
     )
     inputs_only: bool = option(
-        False, "files", "the images are inputs without targets", programs=("test",)
+        False, "files", "the images are inputs without targets", programs=("test", "export")
     )
 
     @property

@@ -31,7 +31,16 @@ from p2p_graph.config.training_options import (
 from p2p_graph.utils.errors import UserError
 
 _ALL = ("train", "test", "export")
-FORMATS = ("meta", "saved_model", "frozen", "onnx")  # of exports
+FORMATS = (  # of exports
+    "meta",
+    "saved_model",
+    "frozen",
+    "onnx",
+    "litert",
+    "litert-fp16",
+    "litert-int8-weights",
+    "litert-int8",
+)
 
 
 def _recipe_rule(name: str) -> str | None:
@@ -152,10 +161,20 @@ class OutputOptions(Record):
         "meta,saved_model",
         "files",
         "what is written, joined by commas: meta (the reference's meta graph), saved_model, frozen "
-        "(frozen_graph.pb, a graph with the weights as constants) and onnx (generator.onnx)",
+        "(frozen_graph.pb, a graph with the weights as constants), onnx (generator.onnx), litert "
+        "(generator.tflite), and of smaller LiteRT models litert-fp16 (weights of 16 bits), "
+        "litert-int8-weights (of 8 bits) and litert-int8 (convolutions in 8 bits)",
         programs=("export",),
         rule=_format_rule,
         metavar="NAMES",
+    )
+    calibration_dir: str | None = option(
+        None,
+        "files",
+        "folder of images as in training, or of inputs with --inputs_only, from which litert-int8 "
+        "takes the ranges of values; the first 100 are read",
+        programs=("export",),
+        metavar="DIR",
     )
     output_filetype: str = option(
         "png",

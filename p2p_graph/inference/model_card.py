@@ -6,6 +6,7 @@ from typing import Any
 
 from p2p_graph.config.options_file import read_options
 from p2p_graph.config.output_folder import EVALUATION_FILE
+from p2p_graph.inference.litert_model import FORMS
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped
 from p2p_graph.utils.outside_files import read_json
@@ -50,6 +51,19 @@ images = np.zeros({shape}, np.float32)
 session = onnxruntime.InferenceSession("{file}")
 [outputs] = session.run(["outputs"], {{"images": images}})
 ```""",
+    **dict.fromkeys(
+        FORMS,
+        """`{file}`, for LiteRT (TensorFlow Lite) on phones and elsewhere:
+
+```python
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+images = np.zeros({shape}, np.float32)
+model = Interpreter("{file}").get_signature_runner()
+outputs = model(images=images)["outputs"]
+```""",
+    ),
 }
 
 
@@ -113,7 +127,8 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         task = f"colourises images in CIE Lab, {record['which_direction']}"
     if record["inpaint"] != "none":
         task = f"fills white holes of images ({record['inpaint']})"
-    has_fixed_size = "onnx" in record["formats"] and record["dropout"] > 0
+    fixed = ["The ONNX model"] * ("onnx" in record["formats"] and record["dropout"] > 0)
+    fixed += ["A LiteRT model"] * bool(set(FORMS) & set(record["formats"]))
     data = escaped(str(record["trained_on"])).replace("`", "'")
     lines = [
         f"# A pix2pix generator: {task}",
@@ -127,7 +142,7 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         f"| output | `outputs` | {record['output']['values']} | {given} |",
         "",
         f"H and W are each a {record['sides']}.",
-        *[f"The ONNX model takes {size} pixels alone, since dropout is on."] * has_fixed_size,
+        *(f"{name} takes {size} pixels alone." for name in fixed),
         f"Dropout: {record['dropout']}, with the masks of the seed {record['seed']}.",
         "",
         "## How to call it",

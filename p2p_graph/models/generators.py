@@ -180,7 +180,9 @@ def _unet(inputs: tf.Tensor, spec: UNet, seed: tf.Tensor, per_image: bool) -> tf
             x = _up(_join(above, skips[level - 1], spec), up, _at_level(spec, level))
             x = batchnorm(x, per_image=per_image, settings=spec.settings) if up.norm else x
             layer_seed = tf.random.experimental.stateless_fold_in(seed, level)
-            x = ops.dropout(x, up.dropout, layer_seed, shared_mask=per_image)
+            x = ops.dropout(
+                x, up.dropout, layer_seed, shared_mask=per_image, settings=spec.settings
+            )
     return x
 
 
@@ -224,7 +226,7 @@ def _pooled(inputs: tf.Tensor, spec: Pooled, seed: tf.Tensor, per_image: bool) -
 
     def dropout(x: tf.Tensor, rate: float, number: int) -> tf.Tensor:
         layer_seed = tf.random.experimental.stateless_fold_in(seed, number)
-        return ops.dropout(x, rate, layer_seed, shared_mask=per_image)
+        return ops.dropout(x, rate, layer_seed, shared_mask=per_image, settings=spec.settings)
 
     skips: list[tf.Tensor] = []
     x = inputs

@@ -22,7 +22,8 @@ class LayerSettings(NamedTuple):
       mixed: whether activations, and the factors of convolutions, are bfloat16; variables,
         statistics of batch normalisation and all gradients of variables stay float32.
       frozen: whether weights do not change: what layers compute from a filter alone, such as its
-        transpose, is then computed once, by the initializers of the collection `FROZEN`.
+        transpose, or from the seed, is then computed once, by the initializers of the collection
+        `FROZEN`.
       expected: height and width of most images, where the graph does not know them; decides which
         filters are applied by matmul convolutions.
     """

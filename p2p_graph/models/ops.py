@@ -214,7 +214,12 @@ def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:
 
 
 def dropout(
-    inputs: tf.Tensor, rate: float, seed: tf.Tensor, *, shared_mask: bool = False
+    inputs: tf.Tensor,
+    rate: float,
+    seed: tf.Tensor,
+    *,
+    shared_mask: bool = False,
+    settings: LayerSettings = DEFAULT_LAYERS,
 ) -> tf.Tensor:
     """Sets a fraction of the values to 0 and divides the rest by 1 - rate.
 
@@ -224,15 +229,17 @@ def dropout(
       seed: int64 [2]; the mask is a pure function of the seed and the shape. `networks` makes it
         from the run's seed and the step, and each layer adds its number.
       shared_mask: whether all images share one mask, so that an image's result does not depend on
-        its batch.
+        its batch. With frozen weights it is computed once, if the graph knows its size.
+      settings: of the model's layers.
 
     Returns:
       float32 [N, H, W, C].
     """
     if rate == 0:
         return inputs
-    with tf.name_scope("dropout"):
+    with tf.variable_scope("dropout"):
         batch, height, width = size_of(inputs)
         shape = [1 if shared_mask else batch, height, width, inputs.shape[-1]]
         keep = tf.random.stateless_uniform(shape, seed) >= rate
-        return inputs * (tf.cast(keep, inputs.dtype) / (1 - rate))
+        mask = tf.cast(keep, inputs.dtype) / (1 - rate)
+        return inputs * (computed_once(mask, settings) if mask.shape.is_fully_defined() else mask)

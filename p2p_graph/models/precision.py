@@ -16,10 +16,10 @@ def cast_for_compute(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
 
 
 def computed_once(values: tf.Tensor, settings: LayerSettings) -> tf.Tensor:
-    """Values computed from a filter alone, read from a variable where weights are frozen."""
+    """Values computed from a filter or the seed alone, read from a variable with frozen weights."""
     if not settings.frozen:
         return values
-    # One variable for all uses of the filter, in whose scope it is.
+    # One variable for all uses, in the layer's scope.
     variable = tf.get_variable(
         "computed", initializer=values, trainable=False, collections=[FROZEN], use_resource=True
     )

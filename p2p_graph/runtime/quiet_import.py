@@ -45,19 +45,31 @@ def quiet_import() -> Iterator[None]:
     TensorFlow writes its first messages before it reads TF_CPP_MIN_LOG_LEVEL. If the variable is
     set to another level than 3, nothing is hidden.
     """
-    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if level != "3":
-        with signals.at_once():
-            yield
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with hidden_stderr() as stderr, signals.at_once(stderr):
+        yield
+
+
+@contextlib.contextmanager
+def hidden_stderr() -> Iterator[int]:
+    """Hides what the process writes to stderr within the context, unless an exception ends it.
+
+    If TF_CPP_MIN_LOG_LEVEL is set to another level than 3, nothing is hidden.
+
+    Yields:
+      The file descriptor of stderr.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield 2
         return
     import tempfile  # here: a program that only prints its help does without it
 
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as hidden, signals.at_once(stderr):
+    with tempfile.TemporaryFile() as hidden:
         os.dup2(hidden.fileno(), 2)
         try:
-            yield
+            yield stderr
         except Exception:
             hidden.seek(0)
             os.write(stderr, hidden.read())

@@ -1,6 +1,7 @@
 """Exported models, opened in their own runtimes, give what the Python API gives."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import onnx
 import onnxruntime
 import pytest
 import tensorflow.compat.v1 as tf
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 import p2p_graph
 from p2p_graph.config.options import Options
@@ -21,7 +24,7 @@ from p2p_graph.utils.errors import UserError
 
 from ..test_docs import python_blocks, run_script
 
-FORMATS = "saved_model,frozen,onnx"
+FORMATS = "saved_model,frozen,onnx,litert"
 ALWAYS = ("options.json", "README.md", "export.json")
 # Sums in another order; normalisation of few values enlarges the difference. In [0, 1].
 CLOSE = 2e-3
@@ -60,6 +63,12 @@ def run_frozen(path, images):
         return session.run("outputs:0", {"images:0": images})
 
 
+def run_litert(path, images):
+    model = Interpreter(str(path)).get_signature_runner()
+    assert list(model.get_input_details()) == ["images"]
+    return model(images=images)["outputs"]
+
+
 def run_saved_model(path, images):
     with tf.Graph().as_default(), tf.Session() as session:
         loaded = tf.saved_model.load(session, ["serve"], str(path))
@@ -95,7 +104,7 @@ def test_formats(case, tmp_path):
     folder = tmp_path / "exported"
     export({"checkpoint": str(run), "output_dir": str(folder), "format": FORMATS, "seed": 5})
     assert {path.name for path in folder.iterdir()} == {
-        "saved_model", "frozen_graph.pb", "generator.onnx", *ALWAYS,
+        "saved_model", "frozen_graph.pb", "generator.onnx", "generator.tflite", *ALWAYS,
     }  # fmt: skip
     onnx.checker.check_model(str(folder / "generator.onnx"), full_check=True)
     with p2p_graph.load(run, device="cpu", seed=5) as generator:
@@ -114,6 +123,95 @@ def test_formats(case, tmp_path):
             outputs = np.clip(call(folder / name, images), 0, 1)
             assert outputs.dtype == np.float32
             np.testing.assert_allclose(outputs, wanted, atol=CLOSE, err_msg=name)
+        outputs = np.clip(run_litert(folder / "generator.tflite", images[:1]), 0, 1)
+        np.testing.assert_allclose(outputs, wanted[:1], atol=CLOSE)
+
+
+def smooth_images(count, size, channels, seed=0):
+    """Images like photos: few values change from a pixel to the next one."""
+    rng = np.random.default_rng(seed)
+    small = rng.random((count, 4, 4, channels), np.float32)
+    return np.repeat(np.repeat(small, size // 4, axis=1), size // 4, axis=2)
+
+
+@pytest.mark.parametrize("case", ["affinelayer", "pyimagesearch", "separable", "lab, BtoA"])
+def test_smaller_litert_models(case, tmp_path):
+    """The fewer the bits, the smaller the file and the farther the output, within bounds."""
+    options = {name: value for name, value in CASES[case].items() if name != "jitter"}
+    options = {**options, "crop_size": 32, "ngf": 16, "dropout": 0.0, "levels": 3}
+    options |= {"levels": 4} if case == "pyimagesearch" else {}
+    run = make_run(tmp_path / "run", **options)
+    data = tmp_path / "data"
+    data.mkdir()
+    for number, image in enumerate(smooth_images(3, 32, 3)):
+        Image.fromarray((image * 255).astype(np.uint8)).save(data / f"{number}.png")
+    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
+    flags |= {"calibration_dir": str(data), "inputs_only": True}
+    names = {"litert": "", "litert-fp16": "_fp16"}
+    names |= {"litert-int8-weights": "_int8_weights", "litert-int8": "_int8"}
+    export({**flags, "format": ",".join(names)})
+    images = smooth_images(1, 32, 3, seed=1)
+    with p2p_graph.load(run, device="cpu") as generator:
+        wanted = generator(images)
+    sizes, errors = [], []
+    for suffix in names.values():
+        path = tmp_path / "out" / f"generator{suffix}.tflite"
+        outputs = run_litert(path, images)
+        assert outputs.dtype == np.float32
+        sizes.append(path.stat().st_size)
+        errors.append(np.abs(outputs - wanted).mean())
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert errors[0] < errors[1] < errors[2] < errors[3] < 0.1
+    assert errors[0] < 1e-4
+
+
+def test_litert_int8_is_calibrated(tmp_path):
+    """Convolutions get int8 and give int8, whose ranges are those of the images."""
+    run = make_run(tmp_path / "run", crop_size=32, levels=3)
+    flags = {"checkpoint": str(run), "format": "litert-int8"}
+    ranges = {}
+    for name, brightness in (("dark", 20), ("light", 250)):
+        data = tmp_path / name
+        data.mkdir()
+        pixels = np.random.default_rng(0).integers(0, brightness, (32, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(data / "pair.png")
+        folder = tmp_path / f"{name}_out"
+        export({**flags, "output_dir": str(folder), "calibration_dir": str(data)})
+        details = Interpreter(str(folder / "generator_int8.tflite")).get_tensor_details()
+        taken = [
+            one["quantization"]
+            for one in details
+            if one["dtype"] == np.int8 and list(one["shape"]) == [1, 32, 32, 3]
+        ]
+        ranges[name] = taken[0][0] * 255
+    # Values in [-1, 1]; a range holds 0.
+    assert ranges["dark"] == pytest.approx(1, abs=0.02)
+    assert ranges["light"] == pytest.approx(2, abs=0.1)
+
+
+def test_litert_calibration_refusals(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32, levels=2)
+    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for more, message in (
+        ({"format": "litert-int8"}, "format litert-int8 needs --calibration_dir"),
+        (
+            {"format": "litert", "calibration_dir": str(empty)},
+            "calibration_dir is for the format litert-int8",
+        ),
+        (
+            {"format": "litert-int8", "calibration_dir": str(empty)},
+            f"calibration_dir {empty} holds no images",
+        ),
+        (
+            {"format": "litert-int8", "calibration_dir": str(empty / "x")},
+            f"calibration_dir {empty / 'x'} does not exist",
+        ),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            export({**flags, **more})
+        assert not (tmp_path / "out").exists()
 
 
 def test_the_seed_makes_the_masks(tmp_path):
@@ -122,10 +220,15 @@ def test_the_seed_makes_the_masks(tmp_path):
     outputs = {}
     for seed in (0, 1):
         folder = tmp_path / str(seed)
-        export({"checkpoint": str(run), "output_dir": str(folder), "format": "onnx", "seed": seed})
+        flags = {"checkpoint": str(run), "output_dir": str(folder), "seed": seed}
+        export({**flags, "format": "onnx,litert"})
         outputs[seed] = run_onnx(folder / "generator.onnx", images)
         with p2p_graph.load(run, device="cpu", seed=seed) as generator:
-            np.testing.assert_allclose(outputs[seed], generator(images), atol=CLOSE)
+            wanted = generator(images)
+        np.testing.assert_allclose(outputs[seed], wanted, atol=CLOSE)
+        np.testing.assert_allclose(
+            run_litert(folder / "generator.tflite", images), wanted, atol=CLOSE
+        )
     assert np.abs(outputs[0] - outputs[1]).max() > 0.01
 
 
@@ -152,13 +255,13 @@ def test_a_saved_model_holds_each_weight_once(tmp_path):
     run = make_run(tmp_path / "run", crop_size=32, ngf=8)
     folder = tmp_path / "out"
     export({"checkpoint": str(run), "output_dir": str(folder), "format": "meta,saved_model"})
-    sizes = [
-        sum(path.stat().st_size for path in where.glob("*.data-*"))
-        for where in (folder, folder / "saved_model" / "variables")
-    ]
-    assert sizes[0] == sizes[1]
-    stored = tf.train.load_checkpoint(str(folder / "saved_model" / "variables" / "variables"))
-    assert any(name.endswith("/computed") for name in stored.get_variable_to_shape_map())
+    counts = []
+    for prefix in (folder / "export", folder / "saved_model" / "variables" / "variables"):
+        shapes = tf.train.load_checkpoint(str(prefix)).get_variable_to_shape_map()
+        names = [name for name in shapes if "/dropout/" not in name]
+        counts.append(sum(math.prod(shapes[name]) for name in names))
+    assert counts[0] == counts[1]
+    assert any(name.endswith("deconv/computed") for name in names)
 
 
 def test_the_model_says_what_it_is(tmp_path):
@@ -229,7 +332,7 @@ def test_the_model_card(tmp_path, options):
     assert (record["input"]["channels"], record["output"]["channels"]) == (wanted, 3)
     assert ("export.meta" in text) == ("meta" in record["formats"]) == (wanted == 3)
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     script = "\n".join(f"{one}assert tuple(outputs.shape) == (1, 16, 32, 3)" for one in snippets)
     run_script(folder, script)
 
@@ -257,8 +360,8 @@ def test_the_readmes_snippet(tmp_path):
 
 def test_a_generator_that_one_file_does_not_hold(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run", crop_size=32)
-    monkeypatch.setattr("p2p_graph.inference.export._LARGEST_FILE", 1000)
-    for name in ("onnx", "frozen"):
+    monkeypatch.setattr("p2p_graph.inference.exported_graph._LARGEST_FILE", 1000)
+    for name in ("onnx", "frozen", "litert"):
         with pytest.raises(UserError, match=f"format {name} holds at most 2 GB, and the gen"):
             export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": name})
         assert not (tmp_path / "out" / "options.json").exists()

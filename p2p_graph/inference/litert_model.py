@@ -1,0 +1,129 @@
+"""The generator as LiteRT models (.tflite), by TensorFlow's converter."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.options import Options
+from p2p_graph.data.channel_counts import channels_of_data
+from p2p_graph.data.dataset_iterators import plain_iterator
+from p2p_graph.data.decode_check import image_errors_named
+from p2p_graph.data.image_sources import list_images
+from p2p_graph.data.input_graph import Batch, translation_batches
+from p2p_graph.models.postprocess import to_rgb
+from p2p_graph.runtime.quiet_import import hidden_stderr
+from p2p_graph.utils import signals
+from p2p_graph.utils.errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+FORMS = ("litert", "litert-fp16", "litert-int8-weights", "litert-int8")
+_CALIBRATED = "litert-int8"
+_MOST_IMAGES = 100  # of a calibration
+# Operations that stay in float32 in litert-int8. Means and variances in 8 bits would be far off,
+# and LiteRT ends the process at 1 / sqrt(0) in 8 bits; the curves of Lab are steep.
+_IN_FLOAT = (
+    *("ABS", "ADD", "DIV", "LESS_EQUAL", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "POW", "RSQRT"),
+    *("SELECT", "SELECT_V2", "SQUARED_DIFFERENCE", "SUB", "SUM", "TANH"),
+    *("BATCH_MATMUL", "FULLY_CONNECTED"),
+)
+
+
+def calibration_images(options: Options, formats: Sequence[str]) -> list[Array]:
+    """Reads the images that litert-int8 is calibrated with.
+
+    Args:
+      options: of the export.
+      formats: to be written.
+
+    Returns:
+      float32 [1, H, W, C] in [0, 1] of `crop_size`, as the model takes them; none for formats
+      without calibration.
+
+    Raises:
+      UserError: the folder is missing, of no use, or has no usable images of the model's channels.
+    """
+    folder, task = options.outputs.calibration_dir, options.data.task
+    if _CALIBRATED not in formats:
+        if folder is not None:
+            raise UserError(f"calibration_dir is for the format {_CALIBRATED}")
+        return []
+    if folder is None:
+        raise UserError(
+            f"format {_CALIBRATED} needs --calibration_dir: a folder of images as in training"
+        )
+    source = options.replace(input_dir=folder).data.source
+    try:
+        channels_of_data(task, source)
+        images = list_images(source, single=task.is_single, at_most=_MOST_IMAGES)
+    except UserError as error:
+        message, *listed = error.args
+        raise UserError(message.replace("input_dir", "calibration_dir", 1), *listed) from None
+    with (
+        image_errors_named(images),
+        tf.Graph().as_default(),
+        tf.device("/cpu:0"),
+        tf.Session() as session,
+    ):
+        batches = translation_batches(images, task, options.data.scaling, 1)
+        iterator = plain_iterator(batches)
+        _, inputs, *targets = iterator.get_next()
+        taken = _images_of(Batch(None, inputs, *(targets or [None])), task)
+        session.run(iterator.initializer)
+        return [session.run(taken) for _ in images]
+
+
+def _images_of(batch: Batch, task: TaskOptions) -> tf.Tensor:
+    """The images that exported models take: with Lab the RGB image, otherwise the input."""
+    images = to_rgb(batch, batch.inputs if batch.targets is None else batch.targets, task)
+    is_whole_target = task.lab_colorization and task.which_direction == "AtoB"
+    return images["targets" if is_whole_target else "inputs"]
+
+
+def convert(saved_model: Path, form: str, calibration: Sequence[Array] = ()) -> bytes:
+    """Converts a SavedModel to a LiteRT model with the same signature.
+
+    Args:
+      saved_model: its folder; it takes `images` of a fixed shape.
+      form: one of `FORMS`. litert computes in float32; litert-fp16 stores weights in 16 bits, and
+        litert-int8-weights in 8; litert-int8 also computes convolutions in 8 bits. All take and
+        give float32.
+      calibration: images for litert-int8, of the model's shape.
+
+    Returns:
+      The contents of a .tflite file.
+    """
+    with warnings.catch_warnings(), hidden_stderr(), signals.held():
+        warnings.simplefilter("ignore")
+        return _convert(saved_model, form, calibration)
+
+
+def _convert(saved_model: Path, form: str, calibration: Sequence[Array]) -> bytes:
+    converter = tf.compat.v2.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    if form != "litert":
+        converter.optimizations = [tf.compat.v2.lite.Optimize.DEFAULT]
+    if form == "litert-fp16":
+        converter.target_spec.supported_types = [tf.float16]
+    contents: bytes
+    if form != _CALIBRATED:
+        contents = converter.convert()
+        return contents
+
+    def one_by_one() -> Iterator[dict[str, Array]]:
+        for image in calibration:
+            yield {"images": image}
+
+    converter.representative_dataset = one_by_one
+    options = tf.compat.v2.lite.experimental.QuantizationDebugOptions(
+        denylisted_ops=list(_IN_FLOAT)
+    )
+    debugger = tf.compat.v2.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=one_by_one, debug_options=options
+    )
+    contents = debugger.get_nondebug_quantized_model()
+    return contents
