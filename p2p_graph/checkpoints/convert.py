@@ -1,39 +1,39 @@
-"""Conversion of checkpoints between the reference's two generations, and to and from `.pict`."""
+"""Conversion of checkpoints: the reference's two generations, `.pict`, PyTorch, `.safetensors`."""
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.checkpoints import pict_files, restore_checkpoint, save_checkpoint, variable_names
-from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.checkpoints import (
+    pict_files,
+    safetensors_files,
+    save_checkpoint,
+    torch_weights,
+    variable_names,
+)
+from p2p_graph.checkpoints.model_files import Arrays, Model, read_model
 from p2p_graph.checkpoints.variable_names import is_weight
-from p2p_graph.config.data_options import RGB, TaskOptions
+from p2p_graph.config.data_options import RGB
 from p2p_graph.config.image_size import ImageSize
-from p2p_graph.config.model_options import ModelOptions
-from p2p_graph.config.options import DEFAULTS, Options
+from p2p_graph.config.model_options import N_LAYERS
+from p2p_graph.config.options import DEFAULTS
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
     OPTIONS_FILE,
     REFERENCE_FIELDS,
-    read_options,
     save_options,
 )
 from p2p_graph.config.output_folder import claimed
-from p2p_graph.models import networks
+from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import remove
-from p2p_graph.utils.errors import UserError, printable, why_not_written
-from p2p_graph.utils.outside_files import damage_reported
+from p2p_graph.utils.errors import UserError, why_not_written
 
-FORMS = ("native", "current", "pict")
-_MOST_LEVELS = 16  # images of 65536 pixels
-Arrays = dict[str, "np.ndarray[Any, Any]"]
-
+FORMS = ("native", "current", "pict", "torch", "safetensors")
 # Options for which the reference program supports the default only: of G, and of D and its loss.
 _REFERENCE_GENERATOR = (
     "generator",
@@ -41,48 +41,70 @@ _REFERENCE_GENERATOR = (
     "norm_epsilon",
     "lrelu_slope",
     "skip_activation",
+    "dropout_levels",
 )
-_REFERENCE_DISCRIMINATOR = ("discriminator", "conditional", "target_first", "gan_loss")
+_REFERENCE_DISCRIMINATOR = (
+    "discriminator",
+    "discriminator_bias",
+    "conditional",
+    "target_first",
+    "gan_loss",
+)
+# What junyanz's generator has, by option.
+_TORCH_GENERATOR = {
+    "generator": "unet",
+    "separable_conv": False,
+    "bottleneck_norm": False,
+    "norm_epsilon": DEFAULTS["norm_epsilon"],
+    "lrelu_slope": DEFAULTS["lrelu_slope"],
+    "skip_activation": "relu",
+}
+_TORCH_LAYERS = {"pixel": 0, "patch16": 1, "patch70": 3, "image286": 5}  # of discriminators
 
 
-class _Model(NamedTuple):
-    """A model to convert.
-
-    Attributes:
-      source: the folder or file that holds the model, for messages.
-      arrays: by native name: weights, and the optimizers' state if the source holds it.
-      options: of the training run.
-      step: number of training steps; 0 if the source does not store it.
-    """
-
-    source: Path
-    arrays: Arrays
-    options: Options
-    step: int
-
-
-def convert(source: Path, target: Path, form: str, which_direction: str) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    form: str,
+    which_direction: str = "AtoB",
+    discriminator: Path | None = None,
+) -> list[str]:
     """Converts a checkpoint, with the optimizers' state and the step if the form can hold them.
 
     Args:
-      source: a folder with a checkpoint of either generation and its options.json, or a `.pict`.
-      target: the folder to write, or the `.pict` file.
+      source: a folder with a checkpoint of either generation and its options.json, or one of
+        `FILES`.
+      target: the folder or the file to write.
       form: one of `FORMS`.
-      which_direction: of a `.pict` that is read, which does not store it.
+      which_direction: of a `.pict` or `.pth` file, which does not store it.
+      discriminator: the `.pth` file of the discriminator of a generator's.
+
+    Returns:
+      What a person should know about the converted model, a sentence each.
 
     Raises:
       UserError: the source cannot be read, the form cannot hold the model, or the target exists.
     """
     if target.exists():
         raise UserError(f"{target} already exists: remove it, or name another --output")
-    if source.suffix == ".pict":
-        model = _read_pict(source, which_direction)
-    else:
-        model = restore_checkpoint.with_newest(source, _read)
+    if form == "safetensors" and target.suffix != safetensors_files.SUFFIX:
+        raise UserError(f"output {target} must end in {safetensors_files.SUFFIX}")
+    if form == "safetensors":
+        safetensors_files.check_installed()
+    if form == "torch":
+        torch_weights.check_installed()
+    model = read_model(source, which_direction, discriminator)
+    if form == "torch":
+        return _write_torch(model, target)
+    if form == "safetensors":
+        flat = model.options.flat()
+        kept = {name: flat[name] for name in (*MODEL_FIELDS, *_REFERENCE_DISCRIMINATOR)}
+        safetensors_files.write(target, model.arrays, kept)
+        return []
     if form == "pict":
         _check_supported(model, _REFERENCE_GENERATOR)
         _write_pict(model, target)
-        return
+        return []
     if form == "current":
         _check_supported(model, (*_REFERENCE_GENERATOR, *_REFERENCE_DISCRIMINATOR))
         _check_biases(model)
@@ -91,9 +113,10 @@ def convert(source: Path, target: Path, form: str, which_direction: str) -> None
             _write_native(model, target)
         else:
             _write_current(model, target)
+    return []
 
 
-def _write_native(model: _Model, target: Path) -> None:
+def _write_native(model: Model, target: Path) -> None:
     arrays, options = model.arrays, model.options
     if options.model.layers.bias in ("none", "all"):
         arrays = drop_unused_biases(arrays)
@@ -102,7 +125,7 @@ def _write_native(model: _Model, target: Path) -> None:
     save_options(options, target)
 
 
-def _write_current(model: _Model, target: Path) -> None:
+def _write_current(model: Model, target: Path) -> None:
     crop_size, levels = model.options.data.scaling.crop_size, model.options.model.generator.levels
     if (crop_size, levels) != (ImageSize(256, 256), 8):
         raise UserError(
@@ -115,7 +138,7 @@ def _write_current(model: _Model, target: Path) -> None:
     _write(to_current(model.arrays), target, model.step, text)
 
 
-def _write_pict(model: _Model, target: Path) -> None:
+def _write_pict(model: Model, target: Path) -> None:
     if not any(name.startswith("generator/") for name in filter(is_weight, model.arrays)):
         raise UserError(f"{model.source} does not hold a generator")
     weights = {n: array for n, array in model.arrays.items() if is_weight(n)}
@@ -128,7 +151,7 @@ def _write_pict(model: _Model, target: Path) -> None:
     pict_files.write(target, generator)
 
 
-def _check_supported(model: _Model, names: Sequence[str]) -> None:
+def _check_supported(model: Model, names: Sequence[str]) -> None:
     """Checks that the reference program supports the model's values of some options."""
     task = model.options.data.task
     if not task.lab_colorization and task.channels != (RGB, RGB):
@@ -145,7 +168,7 @@ def _check_supported(model: _Model, names: Sequence[str]) -> None:
             )
 
 
-def _check_biases(model: _Model) -> None:
+def _check_biases(model: Model) -> None:
     """Checks that the reference program, which trains all biases or none, can train the model."""
     if model.options.model.layers.bias not in ("none", "all"):
         raise UserError(
@@ -193,101 +216,55 @@ def drop_unused_biases(native: Mapping[str, Any]) -> Arrays:
     return {name: array for name, array in native.items() if name not in biases}
 
 
-def read_pict(path: Path, which_direction: str = "AtoB") -> tuple[Options, Arrays]:
-    """Reads the generator in a `.pict` file.
-
-    Args:
-      path: the file.
-      which_direction: of the generator, which the file does not store.
-
-    Returns:
-      The options of the model, and its weights by native name.
-
-    Raises:
-      UserError: the file cannot be read, or does not hold a generator.
-    """
-    model = _read_pict(path, which_direction)
-    return model.options, model.arrays
-
-
-def _read(checkpoint: Checkpoint) -> _Model:
-    options = Options.of(**read_options(checkpoint.folder))
-    arrays = checkpoint.read(checkpoint.stored)
-    with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
-        for name, array in arrays.items():
-            _check_array(name, array)
-    return _Model(checkpoint.folder, arrays, options, checkpoint.step())
-
-
-def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:
-    """Raises ValueError if a weight, or its optimizer state, is not what a network has."""
-    if is_weight(re.sub("/Adam(_1)?$", "", name)):
-        rank = 4 if name.partition("/Adam")[0].endswith("filter") else 1
-        if array.dtype != np.float32 or array.ndim != rank or 0 in array.shape:
-            raise ValueError(f"{name} is {array.dtype} {list(array.shape)}")
-
-
-def _read_pict(path: Path, which_direction: str) -> _Model:
-    named: Arrays = {}
-    for current, array in pict_files.read(path).items():
-        name = variable_names.to_native(current)
-        if name in named:
-            raise UserError(f"{path} holds {printable(name)} under two names")
-        named[name] = array
-    arrays = {name: array for name, array in named.items() if is_weight(name)}
-    options = _pict_options(arrays, path, which_direction)
-    _check_generator(arrays, options.model, options.data.task, path)
-    return _Model(path, arrays, options, 0)
-
-
-def _pict_options(native: Arrays, source: Path, which_direction: str) -> Options:
-    """Infers a model's options from a `.pict`: a generator of the current generation."""
-    separable = any("/separable_conv/" in name for name in native)
-    first = "separable_conv/pointwise_filter" if separable else "conv/filter"
-    try:
-        ngf = native[f"generator/encoder_1/{first}"].shape[3]
-        depthwise = first.replace("pointwise", "depthwise")
-        input_channels = native[f"generator/encoder_1/{depthwise}"].shape[2]
-    except (KeyError, IndexError):
-        raise UserError(f"{source} does not hold a generator") from None
-    lab = input_channels != 3  # the L channel, or the ab channels
-    if lab:
-        which_direction = "AtoB" if input_channels == 1 else "BtoA"
-    levels = sum(name.startswith("generator/encoder_") and name.endswith(first) for name in native)
-    if levels > _MOST_LEVELS:
-        raise UserError(f"{source} does not hold a generator: it has {levels} levels")
-    options = {
-        "which_direction": which_direction,
-        "lab_colorization": lab,
-        "ngf": int(ngf),
-        "separable_conv": separable,
-        "levels": levels,
-        "crop_size": 2**levels,
-        "bias": "all",
-    }
-    assert set(options) <= set(MODEL_FIELDS)
-    try:
-        return Options.of(**options)
-    except UserError as error:
-        raise UserError(f"{source} does not hold a generator: its {error}") from None
-
-
-def _check_generator(native: Arrays, model: ModelOptions, task: TaskOptions, source: Path) -> None:
-    """Checks that arrays are the weights of the generator that the options describe."""
-    levels = model.generator.levels
+def _write_torch(model: Model, target: Path) -> list[str]:
+    """Writes state dictionaries of junyanz's program; a discriminator only where it fits."""
+    flat, levels = model.options.flat(), model.options.model.generator.levels
     assert levels is not None
-    side = 2**levels
-    with damage_reported(source, "a generator"), tf.Graph().as_default():
-        inputs = tf.placeholder(tf.float32, [1, side, side, task.channels[0]])
-        networks.translate(inputs, model, task.channels[1], 0, on_cpu=True)
-        wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
-    for name in sorted(set(wanted) | set(native)):
-        shape = list(native[name].shape) if name in native else "missing"
-        if shape != wanted.get(name, "missing"):
+    for name, value in _TORCH_GENERATOR.items():
+        if flat[name] != value:
             raise UserError(
-                f"{source} does not hold a generator of {levels} levels: "
-                f"{name} is {shape}, not {wanted.get(name, 'missing')}"
+                f"{model.source} was trained with {name} {flat[name]}: junyanz's U-Net has {value}"
             )
+    if levels < torch_weights.FEWEST_LEVELS:
+        raise UserError(
+            f"{model.source} has {levels} levels: junyanz's U-Net has at least "
+            f"{torch_weights.FEWEST_LEVELS}"
+        )
+    try:
+        generator = torch_weights.generator_state(model.arrays, levels)
+    except KeyError as error:
+        raise UserError(f"{model.source} lacks {error.args[0]}") from None
+    except UserError as error:
+        raise UserError(f"{model.source}: {error}") from None
+    notes = []
+    if flat["dropout_levels"] != PRESETS["junyanz"]["dropout_levels"]:
+        notes.append("dropout in other levels than junyanz's network: outputs are equal without it")
+    if target.suffix == ".pth":
+        torch_weights.write(target, generator)
+        return notes
+    files = {"latest_net_G.pth": generator}
+    if any(name.startswith("discriminator/") for name in model.arrays):
+        try:
+            files["latest_net_D.pth"] = _discriminator_state(model)
+        except UserError as error:
+            notes.append(f"no latest_net_D.pth: {error}")
+    with claimed(target, "convert"):
+        for name, state in files.items():
+            torch_weights.write(target / name, state)
+    return notes
+
+
+def _discriminator_state(model: Model) -> Arrays:
+    options = model.options.model.discriminator
+    name = options.discriminator
+    numbered = N_LAYERS.fullmatch(name)
+    layers = int(numbered[1]) if numbered else _TORCH_LAYERS.get(name)
+    if layers is None or options.target_first:
+        raise UserError(
+            f"junyanz's program has no discriminator {name}"
+            f"{' with the target first' if options.target_first else ''}"
+        )
+    return torch_weights.discriminator_state(model.arrays, layers)
 
 
 def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:

@@ -57,6 +57,12 @@ class Checkpoint:
         """Whether the generator has separable convolutions."""
         return any("/separable_conv/" in name for name in self.stored)
 
+    @property
+    def has_weights_alone(self) -> bool:
+        """Whether it lacks everything else that training stores, as what other programs trained."""
+        others = (name for name in self.stored if not variable_names.is_weight(name))
+        return set(others) <= {"global_step"}
+
     def step(self) -> int:
         """Reads the number of training steps; 0 if the checkpoint has no global_step.
 
@@ -224,9 +230,9 @@ def need(folder: Path) -> Checkpoint:
     """
     checkpoint = find(folder)
     if checkpoint is None:
-        if folder.suffix == ".pict" and folder.is_file():
+        if folder.suffix in (".pict", ".pth", ".safetensors") and folder.is_file():
             raise UserError(
-                f"checkpoint {folder} is a .pict file: make a checkpoint of it with "
+                f"checkpoint {folder} is a {folder.suffix} file: make a checkpoint of it with "
                 f"tools/convert.py --checkpoint {folder} --to native --output FOLDER"
             )
         problem = "does not exist" if not folder.exists() else "holds no checkpoint"

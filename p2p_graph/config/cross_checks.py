@@ -5,7 +5,7 @@ from pathlib import Path
 
 from p2p_graph.config.data_options import ImageSource, ScalingOptions, TaskOptions
 from p2p_graph.config.image_size import LARGEST_SIDE, ORIGINAL, ImageSize
-from p2p_graph.config.model_options import GeneratorOptions
+from p2p_graph.config.model_options import INNERMOST, GeneratorOptions
 from p2p_graph.config.training_options import LossOptions, ReportOptions, ValidationOptions
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
@@ -151,6 +151,13 @@ def check_sizes(scaling: ScalingOptions, generator: GeneratorOptions, aspect_rat
         generator.levels != _POOLED_LEVELS or generator.separable_conv
     ):
         raise UserError(f"generator pooled has {_POOLED_LEVELS} levels and no --separable_conv")
+    if generator.generator == "pooled" and generator.dropout_levels != INNERMOST:
+        raise UserError("dropout_levels is for U-Nets: leave it out with --generator pooled")
+    if max(generator.levels_with_dropout(), default=0) > generator.levels:
+        raise UserError(
+            f"dropout_levels must be at most {generator.levels}, the generator's levels, not "
+            f"{generator.dropout_levels}"
+        )
     if crop_size == ORIGINAL:
         return
     if round(crop_size.width * aspect_ratio) < 1:

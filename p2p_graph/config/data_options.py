@@ -7,7 +7,7 @@ from p2p_graph.config.image_size import LARGEST_SIDE, ImageSize
 from p2p_graph.config.listed_values import MOST_CHANNELS, Channels, Folders
 from p2p_graph.config.option_fields import Record, option
 
-RESIZES = ("area", "bilinear", "nearest")
+RESIZES = ("area", "bilinear", "bicubic", "nearest")
 RGB = 3  # channels
 FILE_CHANNELS = (1, RGB, 4)  # that image files hold: grey, RGB, RGB and alpha
 _BOTH = ("train", "test")

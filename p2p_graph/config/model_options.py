@@ -9,6 +9,9 @@ from p2p_graph.config.option_fields import MOST_FILTERS, Record, option
 # Discriminators by name; `models.discriminators` has their layers.
 DISCRIMINATORS = ("pixel", "patch16", "patch70", "image286", "same62", "same94", "same142")
 N_LAYERS = re.compile(r"n_layers=(\d)")
+INNERMOST, INNER = "innermost", "inner"  # decoder levels with dropout
+_LEVELS = re.compile(r"[1-9][0-9]?(,[1-9][0-9]?)*")
+_INNER_FROM = 5
 _BOTH = ("train", "test")
 
 
@@ -16,6 +19,12 @@ def _discriminator_rule(name: str) -> str | None:
     if name in DISCRIMINATORS or N_LAYERS.fullmatch(name):
         return None
     return f"must be one of {', '.join(DISCRIMINATORS)}, or n_layers=K with K from 0 to 9"
+
+
+def _dropout_levels_rule(levels: str) -> str | None:
+    if levels in (INNERMOST, INNER) or _LEVELS.fullmatch(levels):
+        return None
+    return f"must be {INNERMOST}, {INNER}, or numbers of levels as in 5,6,7"
 
 
 def dropout_in_translation(dropout: float, *, in_use: bool) -> float:
@@ -70,11 +79,29 @@ class GeneratorOptions(Record):
     skip_activation: str = option(
         "relu", "model", "activation of the U-Net's skip connections", choices=("relu", "lrelu")
     )
+    dropout_levels: str = option(
+        INNERMOST,
+        "model",
+        "decoder levels with dropout: innermost (the three innermost), inner (the fifth and deeper "
+        "ones but the innermost, as in the preset junyanz), or their numbers, the outermost being "
+        "1, as in 5,6,7",
+        rule=_dropout_levels_rule,
+        metavar="LEVELS",
+    )
     dropout_in_use: bool = option(
         True,
         "model",
         "apply dropout in translation as well as in training",
     )
+
+    def levels_with_dropout(self) -> set[int]:
+        """The numbers of a U-Net's decoder levels with dropout; the outermost is 1."""
+        assert self.levels is not None
+        if self.dropout_levels == INNERMOST:
+            return set(range(max(self.levels - 2, 2), self.levels + 1))
+        if self.dropout_levels == INNER:
+            return set(range(_INNER_FROM, self.levels))
+        return set(map(int, self.dropout_levels.split(",")))
 
     def in_translation(self) -> "GeneratorOptions":
         """The same with the dropout that translation uses by default."""
@@ -105,6 +132,12 @@ class DiscriminatorOptions(Record):
     )
     conditional: bool = option(
         True, "model", "condition the discriminator on the input image", off="unconditional"
+    )
+    discriminator_bias: str = option(
+        "same",
+        "model",
+        "the discriminator's convolutions with a bias, if they are other ones than --bias says",
+        choices=("same", "none", "all", "last", "unnormed"),
     )
     target_first: bool = option(
         False,

@@ -27,6 +27,7 @@ MODEL_FIELDS = (
     "bias",
     "dropout",
     "dropout_in_use",
+    "dropout_levels",
     "generator",
     "bottleneck_norm",
     "norm_epsilon",
@@ -72,6 +73,7 @@ FREE_FIELDS = (
     "output_bits",
     "output_filetype",
     "format",
+    "calibration_dir",
     "inputs_only",
 )
 
@@ -173,6 +175,26 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UserError(
             f"{path} is missing: training writes it beside the checkpoint, copy it from there"
         ) from None
+    return _checked(options, path)
+
+
+def check_options(options: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Checks the values of an options.json that is not a file of its own.
+
+    Args:
+      options: by flat name.
+      source: what holds them, for messages.
+
+    Returns:
+      As `read_options`.
+
+    Raises:
+      UserError: as `read_options`.
+    """
+    return _checked(options, source)[0]
+
+
+def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     if not isinstance(options, dict):
         raise UserError(f"{path} must hold one JSON object")
     record = {name: options.pop(name) for name in RECORD_FIELDS if name in options}

@@ -100,6 +100,20 @@ _DEBLUR = {
     "max_epochs": 100,
 }
 
+# junyanz's PyTorch program, https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix, with the
+# defaults of its model pix2pix.
+_JUNYANZ = {
+    "bottleneck_norm": False,  # UnetSkipConnectionBlock: the innermost `down` has no downnorm
+    "bias": "last",  # use_bias is False with batch normalisation, except in the outermost upconv
+    "discriminator_bias": "unnormed",  # NLayerDiscriminator: its first and last Conv2d
+    "dropout_levels": "inner",  # UnetGenerator: use_dropout of the "intermediate layers" alone
+    "gan_loss": "logits",  # gan_mode vanilla: BCEWithLogitsLoss
+    "d_scale": 0.5,  # backward_D: (loss_D_fake + loss_D_real) * 0.5
+    "updates": "fresh",  # backward_G: netD(fake_AB) after optimizer_D.step()
+    "resize": "bicubic",  # transforms.Resize by InterpolationMode.BICUBIC
+    "lr_schedule": "linear",  # n_epochs 100 and n_epochs_decay 100; here the rate falls every step
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "affinelayer": {},
@@ -108,5 +122,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "pyimagesearch": _PYIMAGESEARCH,
         "keras-maps": _KERAS_MAPS,
         "deblur": _DEBLUR,
+        "junyanz": _JUNYANZ,
     }
 )

@@ -165,11 +165,14 @@ def scale(image: tf.Tensor, size: ImageSize, how: str) -> tf.Tensor:
     """Scales an image [h, w, C] to another height and width.
 
     Args:
-      image: float32.
+      image: float32 in [-1, 1].
       size: the new height and width.
-      how: "area", "bilinear" or "nearest"; the latter two as TensorFlow 2 computes them, with
-        pixel centres at halves.
+      how: "area", "bilinear", "bicubic" or "nearest"; the latter three as TensorFlow 2 computes
+        them, with pixel centres at halves. "bicubic" is Pillow's BICUBIC without its rounding to
+        integers.
     """
     if how == "area":
         return tf.image.resize_images(image, list(size), tf.image.ResizeMethod.AREA)
+    if how == "bicubic":
+        return tf.clip_by_value(tf2.image.resize(image, size, how, antialias=True), -1, 1)
     return tf2.image.resize(image, list(size), how)

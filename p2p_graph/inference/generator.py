@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.checkpoints import restore_checkpoint
-from p2p_graph.checkpoints.convert import read_pict
+from p2p_graph.checkpoints.model_files import FILES, read_model
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.data_options import RGB, ScalingOptions, TaskOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
@@ -52,7 +52,8 @@ def load(
 
     Args:
       path: the folder of a training run or of the reference's checkpoint with its options.json, the
-        prefix of a checkpoint, or a `.pict` file.
+        prefix of a checkpoint, or a file: a `.pict`, a `.safetensors` of tools/convert.py, or a
+        generator's `.pth` of junyanz's program.
       device: "auto" (a GPU where there is one), "cpu" or "gpu".
       precision: "fp32", or "mixed" for bfloat16 convolutions. On a GPU it holds for the process.
       seed: of the dropout masks; the same seed gives the same images.
@@ -66,12 +67,12 @@ def load(
     given |= {} if dropout is None else {"dropout": dropout}
     source = Path(path)
     restore: _Restore
-    if source.suffix == ".pict":
+    if source.suffix in FILES:
         if step is not None:
             raise UserError(f"step {step} is of no use: {source} holds one generator")
-        options, arrays = read_pict(source)
-        options = options.replace(mode="test", **given)
-        restore = functools.partial(_assign, arrays)
+        model = read_model(source, "AtoB")
+        options = model.options.replace(mode="test", **given)
+        restore = functools.partial(_assign, model.arrays)
     else:
         given |= {"checkpoint": str(source)} | ({} if step is None else {"step": step})
         options, _ = configure(given, "test")

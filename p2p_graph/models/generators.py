@@ -1,6 +1,6 @@
 """Generators from specifications: U-Nets (Isola et al. 2017, sections 3.2.1 and 6.1.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -79,6 +79,7 @@ def unet(
     ngf: int = 64,
     levels: int = 8,
     dropout: float = 0.5,
+    dropout_levels: Collection[int] | None = None,
     separable: bool = False,
     bias: str = "none",
     bottleneck_norm: bool = True,
@@ -92,7 +93,8 @@ def unet(
       out_channels: channels of the output image.
       ngf: channels of the outermost level; the next levels have 2, 4, 8, 8, ... times as many.
       levels: number of times that the image size is halved, at least 2.
-      dropout: dropout rate after the three innermost decoders.
+      dropout: dropout rate after some decoders.
+      dropout_levels: which ones, the outermost being 1; None for the three innermost.
       separable: depthwise separable convolutions instead of full ones.
       bias: the convolutions with a bias: "none", "all", "last" or "unnormed".
       bottleneck_norm: whether the innermost encoder is normalised.
@@ -105,9 +107,12 @@ def unet(
     for i, width in enumerate(widths):
         norm = i > 0 and (bottleneck_norm or i < levels - 1)
         encoders.append(Encoder(width, norm, has_bias(bias, norm=norm)))
-    decoders = [Decoder(out_channels, False, 0.0, bias=has_bias(bias, norm=False, last=True))]
-    for i, width in enumerate(widths[:-1], start=1):
-        rate = dropout if i >= levels - 3 else 0.0
+    if dropout_levels is None:
+        dropout_levels = range(max(levels - 2, 2), levels + 1)
+    rates = [dropout if level in dropout_levels else 0.0 for level in range(1, levels + 1)]
+    last_bias = has_bias(bias, norm=False, last=True)
+    decoders = [Decoder(out_channels, False, rates[0], last_bias)]
+    for width, rate in zip(widths[:-1], rates[1:], strict=True):
         decoders.append(Decoder(width, True, rate, has_bias(bias, norm=True)))
     return UNet(tuple(encoders), tuple(decoders), separable, skips, leaky_skips, settings)
 

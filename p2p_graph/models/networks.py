@@ -77,7 +77,9 @@ class Networks:
             return discriminator(
                 images[::-1] if options.target_first else images,
                 layers_of(options.discriminator, options.ndf),
-                bias=self._model.layers.bias,
+                bias=self._model.layers.bias
+                if options.discriminator_bias == "same"
+                else options.discriminator_bias,
                 sigmoid=GAN_LOSSES[self._losses.gan_loss].sigmoid,
                 settings=self._settings,
             )
@@ -158,6 +160,7 @@ def generator_spec(
         ngf=options.ngf,
         levels=options.levels,
         dropout=options.dropout,
+        dropout_levels=options.levels_with_dropout(),
         separable=options.separable_conv,
         bias=layers.bias,
         bottleneck_norm=options.bottleneck_norm,

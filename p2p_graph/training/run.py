@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
@@ -96,7 +98,7 @@ def _train(run: RunPlan) -> int:
             cleanup.enter_context(contextlib.closing(inputs))
             call = _build_call(inputs, run)
             variables = tf.global_variables()
-            restore = run.checkpoint.restorer(variables) if run.checkpoint else None
+            restore = _restorer(run.checkpoint, variables) if run.checkpoint else None
             saver = tf.train.Saver(variables)
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
@@ -123,6 +125,19 @@ def _train(run: RunPlan) -> int:
         return stopping.signals.report_stop(step, last)
     print(f"done: {counted(step, 'step')}, in {run.folder}")
     return 0
+
+
+def _restorer(
+    checkpoint: Checkpoint, variables: Sequence[tf.Variable]
+) -> Callable[[tf.Session], None]:
+    """Restores all variables; from a checkpoint of weights alone these, and the step."""
+    if checkpoint.has_weights_alone:
+        variables = [
+            variable
+            for variable in variables
+            if is_weight(variable.op.name) or variable.op.name in checkpoint.stored
+        ]
+    return checkpoint.restorer(variables)
 
 
 def _build_call(inputs: TrainingInputs, run: RunPlan) -> SessionCall:

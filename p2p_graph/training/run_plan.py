@@ -115,6 +115,8 @@ def announce(run: RunPlan) -> None:
     )
     if run.checkpoint:
         print(f"going on from {run.checkpoint.prefix}")
+        if run.checkpoint.has_weights_alone:
+            print("it holds weights alone: the state of the optimizers starts anew")
     _announce_disk_use(run)
     sys.stdout.flush()
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from .common import (
     GOLDEN,
     LAYERS,
+    SMALL,
     WEIGHTS,
     assert_equal_bits,
     assert_refused,
@@ -426,3 +427,36 @@ def test_a_converted_folder_is_found_by_tensorflow(current, tmp_path):
     """Wherever it is moved to."""
     moved = shutil.copytree(current, tmp_path / "moved")
     assert tf.train.latest_checkpoint(str(moved)) == f"{moved}/model-4"
+
+
+def test_training_goes_on_from_a_pytorch_checkpoint(tmp_path):
+    """Of generator and discriminator; without the latter, what is missing is named."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from ..checkpoints import torch_networks
+
+    for name, network in (
+        ("G", torch_networks.Generator(3, 3, 5, 2)),
+        ("D", torch_networks.Discriminator(6, 2, 1)),
+    ):
+        torch.save(network.state_dict(), tmp_path / f"latest_net_{name}.pth")
+    source = tmp_path / "latest_net_G.pth"
+    alone = convert(source, "native", tmp_path / "alone")
+    flags = ("--input_dir", GOLDEN / "made_pairs", "--preset", "junyanz", *SMALL)
+    flags = (*flags, "--discriminator", "n_layers=1", "--max_steps", 2)
+    refused = call("train", *flags, "--checkpoint", alone, "--output_dir", tmp_path / "refused")
+    assert_refused(refused, "lacks discriminator/layer_1/conv/bias, discriminator/layer_1/conv/fil")
+    whole = tmp_path / "whole"
+    convert(source, "native", whole, "--discriminator", tmp_path / "latest_net_D.pth")
+    folder = tmp_path / "run"
+    done = succeeded(call("train", *flags, "--checkpoint", whole, "--output_dir", folder))
+    assert "it holds weights alone: the state of the optimizers starts anew\n" in done.stdout
+    before, after = tensors(whole), tensors(folder)
+    # Two steps of Adam change a weight by at most twice its learning rate.
+    for name, array in before.items():
+        change = np.abs(after[name] - array).max()
+        assert 0 < change <= 2.1 * 2e-4 or "bias" in name, name
+    assert after["global_step"] == 2
+    assert np.isclose(after["generator_train/beta1_power"], 0.5**3)
+    back = convert(folder, "torch", tmp_path / "torch")
+    state = torch.load(back / "latest_net_G.pth", weights_only=True)
+    torch_networks.Generator(3, 3, 5, 2).load_state_dict(state, strict=True)

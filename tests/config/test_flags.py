@@ -60,7 +60,7 @@ TEST_FLAGS = {
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",
-    "format",
+    "format", "calibration_dir", "inputs_only", "more_inputs",
 }  # fmt: skip
 
 
@@ -95,7 +95,15 @@ def test_flags_are_the_tools_fields(program_name):
 
 
 def test_flags_by_tool():
-    of_others = {"inputs_only", "output_filetype", "format", "output_bits", "grid", "step"}
+    of_others = {
+        "inputs_only",
+        "output_filetype",
+        "format",
+        "calibration_dir",
+        "output_bits",
+        "grid",
+        "step",
+    }
     assert known("train") == set(FIELDS) - of_others | set(OFF)
     assert known("test") == TEST_FLAGS
     assert known("export") == EXPORT_FLAGS

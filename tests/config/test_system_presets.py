@@ -3,10 +3,12 @@
 import pytest
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.config.model_options import GeneratorOptions, LayerOptions
 from p2p_graph.config.options import DEFAULTS
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.models.networks import Networks
+from p2p_graph.models.layer_settings import DEFAULT_LAYERS
+from p2p_graph.models.networks import Networks, generator_spec
 from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.option_precedence import configure
 from p2p_graph.training.step import build_step
@@ -58,6 +60,10 @@ PARAMETERS = {
         ),
         convs((6, 64, "b"), *normed(D_DOWN[1:], "b"), (512, 512, "n", "b"), (512, 1, "b")),
     ),
+    "junyanz": (
+        convs(DOWN[0], *normed(DOWN[1:-1]), DOWN[-1], *normed(UP[:-1]), (128, 3, "b")),
+        convs((6, 64, "b"), *normed(D_DOWN[1:]), (512, 1, "b")),
+    ),
     "pyimagesearch": (
         convs((3, 32, "b"), (32, 64, "b"), (64, 96, "b"), (96, 96, "b"), kernel=3)
         + convs((96, 96, "b"), (96, 256, "b"), kernel=3)
@@ -76,6 +82,7 @@ PATCHES = {
     "pyimagesearch": 30,
     "keras-maps": 16,
     "deblur": 16,
+    "junyanz": 30,
 }
 
 
@@ -98,7 +105,7 @@ def test_networks(preset):
         images = [tf.zeros([1, 256, 256, 3])] * 2
         config = config_of(preset)
         networks = Networks(config.model, config.losses, 0, on_cpu=True)
-        order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer)
+        order, optimizers = ORDERS[config.optimizer.updates], make_optimizers(config.optimizer, 10)
         model = build_step(Batch(tf.constant(["a"]), *images), networks, order, optimizers)
         counts = tuple(
             sum(v.shape.num_elements() for v in tf.trainable_variables(f"{network}/"))
@@ -109,6 +116,29 @@ def test_networks(preset):
     side = PATCHES[preset]
     for scores in (model.predict_real, model.predict_fake):
         assert scores.shape.as_list() == [1, side, side, 1]
+
+
+def test_parameter_counts_of_junyanz():
+    """What its program prints: "Total number of parameters", 54.414 M and 2.769 M."""
+    assert [round(count / 1e6, 3) for count in PARAMETERS["junyanz"]] == [54.414, 2.769]
+
+
+@pytest.mark.parametrize(
+    ("dropout_levels", "levels", "wanted"),
+    [
+        ("innermost", 8, [6, 7, 8]),
+        ("innermost", 2, [2]),
+        ("inner", 8, [5, 6, 7]),  # unet_256: num_downs - 5 intermediate layers
+        ("inner", 7, [5, 6]),  # unet_128
+        ("inner", 5, []),
+        ("1,4", 8, [1, 4]),
+    ],
+)
+def test_levels_with_dropout(dropout_levels, levels, wanted):
+    options = GeneratorOptions(levels=levels, dropout_levels=dropout_levels, dropout=0.25)
+    spec = generator_spec(options, LayerOptions(), 3, DEFAULT_LAYERS)
+    found = [(level, up.dropout) for level, up in enumerate(spec.decoders, 1) if up.dropout]
+    assert found == [(level, 0.25) for level in wanted]
 
 
 def test_affinelayer_is_the_default():
@@ -165,6 +195,7 @@ def test_sizes_of_the_systems():
         "pyimagesearch": (286, 4),
         "keras-maps": (256, 8),
         "deblur": (286, 8),
+        "junyanz": (286, 8),
     }
 
 
@@ -186,6 +217,16 @@ def test_sizes_of_the_systems():
         ({"aspect_ratio": 0.001}, "aspect_ratio must leave a pixel of 256"),
         ({"crop_size": 528}, "try 512"),
         ({"gan_weight": 0.0, "l1_weight": 0.0}, "gan_weight and l1_weight are both 0"),
+        (
+            {"dropout_levels": "9"},
+            "dropout_levels must be at most 8, the generator's levels, not 9",
+        ),
+        ({"dropout_levels": "0"}, "dropout_levels must be innermost, inner, or numbers of lev"),
+        ({"dropout_levels": "1,"}, "dropout_levels must be innermost, inner, or numbers of lev"),
+        (
+            {"dropout_levels": "4", "preset": "pyimagesearch"},
+            "dropout_levels is for U-Nets: leave it out with --generator pooled",
+        ),
     ],
     ids=str,
 )

@@ -262,7 +262,18 @@ def bilinear(image, size):
     return image
 
 
-@pytest.mark.parametrize(("resize", "oracle"), [("nearest", nearest), ("bilinear", bilinear)])
+def bicubic(image, size):
+    """Pillow's, of float values, as it resizes images that PyTorch's transforms get."""
+    channels = [
+        Image.fromarray(channel).resize((size, size), Image.Resampling.BICUBIC)
+        for channel in np.float32(image).transpose(2, 0, 1)
+    ]
+    return np.clip(np.stack(channels, axis=2), -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("resize", "oracle"), [("nearest", nearest), ("bilinear", bilinear), ("bicubic", bicubic)]
+)
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (10, 12), (37, 51)])
 def test_other_interpolations(folder, rng, resize, oracle, height, width):
     values = noise(rng, height, width, 3)
