@@ -124,9 +124,9 @@ _ALWAYS_WRITTEN = (
     "seed",
 )
 
-# Keys of an options.json besides options: the version and the working directory that wrote it, and
-# the result of `image_sources.names_digest`.
-RECORD_FIELDS = ("version", "working_dir", "images")
+# Keys of an options.json besides options: the version and the working directory that wrote it, the
+# result of `image_sources.names_digest`, and the training steps of what made translations.
+RECORD_FIELDS = ("version", "working_dir", "images", "trained_steps")
 
 
 def save_options(options: Options, folder: Path, record: Mapping[str, str] | None = None) -> None:

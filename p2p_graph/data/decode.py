@@ -55,14 +55,16 @@ def _decoder_of_files(images: Sequence[SourceImage], dtype: tf.DType, channels: 
         contents = [tf.io.read_file(paths[index]) for paths in files]
         decoded = _decode_columns(contents, images[0], dtype, channels)
         return [
-            _upright(image, tf.constant(orientations[:, part])[index]) if turned[part] else image
+            turned_upright(image, tf.constant(orientations[:, part])[index])
+            if turned[part]
+            else image
             for part, image in enumerate(decoded)
         ]
 
     return Decoder(decode)
 
 
-def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def turned_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Turns an image [h, w, C] upright; see `exif.steps_to_upright`."""
     steps = np.array([exif.steps_to_upright(number) for number in range(9)])
     swap, *reverse = tf.unstack(tf.constant(steps)[orientation])
@@ -179,12 +181,27 @@ def _decode(contents: tf.Tensor, dtype: tf.DType, channels: int) -> tf.Tensor:
     """Decodes a file's contents to [h, w, channels], uint8 or uint16."""
     if channels == RGB:
         return decode_rgb(contents, dtype)
-    is_png, _ = _is_png_and_16_bit(contents)
     return tf.cond(
-        is_png,
+        _may_have_alpha(contents),
         lambda: tf.ensure_shape(tf.io.decode_png(contents, 4, dtype), [None, None, 4]),
         lambda: with_channels(decode_rgb(contents, dtype), 4),
     )
+
+
+def _may_have_alpha(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a file may hold alpha.
+
+    Of a PNG of fewer than 8 bits a channel without a tRNS chunk, TensorFlow's alpha is 2^bits - 1.
+    """
+    head = tf.strings.join([tf.strings.substr(contents, 0, 25), b"\0" * 25])
+    is_png = tf.equal(tf.strings.substr(head, 1, 3), "PNG")
+    bits = tf.io.decode_raw(tf.strings.substr(head, 24, 1), tf.uint8)[0]
+
+    def has_chunk() -> tf.Tensor:
+        before_pixels = tf.strings.split([contents], "IDAT", maxsplit=1).values[0]
+        return tf.strings.regex_full_match(before_pixels, r"\C*tRNS\C*")
+
+    return is_png & ((bits >= 8) | tf.cond(is_png & (bits < 8), has_chunk, lambda: False))
 
 
 def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:

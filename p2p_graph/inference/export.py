@@ -72,7 +72,9 @@ def export(given: Mapping[str, Any]) -> None:
     formats = options.outputs.format.split(",")
     if "onnx" in formats:
         onnx_model.check_installed()
-    calibration = litert_model.calibration_images(options, formats)
+    calibration = litert_model.calibration_images(
+        options.outputs.calibration_dir, options.data, formats
+    )
     if formats == ["meta"] and not exported.takes_files:
         raise UserError(f"format meta is for image files, and {_no_file_holds(task)}")
 
@@ -96,7 +98,7 @@ def export(given: Mapping[str, Any]) -> None:
         if litert := {name: path for name, path in paths.items() if name in litert_model.FORMS}:
             exported.write_litert(newest, litert, calibration)
         record = model_card.make_record(
-            options.flat(), newest.folder, newest.step(), files, exported.channels
+            options.flat(), newest.folder, newest.step(), files, exported.channels, task.input_parts
         )
         write_json(temporary / model_card.RECORD_FILE, record)
         text = model_card.card(record, options.data.scaling.crop_size)
@@ -130,7 +132,13 @@ def _no_file_holds(task: TaskOptions) -> str:
 
 def _check_own(folder: Path) -> None:
     """Refuses files of a person, which would be removed or replaced."""
-    if (folder / model_card.CARD_FILE).exists() and not (folder / model_card.RECORD_FILE).exists():
+    record = folder / model_card.RECORD_FILE
+    if record.exists() and not model_card.is_record(record):
+        raise UserError(
+            f"{folder} holds {record.name}, which tools/export.py did not write and would replace: "
+            "move it, or name another --output_dir"
+        )
+    if (folder / model_card.CARD_FILE).exists() and not record.exists():
         raise UserError(
             f"{folder} holds {model_card.CARD_FILE}, which tools/export.py did not write and would "
             "replace: move it, or name another --output_dir"

@@ -15,14 +15,21 @@ from PIL import Image
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.model_files import FILES, read_model
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
-from p2p_graph.config.data_options import RGB, ScalingOptions, TaskOptions
+from p2p_graph.config.data_options import RGB, DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.model_options import ModelOptions
-from p2p_graph.data.decode import decode_file, with_channels
+from p2p_graph.data.decode import decode_file, turned_upright, with_channels
 from p2p_graph.data.image_pairs import scale
-from p2p_graph.imaging import array_files
+from p2p_graph.imaging import array_files, exif
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.read_structure import read_structure
+from p2p_graph.inference.image_arguments import (
+    PIL_MODES,
+    array_of,
+    array_of_pil,
+    as_floats,
+    size_of,
+)
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
@@ -36,7 +43,8 @@ Array = np.ndarray[Any, Any]
 # Restores variables in a session; returns the number of training steps.
 _Restore = Callable[[list[tf.Variable], tf.Session], int]
 
-_PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# The process that has loaded the first generator.
+_first_process: list[int] = []
 
 
 def load(
@@ -63,6 +71,12 @@ def load(
     Raises:
       UserError: there is no checkpoint, or it cannot be read, or a value is not allowed.
     """
+    if _first_process and _first_process != [os.getpid()]:
+        raise UserError(
+            "TensorFlow does not work in a process forked from one that uses it: load generators "
+            "in the new processes alone, or start them by multiprocessing's method spawn"
+        )
+    seed = int(seed) if isinstance(seed, np.integer) else seed
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
     source = Path(path)
@@ -78,9 +92,9 @@ def load(
         options, _ = configure(given, "test")
         assert options.run.checkpoint is not None
         restore = functools.partial(_restore_newest, Path(options.run.checkpoint))
-    data, execution = options.data, options.execution
+    _first_process[:] = [os.getpid()]
     return Generator(
-        data.task, data.scaling, options.model, options.run.seed, execution.device, restore
+        options.data, options.model, options.run.seed, options.execution.device, restore
     )
 
 
@@ -129,24 +143,20 @@ class Generator:
     """
 
     def __init__(
-        self,
-        task: TaskOptions,
-        scaling: ScalingOptions,
-        model: ModelOptions,
-        seed: int,
-        device: str,
-        restore: _Restore,
+        self, data: DataOptions, model: ModelOptions, seed: int, device: str, restore: _Restore
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
-        self._task, self._scaling, self._model, self._seed = task, scaling, model, seed
-        self.channels = image_channels(task)
+        self._task, self._scaling, self._model = data.task, data.scaling, model
+        self._seed, self._upright = seed, data.source.upright
+        self.channels = image_channels(self._task)
         assert model.generator.levels is not None
         self._multiple = 2**model.generator.levels
-        self._size = scaling.crop_size
+        self._size = self._scaling.crop_size
         self._device = devices.choose(device)
+        self._process = os.getpid()
         if not self._device.is_cpu:
             devices.set_gpu_arithmetic(model.layers.precision)
-        self.size, self.direction = tuple(self._size), task.which_direction
+        self.size, self.direction = tuple(self._size), self._task.which_direction
         self.device = self._device.name
         self._building = threading.Lock()
         self._networks: dict[bool, _Network] = {}
@@ -166,7 +176,8 @@ class Generator:
         Args:
           images: an image [H, W, C] or several [N, H, W, C], uint8, uint16 or float in [0, 1]; a
             PIL image; or the path of an image file (JPEG, PNG, .npy or TIFF). With inpainting, the
-            hole is white already.
+            hole is white already. Of a model with --more_inputs, arrays alone, whose channels are
+            those of all inputs in their order.
           size: height and width that images are scaled to, as 256, (256, 512) or "256x512". By
             default arrays and PIL images keep their size, which must be a multiple of 2^levels,
             and a file's image is scaled to `size`, as by tools/test.py. "original" keeps every
@@ -178,18 +189,22 @@ class Generator:
           few values may differ by 1 of 255.
 
         Raises:
-          UserError: the images do not fit the generator, or a file cannot be read.
+          UserError: the images do not fit the generator, a file cannot be read, the memory does not
+            suffice, or the generator is closed, or of another process.
         """
-        if self._session is None:
-            raise UserError("the generator is closed: load it again")
-        wanted = None if size is None else _as_size(size)
+        wanted = None if size is None else size_of(size)
         if isinstance(images, str | os.PathLike):
             values = self._values_of_file(Path(images), wanted or self._size)
             found = self._run(None, values[None], np.uint8)
             return np.asarray(found[0])
-        array = self._as_array(images)
+        if isinstance(images, Image.Image):
+            self._check_shown()
+            array = array_of_pil(images, self.channels[0], upright=self._upright)
+            kind: type = np.uint8
+        else:
+            array = array_of(images, self.channels[0])
+            kind = array.dtype.type
         batch = array[None] if array.ndim == 3 else array
-        kind = array.dtype.type
         if wanted in (None, ORIGINAL, ImageSize(*batch.shape[1:3])):
             self._check_size(ImageSize(*batch.shape[1:3]), wanted)
             found = self._run(batch, None, kind)
@@ -225,8 +240,10 @@ class Generator:
         channels = self.channels[0]
         self._wanted = tf.placeholder(tf.int32, [2])
         self._contents = tf.placeholder(tf.string, [])
-        if channels in _PIL_MODES:
+        self._orientation = tf.placeholder_with_default(exif.UPRIGHT, [])
+        if channels in PIL_MODES:
             decoded = with_channels(decode_file(self._contents, max(RGB, channels)), channels)
+            decoded = turned_upright(decoded, self._orientation)
             self._image = tf.placeholder_with_default(decoded, [None, None, channels])
         else:
             self._image = tf.placeholder(tf.float32, [None, None, channels])
@@ -274,35 +291,60 @@ class Generator:
         """Translates images, or values, to images of a type."""
         given = values if images is None else images
         assert given is not None
-        assert self._session is not None
         network = self._network_for(given.shape)
         if images is None:
             feed = {network.values: values}
-        elif kind is np.uint8:
+        elif given.dtype == np.uint8:
             feed = {network.in_bytes: images}
         else:
-            feed = {network.images: as_floats(images)}
-        found: Array = self._session.run(network.outputs[kind], feed)
+            feed = {network.images: as_floats(given)}
+        made = kind if kind in network.outputs else np.float32
+        return self._session_run(network.outputs[made], feed).astype(kind, copy=False)
+
+    def _session_run(self, fetch: tf.Tensor, feed: Mapping[tf.Tensor, Any]) -> Array:
+        if os.getpid() != self._process:
+            raise UserError(
+                "the generator was loaded by another process: TensorFlow does not work in a fork "
+                "of it, so load generators in the new processes alone"
+            )
+        session = self._session
+        try:
+            if session is None:
+                raise UserError("the generator is closed: load it again")
+            found: Array = session.run(fetch, feed)
+        except (tf.errors.CancelledError, RuntimeError):
+            if self._session is not None:
+                raise
+            raise UserError("the generator was closed during a call: load it again") from None
+        except tf.errors.ResourceExhaustedError:
+            raise UserError(
+                "the images take more memory than there is: give fewer at once, or smaller ones"
+            ) from None
         return found
 
     def _values_of_file(self, path: Path, size: ImageSize) -> Array:
         """Decodes a file as tools/test.py does, to values [H, W, C] in [-1, 1]."""
+        if len(self._task.input_parts) > 1:
+            self._check_shown()
+        number = exif.UPRIGHT
         try:
             contents = read_contents(path)
             if array_files.is_array(contents):
                 image = array_files.as_values(array_files.decode_array(contents))
-                self._check_channels(image.shape[2])
+                if (image.shape[2], self.channels[0]) == (1, RGB):
+                    image = np.repeat(image, RGB, axis=2)
+                self._check_channels_of_file(image.shape[2])
                 feed: dict[tf.Tensor, Any] = {self._image: image}
                 height, width = image.shape[:2]
             else:
                 structure = read_structure(contents)
                 height, width = structure.height, structure.width
-                if self.channels[0] not in _PIL_MODES:
-                    self._check_channels(structure.channels)
+                if self.channels[0] not in PIL_MODES:
+                    self._check_channels_of_file(structure.channels)
+                number = structure.orientation if self._upright else number
                 feed = {self._contents: contents}
         except UserError as error:
             raise UserError(f"{path} {error}") from None
-        assert self._session is not None
         if size == ORIGINAL:
             self._check_size(ImageSize(height, width), ORIGINAL)
             fetch = self._values
@@ -310,50 +352,35 @@ class Generator:
             self._check_size(size, None)
             fetch, feed = self._scaled_values, {**feed, self._wanted: list(size)}
         try:
-            found: Array = self._session.run(fetch, feed)
+            return self._session_run(fetch, {**feed, self._orientation: number})
         except tf.errors.InvalidArgumentError:
             raise UserError(f"{path} cannot be decoded") from None
-        return found
 
     def _scaled(self, image: Array, size: ImageSize) -> Array:
         """The values of an image, float32 [H, W, C] in [0, 1], scaled to a size."""
-        assert self._session is not None
         feed = {self._image: image, self._wanted: list(size)}
-        found: Array = self._session.run(self._scaled_values, feed)
-        return found
+        return self._session_run(self._scaled_values, feed)
 
-    def _as_array(self, images: Any) -> Array:
-        """Checks images: uint8, uint16 or float32 [H, W, C] or [N, H, W, C]."""
-        if isinstance(images, Image.Image):
-            mode = _PIL_MODES.get(self.channels[0])
-            if mode is None:
-                raise UserError(f"the generator takes {self._taken()}: give it arrays")
-            images = np.asarray(images.convert(mode))
-            images = images[..., None] if images.ndim == 2 else images
-        array = np.asarray(images)
-        if array.ndim == 2 and self.channels[0] == 1:
-            array = array[..., None]
-        if array.ndim not in (3, 4) or 0 in array.shape:
-            raise UserError(
-                f"an image is [H, W, {self.channels[0]}], and several are [N, H, W, "
-                f"{self.channels[0]}], not {list(array.shape)}"
-            )
-        self._check_channels(array.shape[-1])
-        if array.dtype in (np.uint8, np.uint16):
-            return array
-        if array.dtype.kind != "f":
-            raise UserError(f"images are uint8, uint16 or float in 0..1, not {array.dtype}")
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):
-            raise UserError(f"float images have values in 0..1, not {low:g}..{high:g}")
-        return array.astype(np.float32, copy=False)
-
-    def _taken(self) -> str:
-        return f"images of {counted(self.channels[0], 'channel')}"
-
-    def _check_channels(self, found: int) -> None:
+    def _check_channels_of_file(self, found: int) -> None:
+        """Checks a file's channels; the message lacks its subject."""
         if found != self.channels[0]:
-            raise UserError(f"the generator takes {self._taken()}, not {found}")
+            raise UserError(
+                f"has {counted(found, 'channel')}, and the generator takes {self.channels[0]}"
+            )
+
+    def _check_shown(self) -> None:
+        """Refuses images that image files and PIL hold, where inputs have other channels."""
+        parts = self._task.input_parts
+        if len(parts) > 1:
+            raise UserError(
+                f"the generator takes images of {parts} channels, of several inputs: give it "
+                f"arrays of all {parts.total} channels"
+            )
+        if self.channels[0] not in PIL_MODES:
+            raise UserError(
+                f"the generator takes images of {counted(self.channels[0], 'channel')}: give it "
+                "arrays"
+            )
 
     def _check_size(self, size: ImageSize, wanted: ImageSize | None) -> None:
         """Checks that the generator can halve an image of a size."""
@@ -368,22 +395,3 @@ class Generator:
                 f"images have sides of multiples of {multiple} pixels, not {size}: give a size "
                 f"({size.rounded(multiple)}), or size='original'"
             )
-
-
-def _as_size(size: Any) -> ImageSize:
-    """Reads the argument `size`."""
-    try:
-        if isinstance(size, tuple | list):
-            size = "x".join(map(str, size))
-        return ImageSize.parse(size)
-    except UserError as error:
-        raise UserError(f"size {error}") from None
-
-
-def as_floats(images: Array) -> Array:
-    """Converts uint8, uint16 or float32 images to float32 in [0, 1], as TensorFlow does."""
-    if images.dtype == np.float32:
-        return images
-    scale_factor = np.float32(1.0 / np.iinfo(images.dtype).max)
-    floats: Array = images.astype(np.float32) * scale_factor
-    return floats

@@ -1,5 +1,6 @@
 """The generator as LiteRT models (.tflite), by TensorFlow's converter."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,8 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.data_options import TaskOptions
-from p2p_graph.config.options import Options
+from p2p_graph.config.data_options import DataOptions, TaskOptions
 from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.decode_check import image_errors_named
@@ -34,11 +34,14 @@ _IN_FLOAT = (
 )
 
 
-def calibration_images(options: Options, formats: Sequence[str]) -> list[Array]:
+def calibration_images(
+    folder: str | None, data: DataOptions, formats: Sequence[str]
+) -> list[Array]:
     """Reads the images that litert-int8 is calibrated with.
 
     Args:
-      options: of the export.
+      folder: `calibration_dir`.
+      data: of the export.
       formats: to be written.
 
     Returns:
@@ -48,7 +51,7 @@ def calibration_images(options: Options, formats: Sequence[str]) -> list[Array]:
     Raises:
       UserError: the folder is missing, of no use, or has no usable images of the model's channels.
     """
-    folder, task = options.outputs.calibration_dir, options.data.task
+    task = data.task
     if _CALIBRATED not in formats:
         if folder is not None:
             raise UserError(f"calibration_dir is for the format {_CALIBRATED}")
@@ -57,7 +60,7 @@ def calibration_images(options: Options, formats: Sequence[str]) -> list[Array]:
         raise UserError(
             f"format {_CALIBRATED} needs --calibration_dir: a folder of images as in training"
         )
-    source = options.replace(input_dir=folder).data.source
+    source = dataclasses.replace(data.source, input_dir=folder)
     try:
         channels_of_data(task, source)
         images = list_images(source, single=task.is_single, at_most=_MOST_IMAGES)
@@ -70,7 +73,7 @@ def calibration_images(options: Options, formats: Sequence[str]) -> list[Array]:
         tf.device("/cpu:0"),
         tf.Session() as session,
     ):
-        batches = translation_batches(images, task, options.data.scaling, 1)
+        batches = translation_batches(images, task, data.scaling, 1)
         iterator = plain_iterator(batches)
         _, inputs, *targets = iterator.get_next()
         taken = _images_of(Batch(None, inputs, *(targets or [None])), task)

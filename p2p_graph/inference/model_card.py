@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from p2p_graph.config.options_file import read_options
+from p2p_graph.config.image_size import ImageSize
+from p2p_graph.config.listed_values import Channels
+from p2p_graph.config.options_file import read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE
 from p2p_graph.inference.litert_model import FORMS
 from p2p_graph.utils.counted import counted
@@ -73,6 +75,7 @@ def make_record(
     step: int,
     files: Mapping[str, str],
     channels: tuple[int, int],
+    input_parts: Channels,
 ) -> dict[str, Any]:
     """Says what an export is, for export.json.
 
@@ -82,14 +85,21 @@ def make_record(
       step: of the checkpoint.
       files: the written file or folder of each format.
       channels: of images that the model takes and gives.
+      input_parts: the channels of each input, where there are several.
     """
     trained = read_options(folder)
     values = "float32 in [0, 1], [N, H, W, C]"
     return {
         "formats": dict(files),
-        "input": {"name": "images", "values": values, "channels": channels[0]},
+        "input": {
+            "name": "images",
+            "values": values,
+            "channels": channels[0],
+            "parts": list(input_parts) if len(input_parts) > 1 else [channels[0]],
+        },
         "output": {"name": "outputs", "values": values, "channels": channels[1]},
         "crop_size": used["crop_size"],
+        "trained_crop_size": trained.get("crop_size", used["crop_size"]),
         "sides": f"multiple of {2 ** used['levels']}",
         "trained_on": trained.get("input_dir") or trained.get("manifest"),
         "steps": step,
@@ -97,20 +107,36 @@ def make_record(
         "preset": trained.get("preset", used["preset"]),
         "dropout": used["dropout"],
         "seed": used["seed"],
-        "figures": dict(_figures(folder)),
+        "figures": dict(_figures(folder, used, step)),
         "version": __version__,
     }
 
 
-def _figures(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """The figures of the evaluations in a run's folder, by the evaluated folder's name."""
+def is_record(path: Path) -> bool:
+    """Whether a file is an export.json of this package."""
+    try:
+        return {"formats", "input", "output", "version"} <= set(read_json(path))
+    except (UserError, OSError, TypeError):
+        return False
+
+
+def _figures(
+    folder: Path, used: Mapping[str, Any], step: int
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """The figures of what a run's checkpoint made with these options, by the made folder's name."""
     for path in sorted(folder.glob(f"*/evaluation/{EVALUATION_FILE}")):
+        results = path.parent.parent
         try:
+            made = read_options(results)
+            if read_record(results).get("trained_steps") != str(step) or any(
+                made.get(name) != used[name] for name in ("seed", "dropout", "crop_size")
+            ):
+                continue
             found = read_json(path)
             figures = {name: float(one["value"]) for name, one in found["figures"].items()}
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
             continue  # not what tools/evaluate.py writes
-        yield path.parent.parent.name, figures
+        yield results.name, figures
 
 
 def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
@@ -121,7 +147,10 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
       height_width: of the images in training, pixels.
     """
     size = "x".join(map(str, height_width))
+    trained_size = ImageSize.parse(record["trained_crop_size"])
     taken, given = record["input"]["channels"], record["output"]["channels"]
+    parts = record["input"]["parts"]
+    told = f"{taken}: {' + '.join(map(str, parts))}, in this order" if len(parts) > 1 else taken
     task = f"translates images, {record['which_direction']}"
     if record["lab_colorization"]:
         task = f"colourises images in CIE Lab, {record['which_direction']}"
@@ -129,16 +158,16 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         task = f"fills white holes of images ({record['inpaint']})"
     fixed = ["The ONNX model"] * ("onnx" in record["formats"] and record["dropout"] > 0)
     fixed += ["A LiteRT model"] * bool(set(FORMS) & set(record["formats"]))
-    data = escaped(str(record["trained_on"])).replace("`", "'")
+    data = _escaped(str(record["trained_on"]))
     lines = [
         f"# A pix2pix generator: {task}",
         "",
         f"Trained by p2p_graph for {counted(record['steps'], 'step')} on `{data}`, preset "
-        f"`{record['preset']}`, at {size} pixels (height x width).",
+        f"`{record['preset']}`, at {'x'.join(map(str, trained_size))} pixels (height x width).",
         "",
         "| | name | values | channels |",
         "| --- | --- | --- | --- |",
-        f"| input | `images` | {record['input']['values']} | {taken} |",
+        f"| input | `images` | {record['input']['values']} | {told} |",
         f"| output | `outputs` | {record['output']['values']} | {given} |",
         "",
         f"H and W are each a {record['sides']}.",
@@ -156,12 +185,16 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         lines.append("| --- |" + " --- |" * len(names))
         for folder, figures in record["figures"].items():
             cells = [f"{figures[name]:.4g}" if name in figures else "" for name in names]
-            lines.append(f"| {folder} | " + " | ".join(cells) + " |")
+            lines.append(f"| {_escaped(folder)} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "## Terms",
         "",
-        "The terms of the images that the generator was trained on hold for the generator, too: "
-        "name them here.",
+        "The terms of the images that the generator was trained on hold for the generator, too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _escaped(name: str) -> str:
+    """A name as text of one line that does not end code or a table's cell."""
+    return escaped(name).replace("`", "'").replace("|", "\\|")

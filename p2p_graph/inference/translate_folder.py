@@ -121,7 +121,7 @@ def _test(options: Options, folder: Path) -> None:
         prefix, step = _restore(options, session)
         print(f"checkpoint: {prefix}, {task.which_direction}")
         names = output_names([image.path for image in images])
-        _make_folder(options, folder, names)
+        _make_folder(options, folder, names, step)
         writer = _Writer(names, folder, options.validation.sample_count * options.outputs.grid)
         with image_errors_named(images):
             translations = _translate_all(session, fetches, writer, options, parallel_calls)
@@ -226,7 +226,7 @@ def _restore(options: Options, session: tf.Session) -> tuple[Path, int]:
     return restored
 
 
-def _make_folder(options: Options, folder: Path, names: Sequence[str]) -> None:
+def _make_folder(options: Options, folder: Path, names: Sequence[str], step: int) -> None:
     """Makes the folder, and removes what an earlier translation has left of the same names.
 
     Otherwise an interrupted translation would leave images of two checkpoints side by side, and one
@@ -234,7 +234,8 @@ def _make_folder(options: Options, folder: Path, names: Sequence[str]) -> None:
     """
     images = folder / html_page.IMAGE_FOLDER
     try:
-        save_options(options, folder)  # first: the folder is known as this program's by it
+        # First: the folder is known as this program's by it.
+        save_options(options, folder, {"trained_steps": str(step)})
         images.mkdir(exist_ok=True)
         # Also first: without the page, the translation is not finished.
         for path in (folder / html_page.INDEX_FILE, folder / _GRID_FILE):

@@ -16,7 +16,7 @@ from PIL import Image
 
 import p2p_graph
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import save_options
+from p2p_graph.config.options_file import read_options, save_options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.inference.export import export
 from p2p_graph.models.networks import Networks
@@ -308,14 +308,20 @@ def test_a_later_export_leaves_no_other_formats(tmp_path):
 def test_the_model_card(tmp_path, options):
     """Its snippets run, and it says what was trained, evaluated and exported."""
     run = make_run(tmp_path / "run", crop_size="16x32", levels=3, input_dir="a`b\nc", **options)
-    evaluated = run / "made" / "evaluation"
-    evaluated.mkdir(parents=True)
-    figures = {"l1": {"value": 0.25, "interval_95": None}}
-    (evaluated / "evaluation.json").write_text(json.dumps({"figures": figures}))
-    (run / "other" / "evaluation").mkdir(parents=True)
-    (run / "other" / "evaluation" / "evaluation.json").write_text("[]")
+    used = Options.of(**read_options(run)).replace(mode="test", seed=3)
+    for name, made, step, contents in (
+        ("made|it", used, 0, json.dumps({"figures": {"l1": {"value": 0.25}}})),
+        ("damaged", used, 0, "[]"),
+        ("earlier", used, 1, json.dumps({"figures": {"l1": {"value": 0.5}}})),
+        ("other_seed", used.replace(seed=4), 0, json.dumps({"figures": {"l1": {"value": 0.5}}})),
+        ("without", used.replace(dropout=0.0), 0, json.dumps({"figures": {"l1": {"value": 0.5}}})),
+    ):
+        (run / name / "evaluation").mkdir(parents=True)
+        (run / name / "evaluation" / "evaluation.json").write_text(contents)
+        save_options(made, run / name, {"trained_steps": str(step)})
     folder = tmp_path / "out"
-    export({"checkpoint": str(run), "output_dir": str(folder), "format": f"meta,{FORMATS}"})
+    flags = {"checkpoint": str(run), "output_dir": str(folder), "format": f"meta,{FORMATS}"}
+    export({**flags, "seed": 3})
     text, record = (
         (folder / "README.md").read_text(),
         json.loads((folder / "export.json").read_text()),
@@ -323,11 +329,11 @@ def test_the_model_card(tmp_path, options):
     for words in (
         "for 0 steps on `a'b\\nc`",
         "at 16x32 pixels",
-        "| made | 0.25 |",
+        r"| made\|it | 0.25 |",
         "multiple of 8",
     ):
         assert words in text
-    assert record["figures"] == {"made": {"l1": 0.25}}
+    assert record["figures"] == {"made|it": {"l1": 0.25}}
     wanted = 5 if "input_channels" in options else 3
     assert (record["input"]["channels"], record["output"]["channels"]) == (wanted, 3)
     assert ("export.meta" in text) == ("meta" in record["formats"]) == (wanted == 3)
@@ -349,6 +355,28 @@ def test_a_persons_readme_stays(tmp_path):
     (folder / "README.md").unlink()
     export(flags)
     export(flags)
+
+
+def test_the_card_names_both_sizes(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32, levels=3, input_channels="3+1")
+    folder = tmp_path / "out"
+    flags = {"checkpoint": str(run), "output_dir": str(folder), "format": "onnx"}
+    export({**flags, "crop_size": "16x64"})
+    text = (folder / "README.md").read_text()
+    assert "at 32x32 pixels (height x width)." in text
+    assert "The ONNX model takes 16x64 pixels alone." in text
+    assert "| 4: 3 + 1, in this order |" in text
+
+
+def test_a_persons_export_json_stays(tmp_path):
+    run = make_run(tmp_path / "run", crop_size=32)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for contents in ('{"mine": 1}', "my own", "[1]"):
+        (folder / "export.json").write_text(contents)
+        with pytest.raises(UserError, match=r"holds export\.json, which tools/export\.py did not"):
+            export({"checkpoint": str(run), "output_dir": str(folder), "format": "frozen"})
+        assert (folder / "export.json").read_text() == contents
 
 
 def test_the_readmes_snippet(tmp_path):

@@ -1,6 +1,10 @@
 """The Python API gives what tools/test.py writes."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from PIL import Image
 import p2p_graph
 from p2p_graph import UserError
 
-from ..cli.common import TINY, call, succeeded
+from ..cli.common import TINY, call, environment, succeeded
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +106,14 @@ def test_types(data, run, tmp_path):
     image = inputs_of(data, run, tmp_path)["2"]
     in_bytes = generator(image)
     deep = generator(image.astype(np.uint16) * 257)
-    floats = generator(image / 255)
+    floats = generator((image / 255).astype(np.float32))
     assert (deep.dtype, floats.dtype) == (np.uint16, np.float32)
     np.testing.assert_allclose(deep / 65535, floats, atol=1 / 65535)
     np.testing.assert_allclose(in_bytes, np.floor(floats * 255.5), atol=1)
-    assert generator(image.astype(np.float16) / np.float16(255)).dtype == np.float32
+    for kind in (np.float16, np.float64):
+        made = generator((image / 255).astype(kind))
+        assert made.dtype == kind
+        np.testing.assert_allclose(made, floats, atol=2e-3)
     generator.close()
 
 
@@ -150,7 +157,7 @@ def test_arrays_of_other_channels(data, tmp_path):
             np.testing.assert_array_equal(generator(path), output)
             in_full = generator(tifffile.imread(path))
             np.testing.assert_allclose(in_full / 65535, output / 255, atol=1 / 255)
-        with pytest.raises(UserError, match="takes images of 5 channels, not 3"):
+        with pytest.raises(UserError, match="has 3 channels, and the generator takes 5"):
             generator(data / "single" / "1.png")
         with pytest.raises(UserError, match="takes images of 5 channels: give it arrays"):
             generator(Image.new("RGB", (16, 16)))
@@ -270,3 +277,147 @@ def test_a_closed_generator_and_a_damaged_file(run, tmp_path):
         p2p_graph.load(tmp_path / "none")
     with pytest.raises(AttributeError, match="no attribute 'other'"):
         _ = p2p_graph.other
+
+
+def test_pil_images_of_every_mode(data, run, tmp_path):
+    """As the program reads them from PNG files."""
+    rng = np.random.default_rng(8)
+    folder = tmp_path / "modes"
+    folder.mkdir()
+    rgb = Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8))
+    deep = Image.fromarray(rng.integers(0, 65536, (16, 16)).astype(np.uint16))
+    assert deep.mode == "I;16"
+    images = {"0": rgb.convert("1"), "1": rgb.convert("P"), "2": rgb.convert("LA"), "3": deep}
+    for name, image in images.items():
+        image.save(folder / f"{name}.png")
+    wanted = program_outputs(
+        tmp_path, run, tmp_path / "out", "--inputs_only", "--crop_size", 16, kind="modes"
+    )
+    with p2p_graph.load(run, device="cpu") as generator:
+        for name, image in images.items():
+            np.testing.assert_allclose(generator(image), wanted[name].astype(int), atol=1)
+            assert generator(image).dtype == np.uint8
+        for mode in ("I", "F"):
+            with pytest.raises(UserError, match=f"PIL images of mode {mode} have no range"):
+                generator(rgb.convert("L").convert(mode))
+        cut = tmp_path / "cut.png"
+        cut.write_bytes((folder / "1.png").read_bytes()[:-60])
+        with Image.open(cut) as image, pytest.raises(UserError, match="PIL image cannot be dec"):
+            generator(image)
+
+
+def test_photos_are_turned_as_in_training(data, tmp_path):
+    run = trained(data, tmp_path / "run", "--upright")
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    rng = np.random.default_rng(9)
+    for number, orientation in enumerate((1, 3, 6, 8)):
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        photo = Image.fromarray(rng.integers(0, 256, (16, 20, 3), np.uint8))
+        photo.save(folder / f"{number}.jpg", exif=exif)
+    more = ("--inputs_only", "--crop_size", "original")
+    wanted = program_outputs(tmp_path, run, tmp_path / "out", *more, kind="turned")
+    with p2p_graph.load(run, device="cpu") as generator:
+        for name, expected in wanted.items():
+            path = folder / f"{name}.jpg"
+            found = generator(path, size="original")
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(found, expected.astype(int), atol=1)
+            with Image.open(path) as image:
+                found = generator(image, size="original")
+            assert found.shape == expected.shape
+            assert np.abs(found - expected.astype(int)).mean() < 3  # two decoders of JPEG
+
+
+def test_a_model_of_several_inputs_takes_arrays_alone(data, tmp_path):
+    """The alpha of a photo must not become the second input."""
+    for name in ("photos", "depth", "targets"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            shape = (16, 16) if name == "depth" else (16, 16, 3)
+            image = Image.fromarray(np.full(shape, 40 * number, np.uint8))
+            image.save(tmp_path / name / f"{number}.png")
+    more = ("--more_inputs", tmp_path / "depth", "--target_dir", tmp_path / "targets")
+    run = trained(tmp_path, tmp_path / "run", *more, pairs="photos")
+    photo = tmp_path / "photos" / "0.png"
+    words = r"takes images of 3\+1 channels, of several inputs: give it arrays of all 4"
+    with p2p_graph.load(run, device="cpu") as generator:
+        assert generator.channels == (4, 3)
+        assert generator(np.zeros((16, 16, 4), np.uint8)).shape == (16, 16, 3)
+        with pytest.raises(UserError, match=words):
+            generator(photo)
+        with (
+            pytest.raises(UserError, match=words),
+            Image.open(tmp_path / "photos" / "0.png") as one,
+        ):
+            generator(one)
+
+
+def test_an_array_file_of_one_channel(data, run, tmp_path):
+    """Three equal channels are made of it, as by the program."""
+    np.save(tmp_path / "grey.npy", np.arange(256, dtype=np.uint8).reshape(16, 16))
+    with p2p_graph.load(run, device="cpu") as generator:
+        grey = np.load(tmp_path / "grey.npy")
+        rgb = np.repeat(grey[..., None], 3, axis=2)
+        np.testing.assert_allclose(generator(tmp_path / "grey.npy"), generator(rgb), atol=1)
+
+
+def test_numpys_numbers(run):
+    image = np.zeros((16, 16, 3), np.uint8)
+    with p2p_graph.load(run, device="cpu", seed=np.int64(3)) as generator:
+        assert generator(image, size=np.int64(32)).shape == (32, 32, 3)
+        assert generator(image, size=np.array([32, 16])).shape == (32, 16, 3)
+        with pytest.raises(UserError, match="images of several sizes are no array"):
+            generator([image, np.zeros((32, 16, 3), np.uint8)])
+
+
+def test_closed_during_a_call(run):
+    """The call ends with the package's own error."""
+    generator = p2p_graph.load(run, device="cpu")
+    images = np.zeros((32, 256, 256, 3), np.uint8)
+    errors, started = [], threading.Event()
+
+    def call_again_and_again():
+        try:
+            while True:
+                generator(images[:1] if not started.is_set() else images)
+                started.set()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call_again_and_again)
+    thread.start()
+    assert started.wait(60)
+    time.sleep(0.2)
+    generator.close()
+    thread.join(60)
+    [error] = errors
+    assert isinstance(error, UserError)
+    assert "closed" in str(error)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork needs Unix")
+def test_after_a_fork(run, tmp_path):
+    """TensorFlow would hang in the new process."""
+    (tmp_path / "fork.py").write_text(
+        "import os, sys, numpy as np, p2p_graph\n"
+        "generator = p2p_graph.load(sys.argv[1], device='cpu')\n"
+        "image = np.zeros((16, 16, 3), np.uint8)\n"
+        "generator(image)\n"
+        "if os.fork() == 0:\n"
+        "    for call in (lambda: generator(image), lambda: p2p_graph.load(sys.argv[1])):\n"
+        "        try:\n"
+        "            call()\n"
+        "        except p2p_graph.UserError as error:\n"
+        "            print(error, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", tmp_path / "fork.py", run],
+        capture_output=True, text=True, check=True, timeout=120, env=environment(),
+    )  # fmt: skip
+    first, second = done.stdout.splitlines()
+    assert first.startswith("the generator was loaded by another process")
+    assert second.startswith("TensorFlow does not work in a process forked from one that uses it")
