@@ -132,6 +132,10 @@ class ExportedGraph:
                 signatures["encoded"] = signature(
                     {"encoded": encoded}, {"outputs": encoded_outputs}
                 )
+                # TF Serving gives bytes in JSON for names that end so, and broken text otherwise.
+                signatures["encoded_bytes"] = signature(
+                    {"encoded": encoded}, {"outputs_bytes": encoded_outputs}
+                )
             _save(session, checkpoint, signatures, folder)
 
     def write_frozen_graph(self, checkpoint: Checkpoint, path: Path) -> None:

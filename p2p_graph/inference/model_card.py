@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.listed_values import Channels
 from p2p_graph.config.options_file import read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE
+from p2p_graph.inference.image_arguments import PIL_MODES
 from p2p_graph.inference.litert_model import FORMS
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped
@@ -17,54 +18,56 @@ from p2p_graph.version import __version__
 CARD_FILE, RECORD_FILE = "README.md", "export.json"
 
 # How each form is called, in the words of its own runtime.
+_META_GRAPH = (
+    "`{file}`, for affinelayer's `server/tools/process-local.py --model_dir . --input_file "
+    "input.png --output_file output.png`. The collections `inputs` and `outputs` name tensors "
+    "of image files in web-safe base64."
+)
+
+
+class _Call(NamedTuple):
+    """How a runtime calls a form.
+
+    Attributes:
+      purpose: what the form is for.
+      imports: of the runtime.
+      lines: from `images` to `outputs`, both NumPy's.
+    """
+
+    purpose: str
+    imports: str
+    lines: str
+
+
 _CALLS = {
-    "meta": (
-        "`{file}`, for affinelayer's `server/tools/process-local.py --model_dir . --input_file "
-        "input.png --output_file output.png`. The collections `inputs` and `outputs` name tensors "
-        "of image files in web-safe base64."
+    "saved_model": _Call(
+        "TensorFlow and TF Serving",
+        "import tensorflow as tf",
+        """model = tf.saved_model.load("{file}")
+made = model.signatures["serving_default"](images=tf.constant(images))
+outputs = made["outputs"].numpy()""",
     ),
-    "saved_model": """`{file}`, for TensorFlow and TF Serving:
-
-```python
-import tensorflow as tf
-
-images = tf.zeros({shape})
-model = tf.saved_model.load("{file}")
-outputs = model.signatures["serving_default"](images=images)["outputs"]
-```""",
-    "frozen": """`{file}`, for programs that import a `GraphDef`:
-
-```python
-import numpy as np
-import tensorflow.compat.v1 as tf
-
-images = np.zeros({shape}, np.float32)
-with tf.Graph().as_default(), tf.Session() as session, open("{file}", "rb") as graph:
+    "frozen": _Call(
+        "programs that import a `GraphDef`",
+        "import tensorflow.compat.v1 as tf",
+        """with tf.Graph().as_default(), tf.Session() as session, open("{file}", "rb") as graph:
     tf.import_graph_def(tf.GraphDef.FromString(graph.read()), name="")
-    outputs = session.run("outputs:0", {{"images:0": images}})
-```""",
-    "onnx": """`{file}`, for onnxruntime and other runtimes:
-
-```python
-import numpy as np
-import onnxruntime
-
-images = np.zeros({shape}, np.float32)
-session = onnxruntime.InferenceSession("{file}")
-[outputs] = session.run(["outputs"], {{"images": images}})
-```""",
+    outputs = session.run("outputs:0", {{"images:0": images}})""",
+    ),
+    "onnx": _Call(
+        "onnxruntime and other runtimes",
+        "import onnxruntime",
+        """session = onnxruntime.InferenceSession("{file}")
+[outputs] = session.run(["outputs"], {{"images": images}})""",
+    ),
     **dict.fromkeys(
         FORMS,
-        """`{file}`, for LiteRT (TensorFlow Lite) on phones and elsewhere:
-
-```python
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-
-images = np.zeros({shape}, np.float32)
-model = Interpreter("{file}").get_signature_runner()
-outputs = model(images=images)["outputs"]
-```""",
+        _Call(
+            "LiteRT (TensorFlow Lite), on phones and elsewhere",
+            "from ai_edge_litert.interpreter import Interpreter",
+            """model = Interpreter("{file}").get_signature_runner()
+outputs = model(images=images)["outputs"]""",
+        ),
     ),
 }
 
@@ -158,12 +161,17 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         task = f"fills white holes of images ({record['inpaint']})"
     fixed = ["The ONNX model"] * ("onnx" in record["formats"] and record["dropout"] > 0)
     fixed += ["A LiteRT model"] * bool(set(FORMS) & set(record["formats"]))
-    data = _escaped(str(record["trained_on"]))
+    at_size = f"at {'x'.join(map(str, trained_size))} pixels (height x width)"
+    trained = (
+        f"Trained by p2p_graph for {counted(record['steps'], 'step')} on "
+        f"`{_escaped(str(record['trained_on']))}`, preset `{record['preset']}`, {at_size}."
+    )
+    if record["trained_on"] is None:  # by another program
+        trained = f"A network of the preset `{record['preset']}`, {at_size}."
     lines = [
         f"# A pix2pix generator: {task}",
         "",
-        f"Trained by p2p_graph for {counted(record['steps'], 'step')} on `{data}`, preset "
-        f"`{record['preset']}`, at {'x'.join(map(str, trained_size))} pixels (height x width).",
+        trained,
         "",
         "| | name | values | channels |",
         "| --- | --- | --- | --- |",
@@ -176,9 +184,11 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         "",
         "## How to call it",
     ]
-    shape = f"[1, {height_width[0]}, {height_width[1]}, {taken}]"
     for name, file in record["formats"].items():
-        lines += ["", _CALLS[name].format(file=file, shape=shape)]
+        if name == "meta":
+            lines += ["", _META_GRAPH.format(file=file)]
+        else:
+            lines += ["", *_snippet(_CALLS[name], file, height_width, taken, given)]
     if record["figures"]:
         names = list(dict.fromkeys(name for one in record["figures"].values() for name in one))
         lines += ["", "## Figures", "", "| images | " + " | ".join(names) + " |"]
@@ -193,6 +203,42 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         "The terms of the images that the generator was trained on hold for the generator, too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _snippet(
+    call: _Call, file: str, height_width: tuple[int, int], taken: int, given: int
+) -> list[str]:
+    """Python that translates an image file, or an array of channels that no image file holds."""
+    height, width = height_width
+    imports = ["import numpy as np", call.imports]
+    if taken in PIL_MODES:
+        read = [
+            f'image = Image.open("input.png").convert("{PIL_MODES[taken]}")',
+            f"image = np.asarray(image.resize(({width}, {height})), np.float32) / 255",
+            f"images = image.reshape(1, {height}, {width}, {taken})",
+        ]
+    else:
+        read = [
+            f"images = np.zeros([1, {height}, {width}, {taken}], np.float32)  # values in [0, 1]"
+        ]
+    if given in PIL_MODES:
+        pixels = "outputs[0, ..., 0]" if given == 1 else "outputs[0]"
+        write = f'Image.fromarray(np.uint8({pixels} * 255.5)).save("output.png")'
+    else:
+        write = 'np.save("output.npy", outputs[0])'
+    needs_pil = taken in PIL_MODES or given in PIL_MODES
+    return [
+        f"`{file}`, for {call.purpose}:",
+        "",
+        "```python",
+        *imports,
+        *["from PIL import Image"] * needs_pil,
+        "",
+        *read,
+        call.lines.format(file=file),
+        write,
+        "```",
+    ]
 
 
 def _escaped(name: str) -> str:

@@ -67,6 +67,8 @@ for case in root.iterdir():
     alone = [serve(images=tf.constant(batch[i : i + 1]))["outputs"].numpy() for i in range(4)]
     np.savez(case / "served.npz", together=together, alone=np.concatenate(alone))
     shown = encoded(encoded=tf.constant(contents))["outputs"].numpy()
+    served = model.signatures["encoded_bytes"](encoded=tf.constant(contents))["outputs_bytes"]
+    assert (served.numpy() == shown).all()
     images = case / "encoded" / "images"
     images.mkdir(parents=True)
     for path, content in zip(paths, shown):

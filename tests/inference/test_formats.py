@@ -274,6 +274,18 @@ def test_the_model_says_what_it_is(tmp_path):
     }  # fmt: skip
 
 
+def test_opencv_reads_the_onnx_model(tmp_path):
+    """Its importer takes few of the ways to write a network."""
+    cv2 = pytest.importorskip("cv2")
+    run = make_run(tmp_path / "run", crop_size=32)
+    export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": "onnx"})
+    network = cv2.dnn.readNetFromONNX(str(tmp_path / "out" / "generator.onnx"))
+    images = np.random.default_rng(7).random((1, 32, 32, 3), np.float32)
+    network.setInput(images)
+    with p2p_graph.load(run, device="cpu") as generator:
+        np.testing.assert_allclose(network.forward(), generator(images), atol=CLOSE)
+
+
 def test_a_fresh_process_needs_the_runtime_alone(tmp_path):
     run = make_run(tmp_path / "run", crop_size=32)
     export({"checkpoint": str(run), "output_dir": str(tmp_path / "out"), "format": "onnx,frozen"})
@@ -339,8 +351,16 @@ def test_the_model_card(tmp_path, options):
     assert ("export.meta" in text) == ("meta" in record["formats"]) == (wanted == 3)
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(snippets) == 4
-    script = "\n".join(f"{one}assert tuple(outputs.shape) == (1, 16, 32, 3)" for one in snippets)
-    run_script(folder, script)
+    rng = np.random.default_rng(5)
+    image = rng.integers(0, 256, (16, 32, 3), np.uint8)
+    Image.fromarray(image).save(folder / "input.png")
+    check = "assert outputs.shape == (1, 16, 32, 3)\nImage.open('output.png').save(f'{n}.png')\n"
+    run_script(folder, "".join(f"{one}n = {n}\n{check}" for n, one in enumerate(snippets)))
+    with p2p_graph.load(run, device="cpu", seed=3) as generator:
+        made = generator(np.zeros((16, 32, 5), np.uint8) if wanted == 5 else image).astype(int)
+    for number in range(4):
+        with Image.open(folder / f"{number}.png") as output:
+            np.testing.assert_allclose(np.asarray(output), made, atol=1)
 
 
 def test_a_persons_readme_stays(tmp_path):
