@@ -1,5 +1,6 @@
 """Exported models, opened in their own runtimes, give what the Python API gives."""
 
+import importlib.util
 import json
 import math
 import re
@@ -399,11 +400,30 @@ def test_a_persons_export_json_stays(tmp_path):
         assert (folder / "export.json").read_text() == contents
 
 
-def test_the_readmes_snippet(tmp_path):
-    [snippet] = [block for block in python_blocks("README.md") if "onnxruntime" in block]
+def test_the_documents_snippets(tmp_path):
+    """Each reads input.png, and writes output.png or leaves `outputs`."""
     run = make_run(tmp_path / "run", ngf=1)
-    export({"checkpoint": str(run), "output_dir": str(tmp_path / "exported"), "format": "onnx"})
-    run_script(tmp_path, f"{snippet}assert outputs.shape == images.shape\n")
+    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "exported")}
+    export({**flags, "format": "saved_model,onnx,litert"})
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "input.png")
+    with p2p_graph.load(run, device="cpu") as generator:
+        wanted = generator(pixels).astype(int)
+    counted = 0
+    for snippet in python_blocks("docs/USE.md"):
+        if "p2p_graph" in snippet or (
+            "openvino" in snippet and importlib.util.find_spec("openvino") is None
+        ):
+            continue
+        (tmp_path / "output.png").unlink(missing_ok=True)
+        if "output.png" in snippet:
+            run_script(tmp_path, snippet)
+            with Image.open(tmp_path / "output.png") as output:
+                np.testing.assert_allclose(np.asarray(output), wanted, atol=1)
+        else:
+            run_script(tmp_path, f"{snippet}assert outputs.shape == images.shape\n")
+        counted += 1
+    assert counted >= 3
 
 
 def test_a_generator_that_one_file_does_not_hold(tmp_path, monkeypatch):
