@@ -22,6 +22,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import MODEL_FIELDS, check_options, read_options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.models import networks
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, printable
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -106,8 +107,8 @@ def _read_torch(path: Path, which_direction: str, discriminator: Path | None) ->
         pair = first.shape[2] + outputs.shape[2]
         if taken not in (pair, outputs.shape[2]):
             raise UserError(
-                f"{discriminator} scores images of {taken} channels, and the generator's pairs "
-                f"have {pair}"
+                f"{discriminator} scores images of {counted(taken, 'channel')}, and the "
+                f"generator's pairs have {pair}"
             )
         found |= {"discriminator": name, "ndf": ndf, "conditional": taken == pair}
         arrays |= weights

@@ -218,9 +218,9 @@ class Generator:
     def close(self) -> None:
         """Frees the session; a closed generator cannot be called."""
         with self._building:
-            if self._session:
-                self._session.close()
-                self._session = None
+            session, self._session = self._session, None
+            if session:
+                session.close()
 
     def __enter__(self) -> "Generator":
         """The generator itself."""
@@ -373,8 +373,8 @@ class Generator:
         parts = self._task.input_parts
         if len(parts) > 1:
             raise UserError(
-                f"the generator takes images of {parts} channels, of several inputs: give it "
-                f"arrays of all {parts.total} channels"
+                f"the generator takes several inputs (channels {parts}): give it arrays of all "
+                f"{counted(parts.total, 'channel')}"
             )
         if self.channels[0] not in PIL_MODES:
             raise UserError(

