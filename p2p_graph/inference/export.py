@@ -121,7 +121,7 @@ def export(given: Mapping[str, Any]) -> None:
     print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
     if "meta" in formats and "meta" not in files:
         print(f"no meta graph, and signatures for arrays alone: {_no_file_holds(task)}")
-    print("wrote", " and ".join(f"{folder}/{file}" for file in files.values()))
+    print(f"wrote {folder}: {', '.join(files.values())}")
 
 
 def _no_file_holds(task: TaskOptions) -> str:

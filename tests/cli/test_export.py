@@ -101,7 +101,7 @@ def cases(make_model, source, tmp_path_factory):
         model = ("--checkpoint", make_model(*model_flags))
         target = ("--output_dir", root / case / "exported")
         done = succeeded((run if case == "rgb" else call)("export", *model, *target, *use, *more))
-        message = f"wrote {target[1]}/export.meta and {target[1]}/saved_model\n"
+        message = f"wrote {target[1]}: export.meta, saved_model\n"
         assert done.stdout.endswith(message)
         single = () if "lab" in case else ("--inputs_only",)
         where = ("--input_dir", source, "--output_dir", root / case / "wanted")

@@ -341,7 +341,7 @@ def test_a_model_of_several_inputs_takes_arrays_alone(data, tmp_path):
     more = ("--more_inputs", tmp_path / "depth", "--target_dir", tmp_path / "targets")
     run = trained(tmp_path, tmp_path / "run", *more, pairs="photos")
     photo = tmp_path / "photos" / "0.png"
-    words = r"takes several inputs, \(channels 3\+1\): give it arrays of all 4 channels"
+    words = r"takes several inputs \(channels 3\+1\): give it arrays of all 4 channels"
     with p2p_graph.load(run, device="cpu") as generator:
         assert generator.channels == (4, 3)
         assert generator(np.zeros((16, 16, 4), np.uint8)).shape == (16, 16, 3)
