@@ -25,6 +25,10 @@ _OTHER_FORMATS = {
 }
 
 
+class TooLargeError(UserError):
+    """An image with more pixels than are read. The message lacks its subject."""
+
+
 def read_structure(contents: bytes) -> ImageStructure:
     """Reads and checks the structure of an image file, without decoding pixels.
 
@@ -43,7 +47,7 @@ def read_structure(contents: bytes) -> ImageStructure:
         raise UserError(_why_no_image(contents))
     width, height = structure.width, structure.height
     if width * height > MOST_PIXELS:
-        raise UserError(
+        raise TooLargeError(
             f"is {width}x{height} pixels, more than the {MOST_PIXELS} (2^27) that are read"
         )
     return structure

@@ -18,6 +18,8 @@ from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.data_options import RGB, DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.model_options import ModelOptions
+from p2p_graph.config.option_fields import check_value
+from p2p_graph.config.options import FIELDS, RECORDS
 from p2p_graph.data.decode import decode_file, turned_upright, with_channels
 from p2p_graph.data.image_pairs import scale
 from p2p_graph.imaging import array_files, exif
@@ -140,14 +142,16 @@ class Generator:
       direction: "AtoB" or "BtoA".
       steps: how many steps it was trained.
       device: what it runs on.
+      data: the options of its images.
     """
 
     def __init__(
         self, data: DataOptions, model: ModelOptions, seed: int, device: str, restore: _Restore
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
+        self.data = data
         self._task, self._scaling, self._model = data.task, data.scaling, model
-        self._seed, self._upright = seed, data.source.upright
+        self._upright = data.source.upright
         self.channels = image_channels(self._task)
         assert model.generator.levels is not None
         self._multiple = 2**model.generator.levels
@@ -163,6 +167,7 @@ class Generator:
         self._graph = tf.Graph()
         with self._graph.as_default():
             with tf.device("/cpu:0"):
+                self._seed = tf.placeholder_with_default(tf.constant(seed, tf.int64), [])
                 self._make_preparation()
             network = self._build(any_size=False)
             self._session: tf.Session | None = tf.Session(config=self._device.config)
@@ -170,18 +175,19 @@ class Generator:
             compute_once(self._session)
         self._networks[False] = network
 
-    def __call__(self, images: Any, *, size: Any = None) -> Array:
+    def __call__(self, images: Any, *, size: Any = None, seed: int | None = None) -> Array:
         """Translates images.
 
         Args:
           images: an image [H, W, C] or several [N, H, W, C], uint8, uint16 or float in [0, 1]; a
-            PIL image; or the path of an image file (JPEG, PNG, .npy or TIFF). With inpainting, the
-            hole is white already. Of a model with --more_inputs, arrays alone, whose channels are
-            those of all inputs in their order.
+            PIL image; the path of an image file (JPEG, PNG, .npy or TIFF), or its contents, bytes.
+            With inpainting, the hole is white already. Of a model with --more_inputs, arrays alone,
+            whose channels are those of all inputs in their order.
           size: height and width that images are scaled to, as 256, (256, 512) or "256x512". By
             default arrays and PIL images keep their size, which must be a multiple of 2^levels,
             and a file's image is scaled to `size`, as by tools/test.py. "original" keeps every
             image's size, with a border by reflection that is cut off the output.
+          seed: of the dropout masks in this call; None for that of `load`.
 
         Returns:
           [H, W, C] or [N, H, W, C] of the same type; of PIL images and files uint8. An image is
@@ -193,9 +199,12 @@ class Generator:
             suffice, or the generator is closed, or of another process.
         """
         wanted = None if size is None else size_of(size)
-        if isinstance(images, str | os.PathLike):
-            values = self._values_of_file(Path(images), wanted or self._size)
-            found = self._run(None, values[None], np.uint8)
+        seed = int(seed) if isinstance(seed, np.integer) else seed
+        if seed is not None:
+            check_value(RECORDS["seed"], FIELDS["seed"], seed)
+        if isinstance(images, str | os.PathLike | bytes):
+            values = self._values_of_file(images, wanted or self._size)
+            found = self._run(None, values[None], np.uint8, seed)
             return np.asarray(found[0])
         if isinstance(images, Image.Image):
             self._check_shown()
@@ -207,12 +216,12 @@ class Generator:
         batch = array[None] if array.ndim == 3 else array
         if wanted in (None, ORIGINAL, ImageSize(*batch.shape[1:3])):
             self._check_size(ImageSize(*batch.shape[1:3]), wanted)
-            found = self._run(batch, None, kind)
+            found = self._run(batch, None, kind, seed)
         else:
             assert wanted is not None
             self._check_size(wanted, None)
             scaled = np.stack([self._scaled(image, wanted) for image in as_floats(batch)])
-            found = self._run(None, scaled, kind)
+            found = self._run(None, scaled, kind, seed)
         return np.asarray(found[0]) if array.ndim == 3 else found
 
     def close(self) -> None:
@@ -287,7 +296,9 @@ class Generator:
                     self._networks[any_size] = network
         return self._networks[any_size]
 
-    def _run(self, images: Array | None, values: Array | None, kind: type) -> Array:
+    def _run(
+        self, images: Array | None, values: Array | None, kind: type, seed: int | None
+    ) -> Array:
         """Translates images, or values, to images of a type."""
         given = values if images is None else images
         assert given is not None
@@ -298,6 +309,7 @@ class Generator:
             feed = {network.in_bytes: images}
         else:
             feed = {network.images: as_floats(given)}
+        feed |= {} if seed is None else {self._seed: seed}
         made = kind if kind in network.outputs else np.float32
         return self._session_run(network.outputs[made], feed).astype(kind, copy=False)
 
@@ -322,13 +334,13 @@ class Generator:
             ) from None
         return found
 
-    def _values_of_file(self, path: Path, size: ImageSize) -> Array:
+    def _values_of_file(self, file: str | os.PathLike[str] | bytes, size: ImageSize) -> Array:
         """Decodes a file as tools/test.py does, to values [H, W, C] in [-1, 1]."""
         if len(self._task.input_parts) > 1:
             self._check_shown()
-        number = exif.UPRIGHT
+        number, name = exif.UPRIGHT, "the image" if isinstance(file, bytes) else Path(file)
         try:
-            contents = read_contents(path)
+            contents = file if isinstance(file, bytes) else read_contents(Path(file))
             if array_files.is_array(contents):
                 image = array_files.as_values(array_files.decode_array(contents))
                 if (image.shape[2], self.channels[0]) == (1, RGB):
@@ -344,7 +356,7 @@ class Generator:
                 number = structure.orientation if self._upright else number
                 feed = {self._contents: contents}
         except UserError as error:
-            raise UserError(f"{path} {error}") from None
+            raise UserError(f"{name} {error}") from None
         if size == ORIGINAL:
             self._check_size(ImageSize(height, width), ORIGINAL)
             fetch = self._values
@@ -354,7 +366,7 @@ class Generator:
         try:
             return self._session_run(fetch, {**feed, self._orientation: number})
         except tf.errors.InvalidArgumentError:
-            raise UserError(f"{path} cannot be decoded") from None
+            raise UserError(f"{name} cannot be decoded") from None
 
     def _scaled(self, image: Array, size: ImageSize) -> Array:
         """The values of an image, float32 [H, W, C] in [0, 1], scaled to a size."""

@@ -1,6 +1,5 @@
 """The generator as LiteRT models (.tflite), by TensorFlow's converter."""
 
-import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,13 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.config.data_options import DataOptions, TaskOptions
-from p2p_graph.data.channel_counts import channels_of_data
-from p2p_graph.data.dataset_iterators import plain_iterator
-from p2p_graph.data.decode_check import image_errors_named
-from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.models.postprocess import to_rgb
+from p2p_graph.config.data_options import DataOptions
+from p2p_graph.inference.input_images import read_inputs
 from p2p_graph.runtime.quiet_import import hidden_stderr
 from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
@@ -51,7 +45,6 @@ def calibration_images(
     Raises:
       UserError: the folder is missing, of no use, or has no usable images of the model's channels.
     """
-    task = data.task
     if _CALIBRATED not in formats:
         if folder is not None:
             raise UserError(f"calibration_dir is for the format {_CALIBRATED}")
@@ -60,32 +53,11 @@ def calibration_images(
         raise UserError(
             f"format {_CALIBRATED} needs --calibration_dir: a folder of images as in training"
         )
-    source = dataclasses.replace(data.source, input_dir=folder)
     try:
-        channels_of_data(task, source)
-        images = list_images(source, single=task.is_single, at_most=_MOST_IMAGES)
+        return read_inputs(folder, data, _MOST_IMAGES)
     except UserError as error:
         message, *listed = error.args
         raise UserError(message.replace("input_dir", "calibration_dir", 1), *listed) from None
-    with (
-        image_errors_named(images),
-        tf.Graph().as_default(),
-        tf.device("/cpu:0"),
-        tf.Session() as session,
-    ):
-        batches = translation_batches(images, task, data.scaling, 1)
-        iterator = plain_iterator(batches)
-        _, inputs, *targets = iterator.get_next()
-        taken = _images_of(Batch(None, inputs, *(targets or [None])), task)
-        session.run(iterator.initializer)
-        return [session.run(taken) for _ in images]
-
-
-def _images_of(batch: Batch, task: TaskOptions) -> tf.Tensor:
-    """The images that exported models take: with Lab the RGB image, otherwise the input."""
-    images = to_rgb(batch, batch.inputs if batch.targets is None else batch.targets, task)
-    is_whole_target = task.lab_colorization and task.which_direction == "AtoB"
-    return images["targets" if is_whole_target else "inputs"]
 
 
 def convert(saved_model: Path, form: str, calibration: Sequence[Array] = ()) -> bytes:

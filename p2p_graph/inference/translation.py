@@ -26,7 +26,7 @@ def translated(
     values: tf.Tensor,
     task: TaskOptions,
     model: ModelOptions,
-    seed: int,
+    seed: int | tf.Tensor,
     *,
     on_cpu: bool,
     frozen: bool = False,

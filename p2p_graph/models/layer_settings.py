@@ -22,8 +22,9 @@ class LayerSettings(NamedTuple):
       mixed: whether activations, and the factors of convolutions, are bfloat16; variables,
         statistics of batch normalisation and all gradients of variables stay float32.
       frozen: whether weights do not change: what layers compute from a filter alone, such as its
-        transpose, or from the seed, is then computed once, by the initializers of the collection
-        `FROZEN`.
+        transpose, is then computed once, by the initializers of the collection `FROZEN`.
+      fixed_seed: with `frozen`, whether the seed does not change either: dropout masks are then
+        computed once, too.
       expected: height and width of most images, where the graph does not know them; decides which
         filters are applied by matmul convolutions.
     """
@@ -36,6 +37,7 @@ class LayerSettings(NamedTuple):
     matmul_positions: int = 0
     mixed: bool = False
     frozen: bool = False
+    fixed_seed: bool = False
     expected: tuple[int, int] | None = None
 
 

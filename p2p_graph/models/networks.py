@@ -104,7 +104,7 @@ def translate(
     inputs: tf.Tensor,
     model: ModelOptions,
     target_channels: int,
-    seed: int,
+    seed: int | tf.Tensor,
     *,
     on_cpu: bool,
     frozen: bool = False,
@@ -120,7 +120,7 @@ def translate(
         `any_size` at least 2^levels.
       model: the generator and its layers.
       target_channels: C_out.
-      seed: of the dropout masks.
+      seed: of the dropout masks; a tensor, int64 scalar, may change from call to call.
       on_cpu: whether the graph runs on the CPU.
       frozen: whether the weights do not change (see `LayerSettings`).
       any_size: whether inputs get a border, the reflection of their last rows and columns, up to
@@ -141,9 +141,11 @@ def translate(
     settings = layer_settings(model.layers, on_cpu=on_cpu)._replace(expected=expected)
     if frozen:
         positions = min(settings.matmul_positions, _MATMUL_POSITIONS_FORWARD)
-        settings = settings._replace(frozen=True, matmul_positions=positions)
+        settings = settings._replace(
+            frozen=True, fixed_seed=isinstance(seed, int), matmul_positions=positions
+        )
     spec = generator_spec(model.generator, model.layers, target_channels, settings)
-    noise = tf.constant([seed, 0], tf.int64)
+    noise = tf.cast(tf.stack([seed, 0]), tf.int64)
     with tf.variable_scope("generator", reuse=tf.AUTO_REUSE):
         return generator(inputs, spec, noise, per_image=True)
 

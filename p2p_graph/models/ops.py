@@ -229,7 +229,7 @@ def dropout(
       seed: int64 [2]; the mask is a pure function of the seed and the shape. `networks` makes it
         from the run's seed and the step, and each layer adds its number.
       shared_mask: whether all images share one mask, so that an image's result does not depend on
-        its batch. With frozen weights it is computed once, if the graph knows its size.
+        its batch. With a fixed seed it is computed once, if the graph knows its size.
       settings: of the model's layers.
 
     Returns:
@@ -242,4 +242,6 @@ def dropout(
         shape = [1 if shared_mask else batch, height, width, inputs.shape[-1]]
         keep = tf.random.stateless_uniform(shape, seed) >= rate
         mask = tf.cast(keep, inputs.dtype) / (1 - rate)
-        return inputs * (computed_once(mask, settings) if mask.shape.is_fully_defined() else mask)
+        if settings.fixed_seed and mask.shape.is_fully_defined():
+            mask = computed_once(mask, settings)
+        return inputs * mask

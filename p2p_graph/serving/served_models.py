@@ -1,0 +1,177 @@
+"""The models of a server: generators, what is drawn for them, and example inputs."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from p2p_graph.checkpoints.model_files import FILES
+from p2p_graph.config.options_file import read_options, read_record
+from p2p_graph.imaging import palettes
+from p2p_graph.imaging.palettes import PALETTES, Palette
+from p2p_graph.inference.generator import Generator, load
+from p2p_graph.inference.input_images import read_inputs
+from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import real_path
+
+Array = np.ndarray[Any, Any]
+
+_MOST_EXAMPLES = 24
+_TEST_FOLDERS = ("test", "val")  # beside the folder of training
+_LABELS = 0.9  # share of the pixels that have a colour of the palette; JPEG spoils edges
+_INK = 0.9  # share of the pixels that are nearly white in an edge drawing, or nearly black
+_PALETTE_FILE = "palette.csv"
+PEN = Palette("pen", {"pen": (0, 0, 0), "paper": (255, 255, 255)})
+
+
+class ServedModel(NamedTuple):
+    """A model that a server translates with.
+
+    Attributes:
+      name: unique among the server's models.
+      generator: the model.
+      kind: what is drawn: "labels" of a palette, "edges" with a black pen, or nothing ("photo").
+      palette: the colours to draw with; None for photos.
+      examples: PNG files of inputs.
+    """
+
+    name: str
+    generator: Generator
+    kind: str
+    palette: Palette | None
+    examples: Sequence[bytes]
+
+    def described(self) -> dict[str, Any]:
+        """What `GET /api/models` says of it."""
+        height, width = self.generator.size
+        colours = self.palette.classes.items() if self.palette else ()
+        return {
+            "name": self.name,
+            "direction": self.generator.direction,
+            "height": height,
+            "width": width,
+            "channels": list(self.generator.channels),
+            "steps": self.generator.steps,
+            "kind": self.kind,
+            "palette": [{"name": name, "colour": list(colour)} for name, colour in colours],
+            "examples": len(self.examples),
+        }
+
+
+def load_models(
+    checkpoints: Sequence[Path],
+    *,
+    device: str,
+    palette: str | None = None,
+    examples: str | None = None,
+) -> list[ServedModel]:
+    """Loads models.
+
+    Args:
+      checkpoints: as `generator.load` takes them; their names name the models.
+      device: as `generator.load`.
+      palette: name or CSV file of the palette of label images; None to find it by the examples.
+      examples: folder of images as in training, or of inputs; None for the test images beside those
+        of training.
+
+    Raises:
+      UserError: a model cannot be loaded, or takes or gives what no image file holds, or the folder
+        of examples cannot be read.
+    """
+    models: list[ServedModel] = []
+    for path in checkpoints:
+        generator = load(path, device=device)
+        if any(channels not in (1, 3, 4) for channels in generator.channels) or (
+            len(generator.data.task.input_parts) > 1
+        ):
+            raise UserError(
+                f"checkpoint {path} takes or gives other images than those of one file: the page "
+                "cannot show them"
+            )
+        folder = Path(examples) if examples else _test_images(path)
+        images = _read_examples(folder, generator, required=examples is not None)
+        kind, found = _kind_of(images, _palette_of(palette, path))
+        name = _unique(real_path(path).stem, [model.name for model in models])
+        models.append(ServedModel(name, generator, kind, found, [_png(image) for image in images]))
+    return models
+
+
+def _unique(name: str, names: Sequence[str]) -> str:
+    number, unique = 1, name
+    while unique in names:
+        number += 1
+        unique = f"{name}-{number}"
+    return unique
+
+
+def _data_folder(checkpoint: Path) -> Path | None:
+    """The folder that a model was trained on, if it still is there."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if checkpoint.suffix in FILES:
+        return None
+    data = read_options(folder).get("input_dir")
+    if data is None:
+        return None
+    path = Path(read_record(folder).get("working_dir", "")) / data
+    return path if path.exists() else None
+
+
+def _test_images(checkpoint: Path) -> Path | None:
+    data = _data_folder(checkpoint)
+    if data is None or not data.is_dir():
+        return None
+    folders = [data.parent / name for name in _TEST_FOLDERS]
+    return next((folder for folder in folders if folder.is_dir()), data)
+
+
+def _read_examples(folder: Path | None, generator: Generator, *, required: bool) -> list[Array]:
+    """Reads inputs, uint8 [H, W, C]."""
+    if folder is None:
+        return []
+    try:
+        found = read_inputs(str(folder), generator.data, _MOST_EXAMPLES)
+    except UserError as error:
+        if not required:
+            return []
+        message, *listed = error.args
+        raise UserError(message.replace("input_dir", "examples", 1), *listed) from None
+    return [np.uint8(np.rint(image[0] * 255)) for image in found]
+
+
+def _palette_of(name: str | None, checkpoint: Path) -> Palette | None:
+    """The palette that is named, or that lies beside the images of training."""
+    if name is not None:
+        return palettes.load(name)
+    data = _data_folder(checkpoint)
+    for folder in (data, data.parent) if data else ():
+        if (folder / _PALETTE_FILE).is_file():
+            return palettes.load(str(folder / _PALETTE_FILE))
+    return None
+
+
+def _kind_of(examples: Sequence[Array], palette: Palette | None) -> tuple[str, Palette | None]:
+    """What is drawn, by the looks of the examples."""
+    if palette:
+        return "labels", palette
+    sample = [image for image in examples if image.shape[2] == 3]
+    if not sample:
+        return "photo", None
+    shares = {
+        name: float(np.mean([known.coverage(image) for image in sample]))
+        for name, known in PALETTES.items()
+    }
+    best = max(shares, key=lambda name: shares[name])
+    if shares[best] > _LABELS:
+        return "labels", PALETTES[best]
+    extremes = np.mean([((image < 32) | (image > 223)).all(2).mean() for image in sample])
+    grey = np.mean([np.ptp(image.astype(int), axis=2).max() < 24 for image in sample])
+    return ("edges", PEN) if extremes > _INK and grey > _INK else ("photo", None)
+
+
+def _png(image: Array) -> bytes:
+    contents = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(contents, "PNG")
+    return contents.getvalue()

@@ -1,0 +1,70 @@
+"""Runs the server until a signal comes."""
+
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+
+from p2p_graph.serving.app import make_app
+from p2p_graph.serving.served_models import ServedModel
+from p2p_graph.utils.errors import UserError, why_not_written
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_BACKLOG = 256
+_DRAIN_SECONDS = 30
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Takes an address.
+
+    Raises:
+      UserError: it is in use, or not of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        reason = why_not_written(error)
+        raise UserError(
+            f"host {host}, port {port} cannot be listened on: {reason}; give another --port"
+        ) from None
+    bound.listen(_BACKLOG)
+    return bound
+
+
+def serve(
+    models: Sequence[ServedModel],
+    bound: socket.socket,
+    *,
+    host: str,
+    allowed: Sequence[str],
+    most_waiting: int,
+    time_limit: float,
+) -> None:
+    """Answers requests until SIGINT or SIGTERM; requests that are under way are answered.
+
+    Args:
+      models: to translate with.
+      bound: from `bound_socket`.
+      host: that it is bound to.
+      allowed: further names in the header Host.
+      most_waiting: see `make_app`.
+      time_limit: see `make_app`.
+    """
+    app = make_app(
+        models,
+        hosts=[*_LOCAL, host, *allowed],
+        most_waiting=most_waiting,
+        time_limit=time_limit,
+    )
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    uvicorn.Server(config).run(sockets=[bound])

@@ -1,0 +1,99 @@
+"""tools/serve.py from its start to its end."""
+
+import contextlib
+import io
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+import p2p_graph
+
+from ..inference.test_formats import make_run
+from .common import assert_refused, call, environment, script
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("serve") / "mine_AtoB", crop_size=32, levels=3)
+
+
+@contextlib.contextmanager
+def served(*flags):
+    """A server's process and address."""
+    command = [sys.executable, script("serve"), "--port", "0", *map(str, flags)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    try:
+        lines = []
+        while not lines or not lines[-1].startswith("open "):
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        yield process, re.search(r"http://\S+", lines[-1])[0], lines
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+def test_from_start_to_end(run):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    contents = io.BytesIO()
+    Image.fromarray(image).save(contents, "PNG")
+    with p2p_graph.load(run, device="cpu") as generator:
+        wanted = generator(image, seed=7)
+    with served("--checkpoint", run, "--device", "cpu") as (process, address, lines):
+        assert lines[0] == "model mine_AtoB: AtoB, photo, no examples\n"
+        assert address.startswith("http://127.0.0.1:")
+        headers = {"Content-Type": "image/png"}
+
+        def translate():
+            return httpx.post(
+                f"{address}/api/translate?seed=7",
+                content=contents.getvalue(), headers=headers, timeout=60,
+            )  # fmt: skip
+
+        answer = translate()
+        with Image.open(io.BytesIO(answer.content)) as made:
+            np.testing.assert_allclose(np.asarray(made), wanted.astype(int), atol=1)
+        # Requests that are under way are answered, and then the process ends.
+        answers = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(translate())) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        while httpx.get(f"{address}/metrics").text.count("p2p_waiting 0"):
+            if len(answers) == 8:
+                break
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join(60)
+        assert len([one for one in answers if one.status_code == 200]) >= 1
+        assert process.wait(60) in (0, 128 + signal.SIGTERM)
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_refusals(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call("serve"), "checkpoint is missing: name a trained model, or run `make demo`")
+    assert_refused(call("serve", "--checkpoint", tmp_path), "holds no checkpoint")
+    flags = ("--checkpoint", run)
+    assert_refused(call("serve", *flags, "--max_queue", 0), "max_queue must be at least 1, not 0")
+    assert_refused(call("serve", *flags, "--port", 70000), "port must be from 0 to 65535")
+    assert_refused(call("serve", *flags, "--host", "203.0.113.1"), "cannot be listened on")
+    assert_refused(call("serve", *flags, "--palette", "none"), "palette")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(call("serve", *flags, "--port", port), f"port {port} cannot be listened on")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert_refused(call("serve", *flags), "serve.py needs the packages of the extra serve: pip ins")

@@ -1,0 +1,89 @@
+"""What is drawn for a model, its palette and its examples."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import save_options
+from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
+from p2p_graph.serving.served_models import PEN, load_models
+from p2p_graph.utils.errors import UserError
+
+from ..inference.test_formats import make_run
+from .conftest import png
+
+
+def labels_of(palette, rng):
+    colours = np.array(list(palette.classes.values()), np.uint8)
+    return np.repeat(np.repeat(colours[rng.integers(0, len(colours), (4, 4))], 8, 0), 8, 1)
+
+
+def edges(rng):
+    image = np.full((32, 32, 3), 255, np.uint8)
+    image[rng.integers(0, 32, 40), rng.integers(0, 32, 40)] = 0
+    return image
+
+
+@pytest.mark.parametrize(
+    ("kind", "palette", "draw"),
+    [
+        ("labels", FACADES, lambda rng: labels_of(FACADES, rng)),
+        ("labels", CITYSCAPES, lambda rng: labels_of(CITYSCAPES, rng)),
+        ("edges", PEN, edges),
+        ("photo", None, lambda rng: rng.integers(0, 256, (32, 32, 3), np.uint8)),
+    ],
+    ids=["facades", "cityscapes", "edges", "photo"],
+)
+def test_the_kind_by_the_examples(runs, tmp_path, kind, palette, draw):
+    rng = np.random.default_rng(4)
+    for number in range(3):
+        pair = [draw(rng), rng.integers(0, 256, (32, 32, 3), np.uint8)]
+        png(np.concatenate(pair, axis=1), tmp_path / f"{number}.png")
+    [model] = load_models([runs / "photos"], device="cpu", examples=str(tmp_path))
+    assert (model.kind, model.palette) == (kind, palette)
+    assert len(model.examples) == 3
+
+
+def test_a_palette_beside_the_images(runs, tmp_path):
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "palette.csv").write_text("class,red,green,blue\na,1,2,3\nb,4,5,6\n")
+    run = make_run(tmp_path / "run", crop_size=32, levels=3)
+    data = str(tmp_path / "data" / "train")
+    save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, input_dir=data), run)
+    [model] = load_models([run], device="cpu")
+    assert (model.kind, dict(model.palette.classes)) == ("labels", {"a": (1, 2, 3), "b": (4, 5, 6)})
+    assert model.examples == []
+    [model] = load_models([run], device="cpu", palette="facades")
+    assert model.palette == FACADES
+
+
+def test_names_are_unique(runs, tmp_path):
+    names = [model.name for model in load_models([runs / "photos"] * 3, device="cpu")]
+    assert names == ["photos", "photos-2", "photos-3"]
+
+
+def test_refusals(runs, tmp_path):
+    with pytest.raises(UserError, match=r"examples .*none does not exist"):
+        load_models([runs / "photos"], device="cpu", examples=str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"examples .* holds no images"):
+        load_models([runs / "photos"], device="cpu", examples=str(tmp_path))
+    with pytest.raises(UserError, match=r"checkpoint .*none does not exist"):
+        load_models([tmp_path / "none"], device="cpu")
+    run = make_run(tmp_path / "bands", crop_size=32, input_channels=5)
+    with pytest.raises(UserError, match=r"bands takes or gives other images than those of one"):
+        load_models([run], device="cpu")
+    run = make_run(tmp_path / "two", crop_size=32, input_channels="3+1")
+    with pytest.raises(UserError, match=r"two takes or gives other images than those of one"):
+        load_models([run], device="cpu")
+
+
+def test_examples_are_inputs(runs):
+    """Of pairs the half that the model takes, at its size."""
+    [model] = load_models([runs / "facades_BtoA"], device="cpu")
+    with Image.open(runs / "facades" / "test" / "0.png") as pair:
+        right = np.asarray(pair)[:, 32:]
+    import io
+
+    with Image.open(io.BytesIO(model.examples[0])) as example:
+        np.testing.assert_array_equal(np.asarray(example), right)
