@@ -10,6 +10,7 @@ gives a PNG; /api/openapi.json describes all routes. Needs: pip install -c const
 """
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,24 +45,24 @@ def main(argv: Sequence[str]) -> None:
     with tensorflow_import():
         from p2p_graph.serving import server
         from p2p_graph.serving.served_models import load_models
-    bound = server.bound_socket(given.host, given.port)
-    models = load_models(
-        checkpoints, device=given.device, palette=given.palette, examples=given.examples
-    )
-    for model in models:
-        examples = f"{len(model.examples)} examples" if model.examples else "no examples"
-        print(f"model {model.name}: {model.generator.direction}, {model.kind}, {examples}")
-    host, port = bound.getsockname()[:2]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"open http://{address} (ends with Ctrl-C)", flush=True)
-    server.serve(
-        models,
-        bound,
-        host=given.host,
-        allowed=given.allow_host or [],
-        most_waiting=given.max_queue,
-        time_limit=given.time_limit,
-    )
+    with contextlib.closing(server.bound_socket(given.host, given.port)) as bound:
+        models = load_models(
+            checkpoints, device=given.device, palette=given.palette, examples=given.examples
+        )
+        for model in models:
+            examples = f"{len(model.examples)} examples" if model.examples else "no examples"
+            print(f"model {model.name}: {model.generator.direction}, {model.kind}, {examples}")
+        host, port = bound.getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        print(f"open http://{address} (ends with Ctrl-C)", flush=True)
+        server.serve(
+            models,
+            bound,
+            host=given.host,
+            allowed=given.allow_host or [],
+            most_waiting=given.max_queue,
+            time_limit=given.time_limit,
+        )
 
 
 def _parser() -> flags.Parser:

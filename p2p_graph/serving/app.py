@@ -244,14 +244,17 @@ async def _file_of_form(request: Request, contents: bytes) -> bytes:
     async def receive() -> Message:
         return {"type": "http.request", "body": contents, "more_body": False}
 
+    found = None
     try:
-        form = await Request(request.scope, receive).form(max_files=1, max_fields=1)
-        file = form.get("image")
-        if not isinstance(file, UploadFile):
-            raise HTTPException(400, "the form has no file `image`")
-        return await file.read()
-    except (MultiPartException, KeyError, ValueError):
+        async with Request(request.scope, receive).form(max_files=1, max_fields=1) as form:
+            file = form.get("image")
+            if isinstance(file, UploadFile):
+                found = await file.read()
+    except (HTTPException, MultiPartException, KeyError, ValueError):
         raise HTTPException(400, "the form cannot be read") from None
+    if found is None:
+        raise HTTPException(400, "the form has no file `image`")
+    return found
 
 
 def _too_large() -> HTTPException:

@@ -20,17 +20,20 @@ def bound_socket(host: str, port: int) -> socket.socket:
     Raises:
       UserError: it is in use, or not of this machine.
     """
+    bound = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
+        bound.listen(_BACKLOG)
     except OSError as error:
+        if bound:
+            bound.close()
         reason = why_not_written(error)
         raise UserError(
             f"host {host}, port {port} cannot be listened on: {reason}; give another --port"
         ) from None
-    bound.listen(_BACKLOG)
     return bound
 
 

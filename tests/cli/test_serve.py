@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 
-import httpx
+import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,9 +65,7 @@ def test_from_start_to_end(run):
             np.testing.assert_allclose(np.asarray(made), wanted.astype(int), atol=1)
         # Requests that are under way are answered, and then the process ends.
         answers = []
-        threads = [
-            threading.Thread(target=lambda: answers.append(translate())) for _ in range(8)
-        ]
+        threads = [threading.Thread(target=lambda: answers.append(translate())) for _ in range(8)]
         for thread in threads:
             thread.start()
         while httpx.get(f"{address}/metrics").text.count("p2p_waiting 0"):

@@ -31,7 +31,7 @@ def address(models):
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
-    yield "http://127.0.0.1:{}".format(bound.getsockname()[1])
+    yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     server.should_exit = True
     thread.join(60)
     assert isinstance(bound, socket.socket)
@@ -60,8 +60,9 @@ def page(browser, address):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
         "request",
-        lambda request: request.url.startswith((address, "blob:", "data:"))
-        or problems.append(request.url),
+        lambda request: (
+            request.url.startswith((address, "blob:", "data:")) or problems.append(request.url)
+        ),
     )
     page.goto(address)
     translated(page)
@@ -70,10 +71,20 @@ def page(browser, address):
     assert problems == []
 
 
+def until(page, expression):
+    """Waits until an expression is true. Playwright's own way needs eval, which the page refuses."""
+    for _ in range(150):
+        if page.evaluate(f"() => {expression}"):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never true: {expression}")
+
+
 def translated(page):
-    page.wait_for_function(
+    until(
+        page,
         "document.getElementById('status').textContent.startsWith('Translated')"
-        " && document.getElementById('result').naturalWidth > 0"
+        " && document.getElementById('result').naturalWidth > 0",
     )
 
 
@@ -166,7 +177,9 @@ def test_draw_a_house_with_the_pointer(page, models):
     np.testing.assert_array_equal(drawing(page), made)
     click(page, "Pick")
     stroke(page, (10, 15))
-    assert page.get_by_role("radio", name="window", exact=True).get_attribute("aria-checked") == "true"
+    assert (
+        page.get_by_role("radio", name="window", exact=True).get_attribute("aria-checked") == "true"
+    )
     wait_until_shown(page, models[0].generator)
 
 
@@ -214,14 +227,16 @@ def test_upload_download_and_save(page, models, tmp_path):
     labels = np.array(COLOURS, np.uint8)[rng.integers(0, 12, (32, 32))]
     png(labels, tmp_path / "labels.png")
     page.set_input_files("#file", tmp_path / "labels.png")
-    page.wait_for_function("!document.getElementById('undo').disabled")
+    until(page, "!document.getElementById('undo').disabled")
     np.testing.assert_array_equal(drawing(page), labels)
     wait_until_shown(page, models[0].generator)
     files = {}
     for name in ("Download", "Download input and output", "Save drawing"):
         with page.expect_download() as download:
             click(page, name)
-        files[name] = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())))[..., :3]
+        files[name] = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())))[
+            ..., :3
+        ]
     wanted = models[0].generator(labels)
     np.testing.assert_allclose(files["Download"], wanted.astype(int), atol=1)
     np.testing.assert_array_equal(files["Save drawing"], labels)
@@ -231,7 +246,7 @@ def test_upload_download_and_save(page, models, tmp_path):
     click(page, "Clear")
     png(np.repeat(np.repeat(labels, 2, 0), 2, 1), tmp_path / "large.png")
     page.set_input_files("#file", tmp_path / "large.png")
-    page.wait_for_function("!document.getElementById('undo').disabled")
+    until(page, "!document.getElementById('undo').disabled")
     wait_until_shown(page, models[0].generator)
     np.testing.assert_array_equal(drawing(page), labels)
 
@@ -252,7 +267,7 @@ def test_drop_and_photos(page, models, tmp_path):
     np.testing.assert_array_equal(drawing(page), photo)
     wait_until_shown(page, models[1].generator)
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
-    page.wait_for_function("document.getElementById('status').textContent.includes('not an image')")
+    until(page, "document.getElementById('status').textContent.includes('not an image')")
 
 
 def test_seeds_views_and_zoom(page, models):
@@ -292,5 +307,5 @@ def test_everyone_can_use_it(browser, address, scheme, width):
     assert results.violations_count == 0, results.generate_report()
     if width == 320:
         page.get_by_role("img", name="Drawing").tap()
-        page.wait_for_function("!document.getElementById('undo').disabled")
+        until(page, "!document.getElementById('undo').disabled")
     context.close()
