@@ -12,6 +12,8 @@ from PIL import Image
 from p2p_graph.inference.generator import Generator
 from p2p_graph.utils.errors import UserError
 
+Array = np.ndarray[Any, Any]
+
 
 class QueueFullError(UserError):
     """So many requests wait that no other is taken.
@@ -68,23 +70,28 @@ class TranslationQueue:
         self.waiting += 1
         work = asyncio.wrap_future(self._thread.submit(self._work, generator, contents, seed))
         try:
-            return await asyncio.wait_for(work, self._time_limit)
+            image = await asyncio.wait_for(work, self._time_limit)
+            # Beside the next translation.
+            return await asyncio.to_thread(_png, image)
         except asyncio.TimeoutError:
             raise TimeoutError from None
         finally:
             self.waiting -= 1
 
-    def _work(self, generator: Generator, contents: bytes, seed: int) -> bytes:
+    def _work(self, generator: Generator, contents: bytes, seed: int) -> Array:
         start = time.monotonic()
-        image: np.ndarray[Any, Any] = generator(contents, seed=seed)
+        image = generator(contents, seed=seed)
         self.translated += 1
         self.seconds += time.monotonic() - start
-        png = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(
-            png, "PNG", compress_level=1
-        )
-        return png.getvalue()
+        return image
 
     def close(self) -> None:
         """Ends the thread, after the image that it translates."""
         self._thread.shutdown(cancel_futures=True)
+
+
+def _png(image: Array) -> bytes:
+    contents = io.BytesIO()
+    grey_or_not = image[..., 0] if image.shape[2] == 1 else image
+    Image.fromarray(grey_or_not).save(contents, "PNG", compress_level=1)
+    return contents.getvalue()

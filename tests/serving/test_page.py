@@ -72,7 +72,7 @@ def page(browser, address):
 
 
 def until(page, expression):
-    """Waits until an expression is true. Playwright's own way needs eval, which the page refuses."""
+    """Waits until an expression is true; Playwright's own way needs `eval`, which is forbidden."""
     for _ in range(150):
         if page.evaluate(f"() => {expression}"):
             return
