@@ -23,6 +23,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python tools/test.py --input_dir demo/facades/test --checkpoint demo/run --output_dir demo/result
 	$(BIN)/python tools/evaluate.py --results_dir demo/result
 	@echo "Open $(CURDIR)/demo/result/index.html"
+	@echo "To draw yourself: $(BIN)/python tools/serve.py, and open http://127.0.0.1:8000"
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest
