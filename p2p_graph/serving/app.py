@@ -186,7 +186,11 @@ class _Guard:
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that another site may have made in a person's browser."""
         host = request.headers.get("host", "")
-        if (urlsplit(f"//{host}").hostname or "") not in self._hosts:
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:  # half an IPv6 address
+            name = None
+        if name not in self._hosts:
             return _error(400, "the header Host names another machine: see --host and --allow_host")
         origin = request.headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):

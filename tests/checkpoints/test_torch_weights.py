@@ -68,8 +68,10 @@ def test_a_generators_outputs(levels, ngf, taken, made, tmp_path):
         np.testing.assert_allclose(generator(images), wanted, atol=CLOSE)
 
 
-@pytest.mark.parametrize("name", ["pixel", "n_layers=1", "n_layers=3", "n_layers=4"])
-@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize(
+    ("name", "conditional"),
+    [("pixel", True), ("n_layers=1", True), ("n_layers=3", False), ("n_layers=4", True)],
+)
 def test_a_discriminators_scores(name, conditional, tmp_path):
     g = torch_networks.randomize(torch_networks.Generator(3, 2, 5, 2), 1)
     taken = 5 if conditional else 2

@@ -136,6 +136,9 @@ def test_other_hosts_and_origins(client, drawing):
     for name, value in (
         ("Host", "evil.example"),
         ("Host", ""),
+        ("Host", "[::1"),
+        ("Host", "127.0.0.1@evil.example"),
+        ("Host", "127.0.0.1.evil.example"),
         ("Origin", "http://evil.example"),
         ("Origin", "null"),
         ("Origin", "http://127.0.0.1:9000"),
