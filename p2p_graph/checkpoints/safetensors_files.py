@@ -1,6 +1,7 @@
 """A model as one `.safetensors` file: native names, and the options in its metadata."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ MISSING = (
     ".safetensors files need the package safetensors: "
     "pip install -c constraints.txt -e '.[safetensors]'"
 )
-_OPTIONS = "p2p_graph_options"  # key of the metadata
+_OPTIONS, _CHECKSUM = "p2p_graph_options", "p2p_graph_crc32"  # keys of the metadata
 
 
 def write(path: Path, arrays: Arrays, options: Mapping[str, Any]) -> None:
@@ -36,7 +37,8 @@ def write(path: Path, arrays: Arrays, options: Mapping[str, Any]) -> None:
     from safetensors.numpy import save
 
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    contents = save(whole, {_OPTIONS: json.dumps(options, sort_keys=True)})
+    metadata = {_OPTIONS: json.dumps(options, sort_keys=True), _CHECKSUM: _checksum(whole)}
+    contents = save(whole, metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
@@ -61,8 +63,11 @@ def read(path: Path) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]]
         with damage_reported(path, "a .safetensors file"):
             open_regular(path).close()
             with safe_open(str(path), framework="numpy") as file:
-                written = (file.metadata() or {}).get(_OPTIONS)
+                metadata = file.metadata() or {}
+                written = metadata.get(_OPTIONS)
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get(_CHECKSUM, _checksum(arrays)) != _checksum(arrays):
+                raise ValueError("its values do not have the checksum that it names")
             options = None if written is None else json.loads(written)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
@@ -71,6 +76,14 @@ def read(path: Path) -> tuple[dict[str, "np.ndarray[Any, Any]"], dict[str, Any]]
             f"{path} does not say the options of its model: tools/convert.py did not write it"
         )
     return arrays, options
+
+
+def _checksum(arrays: Arrays) -> str:
+    """CRC-32 of all values, in the order of their names."""
+    found = 0
+    for _, array in sorted(arrays.items()):
+        found = zlib.crc32(np.asarray(array, order="C").tobytes(), found)
+    return f"{found:08x}"
 
 
 def check_installed() -> None:

@@ -11,6 +11,8 @@ level above there, in the other order here.
 
 import io
 import re
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,7 +195,16 @@ def _read(path: Path, network: str) -> Arrays:
     torch = _torch()
     try:
         with damage_reported(path, "a PyTorch state dictionary"), open_regular(path) as file:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            # PyTorch does not check the sums that its files hold.
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    damaged = archive.testzip()
+                if damaged:
+                    raise ValueError(f"its part {printable(damaged)} is damaged")
+            file.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = torch.load(file, map_location="cpu", weights_only=True)
             if not isinstance(found, dict) or not all(
                 isinstance(key, str) and isinstance(value, torch.Tensor)
                 for key, value in found.items()

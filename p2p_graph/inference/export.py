@@ -18,6 +18,7 @@ from p2p_graph.inference.exported_graph import ExportedGraph
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.utils.atomic_write import remove, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.outside_files import real_path
 
 _META_GRAPH, _SAVED_MODEL = "export", "saved_model"
 _FILES = {
@@ -67,6 +68,9 @@ def export(given: Mapping[str, Any]) -> None:
     options, checkpoint = configure(given, "export")
     default_folder = checkpoint.folder / f"export{options.run.step_suffix}"
     folder = Path(options.run.output_dir or default_folder)
+    images = options.outputs.calibration_dir
+    if images is not None and real_path(Path(images)) == real_path(folder):
+        raise UserError(f"output_dir {folder} is the folder of images: name another --output_dir")
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported, task = ExportedGraph(options), options.data.task
     formats = options.outputs.format.split(",")

@@ -88,7 +88,7 @@ def load(
             raise UserError(f"step {step} is of no use: {source} holds one generator")
         model = read_model(source, "AtoB")
         options = model.options.replace(mode="test", **given)
-        restore = functools.partial(_assign, model.arrays)
+        restore = functools.partial(_assign, model.arrays, model.step)
     else:
         given |= {"checkpoint": str(source)} | ({} if step is None else {"step": step})
         options, _ = configure(given, "test")
@@ -100,10 +100,12 @@ def load(
     )
 
 
-def _assign(arrays: Mapping[str, Array], variables: list[tf.Variable], session: tf.Session) -> int:
+def _assign(
+    arrays: Mapping[str, Array], step: int, variables: list[tf.Variable], session: tf.Session
+) -> int:
     for variable in variables:
         variable.load(arrays[variable.op.name], session)
-    return 0
+    return step
 
 
 def _restore_newest(path: Path, variables: list[tf.Variable], session: tf.Session) -> int:

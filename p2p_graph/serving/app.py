@@ -113,10 +113,10 @@ def make_app(
 
     async def example(request: Request) -> Response:
         found = model_of(request.path_params["model"]).examples
-        number = request.path_params["number"]
-        if not 0 <= number < len(found):
+        text = request.path_params["number"]
+        if not (text.isdecimal() and len(text) < 9 and int(text) < len(found)):
             raise HTTPException(404, f"the model has {len(found)} examples")
-        return Response(found[number], media_type="image/png")
+        return Response(found[int(text)], media_type="image/png")
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
@@ -150,12 +150,12 @@ def make_app(
             Route("/static/{name}", static),
             Route("/api/models", list_models),
             Route("/api/translate", translate, methods=["POST"]),
-            Route("/api/examples/{model}/{number:int}", example),
+            Route("/api/examples/{model}/{number}", example),
             Route("/api/openapi.json", description),
             Route("/healthz", health),
             Route("/metrics", metrics),
         ],
-        exception_handlers={HTTPException: _as_json, ClientDisconnect: _gone},
+        exception_handlers={HTTPException: _as_json, ClientDisconnect: _gone, Exception: _failed},
         lifespan=lifespan,
     )
     app.add_middleware(_Guard, hosts=tuple(hosts), statuses=statuses)
@@ -166,7 +166,8 @@ class _Guard:
     """Answers the named hosts and pages of its own origin alone; adds headers; counts answers."""
 
     def __init__(self, app: ASGIApp, *, hosts: Sequence[str], statuses: "Counter[int]") -> None:
-        self._app, self._hosts, self._statuses = app, hosts, statuses
+        self._app, self._statuses = app, statuses
+        self._hosts = {_name_of(host) or host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -186,15 +187,19 @@ class _Guard:
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that another site may have made in a person's browser."""
         host = request.headers.get("host", "")
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:  # half an IPv6 address
-            name = None
-        if name not in self._hosts:
+        if _name_of(host) not in self._hosts:
             return _error(400, "the header Host names another machine: see --host and --allow_host")
         origin = request.headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return _error(400, "the header Origin names another site")
+        return None
+
+
+def _name_of(host: str) -> str | None:
+    """The name in a header Host, in lower case and without a port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # half an IPv6 address
         return None
 
 
@@ -210,6 +215,10 @@ async def _as_json(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: Exception) -> Response:
     return _error(400, "the client has gone")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _error(500, "the server has failed: its log says how")
 
 
 def _seed_of(text: str | None) -> int:
@@ -250,7 +259,8 @@ async def _file_of_form(request: Request, contents: bytes) -> bytes:
 
     found = None
     try:
-        async with Request(request.scope, receive).form(max_files=1, max_fields=1) as form:
+        async with Request(request.scope, receive).form(max_files=1, max_fields=9) as form:
+            others = set(form) - {"image"}
             file = form.get("image")
             if isinstance(file, UploadFile):
                 found = await file.read()
@@ -258,6 +268,10 @@ async def _file_of_form(request: Request, contents: bytes) -> bytes:
         raise HTTPException(400, "the form cannot be read") from None
     if found is None:
         raise HTTPException(400, "the form has no file `image`")
+    if others:
+        raise HTTPException(
+            400, "the form has other fields: model and seed are part of the address"
+        )
     return found
 
 

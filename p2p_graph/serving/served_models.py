@@ -93,7 +93,8 @@ def load_models(
             )
         folder = Path(examples) if examples else _test_images(path)
         images = _read_examples(folder, generator, required=examples is not None)
-        kind, found = _kind_of(images, _palette_of(palette, path))
+        named = None if palette is None else palettes.load(palette)
+        kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(path))
         name = _unique(real_path(path).stem, [model.name for model in models])
         models.append(ServedModel(name, generator, kind, found, [_png(image) for image in images]))
     return models
@@ -141,10 +142,8 @@ def _read_examples(folder: Path | None, generator: Generator, *, required: bool)
     return [np.uint8(np.rint(image[0] * 255)) for image in found]
 
 
-def _palette_of(name: str | None, checkpoint: Path) -> Palette | None:
-    """The palette that is named, or that lies beside the images of training."""
-    if name is not None:
-        return palettes.load(name)
+def _palette_beside(checkpoint: Path) -> Palette | None:
+    """The palette that lies beside the images of training."""
     data = _data_folder(checkpoint)
     for folder in (data, data.parent) if data else ():
         if (folder / _PALETTE_FILE).is_file():
@@ -154,11 +153,13 @@ def _palette_of(name: str | None, checkpoint: Path) -> Palette | None:
 
 def _kind_of(examples: Sequence[Array], palette: Palette | None) -> tuple[str, Palette | None]:
     """What is drawn, by the looks of the examples."""
-    if palette:
-        return "labels", palette
     sample = [image for image in examples if image.shape[2] == 3]
+    if palette and not examples:
+        return "labels", palette
     if not sample:
         return "photo", None
+    if palette and np.mean([palette.coverage(image) for image in sample]) > _LABELS:
+        return "labels", palette
     extremes = np.mean([((image < 32) | (image > 223)).all(2).mean() for image in sample])
     grey = np.mean([np.ptp(image.astype(int), axis=2).max() < 24 for image in sample])
     if extremes > _INK and grey > _INK:

@@ -1,7 +1,9 @@
 """Runs the server until a signal comes."""
 
+import signal
 import socket
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 
@@ -70,4 +72,18 @@ def serve(
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[bound])
+    server = uvicorn.Server(config)
+    hung_up = []
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        """As after SIGTERM; uvicorn does not handle SIGHUP."""
+        hung_up.append(number)
+        server.should_exit = True
+
+    handles = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    former = signal.signal(signal.SIGHUP, hang_up) if handles else None
+    server.run(sockets=[bound])
+    if handles:
+        signal.signal(signal.SIGHUP, former)
+    if hung_up:
+        signal.raise_signal(signal.SIGHUP)

@@ -65,6 +65,7 @@ def test_there_and_back(run, tmp_path):
     assert (options.discriminator, options.discriminator_bias) == ("patch16", "all")
     images = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
     with p2p_graph.load(run, device="cpu") as one, p2p_graph.load(path, device="cpu") as other:
+        assert one.steps == other.steps == 7
         np.testing.assert_array_equal(one(images), other(images))
 
 
@@ -85,6 +86,11 @@ def test_damage_and_other_files(run, tmp_path):
     for length in (0, 7, 100, len(whole) - 1):
         path.write_bytes(whole[:length])
         assert refusal(path).startswith(f"{path} cannot be read as a .safetensors file: ")
+    for place in (-1, -500, len(whole) // 2):
+        flipped = bytearray(whole)
+        flipped[place] ^= 64
+        path.write_bytes(flipped)
+        assert refusal(path).endswith("its values do not have the checksum that it names")
     model = read_model(run, "AtoB")
     flat = {name: model.options.flat()[name] for name in ("ngf", "ndf", "crop_size", "bias")}
 

@@ -264,6 +264,13 @@ class _Code:
         return (open, (str(self.path), "w"))
 
 
+def _some_values(state):
+    """Bytes of some tensors, as a file holds them."""
+    return [
+        tensor.numpy().tobytes()[:32] for tensor in list(state.values())[::9] if tensor.ndim == 4
+    ]
+
+
 def test_damaged_and_hostile_files(state, tmp_path):
     path, touched = tmp_path / "G.pth", tmp_path / "touched"
     assert refusal(path) == f"{path} does not exist"
@@ -272,6 +279,11 @@ def test_damaged_and_hostile_files(state, tmp_path):
     for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
         assert refusal(path).startswith(f"{path} cannot be read as a PyTorch state dictionary: ")
+    for place in (whole.index(value) for value in _some_values(state)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 64
+        path.write_bytes(flipped)
+        assert "is damaged" in refusal(path) or "cannot be read as a PyTorch" in refusal(path)
     torch.save({**state, "x": _Code(touched)}, path)
     assert refusal(path).startswith(f"{path} cannot be read as a PyTorch state dictionary: ")
     path.write_bytes(pickle.dumps(_Code(touched)))

@@ -85,6 +85,14 @@ def test_from_start_to_end(run):
         assert "Traceback" not in process.stderr.read()
 
 
+def test_a_terminal_that_goes(run):
+    with served("--checkpoint", run, "--device", "cpu") as (process, address, _):
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
+        assert process.stderr.read() == "stopped by SIGHUP\n"
+
+
 def test_refusals(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert_refused(call("serve"), "checkpoint is missing: name a trained model, or run `make demo`")

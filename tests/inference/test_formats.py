@@ -213,6 +213,9 @@ def test_litert_calibration_refusals(tmp_path):
         with pytest.raises(UserError, match=re.escape(message)):
             export({**flags, **more})
         assert not (tmp_path / "out").exists()
+    same = {"format": "litert-int8", "calibration_dir": str(empty), "output_dir": str(empty)}
+    with pytest.raises(UserError, match="is the folder of images: name another --output_dir"):
+        export({**flags, **same})
 
 
 def test_the_seed_makes_the_masks(tmp_path):

@@ -128,7 +128,10 @@ def test_what_is_refused(client, drawing):
         refused(client.get(path), 404, "")
     refused(client.get("/api/translate"), 405, "Method Not Allowed")
     refused(client.get("/api/examples/facades_BtoA/2"), 404, "the model has 2 examples")
+    refused(client.get(f"/api/examples/facades_BtoA/{'9' * 5000}"), 404, "the model has 2 exampl")
     refused(client.get("/api/examples/none/0"), 404, "no model of this name")
+    form = client.post("/api/translate", data={"model": "x"}, files={"image": ("a.png", good)})
+    refused(form, 400, "model and seed are part of the address")
 
 
 def test_other_hosts_and_origins(client, drawing):

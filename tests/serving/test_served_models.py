@@ -87,3 +87,16 @@ def test_examples_are_inputs(runs):
 
     with Image.open(io.BytesIO(model.examples[0])) as example:
         np.testing.assert_array_equal(np.asarray(example), right)
+
+
+def test_photos_to_labels_take_photos(runs, tmp_path):
+    """Though a palette lies beside the images of training."""
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "palette.csv").write_text("class,red,green,blue\na,1,2,3\nb,4,5,6\n")
+    photo = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    png(photo, tmp_path / "data" / "train" / "1.png")
+    run = make_run(tmp_path / "run", crop_size=32, levels=3)
+    data = str(tmp_path / "data" / "train")
+    save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, input_dir=data), run)
+    [model] = load_models([run], device="cpu")
+    assert (model.kind, model.palette, len(model.examples)) == ("photo", None, 1)
