@@ -1,10 +1,11 @@
 """The images of a run: from folders, a manifest, an archive or shards, and one part of a split."""
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,6 +75,16 @@ def list_images(
             upright=source.upright,
         )
     return good[:at_most]
+
+
+@contextlib.contextmanager
+def input_dir_named(option: str) -> Iterator[None]:
+    """Lets errors name the option that gave the images, where it is not `input_dir`."""
+    try:
+        yield
+    except UserError as error:
+        message, *listed = error.args
+        raise UserError(message.replace("input_dir", option, 1), *listed) from None
 
 
 def is_archive(source: ImageSource) -> bool:

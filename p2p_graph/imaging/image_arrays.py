@@ -216,11 +216,17 @@ def save_png(path: Path, image: Array) -> None:
       OSError: the file cannot be written; an earlier file is intact.
     """
     with atomic_write(path) as temporary:
-        if image.dtype == np.uint16:
-            temporary.write_bytes(_encode_16_bits(image))
-            return
-        pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        pil_image.save(temporary, "PNG", compress_level=_COMPRESSION)
+        temporary.write_bytes(encode_png(image))
+
+
+def encode_png(image: Array) -> bytes:
+    """Encodes uint8 or uint16 [H, W, 1, 3 or 4] as the contents of a PNG file."""
+    if image.dtype == np.uint16:
+        return _encode_16_bits(image)
+    contents = io.BytesIO()
+    pil_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    pil_image.save(contents, "PNG", compress_level=_COMPRESSION)
+    return contents.getvalue()
 
 
 def to_8_bits(image: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import DataOptions
+from p2p_graph.data.image_sources import input_dir_named
 from p2p_graph.inference.input_images import read_inputs
 from p2p_graph.runtime.quiet_import import hidden_stderr
 from p2p_graph.utils import signals
@@ -53,11 +54,8 @@ def calibration_images(
         raise UserError(
             f"format {_CALIBRATED} needs --calibration_dir: a folder of images as in training"
         )
-    try:
+    with input_dir_named("calibration_dir"):
         return read_inputs(folder, data, _MOST_IMAGES)
-    except UserError as error:
-        message, *listed = error.args
-        raise UserError(message.replace("input_dir", "calibration_dir", 1), *listed) from None
 
 
 def convert(saved_model: Path, form: str, calibration: Sequence[Array] = ()) -> bytes:

@@ -1,16 +1,17 @@
 """The models of a server: generators, what is drawn for them, and example inputs."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from p2p_graph.checkpoints.model_files import FILES
+from p2p_graph.config.data_options import FILE_CHANNELS
 from p2p_graph.config.options_file import read_options, read_record
+from p2p_graph.data.image_sources import input_dir_named
 from p2p_graph.imaging import palettes
+from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.imaging.palettes import PALETTES, Palette
 from p2p_graph.inference.generator import Generator, load
 from p2p_graph.inference.input_images import read_inputs
@@ -84,7 +85,7 @@ def load_models(
     models: list[ServedModel] = []
     for path in checkpoints:
         generator = load(path, device=device)
-        if any(channels not in (1, 3, 4) for channels in generator.channels) or (
+        if any(channels not in FILE_CHANNELS for channels in generator.channels) or (
             len(generator.data.task.input_parts) > 1
         ):
             raise UserError(
@@ -96,7 +97,9 @@ def load_models(
         named = None if palette is None else palettes.load(palette)
         kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(path))
         name = _unique(real_path(path).stem, [model.name for model in models])
-        models.append(ServedModel(name, generator, kind, found, [_png(image) for image in images]))
+        models.append(
+            ServedModel(name, generator, kind, found, [encode_png(image) for image in images])
+        )
     return models
 
 
@@ -133,12 +136,12 @@ def _read_examples(folder: Path | None, generator: Generator, *, required: bool)
     if folder is None:
         return []
     try:
-        found = read_inputs(str(folder), generator.data, _MOST_EXAMPLES)
-    except UserError as error:
-        if not required:
-            return []
-        message, *listed = error.args
-        raise UserError(message.replace("input_dir", "examples", 1), *listed) from None
+        with input_dir_named("examples"):
+            found = read_inputs(str(folder), generator.data, _MOST_EXAMPLES)
+    except UserError:
+        if required:
+            raise
+        return []
     return [np.uint8(np.rint(image[0] * 255)) for image in found]
 
 
@@ -170,9 +173,3 @@ def _kind_of(examples: Sequence[Array], palette: Palette | None) -> tuple[str, P
     }
     best = max(shares, key=lambda name: shares[name])
     return ("labels", PALETTES[best]) if shares[best] > _LABELS else ("photo", None)
-
-
-def _png(image: Array) -> bytes:
-    contents = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(contents, "PNG")
-    return contents.getvalue()

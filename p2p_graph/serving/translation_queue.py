@@ -2,13 +2,12 @@
 
 import asyncio
 import concurrent.futures
-import io
 import time
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.inference.generator import Generator
 from p2p_graph.utils.errors import UserError
 
@@ -72,7 +71,7 @@ class TranslationQueue:
         try:
             image = await asyncio.wait_for(work, self._time_limit)
             # Beside the next translation.
-            return await asyncio.to_thread(_png, image)
+            return await asyncio.to_thread(encode_png, image)
         except asyncio.TimeoutError:
             raise TimeoutError from None
         finally:
@@ -88,10 +87,3 @@ class TranslationQueue:
     def close(self) -> None:
         """Ends the thread, after the image that it translates."""
         self._thread.shutdown(cancel_futures=True)
-
-
-def _png(image: Array) -> bytes:
-    contents = io.BytesIO()
-    grey_or_not = image[..., 0] if image.shape[2] == 1 else image
-    Image.fromarray(grey_or_not).save(contents, "PNG", compress_level=1)
-    return contents.getvalue()

@@ -6,12 +6,11 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_sources import list_images, names_digest
+from p2p_graph.data.image_sources import input_dir_named, list_images, names_digest
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 from p2p_graph.imaging.image_arrays import read_half
 from p2p_graph.imaging.palettes import spread_sample
 from p2p_graph.segmentation.segmenter_training.training_options import TrainingOptions
-from p2p_graph.utils.errors import UserError
 
 
 def training_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
@@ -33,11 +32,8 @@ def validation_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     """
     if options.val_dir is None:
         return []
-    try:
+    with input_dir_named("val_dir"):
         pairs = list_images(options.data(options.val_dir).source, single=False)
-    except UserError as error:
-        message, *listed = error.args
-        raise UserError(message.replace("input_dir", "val_dir", 1), *listed) from None
     _check_colours(pairs, options, f"labels in val_dir {options.val_dir}")
     return pairs
 
