@@ -102,8 +102,13 @@ def test_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
         assert [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
-    page = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("p2p_graph/serving/static/*")}
-    assert found == {*modules, *page, "p2p_graph/py.typed"}
+    kinds = {".css", ".html", ".js", ".svg"}
+    pages = [path for path in ROOT.glob("p2p_graph/**/*") if path.suffix in kinds]
+    assert found == {
+        *modules,
+        *(path.relative_to(ROOT).as_posix() for path in pages),
+        "p2p_graph/py.typed",
+    }
 
 
 def test_an_index_would_take_both(distributions, work):

@@ -15,10 +15,10 @@ from p2p_graph.evaluation.fcn_score import PHOTOS
 from p2p_graph.evaluation.features.feature_distances import compute_all, open_networks
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
-from p2p_graph.imaging.html_page import INDEX_FILE
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.metrics.registry import FCN
+from p2p_graph.pages.html_page import INDEX_FILE
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError

@@ -19,10 +19,10 @@ from p2p_graph.evaluation.metric_selection import MetricSelection
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.evaluation.worst_best_page import write_worst_best_page
 from p2p_graph.imaging.confusion_plot import save_confusion_matrix
-from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.metrics.label_scores import per_class_scores
 from p2p_graph.metrics.registry import FCN, LABELS, SetMetric
+from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.json_values import without_non_finite

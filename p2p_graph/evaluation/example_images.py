@@ -12,8 +12,8 @@ from p2p_graph.data.image_files import Entry, Problem, find_images, find_partner
 from p2p_graph.data.usable_images import EncodedImage, check_images
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.imaging.array_files import ARRAY_SUFFIX
-from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.imaging.image_arrays import read_rgb, why_not_decodable
+from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 

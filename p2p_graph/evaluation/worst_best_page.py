@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from p2p_graph.evaluation.example_images import Example
-from p2p_graph.imaging.html_page import IMAGE_FOLDER, KINDS, write_index
+from p2p_graph.imaging.preview import KINDS
 from p2p_graph.metrics.registry import SetMetric
+from p2p_graph.pages.html_page import IMAGE_FOLDER, write_index
 from p2p_graph.utils.atomic_write import atomic_write
 
 _SHOWN = 3  # worst images of each metric, and best ones

@@ -1,1 +1,1 @@
-"""Images as NumPy arrays: palettes, CIE Lab, grids, plots, HTML pages. Imports no TensorFlow."""
+"""Images as NumPy arrays: palettes, CIE Lab, grids, plots. Imports no TensorFlow."""

@@ -1,9 +1,14 @@
 """Previews: what of an image of any number of channels is shown, and how that is said."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from p2p_graph.config.data_options import FILE_CHANNELS
-from p2p_graph.imaging.html_page import KINDS
+
+# The kind in a file name, as in NAME-outputs.png -> the title of the column that shows it.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {"inputs": "input", "outputs": "output", "targets": "target"}
+)
 
 
 def is_whole(parts: Sequence[int]) -> bool:
@@ -24,7 +29,7 @@ def titles(parts_of: Mapping[str, Sequence[int]]) -> dict[str, str]:
     """The titles of columns of images: "input", or "input, channels 1 to 3 of 5".
 
     Args:
-      parts_of: the channels of each part of an image, by kind (see `html_page.KINDS`).
+      parts_of: the channels of each part of an image, by kind (see `KINDS`).
     """
     return {kind: KINDS[kind] + _which(parts) for kind, parts in parts_of.items()}
 

@@ -28,7 +28,7 @@ from p2p_graph.data.image_files import SourceImage, files_of, output_names
 from p2p_graph.data.image_pairs import sizes_before_scaling
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.imaging import html_page, image_grid, preview
+from p2p_graph.imaging import image_grid, preview
 from p2p_graph.imaging.array_files import ARRAY_SUFFIX, save_npy
 from p2p_graph.imaging.image_arrays import save_png, to_8_bits
 from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
@@ -36,6 +36,7 @@ from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers, to_rgb, to_shown, to_values
 from p2p_graph.models.precision import compute_once
+from p2p_graph.pages import html_page
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
@@ -243,7 +244,7 @@ def _make_folder(options: Options, folder: Path, names: Sequence[str], step: int
         if any(images.iterdir()):
             batches = options.length.max_steps or len(names)
             for name in names[: batches * options.data.batches.batch_size]:
-                for kind in html_page.KINDS:
+                for kind in preview.KINDS:
                     for suffix in (".png", ARRAY_SUFFIX):
                         (images / f"{name}-{kind}{suffix}").unlink(missing_ok=True)
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.evaluation import evaluation_report
-from p2p_graph.imaging.html_page import INDEX_FILE
+from p2p_graph.pages.html_page import INDEX_FILE
 from p2p_graph.reproduction import child_programs
 from p2p_graph.reproduction.paper_tables import Row
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions

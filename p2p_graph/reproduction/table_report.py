@@ -11,8 +11,9 @@ import numpy as np
 
 from p2p_graph.evaluation.evaluation_report import files_digest
 from p2p_graph.evaluation.example_images import read_image
-from p2p_graph.imaging import html_page, image_grid
-from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
+from p2p_graph.imaging import image_grid
+from p2p_graph.pages import html_page
+from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.reproduction.paper_tables import TABLES, Table
 from p2p_graph.reproduction.row_results import (
     RowResult,

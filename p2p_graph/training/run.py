@@ -17,8 +17,8 @@ from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.decode_check import IMAGE_ERRORS, unreadable_image
 from p2p_graph.data.image_files import files_of
 from p2p_graph.data.input_graph import Batch, TrainingInputs
-from p2p_graph.imaging.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.models.networks import Networks
+from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import peak_memory
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints, what_is_kept

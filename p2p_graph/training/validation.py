@@ -16,7 +16,7 @@ from p2p_graph.config.output_folder import BEST_FILE
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
-from p2p_graph.imaging import html_page, image_grid, preview
+from p2p_graph.imaging import image_grid, preview
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.models import postprocess
 from p2p_graph.models.networks import translate
@@ -214,7 +214,7 @@ class Validator:
         displayed, measured = self._graph.run(session)
         columns = {
             self._graph.titles[kind]: [images[kind] for images in displayed]
-            for kind in html_page.KINDS
+            for kind in preview.KINDS
         }
         path = self._grids / f"{step:08d}.png"
         image_grid.save_grid(path, f"step {step}", columns, self._names)

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.options import Options
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.imaging import html_page
+from p2p_graph.imaging.preview import KINDS
 from p2p_graph.models import postprocess
 
 # sRGB and Lab (D65), published values.
@@ -49,7 +49,7 @@ def in_bytes(session, config, **images):
 def test_values_become_images(session, rng):
     values = [values_of(rng, 2, 4, 4, 3) for _ in range(3)]
     images = shown(session, Options.of(), *values)
-    assert list(images) == ["inputs", "outputs", "targets"] == list(html_page.KINDS)
+    assert list(images) == ["inputs", "outputs", "targets"] == list(KINDS)
     for image, value in zip(images.values(), values, strict=True):
         np.testing.assert_allclose(image, (value + 1) / 2, atol=1e-6)
     ends = shown(session, Options.of(), *np.float32([[[[[-1, 0, 1]]]]] * 3))

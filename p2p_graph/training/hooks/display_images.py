@@ -7,13 +7,14 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.imaging import html_page
 from p2p_graph.imaging.image_arrays import save_png
+from p2p_graph.imaging.preview import KINDS
+from p2p_graph.pages import html_page
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.errors import UserError, why_not_written
 
-_NAME = re.compile(rf"\d{{8}}-.*-({'|'.join(html_page.KINDS)})\.png")
+_NAME = re.compile(rf"\d{{8}}-.*-({'|'.join(KINDS)})\.png")
 
 
 class WriteImages(StepHook):
@@ -75,9 +76,9 @@ class WriteImages(StepHook):
             self._folder,
             "Images while training",
             self._metadata,
-            ("step", "name", *(self._titles[kind] for kind in html_page.KINDS)),
+            ("step", "name", *(self._titles[kind] for kind in KINDS)),
             [
-                (str(int(name[:8])), name[9:], *(f"{name}-{k}.png" for k in html_page.KINDS))
+                (str(int(name[:8])), name[9:], *(f"{name}-{k}.png" for k in KINDS))
                 for name in written
             ],
             self._titles.values(),

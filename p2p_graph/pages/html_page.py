@@ -1,28 +1,16 @@
 """The page `index.html` that shows the images in the folder `images/` beside it."""
 
+import functools
 import html
 import urllib.parse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
+from p2p_graph.imaging.preview import KINDS
 from p2p_graph.utils.atomic_write import atomic_write
 
 INDEX_FILE, IMAGE_FOLDER = "index.html", "images"
-# The kind in a file name, as in NAME-outputs.png -> the title of the column that shows it.
-KINDS: Mapping[str, str] = MappingProxyType(
-    {"inputs": "input", "outputs": "output", "targets": "target"}
-)
 _OUTPUT = "-outputs.png"  # ends the name of a translated image
-_STYLE = """
-body { font-family: sans-serif; margin: 2em; color: #222; }
-table { border-collapse: collapse; }
-th, td { padding: 4px 8px; text-align: left; border-bottom: 1px solid #ddd; }
-thead th { position: sticky; top: 0; background: #fff; }
-dl { display: grid; grid-template-columns: max-content auto; gap: 2px 1em; color: #555; }
-dd { margin: 0; }
-img { display: block; max-width: 100%; }
-"""
 
 
 def translated_names(image_folder: Path) -> list[str]:
@@ -56,43 +44,75 @@ def write_index(
     Raises:
       OSError: the page cannot be written; an earlier page is intact.
     """
-    heading = html.escape(title)
+    path = folder / INDEX_FILE
+    body = [
+        "<dl>",
+        *(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in metadata.items()),
+        "</dl>",
+        "<table><thead><tr>",
+        *(f"<th>{escaped(column)}</th>" for column in columns),
+        "</tr></thead><tbody>",
+        *(_table_row(columns, row, image_columns) for row in rows),
+        "</tbody></table>",
+    ]
+    write_page(path, title, body)
+    return path
+
+
+def write_page(path: Path, title: str, body: Iterable[str], scripts: Sequence[str] = ()) -> None:
+    """Writes a page atomically, as one file: style and scripts are inside.
+
+    Args:
+      path: of the page; an earlier page is replaced.
+      title: the page's heading, as text.
+      body: lines of HTML below the heading.
+      scripts: names of JavaScript files of this package, which run in this order at the end.
+
+    Raises:
+      OSError: the page cannot be written; an earlier page is intact.
+    """
+    heading = escaped(title)
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en">',
-        f'<head><meta charset="utf-8"><title>{heading}</title><style>{_STYLE}</style></head>',
+        '<head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{heading}</title><style>{_packaged_text('style.css')}</style></head>",
         f"<body><h1>{heading}</h1>",
-        "<dl>",
-        *(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in metadata.items()),
-        "</dl>",
-        "<table><thead><tr>",
-        *(f"<th>{_text(column)}</th>" for column in columns),
-        "</tr></thead><tbody>",
-        *(_table_row(columns, row, image_columns) for row in rows),
-        "</tbody></table></body></html>",
+        *body,
+        *(f"<script>{_packaged_text(name)}</script>" for name in scripts),
+        "</body></html>",
     ]
-    path = folder / INDEX_FILE
     with atomic_write(path) as temporary:
         # Names of files and folders may hold bytes that are not UTF-8.
         text = "\n".join(lines) + "\n"
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return path
+
+
+def escaped(value: object) -> str:
+    """A value as text in HTML, also inside a quoted attribute."""
+    return html.escape(str(value))
+
+
+def image_source(name: str) -> str:
+    """The address of a file in the page's folder `images/`, for an attribute."""
+    return escaped(urllib.parse.quote(f"{IMAGE_FOLDER}/{name}"))
+
+
+@functools.cache
+def _packaged_text(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _table_row(columns: Sequence[str], row: Sequence[str], image_columns: Collection[str]) -> str:
     cells = (
-        _image(cell) if column in image_columns else _text(cell)
+        _image(cell) if column in image_columns else escaped(cell)
         for column, cell in zip(columns, row, strict=False)
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
 def _image(name: str) -> str:
     if not name:
         return ""
-    source = html.escape(urllib.parse.quote(f"{IMAGE_FOLDER}/{name}"))
-    return f'<img src="{source}" alt="{_text(name)}" loading="lazy">'
+    return f'<img src="{image_source(name)}" alt="{escaped(name)}" loading="lazy">'

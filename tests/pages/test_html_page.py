@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from p2p_graph.data.image_files import output_names
-from p2p_graph.imaging import html_page
-from p2p_graph.imaging.html_page import write_index
+from p2p_graph.imaging.preview import KINDS
+from p2p_graph.pages.html_page import write_index
 from p2p_graph.training.hooks.display_images import WriteImages
 from p2p_graph.training.session_calls import Schedule
 
@@ -134,8 +134,8 @@ def test_page_that_fails_leaves_the_one_before(tmp_path):
 @pytest.mark.parametrize("files", [["1.jpg", "2.png"], ["1.jpg", "1.png"]], ids=str)
 def test_every_image_on_the_page_of_training_is_there(tmp_path, rng, files):
     names = dict(zip(files, output_names([tmp_path / file for file in files]), strict=True))
-    hook = WriteImages(None, {}, names, html_page.KINDS, tmp_path, {}, 5, Schedule(10))
-    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in html_page.KINDS}
+    hook = WriteImages(None, {}, names, KINDS, tmp_path, {}, 5, Schedule(10))
+    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in KINDS}
     results = {"paths": [file.encode() for file in files], "images": images}
     for step in (5, 10):
         hook.report(step, types.SimpleNamespace(results=results), None)
