@@ -15,7 +15,7 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.decode_check import verifying_session
 from p2p_graph.data.image_files import Entry, SourceImage, find_entries
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
-from p2p_graph.data.usable_images import usable_images
+from p2p_graph.data.usable_images import SKIP_BAD_ADVICE, usable_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
@@ -78,13 +78,14 @@ def list_images(
 
 
 @contextlib.contextmanager
-def input_dir_named(option: str) -> Iterator[None]:
-    """Lets errors name the option that gave the images, where it is not `input_dir`."""
+def source_named(option: str) -> Iterator[None]:
+    """Lets errors name the option that gave the images, in programs without --skip_bad."""
     try:
         yield
     except UserError as error:
         message, *listed = error.args
-        raise UserError(message.replace("input_dir", option, 1), *listed) from None
+        message = message.replace("input_dir", option, 1)
+        raise UserError(message.replace(SKIP_BAD_ADVICE, ""), *listed) from None
 
 
 def is_archive(source: ImageSource) -> bool:

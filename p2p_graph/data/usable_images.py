@@ -29,6 +29,8 @@ class EncodedImage(NamedTuple):
     structure: ImageStructure
 
 
+SKIP_BAD_ADVICE = ", or leave them out with --skip_bad"
+
 # Decodes files; gives for each the reason why it cannot be decoded to the size in its structure, or
 # None. The work after the check should use the same decoder: decoders differ in what they accept.
 Verify = Callable[[Sequence[EncodedImage]], list[str | None]]
@@ -63,8 +65,7 @@ def usable_images(
     if bad:
         count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
         if not skip_bad:
-            remedy = "mend or remove them, or leave them out with --skip_bad"
-            raise UserError(f"{count}; {remedy}:", *bad)
+            raise UserError(f"{count}; mend or remove them{SKIP_BAD_ADVICE}:", *bad)
         if not good:
             raise UserError(f"{count}, so no image remains:", *bad)
         print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import DataOptions
-from p2p_graph.data.image_sources import input_dir_named
+from p2p_graph.data.image_sources import source_named
 from p2p_graph.inference.input_images import read_inputs
 from p2p_graph.runtime.quiet_import import hidden_stderr
 from p2p_graph.utils import signals
@@ -54,7 +54,7 @@ def calibration_images(
         raise UserError(
             f"format {_CALIBRATED} needs --calibration_dir: a folder of images as in training"
         )
-    with input_dir_named("calibration_dir"):
+    with source_named("calibration_dir"):
         return read_inputs(folder, data, _MOST_IMAGES)
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -30,6 +30,8 @@ LARGEST_SIDE = 4096  # pixels
 _BODY_SECONDS = 20.0  # for a client to send its image
 _IMAGE_TYPES = ("image/png", "image/jpeg")
 _FORM = "multipart/form-data"
+_HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^][\s/?#@:\\]+))(:[0-9]{1,5})?")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -94,8 +96,9 @@ def make_app(
         return JSONResponse({"models": [model.described() for model in models]})
 
     async def translate(request: Request) -> Response:
-        model = model_of(request.query_params.get("model"))
-        seed = _seed_of(request.query_params.get("seed"))
+        parameters = _parameters_of(request)
+        model = model_of(parameters.get("model"))
+        seed = _seed_of(parameters.get("seed"))
         try:
             contents = await asyncio.wait_for(_image_of(request), _BODY_SECONDS)
         except asyncio.TimeoutError:
@@ -174,15 +177,23 @@ class _Guard:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 self._statuses[message["status"]] += 1
                 message = {**message, "headers": [*message["headers"], *_HEADERS]}
             await send(message)
 
         refusal = self._refusal(Request(scope))
         answer: Callable[[Scope, Receive, Send], Awaitable[None]] = refusal or self._app
-        await answer(scope, receive, send_counted)
+        try:
+            await answer(scope, receive, send_counted)
+        except asyncio.CancelledError:  # the server ends and waits no longer
+            if not started:
+                await _error(503, "the server has ended")(scope, receive, send_counted)
 
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that another site may have made in a person's browser."""
@@ -196,11 +207,9 @@ class _Guard:
 
 
 def _name_of(host: str) -> str | None:
-    """The name in a header Host, in lower case and without a port."""
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:  # half an IPv6 address
-        return None
+    """The name in a header Host, in lower case and without a port; None for anything else."""
+    found = _HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"]) if found else None
 
 
 def _error(status: int, message: str) -> JSONResponse:
@@ -221,13 +230,25 @@ async def _failed(request: Request, error: Exception) -> Response:
     return _error(500, "the server has failed: its log says how")
 
 
+def _parameters_of(request: Request) -> dict[str, str]:
+    """The parameters of a translation's address: `model` and `seed`, each at most once."""
+    given = request.query_params.multi_items()
+    parameters = dict(given)
+    if len(parameters) < len(given) or not parameters.keys() <= {"model", "seed"}:
+        raise HTTPException(400, "the address takes model and seed, each at most once")
+    return parameters
+
+
 def _seed_of(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not _WHOLE_NUMBER.fullmatch(text):
+        raise HTTPException(400, "seed must be a whole number")
+    seed = int(text[:21])
     try:
-        seed = 0 if text is None else int(text[:20])
         check_value(RECORDS["seed"], FIELDS["seed"], seed)
-    except ValueError as error:
-        message = str(error) if isinstance(error, UserError) else "seed must be a whole number"
-        raise HTTPException(400, message) from None
+    except UserError as error:
+        raise HTTPException(400, str(error)) from None
     return seed
 
 

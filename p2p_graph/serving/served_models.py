@@ -9,7 +9,7 @@ import numpy as np
 from p2p_graph.checkpoints.model_files import FILES
 from p2p_graph.config.data_options import FILE_CHANNELS
 from p2p_graph.config.options_file import read_options, read_record
-from p2p_graph.data.image_sources import input_dir_named
+from p2p_graph.data.image_sources import source_named
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.imaging.palettes import PALETTES, Palette
@@ -136,7 +136,7 @@ def _read_examples(folder: Path | None, generator: Generator, *, required: bool)
     if folder is None:
         return []
     try:
-        with input_dir_named("examples"):
+        with source_named("examples"):
             found = read_inputs(str(folder), generator.data, _MOST_EXAMPLES)
     except UserError:
         if required:

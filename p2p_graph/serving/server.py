@@ -1,5 +1,6 @@
 """Runs the server until a signal comes."""
 
+import logging
 import signal
 import socket
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ def serve(
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     server = uvicorn.Server(config)
+    # After a second Ctrl-C, uvicorn logs a traceback for all that it abandons.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not server.force_exit)
     hung_up = []
 
     def hang_up(number: int, frame: FrameType | None) -> None:

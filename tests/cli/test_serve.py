@@ -85,6 +85,24 @@ def test_from_start_to_end(run):
         assert "Traceback" not in process.stderr.read()
 
 
+def test_the_second_interruption_ends_at_once(run):
+    with served("--checkpoint", run, "--device", "cpu") as (process, address, _):
+        with socket.create_connection(("127.0.0.1", httpx.URL(address).port), 60) as client:
+            client.sendall(
+                b"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                b"Content-Length: 99\r\n\r\nthe rest never comes"
+            )
+            httpx.get(f"{address}/healthz")  # behind it
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(httpx.TransportError):
+                while True:  # until no connection is taken
+                    httpx.get(f"{address}/healthz")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 128 + signal.SIGINT
+            assert client.recv(99).startswith(b"HTTP/1.1 503 ")
+        assert process.stderr.read() == "interrupted\n"
+
+
 def test_a_terminal_that_goes(run):
     with served("--checkpoint", run, "--device", "cpu") as (process, address, _):
         assert httpx.get(f"{address}/healthz").status_code == 200

@@ -195,6 +195,9 @@ def test_litert_calibration_refusals(tmp_path):
     flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
     empty = tmp_path / "empty"
     empty.mkdir()
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.png").write_bytes(b"x")
     for more, message in (
         ({"format": "litert-int8"}, "format litert-int8 needs --calibration_dir"),
         (
@@ -209,9 +212,14 @@ def test_litert_calibration_refusals(tmp_path):
             {"format": "litert-int8", "calibration_dir": str(empty / "x")},
             f"calibration_dir {empty / 'x'} does not exist",
         ),
+        (
+            {"format": "litert-int8", "calibration_dir": str(bad)},
+            f"1 of 1 image in {bad} cannot be used; mend or remove them:\n",
+        ),
     ):
-        with pytest.raises(UserError, match=re.escape(message)):
+        with pytest.raises(UserError) as raised:
             export({**flags, **more})
+        assert message in str(raised.value)
         assert not (tmp_path / "out").exists()
     same = {"format": "litert-int8", "calibration_dir": str(empty), "output_dir": str(empty)}
     with pytest.raises(UserError, match="is the folder of images: name another --output_dir"):

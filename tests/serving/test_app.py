@@ -106,6 +106,12 @@ def test_what_is_refused(client, drawing):
     frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:])
     refused(post(client, good, model="none"), 404, "no model of this name")
     refused(post(client, good, seed="a"), 400, "seed must be a whole number")
+    refused(post(client, good, seed="1_0"), 400, "seed must be a whole number")
+    for address in ("modle=facades_BtoA", "seed=1&seed=2"):
+        answer = client.post(
+            f"/api/translate?{address}", content=good, headers={"Content-Type": "image/png"}
+        )
+        refused(answer, 400, "the address takes model and seed, each at most once")
     refused(post(client, good, seed=-1), 400, "seed must be at least 0")
     refused(post(client, good, seed="9" * 5000), 400, "seed must be below")
     refused(post(client, good, "text/plain"), 415, "send image/png or image/jpeg, or multipart")
@@ -142,6 +148,10 @@ def test_other_hosts_and_origins(client, drawing):
         ("Host", "[::1"),
         ("Host", "127.0.0.1@evil.example"),
         ("Host", "127.0.0.1.evil.example"),
+        ("Host", "evil.example@127.0.0.1"),
+        ("Host", "localhost/evil"),
+        ("Host", "localhost:port"),
+        ("Host", "localhost\\evil"),
         ("Origin", "http://evil.example"),
         ("Origin", "null"),
         ("Origin", "http://127.0.0.1:9000"),
@@ -150,7 +160,7 @@ def test_other_hosts_and_origins(client, drawing):
             "/api/translate", content=png(drawing), headers={**headers, name: value}
         )
         refused(answer, 400, f"the header {name} names")
-    for name, value in (("Host", "localhost"), ("Origin", HOST)):
+    for name, value in (("Host", "LocalHost:80"), ("Origin", HOST)):
         answer = client.post(
             "/api/translate", content=png(drawing), headers={**headers, name: value}
         )

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
-from p2p_graph.data.image_sources import input_dir_named, list_images, names_digest
+from p2p_graph.data.image_sources import list_images, names_digest, source_named
 from p2p_graph.data.input_graph import TrainingInputs, translation_batches
 from p2p_graph.imaging.image_arrays import read_half
 from p2p_graph.imaging.palettes import spread_sample
@@ -19,7 +19,8 @@ def training_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     Raises:
       UserError: there are none, some cannot be used, or the labels have other colours.
     """
-    pairs = list_images(options.data(options.input_dir).source, single=False)
+    with source_named("input_dir"):
+        pairs = list_images(options.data(options.input_dir).source, single=False)
     _check_colours(pairs, options, "labels")
     return pairs
 
@@ -32,7 +33,7 @@ def validation_pairs(options: TrainingOptions) -> Sequence[SourceImage]:
     """
     if options.val_dir is None:
         return []
-    with input_dir_named("val_dir"):
+    with source_named("val_dir"):
         pairs = list_images(options.data(options.val_dir).source, single=False)
     _check_colours(pairs, options, f"labels in val_dir {options.val_dir}")
     return pairs
