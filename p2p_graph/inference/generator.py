@@ -45,8 +45,8 @@ Array = np.ndarray[Any, Any]
 # Restores variables in a session; returns the number of training steps.
 _Restore = Callable[[list[tf.Variable], tf.Session], int]
 
-# The process that has loaded the first generator.
-_first_process: list[int] = []
+# The process that has loaded the first generator, and its threads.
+_first_load: list[tuple[int, int | None]] = []
 
 
 def load(
@@ -57,6 +57,7 @@ def load(
     seed: int = 0,
     dropout: float | None = None,
     step: int | None = None,
+    threads: int | None = None,
 ) -> "Generator":
     """Loads a trained generator.
 
@@ -69,15 +70,17 @@ def load(
       seed: of the dropout masks; the same seed gives the same images.
       dropout: rate of dropout; None for that of tools/test.py, 0 for none.
       step: of a checkpoint that the run has kept; None for the newest.
+      threads: among which an operation is split on a CPU, for the whole process: the first session
+        of TensorFlow makes them. None for one a core. They decide the order of sums. With 1, an
+        image is byte for byte that of tools/test.py, which translates an image on each core (on at
+        most 8 of them: with 16 cores or more, it has cores // 8 threads).
 
     Raises:
       UserError: there is no checkpoint, or it cannot be read, or a value is not allowed.
     """
-    if _first_process and _first_process != [os.getpid()]:
-        raise UserError(
-            "TensorFlow does not work in a process forked from one that uses it: load generators "
-            "in the new processes alone, or start them by multiprocessing's method spawn"
-        )
+    _check_process(threads)
+    chosen = devices.choose(device, threads=threads)
+    _first_load[:] = [(os.getpid(), threads)]
     seed = int(seed) if isinstance(seed, np.integer) else seed
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
@@ -94,10 +97,25 @@ def load(
         options, _ = configure(given, "test")
         assert options.run.checkpoint is not None
         restore = functools.partial(_restore_newest, Path(options.run.checkpoint))
-    _first_process[:] = [os.getpid()]
-    return Generator(
-        options.data, options.model, options.run.seed, options.execution.device, restore
-    )
+    return Generator(options.data, options.model, options.run.seed, chosen, restore)
+
+
+def _check_process(threads: int | None) -> None:
+    """Refuses a fork of a process that has loaded a generator, and other threads than it has."""
+    if threads is not None and not (isinstance(threads, int) and threads > 0):
+        raise UserError(f"threads must be a whole number of at least 1, not {threads}")
+    for process, first in _first_load:
+        if process != os.getpid():
+            raise UserError(
+                "TensorFlow does not work in a process forked from one that uses it: load "
+                "generators in the new processes alone, or start them by multiprocessing's method "
+                "spawn"
+            )
+        if first != threads:
+            raise UserError(
+                f"threads {threads}: a generator with threads {first} was loaded before, and a "
+                "process has one set of threads; load all with the same"
+            )
 
 
 def _assign(
@@ -148,7 +166,12 @@ class Generator:
     """
 
     def __init__(
-        self, data: DataOptions, model: ModelOptions, seed: int, device: str, restore: _Restore
+        self,
+        data: DataOptions,
+        model: ModelOptions,
+        seed: int,
+        device: devices.Device,
+        restore: _Restore,
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
         self.data = data
@@ -158,7 +181,7 @@ class Generator:
         assert model.generator.levels is not None
         self._multiple = 2**model.generator.levels
         self._size = self._scaling.crop_size
-        self._device = devices.choose(device)
+        self._device = device
         self._process = os.getpid()
         if not self._device.is_cpu:
             devices.set_gpu_arithmetic(model.layers.precision)
@@ -194,7 +217,7 @@ class Generator:
         Returns:
           [H, W, C] or [N, H, W, C] of the same type; of PIL images and files uint8. An image is
           the same as tools/test.py writes with the same seed, up to the order of sums on a CPU: a
-          few values may differ by 1 of 255.
+          few values may differ by 1 of 255, unless `load` was given `threads`.
 
         Raises:
           UserError: the images do not fit the generator, a file cannot be read, the memory does not

@@ -27,12 +27,14 @@ class Device(NamedTuple):
     is_cpu: bool
 
 
-def choose(device: str, parallel_calls: int = 1) -> Device:
+def choose(device: str, parallel_calls: int = 1, threads: int | None = None) -> Device:
     """Finds the device to use.
 
     Args:
       device: "auto", "cpu" or "gpu".
       parallel_calls: number of threads that call `Session.run` at the same time.
+      threads: among which an operation is split on the CPU, where `parallel_calls` is 1; None for
+        one a core. The first session of a process makes them, and all others share them.
 
     Raises:
       UserError: the device is "gpu", and TensorFlow finds none.
@@ -56,7 +58,9 @@ def choose(device: str, parallel_calls: int = 1) -> Device:
         # Running several operations in parallel is faster than splitting each among all cores.
         config.use_per_session_threads = True
         config.inter_op_parallelism_threads = parallel_calls
-        config.intra_op_parallelism_threads = max(1, (os.cpu_count() or 1) // parallel_calls)
+        threads = max(1, (os.cpu_count() or 1) // parallel_calls)
+    if threads:
+        config.intra_op_parallelism_threads = threads
         # All sessions share the threads that split an operation, and the first session makes them:
         # this one, before images are checked.
         tf.Session(graph=tf.Graph(), config=config).close()

@@ -15,6 +15,7 @@ import p2p_graph
 from p2p_graph import UserError
 
 from ..cli.common import TINY, call, environment, succeeded
+from ..cli.common import run as in_own_process
 
 
 @pytest.fixture(scope="module")
@@ -395,6 +396,37 @@ def test_closed_during_a_call(run):
     [error] = errors
     assert isinstance(error, UserError)
     assert "closed" in str(error)
+
+
+def test_the_same_bytes_with_one_thread(tmp_path):
+    """Of a network so large that its sums are split among threads."""
+    (tmp_path / "data").mkdir()
+    for number in range(4):
+        pair = np.random.default_rng(number).integers(0, 256, (64, 128, 3), np.uint8)
+        Image.fromarray(pair).save(tmp_path / "data" / f"{number}.png")
+    flags = ("--crop_size", 64, "--ngf", 32, "--levels", 4)
+    run = trained(tmp_path, tmp_path / "run", *flags, pairs="data")
+    flags = ("--input_dir", tmp_path / "data", "--checkpoint", run, "--device", "cpu")
+    succeeded(in_own_process("test", *flags, "--output_dir", tmp_path / "out"))
+    names = [tmp_path / "out" / "images" / str(number) for number in range(4)]
+    threads = max(1, (os.cpu_count() or 1) // 8)
+    (tmp_path / "same.py").write_text(
+        "import sys, numpy as np, p2p_graph\n"
+        "from PIL import Image\n"
+        f"generator = p2p_graph.load(sys.argv[1], device='cpu', threads={threads})\n"
+        "for name in sys.argv[2:]:\n"
+        "    found = generator(f'{name}-inputs.png')\n"
+        "    assert (found == np.asarray(Image.open(f'{name}-outputs.png'))).all(), name\n"
+        "try:\n"
+        "    p2p_graph.load(sys.argv[1], threads=99)\n"
+        "except p2p_graph.UserError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", tmp_path / "same.py", run, *names],
+        capture_output=True, text=True, check=True, timeout=120, env=environment(),
+    )  # fmt: skip
+    assert done.stdout.startswith(f"threads 99: a generator with threads {threads} was loaded")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork needs Unix")
