@@ -74,6 +74,26 @@ RECIPES = MappingProxyType(
     }
 )
 
+# Recipe -> the data set that the paper used, and the page of its makers, who set its terms.
+PUBLISHED = MappingProxyType(
+    {
+        "facades": ("the CMP Facade Database", "http://cmp.felk.cvut.cz/~tylecr1/facade/"),
+        "cityscapes": ("Cityscapes", "https://www.cityscapes-dataset.com/license/"),
+        "maps": ("Google Maps", "https://www.google.com/permissions/geoguidelines/"),
+        "edges2shoes": (
+            "UT Zappos50K",
+            "http://vision.cs.utexas.edu/projects/finegrained/utzap50k/",
+        ),
+        "edges2handbags": ("iGAN", "https://github.com/junyanz/iGAN"),
+        "night2day": ("the Transient Attributes database", "http://transattr.cs.brown.edu/"),
+        "thermal2color": (
+            "the KAIST Multispectral Pedestrian data set",
+            "https://soonminhwang.github.io/rgbt-ped-detection/",
+        ),
+        "colorization": ("ImageNet", "https://www.image-net.org/"),
+    }
+)
+
 
 def dataset_name(data: Path) -> str:
     """Names a data set.

@@ -1,5 +1,6 @@
 """The graphs that an export writes: a generator with decoding before it and encoding behind it."""
 
+import functools
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from p2p_graph.imaging import preview
 from p2p_graph.inference import litert_model, onnx_model
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
-from p2p_graph.models.networks import generator_spec, layer_settings
+from p2p_graph.models.networks import generator_spec, layer_settings, translate
 from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
@@ -226,15 +227,16 @@ class ExportedGraph:
         self, values: tf.Tensor, *, frozen: bool = False, on_cpu: bool | None = None
     ) -> tf.Tensor:
         options = self._options
-        return translated(
-            values,
-            self._task,
-            options.model,
-            options.run.seed,
+        generate = functools.partial(
+            translate,
+            model=options.model,
+            target_channels=self._task.channels[1],
+            seed=options.run.seed,
             on_cpu=self._on_cpu if on_cpu is None else on_cpu,
             frozen=frozen,
             expected=self._scaling.crop_size,
         )
+        return translated(values, self._task, generate)
 
     def _encode(self, images: tf.Tensor) -> tf.Tensor:
         """Encodes float32 [N, H, W, C] in [0, 1] to string [N], PNG or JPEG."""

@@ -35,6 +35,7 @@ from p2p_graph.inference.image_arguments import (
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
+from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers
 from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
@@ -293,15 +294,16 @@ class Generator:
         as_float = tf.image.convert_image_dtype(in_bytes, tf.float32)
         images = tf.placeholder_with_default(as_float, shape)
         values = tf.placeholder_with_default(to_values(images, self._task), shape)
-        found = translated(
-            values,
-            self._task,
-            self._model,
-            self._seed,
+        generate = functools.partial(
+            translate,
+            model=self._model,
+            target_channels=self._task.channels[1],
+            seed=self._seed,
             on_cpu=self._device.is_cpu,
             frozen=True,
             any_size=any_size,
         )
+        found = translated(values, self._task, generate)
         by_type = {
             np.uint8: to_integers({"": found})[""],
             np.uint16: to_integers({"": found}, bits=16)[""],

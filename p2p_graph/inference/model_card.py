@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from p2p_graph.config.dataset_recipes import PUBLISHED
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.listed_values import Channels
 from p2p_graph.config.options_file import read_options, read_record
@@ -107,6 +108,7 @@ def make_record(
         "trained_on": trained.get("input_dir") or trained.get("manifest"),
         "steps": step,
         **{name: used[name] for name in ("which_direction", "lab_colorization", "inpaint")},
+        "recipe": trained.get("recipe") or "none",
         "preset": trained.get("preset", used["preset"]),
         "dropout": used["dropout"],
         "seed": used["seed"],
@@ -200,9 +202,20 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         "",
         "## Terms",
         "",
-        "The terms of the images that the generator was trained on hold for the generator, too.",
+        *_terms(record["recipe"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _terms(recipe: str) -> Iterator[str]:
+    """The licence of the training images, as far as it is known."""
+    if recipe in PUBLISHED:
+        name, page = PUBLISHED[recipe]
+        yield (
+            f"Trained with the recipe `{recipe}`. The paper's images of this name are from {name}: "
+            f"for these, the terms of [its authors]({page}) hold."
+        )
+    yield "The terms of the images that the generator was trained on hold for the generator, too."
 
 
 def _snippet(

@@ -1,12 +1,12 @@
 """From the values of images to translated images: what exports and the Python API share."""
 
+from collections.abc import Callable
+
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.data_options import RGB, TaskOptions
-from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.data import lab_color
 from p2p_graph.data.input_graph import Batch
-from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_rgb
 
 
@@ -23,27 +23,14 @@ def to_values(images: tf.Tensor, task: TaskOptions) -> tf.Tensor:
 
 
 def translated(
-    values: tf.Tensor,
-    task: TaskOptions,
-    model: ModelOptions,
-    seed: int | tf.Tensor,
-    *,
-    on_cpu: bool,
-    frozen: bool = False,
-    any_size: bool = False,
-    expected: tuple[int, int] | None = None,
+    values: tf.Tensor, task: TaskOptions, generate: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
     """Translates values to images.
 
     Args:
       values: float32 [N, H, W, C] in [-1, 1], from `to_values`.
       task: says whether the values are those of Lab.
-      model: the generator and its layers.
-      seed: of the dropout masks.
-      on_cpu: whether the graph runs on the CPU.
-      frozen: as in `models.networks.translate`.
-      any_size: likewise.
-      expected: likewise.
+      generate: gives outputs for inputs, as `models.networks.translate`.
 
     Returns:
       float32 [N, H, W, C_out] in [0, 1]; with Lab RGB or grey.
@@ -53,14 +40,4 @@ def translated(
         lightness, colours = tf.split(values, [1, 2], axis=3)
         a_to_b = task.which_direction == "AtoB"
         inputs, targets = (lightness, colours) if a_to_b else (colours, lightness)
-    outputs = translate(
-        inputs,
-        model,
-        task.channels[1],
-        seed,
-        on_cpu=on_cpu,
-        frozen=frozen,
-        any_size=any_size,
-        expected=expected,
-    )
-    return to_rgb(Batch(None, inputs, targets), outputs, task)["outputs"]
+    return to_rgb(Batch(None, inputs, targets), generate(inputs), task)["outputs"]

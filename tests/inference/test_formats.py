@@ -388,7 +388,8 @@ def test_a_persons_readme_stays(tmp_path):
 
 
 def test_the_card_names_both_sizes(tmp_path):
-    run = make_run(tmp_path / "run", crop_size=32, levels=3, input_channels="3+1")
+    sizes = {"crop_size": 32, "levels": 3, "input_channels": "3+1"}
+    run = make_run(tmp_path / "run", **sizes, recipe="facades")
     folder = tmp_path / "out"
     flags = {"checkpoint": str(run), "output_dir": str(folder), "format": "onnx"}
     export({**flags, "crop_size": "16x64"})
@@ -396,6 +397,7 @@ def test_the_card_names_both_sizes(tmp_path):
     assert "at 32x32 pixels (height x width)." in text
     assert "The ONNX model takes 16x64 pixels alone." in text
     assert "| 4: 3 + 1, in this order |" in text
+    assert "from the CMP Facade Database: for these, the terms of [its authors](http://cmp" in text
 
 
 def test_a_persons_export_json_stays(tmp_path):

@@ -129,6 +129,15 @@ def stroke(page, *points):
     page.mouse.up()
 
 
+def wait_until_drawn(page, image):
+    """Waits until an uploaded image is the drawing."""
+    for _ in range(100):
+        if (drawing(page) == image).all():
+            return
+        time.sleep(0.1)
+    np.testing.assert_array_equal(drawing(page), image)
+
+
 def wait_until_shown(page, generator, seed=0):
     """Waits until the result is that of the drawing."""
     wanted = generator(drawing(page), seed=seed)
@@ -227,8 +236,7 @@ def test_upload_download_and_save(page, models, tmp_path):
     labels = np.array(COLOURS, np.uint8)[rng.integers(0, 12, (32, 32))]
     png(labels, tmp_path / "labels.png")
     page.set_input_files("#file", tmp_path / "labels.png")
-    until(page, "!document.getElementById('undo').disabled")
-    np.testing.assert_array_equal(drawing(page), labels)
+    wait_until_drawn(page, labels)
     wait_until_shown(page, models[0].generator)
     files = {}
     for name in ("Download", "Download input and output", "Save drawing"):
@@ -246,9 +254,7 @@ def test_upload_download_and_save(page, models, tmp_path):
     click(page, "Clear")
     png(np.repeat(np.repeat(labels, 2, 0), 2, 1), tmp_path / "large.png")
     page.set_input_files("#file", tmp_path / "large.png")
-    until(page, "!document.getElementById('undo').disabled")
-    wait_until_shown(page, models[0].generator)
-    np.testing.assert_array_equal(drawing(page), labels)
+    wait_until_drawn(page, labels)
 
 
 def test_drop_and_photos(page, models, tmp_path):
@@ -263,11 +269,7 @@ def test_drop_and_photos(page, models, tmp_path):
         }""",
         list(png(photo)),
     )
-    for _ in range(100):
-        if (drawing(page) == photo).all():
-            break
-        time.sleep(0.1)
-    np.testing.assert_array_equal(drawing(page), photo)
+    wait_until_drawn(page, photo)
     wait_until_shown(page, models[1].generator)
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
     until(page, "document.getElementById('status').textContent.includes('not an image')")
