@@ -43,4 +43,4 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) demo fuzz_failures build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) node_modules demo fuzz_failures build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache

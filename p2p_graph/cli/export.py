@@ -20,7 +20,8 @@ def main(argv: Sequence[str]) -> None:
 
     with tensorflow_import():
         from p2p_graph.inference import export
-    export.export(given)
+        from p2p_graph.serving.web_page import WebPage
+    export.export(given, WebPage)
 
 
 run = program(main)

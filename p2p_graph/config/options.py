@@ -40,6 +40,7 @@ FORMATS = (  # of exports
     "litert-fp16",
     "litert-int8-weights",
     "litert-int8",
+    "web",
 )
 
 
@@ -162,8 +163,9 @@ class OutputOptions(Record):
         "files",
         "what is written, joined by commas: meta (the reference's meta graph), saved_model, frozen "
         "(frozen_graph.pb, a graph with the weights as constants), onnx (generator.onnx), litert "
-        "(generator.tflite), and of smaller LiteRT models litert-fp16 (weights of 16 bits), "
-        "litert-int8-weights (of 8 bits) and litert-int8 (convolutions in 8 bits)",
+        "(generator.tflite), of smaller LiteRT models litert-fp16 (weights of 16 bits), "
+        "litert-int8-weights (of 8 bits) and litert-int8 (convolutions in 8 bits), and web (web/, "
+        "a page to draw on that needs no server of this package)",
         programs=("export",),
         rule=_format_rule,
         metavar="NAMES",
@@ -175,6 +177,28 @@ class OutputOptions(Record):
         "takes the ranges of values; the first 100 are read",
         programs=("export",),
         metavar="DIR",
+    )
+    ort_dir: str | None = option(
+        None,
+        "files",
+        "folder of an unpacked npm package onnxruntime-web, from which web copies what it needs "
+        "(default: browsers take it from a public address)",
+        programs=("export",),
+        metavar="DIR",
+    )
+    examples: str | None = option(
+        None,
+        "files",
+        "folder of example images for web (default: the test images beside those of training)",
+        programs=("export",),
+        metavar="DIR",
+    )
+    palette: str | None = option(
+        None,
+        "files",
+        "colours of label images for web, as in tools/serve.py",
+        programs=("export",),
+        metavar="NAME",
     )
     output_filetype: str = option(
         "png",

@@ -74,6 +74,9 @@ FREE_FIELDS = (
     "output_filetype",
     "format",
     "calibration_dir",
+    "ort_dir",
+    "examples",
+    "palette",
     "inputs_only",
 )
 

@@ -1,16 +1,17 @@
 """Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
-from p2p_graph.config.data_options import TaskOptions
+from p2p_graph.config.data_options import DataOptions, TaskOptions
+from p2p_graph.config.options import OutputOptions
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.inference import litert_model, model_card, onnx_model
@@ -20,7 +21,7 @@ from p2p_graph.utils.atomic_write import remove, write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import real_path
 
-_META_GRAPH, _SAVED_MODEL = "export", "saved_model"
+_META_GRAPH, _SAVED_MODEL, _WEB = "export", "saved_model", "web"
 _FILES = {
     "meta": f"{_META_GRAPH}.meta",
     "saved_model": _SAVED_MODEL,
@@ -30,6 +31,7 @@ _FILES = {
     "litert-fp16": "generator_fp16.tflite",
     "litert-int8-weights": "generator_int8_weights.tflite",
     "litert-int8": "generator_int8.tflite",
+    "web": _WEB,
 }
 # What former exports may have written, of any format.
 _OURS = re.compile(
@@ -47,11 +49,26 @@ _OURS = re.compile(
         )
     )
 )
-_OF_SAVED_MODEL = {"saved_model.pb", "variables"}
+_OF_FOLDERS = {
+    _SAVED_MODEL: {"saved_model.pb", "variables"},
+    _WEB: {"index.html", "static", "models.json", "generator.onnx", "examples", "ort"},
+}
+_FOR_WEB = ("ort_dir", "examples", "palette")
 _TEMPORARY, _FORMER = ".unfinished", ".former"
 
 
-def export(given: Mapping[str, Any]) -> None:
+class WebPage(Protocol):
+    """What writes the form web; see `serving.web_page`, a package above this one."""
+
+    def write(self, model: Path, folder: Path, steps: int) -> None:
+        """Writes a folder with an ONNX model, which is moved into it."""
+
+
+# From the options, the seed of the dropout masks if there is dropout, and the checkpoint's folder.
+MakeWebPage = Callable[[OutputOptions, DataOptions, int | None, Path], WebPage]
+
+
+def export(given: Mapping[str, Any], make_web_page: MakeWebPage | None = None) -> None:
     """Writes a checkpoint's generator in the forms that `format` names.
 
     The meta graph (`export.meta`, `export.index`, `export.data-...`) is the reference's: the
@@ -61,6 +78,7 @@ def export(given: Mapping[str, Any]) -> None:
 
     Args:
       given: the flags' values by flat name.
+      make_web_page: for the form web; it checks the options.
 
     Raises:
       UserError: something that a person can mend; a former export is as it was.
@@ -68,19 +86,23 @@ def export(given: Mapping[str, Any]) -> None:
     options, checkpoint = configure(given, "export")
     default_folder = checkpoint.folder / f"export{options.run.step_suffix}"
     folder = Path(options.run.output_dir or default_folder)
-    images = options.outputs.calibration_dir
-    if images is not None and real_path(Path(images)) == real_path(folder):
-        raise UserError(f"output_dir {folder} is the folder of images: name another --output_dir")
+    _check_not_read(folder, options.outputs)
     temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported, task = ExportedGraph(options), options.data.task
     formats = options.outputs.format.split(",")
-    if "onnx" in formats:
-        onnx_model.check_installed()
+    for name in ("onnx", "web"):
+        if name in formats:
+            onnx_model.check_installed(name)
     calibration = litert_model.calibration_images(
         options.outputs.calibration_dir, options.data, formats
     )
     if formats == ["meta"] and not exported.takes_files:
         raise UserError(f"format meta is for image files, and {_no_file_holds(task)}")
+    page = None
+    if "web" in formats:
+        assert make_web_page is not None
+        seed = options.run.seed if options.model.generator.dropout else None
+        page = make_web_page(options.outputs, options.data, seed, checkpoint.folder)
 
     files = {name: file for name, file in _FILES.items() if name in formats}
     if not exported.takes_files:
@@ -97,6 +119,10 @@ def export(given: Mapping[str, Any]) -> None:
             exported.write_saved_model(newest, paths["saved_model"])
         if "frozen" in files:
             exported.write_frozen_graph(newest, paths["frozen"])
+        if page:  # before the form onnx, whose file has the same name
+            model = temporary / _FILES["onnx"]
+            exported.write_onnx(newest, model)
+            page.write(model, paths["web"], newest.step())
         if "onnx" in files:
             exported.write_onnx(newest, paths["onnx"])
         if litert := {name: path for name, path in paths.items() if name in litert_model.FORMS}:
@@ -128,6 +154,18 @@ def export(given: Mapping[str, Any]) -> None:
     print(f"wrote {folder}: {', '.join(files.values())}")
 
 
+def _check_not_read(folder: Path, outputs: OutputOptions) -> None:
+    """Refuses an output folder that is one of those that are read, and flags without an effect."""
+    for path in filter(None, (outputs.calibration_dir, outputs.examples)):
+        if real_path(Path(path)) == real_path(folder):
+            raise UserError(
+                f"output_dir {folder} is the folder of images: name another --output_dir"
+            )
+    for name in _FOR_WEB:
+        if getattr(outputs, name) is not None and "web" not in outputs.format.split(","):
+            raise UserError(f"{name} is for the format web")
+
+
 def _no_file_holds(task: TaskOptions) -> str:
     return (
         f"no image file holds the channels of this model, {task.input_parts} and {task.channels[1]}"
@@ -147,13 +185,14 @@ def _check_own(folder: Path) -> None:
             f"{folder} holds {model_card.CARD_FILE}, which tools/export.py did not write and would "
             "replace: move it, or name another --output_dir"
         )
-    saved_model = folder / _SAVED_MODEL
-    found = {path.name for path in saved_model.iterdir()} if saved_model.is_dir() else set()
-    if others := sorted(found - _OF_SAVED_MODEL):
-        raise UserError(
-            f"{saved_model} holds {others[0]}, which tools/export.py did not write and would "
-            "remove: move it, or name another --output_dir"
-        )
+    for name, names in _OF_FOLDERS.items():
+        inner = folder / name
+        found = {path.name for path in inner.iterdir()} if inner.is_dir() else set()
+        if others := sorted(found - names):
+            raise UserError(
+                f"{inner} holds {others[0]}, which tools/export.py did not write and would "
+                "remove: move it, or name another --output_dir"
+            )
 
 
 def _publish(temporary: Path, folder: Path, former: Path) -> None:

@@ -25,6 +25,11 @@ _META_GRAPH = (
     "of image files in web-safe base64."
 )
 
+_WEB_PAGE = (
+    "`{file}/`, a page to draw on that translates in the browser: `python -m http.server --bind "
+    "127.0.0.1 --directory {file}`, and open http://127.0.0.1:8000."
+)
+
 
 class _Call(NamedTuple):
     """How a runtime calls a form.
@@ -162,6 +167,7 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
     if record["inpaint"] != "none":
         task = f"fills white holes of images ({record['inpaint']})"
     fixed = ["The ONNX model"] * ("onnx" in record["formats"] and record["dropout"] > 0)
+    fixed += ["The page"] * ("web" in record["formats"])
     fixed += ["A LiteRT model"] * bool(set(FORMS) & set(record["formats"]))
     at_size = f"at {'x'.join(map(str, trained_size))} pixels (height x width)"
     trained = (
@@ -186,9 +192,10 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         "",
         "## How to call it",
     ]
+    texts = {"meta": _META_GRAPH, "web": _WEB_PAGE}
     for name, file in record["formats"].items():
-        if name == "meta":
-            lines += ["", _META_GRAPH.format(file=file)]
+        if name in texts:
+            lines += ["", texts[name].format(file=file)]
         else:
             lines += ["", *_snippet(_CALLS[name], file, height_width, taken, given)]
     if record["figures"]:

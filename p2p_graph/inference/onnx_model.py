@@ -18,7 +18,7 @@ from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
 
-MISSING = "format onnx needs the package onnx: pip install -c constraints.txt -e '.[onnx]'"
+_MISSING = "needs the package onnx: pip install -c constraints.txt -e '.[onnx]'"
 _OPSET, _IR_VERSION = 17, 8  # of onnxruntime 1.14 (2023) and later
 _POOLED_LEVELS = 4
 _RGB_TO_XYZ, _XYZ_TO_RGB, _WHITE = (
@@ -26,8 +26,11 @@ _RGB_TO_XYZ, _XYZ_TO_RGB, _WHITE = (
 )
 
 
-def check_installed() -> None:
+def check_installed(form: str) -> None:
     """Refuses an export that lacks its package.
+
+    Args:
+      form: the format that needs it.
 
     Raises:
       UserError: the package onnx is not installed.
@@ -35,7 +38,7 @@ def check_installed() -> None:
     try:
         import onnx  # noqa: F401
     except ImportError:
-        raise UserError(MISSING) from None
+        raise UserError(f"format {form} {_MISSING}") from None
 
 
 def onnx_model(

@@ -4,28 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from p2p_graph.checkpoints.model_files import FILES
 from p2p_graph.config.data_options import FILE_CHANNELS
-from p2p_graph.config.options_file import read_options, read_record
-from p2p_graph.data.image_sources import source_named
-from p2p_graph.imaging import palettes
-from p2p_graph.imaging.image_arrays import encode_png
-from p2p_graph.imaging.palettes import PALETTES, Palette
+from p2p_graph.imaging.palettes import Palette
 from p2p_graph.inference.generator import Generator, load
-from p2p_graph.inference.input_images import read_inputs
+from p2p_graph.serving.drawn_inputs import DrawnInputs, described, find_inputs
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
-
-Array = np.ndarray[Any, Any]
-
-_MOST_EXAMPLES = 24
-_TEST_FOLDERS = ("test", "val")  # beside the folder of training
-_LABELS = 0.25  # least share of the pixels that match the palette: JPEG label images have 0.43
-_INK = 0.9  # share of the pixels that are nearly white in an edge drawing, or nearly black
-_PALETTE_FILE = "palette.csv"
-PEN = Palette("pen", {"pen": (0, 0, 0), "paper": (255, 255, 255)})
 
 
 class ServedModel(NamedTuple):
@@ -34,32 +18,34 @@ class ServedModel(NamedTuple):
     Attributes:
       name: unique among the server's models.
       generator: the model.
-      kind: what is drawn: "labels" of a palette, "edges" with a black pen, or nothing ("photo").
-      palette: the colours to draw with; None for photos.
-      examples: PNG files of inputs.
+      inputs: what is drawn for it, and examples.
     """
 
     name: str
     generator: Generator
-    kind: str
-    palette: Palette | None
-    examples: Sequence[bytes]
+    inputs: DrawnInputs
+
+    @property
+    def kind(self) -> str:
+        """What is drawn; see `DrawnInputs`."""
+        return self.inputs.kind
+
+    @property
+    def palette(self) -> Palette | None:
+        """The colours to draw with."""
+        return self.inputs.palette
+
+    @property
+    def examples(self) -> Sequence[bytes]:
+        """PNG files of inputs."""
+        return self.inputs.examples
 
     def described(self) -> dict[str, Any]:
         """What `GET /api/models` says of it."""
-        height, width = self.generator.size
-        colours = self.palette.classes.items() if self.palette else ()
-        return {
-            "name": self.name,
-            "direction": self.generator.direction,
-            "height": height,
-            "width": width,
-            "channels": list(self.generator.channels),
-            "steps": self.generator.steps,
-            "kind": self.kind,
-            "palette": [{"name": name, "colour": list(colour)} for name, colour in colours],
-            "examples": len(self.examples),
-        }
+        generator = self.generator
+        return described(
+            self.name, generator.data, generator.channels, generator.steps, self.inputs
+        )
 
 
 def load_models(
@@ -92,14 +78,9 @@ def load_models(
                 f"checkpoint {path} takes or gives other images than those of one file: the page "
                 "cannot show them"
             )
-        folder = Path(examples) if examples else _test_images(path)
-        images = _read_examples(folder, generator, required=examples is not None)
-        named = None if palette is None else palettes.load(palette)
-        kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(path))
+        inputs = find_inputs(path, generator.data, palette=palette, examples=examples)
         name = _unique(real_path(path).stem, [model.name for model in models])
-        models.append(
-            ServedModel(name, generator, kind, found, [encode_png(image) for image in images])
-        )
+        models.append(ServedModel(name, generator, inputs))
     return models
 
 
@@ -109,67 +90,3 @@ def _unique(name: str, names: Sequence[str]) -> str:
         number += 1
         unique = f"{name}-{number}"
     return unique
-
-
-def _data_folder(checkpoint: Path) -> Path | None:
-    """The folder that a model was trained on, if it still is there."""
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    if checkpoint.suffix in FILES:
-        return None
-    data = read_options(folder).get("input_dir")
-    if data is None:
-        return None
-    path = Path(read_record(folder).get("working_dir", "")) / data
-    return path if path.exists() else None
-
-
-def _test_images(checkpoint: Path) -> Path | None:
-    data = _data_folder(checkpoint)
-    if data is None or not data.is_dir():
-        return None
-    folders = [data.parent / name for name in _TEST_FOLDERS]
-    return next((folder for folder in folders if folder.is_dir()), data)
-
-
-def _read_examples(folder: Path | None, generator: Generator, *, required: bool) -> list[Array]:
-    """Reads inputs, uint8 [H, W, C]."""
-    if folder is None:
-        return []
-    try:
-        with source_named("examples"):
-            found = read_inputs(str(folder), generator.data, _MOST_EXAMPLES)
-    except UserError:
-        if required:
-            raise
-        return []
-    return [np.uint8(np.rint(image[0] * 255)) for image in found]
-
-
-def _palette_beside(checkpoint: Path) -> Palette | None:
-    """The palette that lies beside the images of training."""
-    data = _data_folder(checkpoint)
-    for folder in (data, data.parent) if data else ():
-        if (folder / _PALETTE_FILE).is_file():
-            return palettes.load(str(folder / _PALETTE_FILE))
-    return None
-
-
-def _kind_of(examples: Sequence[Array], palette: Palette | None) -> tuple[str, Palette | None]:
-    """What is drawn, by the looks of the examples."""
-    sample = [image for image in examples if image.shape[2] == 3]
-    if palette and not examples:
-        return "labels", palette
-    if not sample:
-        return "photo", None
-    if palette and np.mean([palette.coverage(image) for image in sample]) > _LABELS:
-        return "labels", palette
-    extremes = np.mean([((image < 32) | (image > 223)).all(2).mean() for image in sample])
-    grey = np.mean([np.ptp(image.astype(int), axis=2).max() < 24 for image in sample])
-    if extremes > _INK and grey > _INK:
-        return "edges", PEN
-    shares = {
-        name: float(np.mean([known.coverage(image) for image in sample]))
-        for name, known in PALETTES.items()
-    }
-    best = max(shares, key=lambda name: shares[name])
-    return ("labels", PALETTES[best]) if shares[best] > _LABELS else ("photo", None)

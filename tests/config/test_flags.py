@@ -60,7 +60,7 @@ TEST_FLAGS = {
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",
-    "format", "calibration_dir", "inputs_only", "more_inputs",
+    "format", "calibration_dir", "inputs_only", "more_inputs", "ort_dir", "examples", "palette",
 }  # fmt: skip
 
 
@@ -100,6 +100,9 @@ def test_flags_by_tool():
         "output_filetype",
         "format",
         "calibration_dir",
+        "ort_dir",
+        "examples",
+        "palette",
         "output_bits",
         "grid",
         "step",

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from p2p_graph.serving import app as app_module
 from p2p_graph.serving.app import LARGEST_BODY, make_app
+from p2p_graph.serving.drawn_inputs import DrawnInputs
 from p2p_graph.serving.served_models import ServedModel
 
 from .conftest import png
@@ -237,7 +238,7 @@ class SlowGenerator:
 
 
 def slow_model():
-    return ServedModel("slow", SlowGenerator(), "photo", None, [])
+    return ServedModel("slow", SlowGenerator(), DrawnInputs("photo", None, []))
 
 
 async def _at_once(app, count, before_end=None):

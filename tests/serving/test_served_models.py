@@ -7,7 +7,8 @@ from PIL import Image
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
-from p2p_graph.serving.served_models import PEN, load_models
+from p2p_graph.serving.drawn_inputs import PEN
+from p2p_graph.serving.served_models import load_models
 from p2p_graph.utils.errors import UserError
 
 from ..inference.test_formats import make_run

@@ -1,4 +1,6 @@
 import { Drawing, History } from "./drawing.js";
+import { decode, makeGrey, scale, toImage, toValues } from "./pixels.js";
+import { listModels, readExample, translate as translateBy } from "./service.js";
 import { Translator } from "./translation.js";
 
 const byId = (name) => document.getElementById(name);
@@ -7,7 +9,7 @@ const context = canvas.getContext("2d", { willReadFrequently: true });
 const history = new History();
 const state = { models: [], model: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], result: null };
 
-const translator = new Translator(showResult, (text) => say(text, true));
+const translator = new Translator(translateBy, showResult, (text) => say(text, true));
 
 function say(text, isProblem = false) {
   byId("status").textContent = text;
@@ -17,10 +19,11 @@ function say(text, isProblem = false) {
 // --- The model ------------------------------------------------------------------------------------
 
 async function loadModels() {
+  say("");
   try {
-    state.models = (await (await fetch("/api/models")).json()).models;
+    state.models = await listModels();
   } catch (error) {
-    say("The server does not answer. Is it still running?", true);
+    say(error.message, true);
     return;
   }
   for (const { name, direction } of state.models) {
@@ -38,6 +41,7 @@ function chooseModel() {
   for (const element of [byId("tools"), byId("keys"), byId("save")]) element.hidden = !isDrawn;
   byId("webcam").hidden = isDrawn || !navigator.mediaDevices;
   byId("random").disabled = model.examples === 0;
+  showSeed(model.fixed_seed);
   state.photo = null;
   state.drawing = null;
   if (isDrawn) {
@@ -56,6 +60,13 @@ function chooseModel() {
     context.clearRect(0, 0, canvas.width, canvas.height);
     say("Upload, drop or paste a photo.");
   }
+}
+
+// The masks of an exported model are those of one seed: a number, or null without dropout.
+function showSeed(fixed) {
+  byId("seed-field").hidden = fixed !== undefined;
+  byId("masks").hidden = fixed === undefined;
+  byId("masks").textContent = fixed === null ? "No dropout, so no seed" : `Dropout masks of seed ${fixed}`;
 }
 
 function showPalette() {
@@ -116,9 +127,21 @@ function changed(isStep = false) {
 
 function translate() {
   const seed = byId("seed").valueAsNumber;
-  translator.request(state.model.name, Number.isInteger(seed) ? seed : 0, () =>
-    new Promise((resolve) => canvas.toBlob(resolve, "image/png")));
+  translator.request(state.model, Number.isInteger(seed) ? seed : 0, input, say);
 }
+
+// What is translated, in the two forms that services take.
+const input = {
+  png: () => new Promise((resolve) => canvas.toBlob(resolve, "image/png")),
+  // Float32Array [height, width, channels] in 0..1, without the rounding of a canvas.
+  values: () => {
+    if (state.drawing) return toValues(state.drawing.toImage().data, channels());
+    return state.photo ?? new Float32Array(canvas.width * canvas.height * channels());
+  },
+};
+
+// Of values here: services make one channel of three.
+const channels = () => Math.max(3, state.model.channels[0]);
 
 const inkOf = (tool) => (tool === "eraser" ? state.drawing.ground : state.colour);
 const size = () => byId("brush-size").valueAsNumber;
@@ -242,6 +265,7 @@ byId("clear").addEventListener("click", () => {
     changed(true);
   } else {
     context.clearRect(0, 0, canvas.width, canvas.height);
+    state.photo = null;
     changed();
   }
 });
@@ -268,24 +292,31 @@ document.addEventListener("keydown", (event) => {
 async function take(blob) {
   let image;
   try {
-    image = await createImageBitmap(blob);
+    image = await decode(blob);
   } catch (error) {
     say("This is not an image that the browser can open.", true);
     return;
   }
-  // Labels keep their colours; photos are averaged.
-  context.imageSmoothingEnabled = !state.drawing;
-  context.imageSmoothingQuality = "high";
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  if (state.drawing) state.drawing.fromImage(context.getImageData(0, 0, canvas.width, canvas.height));
+  // Labels keep their colours; photos are scaled as in training.
+  if (!state.drawing && state.model.channels[0] === 1) makeGrey(image.data);
+  const how = state.drawing ? "nearest" : state.model.resize;
+  const values = scale(image, channels(), canvas.width, canvas.height, how);
+  const scaled = toImage(values, channels(), canvas.width, canvas.height);
+  if (state.drawing) state.drawing.fromImage(scaled);
+  else {
+    state.photo = values;
+    context.putImageData(scaled, 0, 0);
+  }
   changed(true);
 }
 
 async function randomExample() {
   const number = Math.floor(Math.random() * state.model.examples);
-  const answer = await fetch(`/api/examples/${encodeURIComponent(state.model.name)}/${number}`);
-  if (answer.ok) await take(await answer.blob());
+  try {
+    await take(await readExample(state.model, number));
+  } catch (error) {
+    say(error.message, true);
+  }
 }
 
 byId("random").addEventListener("click", randomExample);
@@ -327,15 +358,15 @@ byId("webcam").addEventListener("click", async () => {
 
 // --- The result -----------------------------------------------------------------------------------
 
-function showResult(blob, milliseconds) {
-  state.result = blob;
+function showResult({ png, milliseconds, by }) {
+  state.result = png;
   const former = byId("result").src;
-  const address = URL.createObjectURL(blob);
+  const address = URL.createObjectURL(png);
   byId("result").src = address;
   byId("overlay").src = address;
   if (former) URL.revokeObjectURL(former);
   byId("download").disabled = byId("share").disabled = false;
-  say(`Translated in ${(milliseconds / 1000).toFixed(2)} s.`);
+  say(`Translated in ${(milliseconds / 1000).toFixed(2)} s${by ? ` by ${by}` : ""}.`);
 }
 
 function save(blob, name) {

@@ -1,0 +1,154 @@
+"""What is drawn for a model: labels of a palette, edges, or photos; with example inputs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from p2p_graph.checkpoints.model_files import FILES
+from p2p_graph.config.data_options import DataOptions
+from p2p_graph.config.options_file import read_options, read_record
+from p2p_graph.data.image_sources import source_named
+from p2p_graph.imaging import palettes
+from p2p_graph.imaging.image_arrays import encode_png
+from p2p_graph.imaging.palettes import PALETTES, Palette
+from p2p_graph.inference.input_images import read_inputs
+from p2p_graph.utils.errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+_MOST_EXAMPLES = 24
+_TEST_FOLDERS = ("test", "val")  # beside the folder of training
+_LABELS = 0.25  # least share of the pixels that match the palette: JPEG label images have 0.43
+_INK = 0.9  # share of the pixels that are nearly white in an edge drawing, or nearly black
+_PALETTE_FILE = "palette.csv"
+PEN = Palette("pen", {"pen": (0, 0, 0), "paper": (255, 255, 255)})
+
+
+class DrawnInputs(NamedTuple):
+    """What a person draws for a model.
+
+    Attributes:
+      kind: "labels" of a palette, "edges" with a black pen, or nothing ("photo").
+      palette: the colours to draw with; None for photos.
+      examples: PNG files of inputs.
+    """
+
+    kind: str
+    palette: Palette | None
+    examples: Sequence[bytes]
+
+
+def find_inputs(
+    checkpoint: Path, data: DataOptions, *, palette: str | None, examples: str | None
+) -> DrawnInputs:
+    """Finds what is drawn for a model, by its examples and by what lies beside them.
+
+    Args:
+      checkpoint: folder of a training run, prefix of a checkpoint, or a file of one generator.
+      data: of the model.
+      palette: name or CSV file of the palette of label images; None to find it.
+      examples: folder of images as in training, or of inputs; None for the test images beside those
+        of training.
+
+    Raises:
+      UserError: the palette or the folder of examples cannot be read.
+    """
+    folder = Path(examples) if examples else _test_images(checkpoint)
+    images = _read_examples(folder, data, required=examples is not None)
+    named = None if palette is None else palettes.load(palette)
+    kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(checkpoint))
+    return DrawnInputs(kind, found, [encode_png(image) for image in images])
+
+
+def described(
+    name: str, data: DataOptions, channels: tuple[int, int], steps: int, inputs: DrawnInputs
+) -> dict[str, Any]:
+    """What the page needs to know of a model, as JSON has it.
+
+    Args:
+      name: of the model.
+      data: of the model.
+      channels: of the images that it takes and gives.
+      steps: of its training.
+      inputs: what is drawn for it.
+    """
+    height, width = data.scaling.crop_size
+    colours = inputs.palette.classes.items() if inputs.palette else ()
+    return {
+        "name": name,
+        "direction": data.task.which_direction,
+        "height": height,
+        "width": width,
+        "channels": list(channels),
+        "resize": data.scaling.resize,
+        "steps": steps,
+        "kind": inputs.kind,
+        "palette": [{"name": name, "colour": list(colour)} for name, colour in colours],
+        "examples": len(inputs.examples),
+    }
+
+
+def _data_folder(checkpoint: Path) -> Path | None:
+    """The folder that a model was trained on, if it still is there."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if checkpoint.suffix in FILES:
+        return None
+    data = read_options(folder).get("input_dir")
+    if data is None:
+        return None
+    path = Path(read_record(folder).get("working_dir", "")) / data
+    return path if path.exists() else None
+
+
+def _test_images(checkpoint: Path) -> Path | None:
+    data = _data_folder(checkpoint)
+    if data is None or not data.is_dir():
+        return None
+    folders = [data.parent / name for name in _TEST_FOLDERS]
+    return next((folder for folder in folders if folder.is_dir()), data)
+
+
+def _read_examples(folder: Path | None, data: DataOptions, *, required: bool) -> list[Array]:
+    """Reads inputs, uint8 [H, W, C]."""
+    if folder is None:
+        return []
+    try:
+        with source_named("examples"):
+            found = read_inputs(str(folder), data, _MOST_EXAMPLES)
+    except UserError:
+        if required:
+            raise
+        return []
+    return [np.uint8(np.rint(image[0] * 255)) for image in found]
+
+
+def _palette_beside(checkpoint: Path) -> Palette | None:
+    """The palette that lies beside the images of training."""
+    data = _data_folder(checkpoint)
+    for folder in (data, data.parent) if data else ():
+        if (folder / _PALETTE_FILE).is_file():
+            return palettes.load(str(folder / _PALETTE_FILE))
+    return None
+
+
+def _kind_of(examples: Sequence[Array], palette: Palette | None) -> tuple[str, Palette | None]:
+    """What is drawn, by the looks of the examples."""
+    sample = [image for image in examples if image.shape[2] == 3]
+    if palette and not examples:
+        return "labels", palette
+    if not sample:
+        return "photo", None
+    if palette and np.mean([palette.coverage(image) for image in sample]) > _LABELS:
+        return "labels", palette
+    extremes = np.mean([((image < 32) | (image > 223)).all(2).mean() for image in sample])
+    grey = np.mean([np.ptp(image.astype(int), axis=2).max() < 24 for image in sample])
+    if extremes > _INK and grey > _INK:
+        return "edges", PEN
+    shares = {
+        name: float(np.mean([known.coverage(image) for image in sample]))
+        for name, known in PALETTES.items()
+    }
+    best = max(shares, key=lambda name: shares[name])
+    return ("labels", PALETTES[best]) if shares[best] > _LABELS else ("photo", None)
