@@ -25,6 +25,7 @@ from p2p_graph.serving.web_page import ORT_INTEGRITY, ORT_VERSION, WebPage
 from p2p_graph.utils.errors import UserError
 
 from ..cli.common import call, succeeded
+from ..inference.test_export import contents, failing_replace
 from ..inference.test_formats import make_run
 from .conftest import png
 from .test_page import CHROMIUM, browser, click, drawing, pixels_of, stroke, translated, until
@@ -161,6 +162,15 @@ def test_bad_input(runs, ort, tmp_path):
         UserError, match=r"web holds notes.txt, which tools/export.py did not write"
     ):
         export(runs / "photos", out)
+
+
+def test_a_failed_export_leaves_the_former_one(runs, ort, tmp_path, monkeypatch):
+    export(runs / "photos", tmp_path / "out", ort_dir=str(ort))
+    before = contents(tmp_path / "out")
+    failing_replace(monkeypatch, "options.json")
+    with pytest.raises(UserError, match="out cannot be written"):
+        export(runs / "photos", tmp_path / "out", seed=4)
+    assert contents(tmp_path / "out") == before
 
 
 def test_the_program_says_what_is_missing(runs, tmp_path, monkeypatch):
