@@ -85,7 +85,7 @@ def discriminator_loss(
 ) -> tf.Tensor:
     """D's loss: d_scale * (as_real(D(real)) + as_fake(D(fake))), or one of the two terms.
 
-    Isola et al. 2017, equation 1; section 3.4 for d_scale 0.5.
+    Isola et al. 2017, equation 1; section 3.3 for d_scale 0.5.
 
     Args:
       predict_real: D's scores of real pairs, float32 [N, h, w, 1]; None leaves their term out.
