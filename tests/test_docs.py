@@ -1,7 +1,10 @@
-"""What the documents say holds: links lead somewhere, and the README's Python runs."""
+"""What the documents say holds: links, flags and messages exist, and the README's Python runs."""
 
+import ast
+import functools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +17,8 @@ from .cli.common import call, succeeded
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")]
+    for folder in (".", "docs", "docs/tasks", "data", "docker")
+    for path in (ROOT / folder).glob("*.md")
 )
 
 
@@ -92,3 +96,74 @@ def test_every_program_has_its_line_in_the_readme():
     data = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "tools").glob("*.py"):
         assert f"tools/{path.name}" in text + data, path.name
+
+
+DOCUMENTED = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
+
+
+def commands(page):
+    """The commands of a page's shell blocks that run a program of this project: name, words."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text_of(page), re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    for line in lines:
+        if found := re.search(r"(?:python tools/(\w+)\.py|\bp2p-([\w-]+))(.*)", line):
+            program = found[1] or found[2].replace("-", "_")
+            yield program, shlex.split(found[3], comments=True)
+
+
+@functools.cache
+def flags_of(program):
+    shown = succeeded(call(program, "--help")).stdout
+    return set(re.findall(r"--\w+", shown))
+
+
+@pytest.mark.parametrize("program", DOCUMENTED)
+def test_commands_of_the_pages_have_flags_that_exist(program):
+    flags = flags_of(program)
+    for page in PAGES:
+        for name, words in commands(page):
+            # What follows -- in reproduce.py is for train.py.
+            own = words[: words.index("--")] if "--" in words else words
+            used = {word.partition("=")[0] for word in own if word.startswith("--")}
+            assert name in DOCUMENTED, f"{page}: there is no program {name}"
+            assert name != program or used <= flags, f"{page}: {used - flags} of {name}"
+
+
+def source_texts():
+    """The texts in the package's source, with … for values: a list for each module."""
+    for path in sorted((ROOT / "p2p_graph").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [getattr(part, "value", None) for part in node.values]
+                texts.append("".join(part if isinstance(part, str) else "…" for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+        yield path.relative_to(ROOT).as_posix(), texts
+
+
+def test_messages_in_the_answers_are_those_of_the_programs():
+    quoted = re.findall(r"^```text\n(.*?)\n```$", text_of("docs/QUESTIONS.md"), re.M | re.S)
+    assert len(quoted) >= 25
+    modules = dict(source_texts())
+    for message in quoted:
+        pieces = [piece.strip() for piece in message.split("…") if piece.strip(" ,;:()")]
+        assert max(map(len, pieces)) >= 12, f"{message!r} is too short to be found"
+        found = [
+            name
+            for name, texts in modules.items()
+            if all(any(piece in text for text in texts) for piece in pieces)
+        ]
+        assert found, f"no module says {message!r}"
+
+
+def test_the_readme_leads_to_every_page():
+    text = text_of("README.md")
+    for page in PAGES:
+        if page.startswith("docs/"):
+            assert f"]({page}" in text, page
+
+
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")

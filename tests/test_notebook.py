@@ -18,13 +18,14 @@ def test_the_notebook_is_committed_without_outputs():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
-        assert not cell.get("outputs") and not cell.get("execution_count"), cell.source
+        assert not cell.get("outputs"), cell.source
+        assert not cell.get("execution_count"), cell.source
 
 
 def test_the_notebook_trains_translates_and_loads(tmp_path, monkeypatch):
     small = {"STEPS": 5, "SIZE": 32, "WIDTH": 2, "PAIRS": 4, "WORK": tmp_path / "work"}
     # A kernel writes into folders of the person who runs it, unless these name others.
-    folders = {name: tmp_path for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR")}
+    folders = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"), tmp_path)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for name, value in {**small, **folders, "PYTHONPATH": path}.items():
         monkeypatch.setenv(name, str(value))
