@@ -18,6 +18,7 @@ from p2p_graph.config.options import OutputOptions
 from p2p_graph.inference.translation import image_channels
 from p2p_graph.serving.drawn_inputs import described, find_inputs
 from p2p_graph.utils.atomic_write import write_json
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes, real_path
 
@@ -135,12 +136,12 @@ def _check_channels(channels: tuple[int, int], parts: Sequence[int]) -> None:
     if len(parts) > 1:
         raise UserError(
             "format web is for one input image, and the model takes several "
-            f"({' + '.join(map(str, parts))} channels): leave it out"
+            f"(of channels {' + '.join(map(str, parts))}): leave it out"
         )
     if wrong := [count for count in channels if count not in _CHANNELS]:
         raise UserError(
             "format web is for grey and RGB images, which a browser holds exactly, and the model "
-            f"takes {channels[0]} and gives {channels[1]} channels, not {wrong[0]}: leave it out"
+            f"has some of {counted(wrong[0], 'channel')}: leave it out"
         )
 
 
