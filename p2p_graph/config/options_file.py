@@ -169,6 +169,19 @@ def read_record(folder: Path) -> dict[str, str]:
     return _read(folder)[1]
 
 
+def maker_of(options: Mapping[str, Any], trained_steps: str | None) -> dict[str, Any]:
+    """What decides the outputs of a run's generator: recorded by evaluations, wanted by exports.
+
+    Args:
+      options: of the translation, by flat name.
+      trained_steps: of the checkpoint.
+    """
+    return {
+        "trained_steps": trained_steps,
+        **{name: options.get(name) for name in ("seed", "dropout", "crop_size")},
+    }
+
+
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """The results of `read_options` and `read_record`."""
     path = folder / OPTIONS_FILE

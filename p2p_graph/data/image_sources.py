@@ -24,6 +24,8 @@ _Item = TypeVar("_Item")
 _COLUMNS = ("input", "target")
 _LARGEST_MANIFEST = 2**28  # bytes
 
+_UPRIGHT_ADVICE = " (--no_upright)"
+
 
 def list_images(
     source: ImageSource, *, single: bool, held_out: bool = False, at_most: int | None = None
@@ -51,7 +53,7 @@ def list_images(
         )
     if source.upright and (in_archive or in_shards):
         raise UserError(
-            f"upright goes with image files only: {data} holds packed images (--no_upright)"
+            f"upright goes with image files only: {data} holds packed images{_UPRIGHT_ADVICE}"
         )
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
@@ -79,13 +81,15 @@ def list_images(
 
 @contextlib.contextmanager
 def source_named(option: str) -> Iterator[None]:
-    """Lets errors name the option that gave the images, in programs without --skip_bad."""
+    """Lets errors name the option that gave the images, in programs that lack flags for it."""
     try:
         yield
     except UserError as error:
         message, *listed = error.args
         message = message.replace("input_dir", option, 1)
-        raise UserError(message.replace(SKIP_BAD_ADVICE, ""), *listed) from None
+        for advice in (SKIP_BAD_ADVICE, _UPRIGHT_ADVICE):
+            message = message.replace(advice, "")
+        raise UserError(message, *listed) from None
 
 
 def is_archive(source: ImageSource) -> bool:

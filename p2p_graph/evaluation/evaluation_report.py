@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from p2p_graph.config.options_file import maker_of, read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE, refuse_data_folder
 from p2p_graph.evaluation.compute_metrics import MetricResult
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
@@ -200,6 +201,7 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
         "digest": files_digest(
             [path for e in evaluation.examples for path in (e.output, e.target)]
         ),
+        "made_by": _maker(options.evaluated_folder),
         "figures": {
             name: {"value": value, "interval_95": intervals.get(name)}
             for name, value in evaluation.figures.items()
@@ -221,6 +223,14 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
         }
         record[f"{name}_confusion"] = matrix.astype(int).tolist()
     return record
+
+
+def _maker(folder: Path) -> dict[str, Any] | None:
+    """What made the images of a folder; None unless tools/test.py did."""
+    try:
+        return maker_of(read_options(folder), read_record(folder).get("trained_steps"))
+    except UserError:
+        return None
 
 
 def _write_csv(

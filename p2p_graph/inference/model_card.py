@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from p2p_graph.config.dataset_recipes import PUBLISHED
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.listed_values import Channels
-from p2p_graph.config.options_file import read_options, read_record
+from p2p_graph.config.options_file import maker_of, read_options
 from p2p_graph.config.output_folder import EVALUATION_FILE
 from p2p_graph.inference.image_arguments import PIL_MODES
 from p2p_graph.inference.litert_model import FORMS
@@ -137,12 +137,10 @@ def _figures(
     for path in sorted(folder.glob(f"*/evaluation/{EVALUATION_FILE}")):
         results = path.parent.parent
         try:
-            made = read_options(results)
-            if read_record(results).get("trained_steps") != str(step) or any(
-                made.get(name) != used[name] for name in ("seed", "dropout", "crop_size")
-            ):
-                continue
             found = read_json(path)
+            # Of the evaluated images; those in the folder may be newer.
+            if found["made_by"] != maker_of(used, str(step)):
+                continue
             figures = {name: float(one["value"]) for name, one in found["figures"].items()}
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
             continue  # not what tools/evaluate.py writes

@@ -23,6 +23,7 @@ _, _LABEL_IDS_SUFFIX, _COLOUR_SUFFIX = _LABEL_SUFFIXES
 # The ids in labelIds files that are evaluated, in the order of train ids (cityscapesScripts,
 # labels.py).
 _EVALUATED_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+_OTHER_HALF = 0.5  # as much of a label image's one half has its palette's colours as of the other
 _TRAIN_IDS = np.full(256, IGNORED_ID, np.int64)
 _TRAIN_IDS[list(_EVALUATED_IDS)] = range(len(_EVALUATED_IDS))
 
@@ -105,11 +106,27 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
         )
     coloured = [path for path, one in zip(paths, found, strict=True) if one.is_coloured]
     if coloured:
-        palette.check_coverage(
-            map(read_rgb, spread_sample(coloured)), f"labels ({coloured[0]} is one)"
-        )
+        sample = [read_rgb(path) for path in spread_sample(coloured)]
+        palette.check_coverage(sample, f"labels ({coloured[0]} is one)")
+        _refuse_pairs(sample, palette, coloured[0])
     if not any(one.has_class for one in found):
         raise UserError(f"no pixel of {paths[0]}, nor of the other labels, has a class")
+
+
+def _refuse_pairs(images: Sequence[Array], palette: Palette, first: Path) -> None:
+    """Refuses photos and labels side by side: one half has the palette's colours."""
+    halves = [np.array_split(image, 2, axis=1) for image in images if image.shape[1] > 1]
+    shares = [
+        float(np.mean([palette.coverage(half) for half in side]))
+        for side in zip(*halves, strict=True)
+    ]
+    if shares and min(shares) < _OTHER_HALF * max(shares):
+        left, right = (f"{share:.0%}" for share in shares)
+        raise UserError(
+            f"the labels look like pairs, images side by side ({first} is one): {left} of the "
+            f"pixels in their left halves and {right} in the right ones match palette "
+            f"{palette.name}; name a folder of the labels alone (--labels_dir)"
+        )
 
 
 def _inspect(path: Path, palette: Palette) -> _Inspection:

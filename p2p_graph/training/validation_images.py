@@ -42,8 +42,6 @@ def validation_source(training: ImageSource, validation: ValidationOptions) -> I
     holds_packed = is_archive(source) or is_packed(source)
     if validation.val_target_dir and (is_list or holds_packed):
         raise UserError(f"val_target_dir is for folders of images: {named} holds A and B")
-    if holds_packed:
-        source = dataclasses.replace(source, upright=False)
     if is_archive(source):
         return source
     source = dataclasses.replace(source, arrays=None)

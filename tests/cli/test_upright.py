@@ -112,6 +112,10 @@ def test_packed_images(photos, tmp_path):
     flags = ("--input_dir", tmp_path / "photos.npz", *TINY, "--lab_colorization", "--upright")
     done = call("train", *flags, "--max_steps", 1, "--output_dir", tmp_path / "run")
     assert_refused(done, "upright goes with image files only", "--no_upright")
+    flags = ("--input_dir", photos / "a", *TINY, "--lab_colorization", "--upright")
+    more = ("--val_dir", tmp_path / "photos.npz", "--sample_freq", 1, "--max_steps", 1)
+    done = call("train", *flags, *more, "--output_dir", tmp_path / "run")
+    assert_refused(done, "upright goes with image files only", "photos.npz", "--no_upright")
 
 
 def test_validation_images_are_turned_too(photos, tmp_path):

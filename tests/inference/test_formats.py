@@ -17,7 +17,7 @@ from PIL import Image
 
 import p2p_graph
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import read_options, save_options
+from p2p_graph.config.options_file import maker_of, read_options, save_options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.inference.export import export
 from p2p_graph.models.networks import Networks
@@ -331,16 +331,19 @@ def test_the_model_card(tmp_path, options):
     """Its snippets run, and it says what was trained, evaluated and exported."""
     run = make_run(tmp_path / "run", crop_size="16x32", levels=3, input_dir="a`b\nc", **options)
     used = Options.of(**read_options(run)).replace(mode="test", seed=3)
-    for name, made, step, contents in (
-        ("made|it", used, 0, json.dumps({"figures": {"l1": {"value": 0.25}}})),
-        ("damaged", used, 0, "[]"),
-        ("earlier", used, 1, json.dumps({"figures": {"l1": {"value": 0.5}}})),
-        ("other_seed", used.replace(seed=4), 0, json.dumps({"figures": {"l1": {"value": 0.5}}})),
-        ("without", used.replace(dropout=0.0), 0, json.dumps({"figures": {"l1": {"value": 0.5}}})),
+    for name, made, step in (
+        ("made|it", used, 0),
+        ("earlier", used, 1),
+        ("other_seed", used.replace(seed=4), 0),
+        ("without", used.replace(dropout=0.0), 0),
+        ("damaged", used, 0),
     ):
-        (run / name / "evaluation").mkdir(parents=True)
-        (run / name / "evaluation" / "evaluation.json").write_text(contents)
+        report = run / name / "evaluation" / "evaluation.json"
+        report.parent.mkdir(parents=True)
         save_options(made, run / name, {"trained_steps": str(step)})
+        figures = {"l1": {"value": 0.25 if made is used and step == 0 else 0.5}}
+        record = {"figures": figures, "made_by": maker_of(read_options(run / name), str(step))}
+        report.write_text("[]" if name == "damaged" else json.dumps(record))
     folder = tmp_path / "out"
     flags = {"checkpoint": str(run), "output_dir": str(folder), "format": f"meta,{FORMATS}"}
     export({**flags, "seed": 3})

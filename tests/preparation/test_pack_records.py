@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 
@@ -112,6 +113,20 @@ def test_a_shard_that_lost_records_is_packed_again(pack, record):
     shard.write_bytes(intact[: struct.unpack_from("<Q", intact)[0] + 16])
     pack()
     assert shard.read_bytes() == intact
+
+
+def test_a_shard_of_other_images_of_the_same_names_is_packed_again(pack, record, tmp_path):
+    pack()
+    others = tmp_path / "others"
+    others.mkdir()
+    for number in range(5):
+        Image.new("RGB", (8, 4), (number, 0, 0)).save(others / f"{number}.png")
+    pack_records(ImageSource(input_dir=str(others)), tmp_path / "packed others", 2, single=False)
+    name = "pairs-00001-of-00003.tfrecord"
+    intact = record.with_name(name).read_bytes()
+    shutil.copy(tmp_path / "packed others" / name, record.with_name(name))
+    pack()
+    assert record.with_name(name).read_bytes() == intact
 
 
 def test_a_folder_whose_name_is_not_utf_8(tmp_path):

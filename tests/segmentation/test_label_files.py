@@ -221,6 +221,10 @@ def test_check(tmp_path):
     other = write(tmp_path / "green.png", np.full((2, 2, 3), (0, 255, 0)))
     with pytest.raises(UserError, match=r"palette two does not fit the labels .*green.png is one"):
         label_files.check([other], TWO)
+    photo = np.full((4, 4, 3), (0, 255, 0), np.uint8)
+    pair = write(tmp_path / "pair.png", np.hstack([np.full_like(photo, (255, 0, 0)), photo]))
+    with pytest.raises(UserError, match=r"look like pairs, .* 100% of the .* and 0% in the right"):
+        label_files.check([pair], TWO)
 
 
 def huge(width, height):

@@ -84,17 +84,19 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
 
 
 def is_intact(shard: Path, images: Sequence[SourceImage]) -> bool:
-    """Whether a shard exists, can be read, and holds these images in this order."""
+    """Whether a shard exists, can be read, and holds these images in this order.
 
-    def described(image: SourceImage) -> object:
-        columns = len(image.columns), image.channels
-        return image.path.name, image.width, image.height, image.is_16_bit, columns
-
+    Raises:
+      UserError: an image can no longer be read.
+    """
     try:
-        found = _list_shard(shard)
+        if len(_list_shard(shard)) != len(images):
+            return False
     except UserError:
         return False
-    return list(map(described, found)) == list(map(described, images))
+    with contextlib.closing(_read_records(shard, _RECORDS_PER_CALL)) as records:
+        wanted = map(serialize_example, images)
+        return all(record == example for record, example in zip(records, wanted, strict=True))
 
 
 def first_record(folder: Path) -> tuple[list[ImageStructure], bool]:
