@@ -52,6 +52,7 @@ FREE_FIELDS = (
     "skip_bad",
     "summary_freq",
     "progress_freq",
+    "open",
     "trace_freq",
     "display_freq",
     "sample_freq",

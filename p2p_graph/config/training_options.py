@@ -129,7 +129,16 @@ class ReportOptions(Record):
         most=MOST_STEPS,
     )
     progress_freq: int = option(
-        50, "reports", "print progress every N steps, 0 for never", least=0, most=MOST_STEPS
+        50,
+        "reports",
+        "print progress, and write the run's page (index.html), every N steps, 0 for never",
+        least=0,
+        most=MOST_STEPS,
+    )
+    open: bool = option(
+        False,
+        "reports",
+        "open the run's page, index.html, in the browser when training starts",
     )
     trace_freq: int = option(
         0,

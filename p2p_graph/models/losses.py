@@ -1,5 +1,6 @@
 """The losses (Isola et al. 2017, section 3.1)."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,11 +23,14 @@ class GanLoss(NamedTuple):
         mean over patches.
       as_fake: the same for the label "fake".
       sigmoid: whether scores are probabilities in (0, 1) instead of logits.
+      guessing: as_real + as_fake of a D that gives every patch the probability 0.5, or where there
+        are no probabilities the score 0.5.
     """
 
     as_real: Callable[[tf.Tensor], tf.Tensor]
     as_fake: Callable[[tf.Tensor], tf.Tensor]
     sigmoid: bool
+    guessing: float = 2 * math.log(2)
 
 
 def _clip(scores: tf.Tensor) -> tf.Tensor:
@@ -62,6 +66,7 @@ GAN_LOSSES: Mapping[str, GanLoss] = {
         lambda scores: tf.reduce_mean((scores - 1) ** 2),
         lambda scores: tf.reduce_mean(scores**2),
         sigmoid=False,
+        guessing=0.5,
     ),
 }
 

@@ -59,7 +59,13 @@ def write_index(
     return path
 
 
-def write_page(path: Path, title: str, body: Iterable[str], scripts: Sequence[str] = ()) -> None:
+def write_page(
+    path: Path,
+    title: str,
+    body: Iterable[str],
+    scripts: Sequence[str] = (),
+    head: Sequence[str] = (),
+) -> None:
     """Writes a page atomically, as one file: style and scripts are inside.
 
     Args:
@@ -67,6 +73,7 @@ def write_page(path: Path, title: str, body: Iterable[str], scripts: Sequence[st
       title: the page's heading, as text.
       body: lines of HTML below the heading.
       scripts: names of JavaScript files of this package, which run in this order at the end.
+      head: further lines of HTML in the page's head.
 
     Raises:
       OSError: the page cannot be written; an earlier page is intact.
@@ -77,10 +84,13 @@ def write_page(path: Path, title: str, body: Iterable[str], scripts: Sequence[st
         '<html lang="en">',
         '<head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{heading}</title><style>{_packaged_text('style.css')}</style></head>",
-        f"<body><h1>{heading}</h1>",
+        f"<title>{heading}</title><style>{packaged_text('style.css')}</style>",
+        *head,
+        "</head>",
+        f"<body><main><h1>{heading}</h1>",
         *body,
-        *(f"<script>{_packaged_text(name)}</script>" for name in scripts),
+        "</main>",
+        *(f"<script>{packaged_text(name)}</script>" for name in scripts),
         "</body></html>",
     ]
     with atomic_write(path) as temporary:
@@ -100,7 +110,8 @@ def image_source(name: str) -> str:
 
 
 @functools.cache
-def _packaged_text(name: str) -> str:
+def packaged_text(name: str) -> str:
+    """The text of a file of this package, such as a stylesheet."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 

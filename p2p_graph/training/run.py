@@ -19,10 +19,13 @@ from p2p_graph.data.image_files import files_of
 from p2p_graph.data.input_graph import Batch, TrainingInputs
 from p2p_graph.models.networks import Networks
 from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
+from p2p_graph.pages.open_page import open_page
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import peak_memory
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints, what_is_kept
+from p2p_graph.training.hooks.failure_signs import SMALLER_RATE, NotFiniteError
 from p2p_graph.training.hooks.losses_log import LOSSES_FILE
+from p2p_graph.training.hooks.report_figures import REPORTS_FILE
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.resume import images_record
@@ -56,7 +59,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     assert options.run.output_dir is not None
     folder = Path(options.run.output_dir)
     # Before the checkpoint to go on from is chosen: no other program may write another one.
-    with claimed(folder, "train", (LOSSES_FILE, INDEX_FILE, *_FOLDERS)):
+    with claimed(folder, "train", (LOSSES_FILE, REPORTS_FILE, INDEX_FILE, *_FOLDERS)):
         run = plan_run(options, folder, given)
         refuse_data_folder(folder, files_of([*run.images, *run.validation_images]), _FOLDERS)
         if run.done < run.schedule.last_step:
@@ -68,6 +71,8 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
             f"checkpoint {run.checkpoint.prefix} has done {counted(run.done, 'step')} already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"
         )
+    if options.reports.open:
+        open_page(folder / INDEX_FILE)
     print(
         f"{folder} is done: {counted(run.done, 'step')} of {steps} (ask for more with --max_steps)"
     )
@@ -194,9 +199,9 @@ def _as_user_error(error: Exception, run: RunPlan, step: int) -> Exception:
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return UserError(f"out of memory or disk: {reason}; try a smaller --batch_size or --ngf")
     if "summary histogram" in reason:
-        return UserError(
+        return NotFiniteError(
             f"a gradient or a weight of step {step} is not finite; "
-            f"{what_is_kept(run.folder)}: try a smaller --lr"
+            f"{what_is_kept(run.folder)}: {SMALLER_RATE}"
         )
     if isinstance(error, IMAGE_ERRORS):
         named = unreadable_image(error, [*run.images, *run.validation_images])

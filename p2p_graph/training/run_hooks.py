@@ -5,14 +5,18 @@ import contextlib
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints.save_checkpoint import Retention
+from p2p_graph.config.options import Options
 from p2p_graph.data.image_files import output_names
 from p2p_graph.imaging import preview
 from p2p_graph.models import postprocess
+from p2p_graph.models.losses import GAN_LOSSES
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
 from p2p_graph.training.hooks.display_images import WriteImages
 from p2p_graph.training.hooks.loss_check import CheckLosses
 from p2p_graph.training.hooks.losses_log import LogLosses
 from p2p_graph.training.hooks.progress import ShowProgress
+from p2p_graph.training.hooks.report_figures import discriminator_figures, spread_figures
+from p2p_graph.training.hooks.run_page import RunFacts, WriteRunPage
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.hooks.stop_on_signal import StopOnSignal
 from p2p_graph.training.hooks.summaries import EventFile, WriteSummaries, WriteTraces
@@ -43,13 +47,24 @@ def make_hooks(
     retention = Retention(reports.keep_checkpoints, reports.keep_every)
     saving = SaveCheckpoints(saver, folder, reports.save_freq, schedule, retention)
     validator = _make_validator(run, saving, events) if run.validation_images else None
-    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator)
+    paths = [image.path for image in run.images]
+    names = dict(zip(map(str, paths), output_names(paths), strict=True))
+    images = WriteImages(call.batch.paths, displayed, names, folder, reports.display_freq, schedule)
+    stopping = StopOnSignal(saving, schedule)
+    figures = _figures(run, call)
+    page = WriteRunPage(
+        _facts(run), figures, images, validator, stopping.signals, reports.progress_freq, schedule
+    )
+    cleanup.push(page.on_error)
+    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator, page.observe)
     saving.before_saving(losses.flush)
     made: list[StepHook] = [CheckLosses(call, folder, schedule), losses]
     if events and reports.trace_freq:
         made.append(WriteTraces(events, reports.trace_freq, schedule))
     if events and reports.summary_freq:
-        made.append(WriteSummaries(call.step, displayed, events, reports.summary_freq, schedule))
+        made.append(
+            WriteSummaries(call.step, displayed, figures, events, reports.summary_freq, schedule)
+        )
     made.append(
         ShowProgress(
             call.step.averages,
@@ -59,26 +74,37 @@ def make_hooks(
             schedule,
         )
     )
-    paths = [image.path for image in run.images]
-    names = dict(zip(map(str, paths), output_names(paths), strict=True))
-    metadata = {"data": options.data.source.path, "direction": task.which_direction}
-    made.append(
-        WriteImages(
-            call.batch.paths,
-            displayed,
-            names,
-            preview.titles(task.shown_parts),
-            folder,
-            metadata,
-            reports.display_freq,
-            schedule,
-        )
-    )
-    stopping = StopOnSignal(saving, schedule)
-    made += [saving, stopping]
+    made += [images, page, saving, stopping]
     for hook in made:
         cleanup.callback(hook.close)
     return made, saving, stopping
+
+
+def _figures(run: RunPlan, call: SessionCall) -> dict[str, tf.Tensor]:
+    """What reports show of a call's last step: D's shares, if there is a D, and G's contrast."""
+    step = call.step
+    assert call.batch.targets is not None
+    figures = spread_figures(step.outputs, call.batch.targets)
+    if step.predict_real is not None and step.predict_fake is not None:
+        bounded = run.options.losses.gan_loss != "lsgan"
+        figures |= discriminator_figures(step.predict_real, step.predict_fake, bounded=bounded)
+    return figures
+
+
+def _facts(run: RunPlan) -> RunFacts:
+    """What the run's page says of the run."""
+    options, losses = run.options, run.options.losses
+    has_discriminator = losses.gan_weight > 0
+    return RunFacts(
+        run.folder,
+        options.flat(),
+        Options().flat(),
+        run.device.name,
+        options.data.batches.batch_size,
+        losses.d_scale * GAN_LOSSES[losses.gan_loss].guessing if has_discriminator else None,
+        preview.titles(options.data.task.shown_parts),
+        options.reports.open,
+    )
 
 
 def _make_validator(run: RunPlan, saving: SaveCheckpoints, events: EventFile | None) -> Validator:

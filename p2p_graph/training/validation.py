@@ -119,6 +119,11 @@ class BestCheckpoint:
         # Here, before the run's folder is changed.
         self._before = self._read_best()
 
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The metric, value and step of the checkpoint; empty before the first."""
+        return self._best
+
     def begin_at(self, step: int) -> None:
         """Reads the best value so far; removes a checkpoint of later steps or other images."""
         self._folder.mkdir(exist_ok=True)
@@ -193,15 +198,34 @@ class Validator:
         self._every, self._schedule = every, schedule
         self._events, self._best = events, best
         self._grids = folder / SAMPLES_FOLDER
+        self._steps: list[int] = []
+
+    @property
+    def grids(self) -> Sequence[int]:
+        """The steps that have an image grid, from the first to the last."""
+        return self._steps
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """The metric, value and step of the best checkpoint; empty where none is kept."""
+        return self._best.record if self._best else {}
 
     def begin_at(self, step: int) -> None:
         """Removes what is of steps after the checkpoint that training goes on from."""
         self._grids.mkdir(exist_ok=True)
-        for path in self._grids.glob("*.png"):
-            if path.stem.isdecimal() and int(path.stem) > step:
+        for path in sorted(self._grids.glob("*.png")):
+            if not path.stem.isdecimal():
+                continue
+            if int(path.stem) > step:
                 path.unlink()
+            elif path.name == grid_name(int(path.stem)):
+                self._steps.append(int(path.stem))
         if self._best:
             self._best.begin_at(step)
+
+    def is_due(self, step: int) -> bool:
+        """Whether a step is one to validate."""
+        return step % self._every == 0 or step == self._schedule.last_step
 
     def measure(self, step: int, session: tf.Session) -> Mapping[str, float]:
         """Validates, where this step is one to validate.
@@ -209,15 +233,16 @@ class Validator:
         Returns:
           The means of L1, PSNR and SSIM by name, or nothing.
         """
-        if step % self._every and step != self._schedule.last_step:
+        if not self.is_due(step):
             return {}
         displayed, measured = self._graph.run(session)
         columns = {
             self._graph.titles[kind]: [images[kind] for images in displayed]
             for kind in preview.KINDS
         }
-        path = self._grids / f"{step:08d}.png"
+        path = self._grids / grid_name(step)
         image_grid.save_grid(path, f"step {step}", columns, self._names)
+        self._steps.append(step)
         figures = {}
         for name, metric in PAIR_METRICS.items():
             values = [metric.compute(found["outputs"], found["targets"]) for found in measured]
@@ -229,6 +254,11 @@ class Validator:
         if self._best:
             self._best.offer(step, figures, session)
         return figures
+
+
+def grid_name(step: int) -> str:
+    """The name of a step's image grid."""
+    return f"{step:08d}.png"
 
 
 def steps_between(sample_freq: str, steps_per_epoch: int, steps_per_call: int) -> int:

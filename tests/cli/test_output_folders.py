@@ -70,7 +70,7 @@ def test_the_same_program_replaces_its_own_work(work, data, tmp_path, program):
 
 
 FOREIGN = {
-    "train": ("index.html", "losses.jsonl", "images", "samples", "best"),
+    "train": ("index.html", "losses.jsonl", "reports.jsonl", "images", "samples", "best"),
     "test": ("index.html", "grid.png", "images"),
     "export": ("export.meta", "saved_model"),
 }

@@ -115,6 +115,8 @@ def test_a_resumed_run_killed_at_random_while_saving_every_step(flags, uninterru
         "options.json",
         "checkpoint",
         "losses.jsonl",
+        "reports.jsonl",
+        "index.html",
         f"model-{STEPS}.index",
         f"model-{STEPS}.data-00000-of-00001",
     }

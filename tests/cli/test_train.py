@@ -77,6 +77,7 @@ def test_a_run_leaves_only_its_newest_checkpoint(watched):
         f"model-{STEPS}.index",
         f"model-{STEPS}.data-00000-of-00001",
         "losses.jsonl",
+        "reports.jsonl",
         "images",
         "index.html",
     }
@@ -136,7 +137,13 @@ def test_scalars_have_the_references_tags(watched, events):
         for value in event.summary.value:
             if value.WhichOneof("value") == "simple_value":
                 scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
-    assert sorted(scalars) == sorted([*TAGS, *(f"{tag}_not_averaged" for tag in TAGS)])
+    averaged = [*TAGS, *(f"{tag}_not_averaged" for tag in TAGS)]
+    shares = ["discriminator_right_on_real", "discriminator_right_on_fake"]
+    assert sorted(scalars) == sorted([*averaged, *shares])
+    reports = [json.loads(line) for line in (watched[1] / "reports.jsonl").read_text().splitlines()]
+    for tag in shares:
+        name = tag.removeprefix("discriminator_")
+        assert scalars[tag] == [(report["step"], report[name]) for report in reports]
     records = losses(watched[1])
     smooth = averages(records)
     for column, (tag, name) in enumerate(zip(TAGS, LOSSES, strict=True)):
@@ -182,7 +189,9 @@ def test_training_images_and_their_page(watched):
     assert all(pattern.fullmatch(name) for name in names)
     assert all(pixels(folder / "images" / name).shape == (32, 32, 3) for name in names)
     page = (folder / "index.html").read_text()
-    assert re.findall(r'src="images/([^"]+)"', page) == names
+    assert re.findall(r'src="images/([^"]+)"', page) == sorted(names[-3:])
+    for name in {name.rpartition("-")[0] for name in names}:
+        assert f'[{int(name[:8])},["{name}"]]' in page
 
 
 def test_flags_override_the_recipe(facades, tmp_path):

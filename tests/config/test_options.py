@@ -118,6 +118,7 @@ OWN_DEFAULTS = {
     "keep_checkpoints": 1,
     "keep_every": 0,
     "step": None,
+    "open": False,
 }
 
 
@@ -510,6 +511,7 @@ def test_changes_are_named(config, saved, changes, named):
         {"max_epochs": 9},
         {"summary_freq": 9},
         {"progress_freq": 9},
+        {"open": True},
         {"trace_freq": 9},
         {"display_freq": 9},
         {"save_freq": 9},

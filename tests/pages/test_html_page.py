@@ -1,19 +1,13 @@
 """The page that shows images, read back by a parser."""
 
 import html.parser
-import types
 import urllib.parse
 
-import numpy as np
 import pytest
 
-from p2p_graph.data.image_files import output_names
-from p2p_graph.imaging.preview import KINDS
 from p2p_graph.pages.html_page import write_index
-from p2p_graph.training.hooks.display_images import WriteImages
-from p2p_graph.training.session_calls import Schedule
 
-VOID = {"meta", "img", "br", "hr", "link"}
+VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(html.parser.HTMLParser):
@@ -129,21 +123,3 @@ def test_page_that_fails_leaves_the_one_before(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write(tmp_path, rows())
     assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("files", [["1.jpg", "2.png"], ["1.jpg", "1.png"]], ids=str)
-def test_every_image_on_the_page_of_training_is_there(tmp_path, rng, files):
-    names = dict(zip(files, output_names([tmp_path / file for file in files]), strict=True))
-    hook = WriteImages(None, {}, names, KINDS, tmp_path, {}, 5, Schedule(10))
-    images = {kind: rng.integers(0, 256, (2, 4, 4, 3), np.uint8) for kind in KINDS}
-    results = {"paths": [file.encode() for file in files], "images": images}
-    for step in (5, 10):
-        hook.report(step, types.SimpleNamespace(results=results), None)
-    page = Page(tmp_path / "index.html")
-    shown = [tmp_path / urllib.parse.unquote(image["src"]) for image in page.images]
-    assert sorted(shown) == sorted((tmp_path / "images").iterdir())
-    assert len(shown) == 2 * 2 * 3
-    names = list(names.values())
-    assert page.text("td") == [
-        text for step in ("5", "10") for name in names for text in (step, name)
-    ]

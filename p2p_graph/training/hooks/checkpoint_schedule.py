@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import restore_checkpoint, save_checkpoint
 from p2p_graph.checkpoints.save_checkpoint import Retention
+from p2p_graph.training.hooks.failure_signs import SMALLER_RATE, NotFiniteError
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.errors import UserError
@@ -96,9 +97,9 @@ class SaveCheckpoints(StepHook):
           UserError: as `save`.
         """
         if not session.run(self._finite):
-            raise UserError(
+            raise NotFiniteError(
                 f"weights are not finite after step {step}; "
-                f"{what_is_kept(self._folder)}: try a smaller --lr"
+                f"{what_is_kept(self._folder)}: {SMALLER_RATE}"
             )
         save_checkpoint.save(self._saver, session, folder, step, retention)
 

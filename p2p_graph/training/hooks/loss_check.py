@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.training.hooks.checkpoint_schedule import what_is_kept
+from p2p_graph.training.hooks.failure_signs import SMALLER_RATE, NotFiniteError
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.session_calls import Schedule, SessionCall
 from p2p_graph.training.updates import Losses
-from p2p_graph.utils.errors import UserError
 
 
 class CheckLosses(StepHook):
@@ -29,7 +29,7 @@ class CheckLosses(StepHook):
         """Searches for NaN and infinity.
 
         Raises:
-          UserError: a loss is not finite; the message names the step and the images.
+          NotFiniteError: a loss is not finite; the message names the step and the images.
         """
         rows = values.results["losses"]
         wrong = [i for i, row in enumerate(rows) if not np.isfinite(row).all()]
@@ -39,7 +39,7 @@ class CheckLosses(StepHook):
         losses = zip(Losses._fields, rows[wrong[0]], strict=True)
         found = ", ".join(f"{name} {float(loss)}" for name, loss in losses)
         paths = ", ".join(path.decode() for path in values.results["paths"][wrong[0]])
-        raise UserError(
+        raise NotFiniteError(
             f"the losses of step {step} are not finite ({found}) on {paths}; "
-            f"{what_is_kept(self._folder)}: try a smaller --lr"
+            f"{what_is_kept(self._folder)}: {SMALLER_RATE}"
         )

@@ -10,11 +10,14 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 from tensorflow.core.util.event_pb2 import TaggedRunMetadata
 
+from p2p_graph.training.hooks.report_figures import RIGHT_ON_FAKE, RIGHT_ON_REAL
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.loss_averages import debiased
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step import Step
 from p2p_graph.utils.errors import UserError, why_not_written
+
+_SHARES = (RIGHT_ON_REAL, RIGHT_ON_FAKE)
 
 
 class EventFile:
@@ -96,6 +99,7 @@ class WriteSummaries(StepHook):
         self,
         step: Step,
         images: Mapping[str, tf.Tensor],
+        figures: Mapping[str, tf.Tensor],
         events: EventFile,
         every: int,
         schedule: Schedule,
@@ -105,6 +109,7 @@ class WriteSummaries(StepHook):
         Args:
           step: whose losses, scores and gradients are summarised.
           images: uint8 [N, H, W, C] in [0, 255], by kind.
+          figures: float32 scalars of the step by name, of which D's shares are summarised.
           events: the file.
           every: steps between summaries.
           schedule: which steps each `Session.run` call does.
@@ -128,6 +133,7 @@ class WriteSummaries(StepHook):
             "summary": tf.raw_ops.MergeSummary(inputs=[image_summaries, histograms]),
             "averages": step.averages,
             "losses": step.losses,
+            "shares": {name: figures[name] for name in _SHARES if name in figures},
         }
 
     def begin_at(self, step: int) -> None:
@@ -148,6 +154,8 @@ class WriteSummaries(StepHook):
         for tag, average, loss in zip(tags, averaged, values.results["losses"], strict=True):
             self._events.write_scalar(tag, average, step)
             self._events.write_scalar(f"{tag}_not_averaged", float(loss), step)
+        for name, share in values.results["shares"].items():
+            self._events.write_scalar(f"discriminator_{name}", float(share), step)
         self._events.flush()
 
 
