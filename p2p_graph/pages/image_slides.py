@@ -51,22 +51,26 @@ def slides_html(slides: Slides, identity: str, label: str) -> list[str]:
         f"<output>step {newest}</output></div>",
     ]
     for number, base in enumerate(slides.steps[newest]):
-        lines.append(f'<div class="row" data-number="{number}">')
-        name = base.partition("-")[2]
-        lines.append(f'<p class="name">step {newest}{escaped(f", {name}" if name else "")}</p>')
-        for ending, title in slides.endings.items():
-            source = escaped(urllib.parse.quote(f"{slides.folder}/{base}{ending}"))
-            lines.append(
-                f'<figure><img src="{source}" data-ending="{escaped(ending)}" '
-                f'alt="{escaped(title)}"><figcaption>{escaped(title)}</figcaption></figure>'
-            )
-        lines.append("</div>")
+        lines += _row(slides, number, base)
     if len(chosen) < len(slides.steps):
         lines.append(
             f"<p>{len(chosen)} of {len(slides.steps)} steps; the folder "
             f"<code>{escaped(slides.folder)}/</code> has all.</p>"
         )
     return [*lines, f'<script type="application/json">{data}</script></div>']
+
+
+def _row(slides: Slides, number: int, base: str) -> list[str]:
+    """The images of one name, of the step that is shown first."""
+    lines = [f'<div class="row" data-number="{number}">']
+    lines.append(f'<p class="name">{escaped(base.partition("-")[2])}</p>')
+    for ending, title in slides.endings.items():
+        source = escaped(urllib.parse.quote(f"{slides.folder}/{base}{ending}"))
+        lines.append(
+            f'<figure><img src="{source}" data-ending="{escaped(ending)}" '
+            f'alt="{escaped(title)}"><figcaption>{escaped(title)}</figcaption></figure>'
+        )
+    return [*lines, "</div>"]
 
 
 def evenly_chosen(steps: Sequence[int], most: int) -> list[int]:

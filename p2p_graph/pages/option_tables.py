@@ -26,7 +26,8 @@ def _table(
     options: Mapping[str, Any], defaults: Mapping[str, Any], names: Sequence[str], label: str
 ) -> Iterable[str]:
     yield f'<div class="wide" tabindex="0" role="region" aria-label="{label}">'
-    yield "<table><thead><tr><th>option</th><th>value</th><th>default</th></tr></thead><tbody>"
+    yield '<table class="options"><thead><tr><th>option</th><th>value</th><th>default</th></tr>'
+    yield "</thead><tbody>"
     for name in names:
         values = (_option(options[name]), _option(defaults.get(name)))
         cells = "".join(f"<td>{escaped(value)}</td>" for value in values)

@@ -79,8 +79,7 @@
         const base = bases[Number(row.dataset.number)];
         row.hidden = base === undefined;
         if (row.hidden) continue;
-        const name = decodeURIComponent(base).replace(/^[0-9]*-?/, "");
-        row.querySelector(".name").textContent = `step ${step}${name ? `, ${name}` : ""}`;
+        row.querySelector(".name").textContent = decodeURIComponent(base).replace(/^[0-9]*-?/, "");
         for (const image of row.querySelectorAll("img")) {
           image.src = `${encodeURIComponent(part.dataset.folder)}/${base}${image.dataset.ending}`;
         }

@@ -149,6 +149,7 @@ PLACES = {
     "out/options.json": (READ_IMAGES[0], _READ_MODEL[0]),
     "out/checkpoint": READ_IMAGES[:1],
     "out/losses.jsonl": READ_IMAGES[:1],
+    "out/reports.jsonl": READ_IMAGES[:1],
     "out/.unfinished": (READ_IMAGES[0], _READ_MODEL[1]),
     "out/images": (_READ_MODEL[0], _EVALUATE),
     "out/images/1-outputs.png": _READ_MODEL[:1],
