@@ -71,7 +71,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
             f"checkpoint {run.checkpoint.prefix} has done {counted(run.done, 'step')} already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"
         )
-    if options.reports.open:
+    if options.reports.open and (folder / INDEX_FILE).is_file():
         open_page(folder / INDEX_FILE)
     print(
         f"{folder} is done: {counted(run.done, 'step')} of {steps} (ask for more with --max_steps)"
