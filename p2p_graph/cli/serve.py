@@ -73,8 +73,8 @@ def _parser() -> flags.Parser:
         action="append",
         type=Path,
         metavar="PATH",
-        help="folder of a trained model, or .pict, .pth or .safetensors file; may be given several "
-        "times",
+        help="folder of a trained model, or .pict, .pth or .safetensors file, or .tflite file in a "
+        "folder of tools/export.py; may be given several times",
     )
     add(
         "--examples",

@@ -15,23 +15,18 @@ from PIL import Image
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.model_files import FILES, read_model
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
-from p2p_graph.config.data_options import RGB, DataOptions
+from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.option_fields import check_value
 from p2p_graph.config.options import FIELDS, RECORDS
-from p2p_graph.data.decode import decode_file, turned_upright, with_channels
-from p2p_graph.data.image_pairs import scale
-from p2p_graph.imaging import array_files, exif
-from p2p_graph.imaging.image_arrays import read_contents
-from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.inference.image_arguments import (
-    PIL_MODES,
     array_of,
     array_of_pil,
     as_floats,
     size_of,
 )
+from p2p_graph.inference.image_values import ImageValues
 from p2p_graph.inference.option_precedence import configure
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
@@ -39,7 +34,6 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers
 from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
-from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -176,12 +170,12 @@ class Generator:
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
         self.data = data
-        self._task, self._scaling, self._model = data.task, data.scaling, model
+        self._task, self._model = data.task, model
         self._upright = data.source.upright
         self.channels = image_channels(self._task)
         assert model.generator.levels is not None
-        self._multiple = 2**model.generator.levels
-        self._size = self._scaling.crop_size
+        multiple = 2**model.generator.levels
+        self._size = data.scaling.crop_size
         self._device = device
         self._process = os.getpid()
         if not self._device.is_cpu:
@@ -194,7 +188,7 @@ class Generator:
         with self._graph.as_default():
             with tf.device("/cpu:0"):
                 self._seed = tf.placeholder_with_default(tf.constant(seed, tf.int64), [])
-                self._make_preparation()
+            self._values = ImageValues(data, self.channels[0], multiple, self._session_run)
             network = self._build(any_size=False)
             self._session: tf.Session | None = tf.Session(config=self._device.config)
             self.steps = restore(tf.trainable_variables(), self._session)
@@ -229,11 +223,11 @@ class Generator:
         if seed is not None:
             check_value(RECORDS["seed"], FIELDS["seed"], seed)
         if isinstance(images, str | os.PathLike | bytes):
-            values = self._values_of_file(images, wanted or self._size)
+            values = self._values.of_file(images, wanted or self._size)
             found = self._run(None, values[None], np.uint8, seed)
             return np.asarray(found[0])
         if isinstance(images, Image.Image):
-            self._check_shown()
+            self._values.check_shown()
             array = array_of_pil(images, self.channels[0], upright=self._upright)
             kind: type = np.uint8
         else:
@@ -241,12 +235,12 @@ class Generator:
             kind = array.dtype.type
         batch = array[None] if array.ndim == 3 else array
         if wanted in (None, ORIGINAL, ImageSize(*batch.shape[1:3])):
-            self._check_size(ImageSize(*batch.shape[1:3]), wanted)
+            self._values.check_size(ImageSize(*batch.shape[1:3]), wanted)
             found = self._run(batch, None, kind, seed)
         else:
             assert wanted is not None
-            self._check_size(wanted, None)
-            scaled = np.stack([self._scaled(image, wanted) for image in as_floats(batch)])
+            self._values.check_size(wanted, None)
+            scaled = np.stack([self._values.scaled(image, wanted) for image in as_floats(batch)])
             found = self._run(None, scaled, kind, seed)
         return np.asarray(found[0]) if array.ndim == 3 else found
 
@@ -269,22 +263,6 @@ class Generator:
     ) -> None:
         """Closes the generator."""
         self.close()
-
-    def _make_preparation(self) -> None:
-        """Builds what makes the values of one image of another size."""
-        channels = self.channels[0]
-        self._wanted = tf.placeholder(tf.int32, [2])
-        self._contents = tf.placeholder(tf.string, [])
-        self._orientation = tf.placeholder_with_default(exif.UPRIGHT, [])
-        if channels in PIL_MODES:
-            decoded = with_channels(decode_file(self._contents, max(RGB, channels)), channels)
-            decoded = turned_upright(decoded, self._orientation)
-            self._image = tf.placeholder_with_default(decoded, [None, None, channels])
-        else:
-            self._image = tf.placeholder(tf.float32, [None, None, channels])
-        values = to_values(self._image, self._task)
-        self._values = values
-        self._scaled_values = scale(values, tf.unstack(self._wanted), self._scaling.resize)
 
     def _build(self, *, any_size: bool) -> _Network:
         """Builds the translation of images of training's size, one by one, or of any images."""
@@ -360,77 +338,3 @@ class Generator:
                 "the images take more memory than there is: give fewer at once, or smaller ones"
             ) from None
         return found
-
-    def _values_of_file(self, file: str | os.PathLike[str] | bytes, size: ImageSize) -> Array:
-        """Decodes a file as tools/test.py does, to values [H, W, C] in [-1, 1]."""
-        if len(self._task.input_parts) > 1:
-            self._check_shown()
-        number, name = exif.UPRIGHT, "the image" if isinstance(file, bytes) else Path(file)
-        try:
-            contents = file if isinstance(file, bytes) else read_contents(Path(file))
-            if array_files.is_array(contents):
-                image = array_files.as_values(array_files.decode_array(contents))
-                if (image.shape[2], self.channels[0]) == (1, RGB):
-                    image = np.repeat(image, RGB, axis=2)
-                self._check_channels_of_file(image.shape[2])
-                feed: dict[tf.Tensor, Any] = {self._image: image}
-                height, width = image.shape[:2]
-            else:
-                structure = read_structure(contents)
-                height, width = structure.height, structure.width
-                if self.channels[0] not in PIL_MODES:
-                    self._check_channels_of_file(structure.channels)
-                number = structure.orientation if self._upright else number
-                feed = {self._contents: contents}
-        except UserError as error:
-            raise UserError(f"{name} {error}") from None
-        if size == ORIGINAL:
-            self._check_size(ImageSize(height, width), ORIGINAL)
-            fetch = self._values
-        else:
-            self._check_size(size, None)
-            fetch, feed = self._scaled_values, {**feed, self._wanted: list(size)}
-        try:
-            return self._session_run(fetch, {**feed, self._orientation: number})
-        except tf.errors.InvalidArgumentError:
-            raise UserError(f"{name} cannot be decoded") from None
-
-    def _scaled(self, image: Array, size: ImageSize) -> Array:
-        """The values of an image, float32 [H, W, C] in [0, 1], scaled to a size."""
-        feed = {self._image: image, self._wanted: list(size)}
-        return self._session_run(self._scaled_values, feed)
-
-    def _check_channels_of_file(self, found: int) -> None:
-        """Checks a file's channels; the message lacks its subject."""
-        if found != self.channels[0]:
-            raise UserError(
-                f"has {counted(found, 'channel')}, and the generator takes {self.channels[0]}"
-            )
-
-    def _check_shown(self) -> None:
-        """Refuses images that image files and PIL hold, where inputs have other channels."""
-        parts = self._task.input_parts
-        if len(parts) > 1:
-            raise UserError(
-                f"the generator takes several inputs (channels {parts}): give it arrays of all "
-                f"{counted(parts.total, 'channel')}"
-            )
-        if self.channels[0] not in PIL_MODES:
-            raise UserError(
-                f"the generator takes images of {counted(self.channels[0], 'channel')}: give it "
-                "arrays"
-            )
-
-    def _check_size(self, size: ImageSize, wanted: ImageSize | None) -> None:
-        """Checks that the generator can halve an image of a size."""
-        multiple = self._multiple
-        if wanted == ORIGINAL:
-            if min(size) < multiple:
-                raise UserError(
-                    f"images have at least {multiple} pixels a side, not {size}: give another size"
-                )
-        elif any(side % multiple for side in size):
-            raise UserError(
-                f"images have sides of multiples of {multiple} pixels, not {size}: give a size "
-                f"({size.rounded(multiple)}), or size='original'"
-            )

@@ -239,9 +239,9 @@ def _parameters_of(request: Request) -> dict[str, str]:
     return parameters
 
 
-def _seed_of(text: str | None) -> int:
+def _seed_of(text: str | None) -> int | None:
     if text is None:
-        return 0
+        return None
     if not _WHOLE_NUMBER.fullmatch(text):
         raise HTTPException(400, "seed must be a whole number")
     seed = int(text[:21])

@@ -14,7 +14,10 @@ from p2p_graph.imaging import palettes
 from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.imaging.palettes import PALETTES, Palette
 from p2p_graph.inference.input_images import read_inputs
+from p2p_graph.inference.litert_generator import SUFFIX
+from p2p_graph.inference.model_card import RECORD_FILE
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import read_json
 
 Array = np.ndarray[Any, Any]
 
@@ -95,7 +98,10 @@ def _data_folder(checkpoint: Path) -> Path | None:
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.suffix in FILES:
         return None
-    data = read_options(folder).get("input_dir")
+    if checkpoint.suffix == SUFFIX:
+        data = read_json(folder / RECORD_FILE)["trained_on"]
+    else:
+        data = read_options(folder).get("input_dir")
     if data is None:
         return None
     path = Path(read_record(folder).get("working_dir", "")) / data

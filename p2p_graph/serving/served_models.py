@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from p2p_graph.config.data_options import FILE_CHANNELS
 from p2p_graph.imaging.palettes import Palette
 from p2p_graph.inference.generator import Generator, load
+from p2p_graph.inference.litert_generator import SUFFIX, LitertGenerator
 from p2p_graph.serving.drawn_inputs import DrawnInputs, described, find_inputs
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
@@ -17,12 +18,12 @@ class ServedModel(NamedTuple):
 
     Attributes:
       name: unique among the server's models.
-      generator: the model.
+      generator: the model, of a run, or an exported one whose dropout masks are constants.
       inputs: what is drawn for it, and examples.
     """
 
     name: str
-    generator: Generator
+    generator: Generator | LitertGenerator
     inputs: DrawnInputs
 
     @property
@@ -43,9 +44,12 @@ class ServedModel(NamedTuple):
     def described(self) -> dict[str, Any]:
         """What `GET /api/models` says of it."""
         generator = self.generator
-        return described(
+        shown = described(
             self.name, generator.data, generator.channels, generator.steps, self.inputs
         )
+        if isinstance(generator, LitertGenerator):
+            shown["fixed_seed"] = generator.fixed_seed
+        return shown
 
 
 def load_models(
@@ -58,7 +62,8 @@ def load_models(
     """Loads models.
 
     Args:
-      checkpoints: as `generator.load` takes them; their names name the models.
+      checkpoints: as `generator.load` takes them, or .tflite files of tools/export.py; their names
+        name the models.
       device: as `generator.load`.
       palette: name or CSV file of the palette of label images; None to find it by the examples.
       examples: folder of images as in training, or of inputs; None for the test images beside those
@@ -70,7 +75,8 @@ def load_models(
     """
     models: list[ServedModel] = []
     for path in checkpoints:
-        generator = load(path, device=device)
+        is_exported = path.suffix == SUFFIX
+        generator = LitertGenerator(path) if is_exported else load(path, device=device)
         if any(channels not in FILE_CHANNELS for channels in generator.channels) or (
             len(generator.data.task.input_parts) > 1
         ):

@@ -3,15 +3,21 @@
 import asyncio
 import concurrent.futures
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from p2p_graph.imaging.image_arrays import encode_png
-from p2p_graph.inference.generator import Generator
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
+
+
+class Translate(Protocol):
+    """A model: translates the contents of an image file, uint8 [H, W, C]."""
+
+    def __call__(self, images: bytes, *, seed: int | None = None) -> Array:
+        """Translates with the dropout masks of a seed."""
 
 
 class QueueFullError(UserError):
@@ -47,13 +53,13 @@ class TranslationQueue:
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "translate")
         self.waiting, self.translated, self.seconds = 0, 0, 0.0
 
-    async def translate(self, generator: Generator, contents: bytes, seed: int) -> bytes:
+    async def translate(self, generator: Translate, contents: bytes, seed: int | None) -> bytes:
         """Translates an image.
 
         Args:
           generator: the model.
           contents: of an image file.
-          seed: of the dropout masks.
+          seed: of the dropout masks; None for the model's own.
 
         Returns:
           A PNG file.
@@ -77,7 +83,7 @@ class TranslationQueue:
         finally:
             self.waiting -= 1
 
-    def _work(self, generator: Generator, contents: bytes, seed: int) -> Array:
+    def _work(self, generator: Translate, contents: bytes, seed: int | None) -> Array:
         start = time.monotonic()
         image = generator(contents, seed=seed)
         self.translated += 1

@@ -1,5 +1,8 @@
 """What is drawn for a model, its palette and its examples."""
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from PIL import Image
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
+from p2p_graph.inference.export import export
 from p2p_graph.serving.drawn_inputs import PEN
 from p2p_graph.serving.served_models import load_models
 from p2p_graph.utils.errors import UserError
@@ -44,6 +48,53 @@ def test_the_kind_by_the_examples(runs, tmp_path, kind, palette, draw):
     [model] = load_models([runs / "photos"], device="cpu", examples=str(tmp_path))
     assert (model.kind, model.palette) == (kind, palette)
     assert len(model.examples) == 3
+
+
+@pytest.fixture(scope="module")
+def exported(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    flags = {"checkpoint": str(runs / "facades_BtoA"), "output_dir": str(folder), "seed": 3}
+    export({**flags, "format": "litert,litert-int8-weights"})
+    return folder
+
+
+def test_an_exported_model(runs, exported, rng):
+    files = [exported / name for name in ("generator.tflite", "generator_int8_weights.tflite")]
+    plain, small = load_models(files, device="cpu")
+    [model] = load_models([runs / "facades_BtoA"], device="cpu")
+    wanted = {**model.described(), "name": "generator", "fixed_seed": 3}
+    assert plain.described() == wanted
+    labels = png(labels_of(FACADES, rng))
+    made = model.generator(labels, seed=3).astype(int)
+    found = plain.generator(labels)
+    assert (found.dtype, found.shape) == (np.uint8, (32, 32, 3))
+    np.testing.assert_allclose(found, made, atol=1)
+    np.testing.assert_array_equal(plain.generator(labels, seed=3), found)
+    assert 0 < np.abs(small.generator(labels) - made).mean() < 12
+    with pytest.raises(UserError, match="has the dropout masks of seed 3 alone"):
+        plain.generator(labels, seed=4)
+    with pytest.raises(UserError, match="the image is not an image"):
+        plain.generator(b"none")
+
+
+def test_exported_models_that_are_none(exported, tmp_path, monkeypatch):
+    alone = tmp_path / "generator.tflite"
+    contents = (exported / "generator.tflite").read_bytes()
+    alone.write_bytes(contents)
+    with pytest.raises(UserError, match=r"is no model in a folder that tools/export\.py wrote"):
+        load_models([alone], device="cpu")
+    for name in ("export.json", "options.json"):
+        shutil.copy(exported / name, tmp_path)
+    for damaged in (b"", contents[: len(contents) // 2], b"none" * 99):
+        alone.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"generator\.tflite is damaged: write it again"):
+            load_models([alone], device="cpu")
+    alone.unlink()
+    with pytest.raises(UserError, match=r"generator\.tflite does not exist"):
+        load_models([alone], device="cpu")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(UserError, match="needs the package ai-edge-litert: pip install"):
+        load_models([exported / "generator.tflite"], device="cpu")
 
 
 def test_a_palette_beside_the_images(runs, tmp_path):

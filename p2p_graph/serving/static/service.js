@@ -27,7 +27,8 @@ export async function readExample(model, number) {
 export async function translate(model, seed, input) {
   const started = performance.now();
   const body = await input.png();
-  const query = new URLSearchParams({ model: model.name, seed });
+  const query = new URLSearchParams({ model: model.name });
+  if (model.fixed_seed === undefined) query.set("seed", seed);
   const headers = { "Content-Type": body.type };
   const answer = await ask(`api/translate?${query}`, { method: "POST", headers, body });
   return { png: await answer.blob(), milliseconds: performance.now() - started };
