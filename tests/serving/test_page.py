@@ -231,6 +231,21 @@ def test_fifty_steps_are_kept(page):
     assert (drawing(page)[0, 6:] == COLOURS[0]).all()
 
 
+def test_a_stroke_is_translated_once(page, models):
+    """Pressing the button draws; releasing it changes no pixel, and asks for nothing."""
+    asked = []
+    page.on("request", lambda request: "/api/translate" in request.url and asked.append(request))
+    for number, colour in enumerate(("window", "door"), 1):
+        choose(page, colour)
+        stroke(page, (16, 16))
+        wait_until_shown(page, models[0].generator)
+        time.sleep(0.2)
+        assert len(asked) == number
+    page.get_by_label("Seed").fill("5")
+    wait_until_shown(page, models[0].generator, seed=5)
+    assert len(asked) == 3
+
+
 def test_upload_download_and_save(page, models, tmp_path):
     rng = np.random.default_rng(6)
     labels = np.array(COLOURS, np.uint8)[rng.integers(0, 12, (32, 32))]

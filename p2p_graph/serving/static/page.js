@@ -7,9 +7,12 @@ const byId = (name) => document.getElementById(name);
 const canvas = byId("drawing");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const history = new History();
-const state = { models: [], model: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], result: null };
+const state = { models: [], model: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], asked: null, result: null };
 
-const translator = new Translator(translateBy, showResult, (text) => say(text, true));
+const translator = new Translator(translateBy, showResult, (text) => {
+  state.asked = null;
+  say(text, true);
+});
 
 function say(text, isProblem = false) {
   byId("status").textContent = text;
@@ -126,9 +129,17 @@ function changed(isStep = false) {
 }
 
 function translate() {
-  const seed = byId("seed").valueAsNumber;
-  translator.request(state.model, Number.isInteger(seed) ? seed : 0, input, say);
+  const number = byId("seed").valueAsNumber;
+  const seed = Number.isInteger(number) ? number : 0;
+  // The end of a stroke, for one, changes no pixel: its image has been asked for.
+  const { model, drawing, photo, asked } = state;
+  const values = drawing ? drawing.pixels.slice() : photo;
+  if (asked && asked.model === model && asked.seed === seed && isSame(asked.values, values)) return;
+  state.asked = { model, seed, values };
+  translator.request(model, seed, input, say);
 }
+
+const isSame = (a, b) => a === b || Boolean(a && b && a.every((value, i) => value === b[i]));
 
 // What is translated, in the two forms that services take.
 const input = {

@@ -1,0 +1,107 @@
+"""Measures the page to draw on in Chromium: seconds from a stroke to its image.
+
+python benchmarks/drawing.py --checkpoint runs/mine
+
+A stroke is a click with the brush, while nothing is translated. Its seconds are those from the
+pointer's press to the new image on the page. The model's own seconds are those of the Python API in
+this process, in turns with the strokes.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+import p2p_graph
+
+ROOT = Path(__file__).parents[1]
+
+# Notes when the pointer is pressed, and when a result is there.
+_WATCH = """() => {
+  window.times = {};
+  addEventListener("pointerdown", () => (times.pressed = performance.now()), true);
+  const result = document.getElementById("result");
+  result.addEventListener("load", () => (times.shown = performance.now()));
+}"""
+_SECONDS = "() => times.shown > times.pressed ? (times.shown - times.pressed) / 1000 : null"
+_QUIET = 0.3  # seconds without a translation before a stroke
+
+
+def stroke(page: Page, number: int) -> float:
+    """Clicks into the drawing, with another colour each time; gives the seconds to the image."""
+    colours = page.get_by_role("radio")
+    colours.nth(number % colours.count()).click()
+    time.sleep(_QUIET)
+    box = page.get_by_role("img", name="Drawing").bounding_box()
+    assert box
+    page.mouse.click(
+        box["x"] + box["width"] * (0.2 + number % 7 / 12), box["y"] + box["height"] / 2
+    )
+    for _ in range(6000):
+        if (seconds := page.evaluate(_SECONDS)) is not None:
+            return float(seconds)
+        time.sleep(0.01)
+    raise TimeoutError("no image comes")
+
+
+def measure(address: str, generator: p2p_graph.Generator, count: int) -> list[tuple[float, float]]:
+    """Pairs of the seconds of a stroke and of the model alone."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    image = np.zeros((*generator.size, generator.channels[0]), np.uint8)
+    generator(image)
+    pairs = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        page.goto(address)
+        page.evaluate(_WATCH)
+        time.sleep(2)  # the first image
+        for number in range(count):
+            seconds = stroke(page, number)
+            start = time.perf_counter()
+            generator(image)
+            pairs.append((seconds, time.perf_counter() - start))
+        browser.close()
+    return pairs
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--checkpoint", required=True, type=Path, help="of labels or edges")
+    parser.add_argument("--strokes", type=int, default=30, help="(default: 30)")
+    parser.add_argument("--palette", help="as in tools/serve.py")
+    given = parser.parse_args()
+    command = [sys.executable, ROOT / "tools" / "serve.py", "--checkpoint", given.checkpoint]
+    command += ["--port", "0", *(["--palette", given.palette] if given.palette else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        found = None
+        while not found and (line := server.stdout.readline()):
+            found = re.search(r"http://\S+", line)
+        assert found, "the server has not started"
+        with p2p_graph.load(given.checkpoint) as generator:
+            pairs = measure(found[0], generator, given.strokes)
+        server.terminate()
+    strokes, alone = (sorted(column) for column in zip(*pairs, strict=True))
+    ratios = sorted(stroke / own for stroke, own in pairs)
+    print("| | median | least | most |")
+    print("| --- | --- | --- | --- |")
+    for name, values in (("stroke, s", strokes), ("model, s", alone), ("ratio", ratios)):
+        cells = f"{statistics.median(values):.3f} | {values[0]:.3f} | {values[-1]:.3f}"
+        print(f"| {name} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
