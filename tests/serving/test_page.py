@@ -242,6 +242,7 @@ def test_a_stroke_is_translated_once(page, models):
         time.sleep(0.2)
         assert len(asked) == number
     page.get_by_label("Seed").fill("5")
+    page.keyboard.press("Enter")
     wait_until_shown(page, models[0].generator, seed=5)
     assert len(asked) == 3
 
