@@ -36,7 +36,8 @@ from p2p_graph.models.memory_estimate import translation_bytes
 from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers, to_rgb, to_shown, to_values
 from p2p_graph.models.precision import compute_once
-from p2p_graph.pages import html_page
+from p2p_graph.pages import html_page, results_page
+from p2p_graph.pages.results_page import ImageColumn, Row, own_image
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
@@ -70,12 +71,12 @@ class Translation(NamedTuple):
 
     Attributes:
       name: of its files.
-      files: its input, output and target in `images/`.
+      files: its input, output and target in `images/`, with their sizes.
       images: the same as uint8 [H, W, C] by kind, where a grid shows them.
     """
 
     name: str
-    files: Sequence[str]
+    files: Mapping[str, ImageSize]
     images: Images
 
 
@@ -268,13 +269,14 @@ class _Writer(NamedTuple):
 
     def write(self, index: int, images: Images, values: Images) -> Translation:
         """Writes one image's input, output and target, and the values that files do not hold."""
-        name, files = self.names[index], []
+        name, files = self.names[index], {}
         image_folder = self.folder / html_page.IMAGE_FOLDER
         for kind, array in values.items():
             self._write(save_npy, image_folder / f"{name}-{kind}{ARRAY_SUFFIX}", array)
         for kind, image in images.items():
-            files.append(f"{name}-{kind}.png")
-            self._write(save_png, image_folder / files[-1], image)
+            file = f"{name}-{kind}.png"
+            self._write(save_png, image_folder / file, image)
+            files[file] = ImageSize(*image.shape[:2])
         shown = images if index < self.grid_count else {}
         return Translation(name, files, {kind: to_8_bits(v) for kind, v in shown.items()})
 
@@ -379,8 +381,9 @@ def _write_page(
 ) -> Path:
     prefix, step = checkpoint
     titles = preview.titles(options.data.task.shown_parts)
-    return html_page.write_index(
-        folder,
+    page = folder / html_page.INDEX_FILE
+    results_page.write_results_page(
+        page,
         f"Translated images of {options.data.source.path}",
         {
             "checkpoint": prefix,
@@ -389,10 +392,13 @@ def _write_page(
             "size": _size_text(options.data.scaling.crop_size),
             "dropout": f"{options.model.generator.dropout}, seed {options.run.seed}",
         },
-        ("name", *(titles[kind] for kind in kinds)),
-        [(translation.name, *translation.files) for translation in translations],
-        titles.values(),
+        [ImageColumn(titles[kind], preview.KINDS[kind]) for kind in kinds],
+        [
+            Row(name, [own_image(file, size) for file, size in files.items()])
+            for name, files, _ in translations
+        ],
     )
+    return page
 
 
 def _size_text(crop_size: ImageSize) -> str:

@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.evaluation.evaluation_report import files_digest
 from p2p_graph.evaluation.example_images import read_image
 from p2p_graph.imaging import image_grid
-from p2p_graph.pages import html_page
-from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
+from p2p_graph.imaging.preview import KINDS
+from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE, translated_names
+from p2p_graph.pages.results_page import (
+    ImageColumn,
+    PageImage,
+    Row,
+    own_image,
+    write_results_page,
+)
 from p2p_graph.reproduction.paper_tables import TABLES, Table
 from p2p_graph.reproduction.row_results import (
     RowResult,
@@ -209,32 +217,32 @@ def _draw(
     for run in (run for row in rows for run in row.runs):
         _check_evaluated(run.results_folder / IMAGE_FOLDER, evaluation_of(run))
     first = next(iter(sources.values()))
-    names = html_page.translated_names(first)[:_FIGURE_ROWS]
+    names = translated_names(first)[:_FIGURE_ROWS]
     columns = {
         "input": (first, "inputs"),
         **{name: (source, "outputs") for name, source in sources.items()},
         "ground truth": (first, "targets"),
     }
     images: dict[str, list[np.ndarray[Any, Any]]] = {column: [] for column in columns}
-    page_rows = [[name] for name in names]
+    shown: dict[str, list[PageImage]] = {name: [] for name in names}
     for number, (column, (source, kind)) in enumerate(columns.items()):
-        for row in page_rows:
-            name = row[0]
-            row.append(f"{name}-{number}.png")
+        for name, of_row in shown.items():
             image = _read_translation(source / f"{name}-{kind}.png")
             if images["input"] and image.shape != images["input"][0].shape:
                 raise UserError(f"{source} holds images that differ in size: {_again(source)}")
-            shutil.copyfile(source / f"{name}-{kind}.png", image_folder / row[-1])
+            file = f"{name}-{number}.png"
+            shutil.copyfile(source / f"{name}-{kind}.png", image_folder / file)
+            of_row.append(own_image(file, ImageSize(*image.shape[:2])))
             images[column].append(image)
     image_grid.save_grid(folder / _FIGURE_FILE, table.title, images, names)
-    html_page.write_index(
-        folder, table.title, metadata, ("name", *columns), page_rows, image_columns=columns
-    )
+    page_columns = [ImageColumn(title, KINDS[kind]) for title, (_, kind) in columns.items()]
+    rows_of_page = [Row(*row) for row in shown.items()]
+    write_results_page(folder / INDEX_FILE, table.title, metadata, page_columns, rows_of_page)
 
 
 def _check_evaluated(folder: Path, evaluation: Mapping[str, Any]) -> None:
     """Refuses a folder whose translated images are not those that were evaluated."""
-    names, count = html_page.translated_names(folder), evaluation["images"]
+    names, count = translated_names(folder), evaluation["images"]
     if len(names) != count:
         raise UserError(
             f"{folder} holds {counted(len(names), 'translated image')}, and {count} were "
