@@ -3,10 +3,11 @@
     python tools/evaluate.py --results_dir results
     python tools/evaluate.py --results_dir results --palette cityscapes
     python tools/evaluate.py --outputs_dir outputs --targets_dir targets
+    python tools/evaluate.py --results_dir results --compare_dir other
 
 The first two evaluate a folder that tools/test.py has written. The second also reads a class off
 each pixel of the images, by the nearest colour of the palette. The third evaluates any two folders
-of images with the same names.
+of images with the same names. The fourth shows two folders of results side by side.
 """
 
 import argparse
@@ -37,6 +38,12 @@ def _parser() -> flags.Parser:
     add_path("--outputs_dir", "DIR", "translated images, instead of --results_dir")
     add_path("--targets_dir", "DIR", "target images, with the outputs' names")
     add_path("--inputs_dir", "DIR", "input images, with the outputs' names")
+    add_path(
+        "--compare_dir",
+        "DIR",
+        "another folder of the same kind as --results_dir or --outputs_dir, such as the results "
+        "of another checkpoint: the images that both have are compared one by one",
+    )
     add(
         "--metrics",
         type=_names,
@@ -115,7 +122,8 @@ def _parser() -> flags.Parser:
     add_path(
         "--output_dir",
         "DIR",
-        "the report's folder (default: RESULTS_DIR/evaluation, or OUTPUTS_DIR-evaluation)",
+        "the report's folder (default: RESULTS_DIR/evaluation, or OUTPUTS_DIR-evaluation; "
+        "with --compare_dir, comparison instead of evaluation)",
     )
     return parser
 

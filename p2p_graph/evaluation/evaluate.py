@@ -1,23 +1,24 @@
 """Evaluates translated images: the function that tools/evaluate.py calls."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from p2p_graph.config.data_options import RGB
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.evaluation import evaluation_report, sensitivity
+from p2p_graph.evaluation.comparison import Comparison, difference_intervals, find_both
 from p2p_graph.evaluation.compute_metrics import MetricResult, compute_metrics
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_report import Evaluation
-from p2p_graph.evaluation.example_images import Example, find_examples
+from p2p_graph.evaluation.example_images import Example
 from p2p_graph.evaluation.fcn_score import PHOTOS
 from p2p_graph.evaluation.features.feature_distances import compute_all, open_networks
 from p2p_graph.evaluation.metric_selection import MetricSelection, make_metrics, select_metrics
 from p2p_graph.evaluation.sensitivity import Sensitivity
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.read_structure import read_structure
-from p2p_graph.metrics.registry import FCN
+from p2p_graph.metrics.registry import FCN, SetMetric
 from p2p_graph.pages.html_page import INDEX_FILE
 from p2p_graph.segmentation.segmenters import Segmenter
 from p2p_graph.utils.counted import counted
@@ -40,15 +41,14 @@ def evaluate(options: EvaluateOptions) -> None:
     Raises:
       UserError: the images do not fit the metrics, or a file cannot be read or written.
     """
-    examples = find_examples(options)
-    channels = examples[0].channels
-    selection = select_metrics(options, channels)
+    examples, compared, notes = find_both(options)
+    selection = select_metrics(options, examples[0].channels)
     folder = options.report_folder
-    evaluation_report.check_report_folder(folder, examples, options.labels_dir)
+    evaluation_report.check_report_folder(folder, [*examples, *compared], options.labels_dir)
     if options.target_statistics:
         _check_cache_file(options.target_statistics)
     with claimed(folder, "evaluate", evaluation_report.REPORT_FILES):
-        evaluation = _compute(options, examples, selection, channels)
+        evaluation = _compute(options, examples, compared, selection, notes)
         evaluation_report.write_report(folder, evaluation)
     print(evaluation_report.markdown_table(evaluation))
     for note in evaluation.all_notes:
@@ -59,10 +59,11 @@ def evaluate(options: EvaluateOptions) -> None:
 def _compute(
     options: EvaluateOptions,
     examples: Sequence[Example],
+    compared: Sequence[Example],
     selection: MetricSelection,
-    channels: int,
+    notes: Sequence[str],
 ) -> Evaluation:
-    """Computes all metrics."""
+    """Computes all metrics, also of the examples to compare with, if there are any."""
     metrics = make_metrics(selection, options, examples)
     bootstrap = options.bootstrap, options.seed
     with contextlib.ExitStack() as cleanup:
@@ -72,7 +73,7 @@ def _compute(
         )
         photo_results = {}
         measured: Sensitivity = {}
-        notes = _notes_on(channels, examples[0])
+        notes = [*notes, *_notes_on(examples[0])]
         if metrics.fcn_score:
             assert selection.segmenter is not None
             if options.self_check:
@@ -88,6 +89,9 @@ def _compute(
             examples, selection.names, networks, options.target_statistics, options.seed
         )
         notes += of_distances
+        distances_of_b: dict[str, float] = {}
+        if compared:
+            distances_of_b, _ = compute_all(compared, selection.names, networks, seed=options.seed)
     if selection.segmenter and not selection.segmenter.is_fcn8s and FCN in metrics.of_outputs:
         notes.append(_NOT_FCN8S_NOTE)
     output_results = compute_metrics(examples, metrics.of_outputs, *bootstrap)
@@ -100,11 +104,28 @@ def _compute(
         distances,
         measured,
         notes,
+        _compare(options, compared, metrics.of_outputs, output_results, distances_of_b),
     )
 
 
-def _notes_on(channels: int, example: Example) -> list[str]:
+def _compare(
+    options: EvaluateOptions,
+    compared: Sequence[Example],
+    metrics: Mapping[str, SetMetric],
+    first: Mapping[str, MetricResult],
+    distances: Mapping[str, float],
+) -> Comparison | None:
+    """Computes the metrics of B, and intervals of the differences; None without compare_dir."""
+    if options.compare_dir is None:
+        return None
+    second = compute_metrics(compared, metrics, 0, options.seed)
+    intervals = difference_intervals(metrics, first, second, options.bootstrap, options.seed)
+    return Comparison(options.compare_dir, compared, second, distances, intervals)
+
+
+def _notes_on(example: Example) -> list[str]:
     """What is compared, and shown, of images that are not RGB."""
+    channels = example.channels
     if channels == RGB:
         has_alpha = read_structure(read_contents(example.output)).has_alpha
         return ["the images have alpha, which no metric compares"] if has_alpha else []

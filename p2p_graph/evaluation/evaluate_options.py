@@ -7,7 +7,7 @@ from p2p_graph.metrics.registry import METRIC_NAMES
 from p2p_graph.utils.errors import UserError, check_bounds
 from p2p_graph.utils.outside_files import real_path
 
-_REPORT_FOLDER = "evaluation"
+_REPORT_FOLDER, _COMPARISON_FOLDER = "evaluation", "comparison"
 
 
 _MOST_SAMPLES = 10**6  # of the bootstrap
@@ -22,6 +22,7 @@ class EvaluateOptions:
       outputs_dir: translated images.
       targets_dir: their targets, of the same names.
       inputs_dir: the inputs of the images in outputs_dir, of the same names.
+      compare_dir: what results_dir or outputs_dir are compared with: a folder of the same kind.
       metrics: names in `METRIC_NAMES`; None for all metrics that the other options suffice for.
       palette: the palette of label images: the name of a built-in one, or a CSV file.
       segmenter: what reads labels off photos, as `segmentation.segmenters.load` takes it.
@@ -45,6 +46,7 @@ class EvaluateOptions:
     outputs_dir: Path | None = None
     targets_dir: Path | None = None
     inputs_dir: Path | None = None
+    compare_dir: Path | None = None
     metrics: tuple[str, ...] | None = None
     palette: str | None = None
     segmenter: str | None = None
@@ -84,6 +86,10 @@ class EvaluateOptions:
                 "results_dir is missing: name a folder that tools/test.py has written "
                 "(--results_dir), or two folders of images (--outputs_dir, --targets_dir)"
             )
+        if self.compare_dir and real_path(self.compare_dir) == real_path(self.evaluated_folder):
+            raise UserError(
+                f"compare_dir {self.compare_dir} is the folder that is evaluated: name another one"
+            )
 
     @property
     def evaluated_folder(self) -> Path:
@@ -94,10 +100,14 @@ class EvaluateOptions:
 
     @property
     def report_folder(self) -> Path:
-        """output_dir; by default `evaluation` in results_dir, or OUTPUTS_DIR-evaluation."""
+        """output_dir; by default `evaluation` in results_dir, or OUTPUTS_DIR-evaluation.
+
+        With compare_dir, `comparison` takes the place of `evaluation`.
+        """
         if self.output_dir:
             return self.output_dir
+        name = _COMPARISON_FOLDER if self.compare_dir else _REPORT_FOLDER
         if self.results_dir:
-            return self.results_dir / _REPORT_FOLDER
+            return self.results_dir / name
         outputs = real_path(self.evaluated_folder)
-        return outputs.with_name(f"{outputs.name}-{_REPORT_FOLDER}")
+        return outputs.with_name(f"{outputs.name}-{name}")

@@ -12,13 +12,15 @@ import numpy as np
 
 from p2p_graph.config.options_file import maker_of, read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE, refuse_data_folder
+from p2p_graph.evaluation import comparison as comparisons
+from p2p_graph.evaluation.comparison import Comparison
 from p2p_graph.evaluation.compute_metrics import MetricResult
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
+from p2p_graph.evaluation.evaluation_page import EvaluatedImages, write_evaluation_page
 from p2p_graph.evaluation.example_images import Example
 from p2p_graph.evaluation.fcn_score import PHOTOS
 from p2p_graph.evaluation.metric_selection import MetricSelection
 from p2p_graph.evaluation.sensitivity import Sensitivity
-from p2p_graph.evaluation.worst_best_page import write_worst_best_page
 from p2p_graph.imaging.confusion_plot import save_confusion_matrix
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.metrics.label_scores import per_class_scores
@@ -50,6 +52,7 @@ class Evaluation(NamedTuple):
       distances: the figures of FID and KID, by name.
       sensitivity: the segmenter's scores of distorted photos; empty unless asked for.
       notes: remarks on the figures, one line each.
+      comparison: with the outputs of compare_dir; None without that option.
     """
 
     options: EvaluateOptions
@@ -60,6 +63,7 @@ class Evaluation(NamedTuple):
     distances: Mapping[str, float]
     sensitivity: Sensitivity
     notes: Sequence[str]
+    comparison: Comparison | None = None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -80,7 +84,9 @@ class Evaluation(NamedTuple):
     @property
     def all_notes(self) -> list[str]:
         """The notes, and one for each infinite figure."""
-        infinite = [name for name, value in self.figures.items() if math.isinf(value)]
+        figures = [*self.figures.items()]
+        figures += self.comparison.figures.items() if self.comparison else []
+        infinite = dict.fromkeys(name for name, value in figures if math.isinf(value))
         return [
             *self.notes,
             *(f"{name} is infinite: an image equals its target" for name in infinite),
@@ -100,14 +106,24 @@ class Evaluation(NamedTuple):
 
 
 def markdown_table(evaluation: Evaluation) -> str:
-    """Writes the figures and their intervals as a Markdown table."""
+    """Writes the figures and their intervals as a Markdown table; beside those of B, if any."""
+    cells = _table_cells(evaluation)
+    head = cells.pop("")
+    lines = [f"| metric | {' | '.join(head)} |", "| --- |" + " --- |" * len(head)]
+    lines += [f"| {name} | {' | '.join(of_figure)} |" for name, of_figure in cells.items()]
+    return "\n".join(lines)
+
+
+def _table_cells(evaluation: Evaluation) -> dict[str, tuple[str, ...]]:
+    """The table's cells of each figure, by its name; its head under ""."""
+    if evaluation.comparison:
+        return {**comparisons.table_cells(evaluation.comparison, evaluation.figures)}
     intervals = evaluation.intervals
-    lines = ["| metric | value | 95% of samples |", "| --- | --- | --- |"]
+    cells: dict[str, tuple[str, ...]] = {"": ("value", "95% of samples")}
     for name, value in evaluation.figures.items():
         low, high = intervals.get(name, (math.nan, math.nan))
-        interval = f"{low:.4g} to {high:.4g}" if math.isfinite(low) else ""
-        lines.append(f"| {name} | {value:.4g} | {interval} |")
-    return "\n".join(lines)
+        cells[name] = f"{value:.4g}", f"{low:.4g} to {high:.4g}" if math.isfinite(low) else ""
+    return cells
 
 
 def check_report_folder(folder: Path, examples: Sequence[Example], labels_dir: Path | None) -> None:
@@ -148,31 +164,46 @@ def check_writable(folder: Path, subject: str) -> None:
 
 
 def write_report(folder: Path, evaluation: Evaluation) -> None:
-    """Writes evaluation.json, images.csv, the page of worst and best images, confusion matrices.
+    """Writes evaluation.json, images.csv, the page of all images, confusion matrices.
 
     Raises:
       UserError: the folder cannot be written.
     """
     record = _json_record(evaluation)
-    figures_per_image = {
-        name: [metric.figures(row) for row in evaluation.results[name].statistics]
-        for name, metric in evaluation.metrics.items()
-    }
+    images = _evaluated_images(evaluation)
     shown = {name: value for name, value in record.items() if name != "digest"}
     metadata = {name: value for name, value in shown.items() if isinstance(value, str | int)}
+    title = f"Evaluation of {record['outputs']}"
+    if evaluation.comparison:
+        title = f"Comparison of {metadata.pop('outputs')} with {evaluation.comparison.folder}"
+        metadata = {"A": record["outputs"], "B": str(evaluation.comparison.folder), **metadata}
     metadata |= {f"note {number}": note for number, note in enumerate(record["notes"], 1)}
     try:
         # First: the other files are known as an evaluation's by this one.
         write_json(folder / JSON_FILE, without_non_finite(record))
-        _write_csv(folder / CSV_FILE, evaluation.examples, figures_per_image)
-        write_worst_best_page(
-            folder, metadata, evaluation.examples, evaluation.metrics, figures_per_image
-        )
+        _write_csv(folder / CSV_FILE, images)
+        write_evaluation_page(folder, title, metadata, images, _table_cells(evaluation))
         _draw_confusion_matrices(folder, evaluation)
     except OSError as error:
         raise UserError(
             f"output_dir {folder} cannot be written: {why_not_written(error)}"
         ) from None
+
+
+def _evaluated_images(evaluation: Evaluation) -> EvaluatedImages:
+    """The images and the figures of each."""
+
+    def of_each(results: Mapping[str, MetricResult]) -> dict[str, list[dict[str, float]]]:
+        return {
+            name: [metric.figures(row) for row in results[name].statistics]
+            for name, metric in evaluation.metrics.items()
+        }
+
+    images = EvaluatedImages(evaluation.examples, evaluation.metrics, of_each(evaluation.results))
+    other = evaluation.comparison
+    if other is None:
+        return images
+    return images._replace(compared=other.examples, compared_figures=of_each(other.results))
 
 
 def files_digest(paths: Iterable[Path]) -> str:
@@ -198,9 +229,7 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
     record: dict[str, Any] = {
         "outputs": str(options.evaluated_folder),
         "images": len(evaluation.examples),
-        "digest": files_digest(
-            [path for e in evaluation.examples for path in (e.output, e.target)]
-        ),
+        "digest": _digest(evaluation.examples),
         "made_by": _maker(options.evaluated_folder),
         "figures": {
             name: {"value": value, "interval_95": intervals.get(name)}
@@ -212,6 +241,10 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
         "bootstrap": {"repetitions": options.bootstrap, "seed": options.seed},
         "version": __version__,
     }
+    if evaluation.comparison:
+        record["comparison"] = comparisons.json_record(
+            evaluation.comparison, evaluation.figures, _digest(evaluation.comparison.examples)
+        )
     if evaluation.sensitivity:
         record["sensitivity"] = evaluation.sensitivity
     for name, matrix in evaluation.confusion_matrices.items():
@@ -233,16 +266,17 @@ def _maker(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _write_csv(
-    path: Path,
-    examples: Sequence[Example],
-    figures_per_image: Mapping[str, Sequence[Mapping[str, float]]],
-) -> None:
-    """Writes a row per image: the image's name and figures."""
-    rows: list[dict[str, Any]] = [{"name": example.name} for example in examples]
-    for of_images in figures_per_image.values():
-        for row, figures in zip(rows, of_images, strict=True):
-            row |= figures
+def _digest(examples: Sequence[Example]) -> str:
+    return files_digest([path for e in examples for path in (e.output, e.target)])
+
+
+def _write_csv(path: Path, images: EvaluatedImages) -> None:
+    """Writes a row per image: the image's name and figures, and those of B with the ending _b."""
+    rows: list[dict[str, Any]] = [{"name": example.name} for example in images.examples]
+    for suffix, per_image in (("", images.figures), ("_b", images.compared_figures)):
+        for of_images in per_image.values():
+            for row, figures in zip(rows, of_images, strict=True):
+                row |= {name + suffix: value for name, value in figures.items()}
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from p2p_graph.config.data_options import FILE_CHANNELS, RGB
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.options_file import OPTIONS_FILE, read_options
 from p2p_graph.data.image_files import Entry, Problem, find_images, find_partners, output_names
 from p2p_graph.data.usable_images import EncodedImage, check_images
@@ -30,6 +31,8 @@ class Example(NamedTuple):
       input: what the output is translated from, if known.
       arrays: files of all channels of output and target, where these are previews.
       channels: of output and target, as tools/test.py wrote them; 3 of other images.
+      size: of output and target, once they are decoded.
+      input_size: of the input, likewise.
     """
 
     name: str
@@ -38,23 +41,36 @@ class Example(NamedTuple):
     input: Path | None = None
     arrays: tuple[Path, Path] | None = None
     channels: int = RGB
+    size: ImageSize | None = None
+    input_size: ImageSize | None = None
 
 
 def find_examples(options: EvaluateOptions) -> list[Example]:
     """Finds the examples that the options name, and decodes every image once.
 
     Raises:
-      UserError: a folder is missing or holds other files, images lack a partner, or images cannot
-        be decoded or differ in size from their partner.
+      UserError: as `list_examples` and `with_sizes`.
+    """
+    return with_sizes(list_examples(options, options.evaluated_folder))
+
+
+def list_examples(
+    options: EvaluateOptions, folder: Path, option: str | None = None
+) -> list[Example]:
+    """Lists the examples of a folder of results, or of a folder of outputs.
+
+    Args:
+      options: they say which of the two it is, and name the folders of targets and inputs.
+      folder: the folder.
+      option: the option that names it, for messages; None for results_dir or outputs_dir.
+
+    Raises:
+      UserError: a folder is missing or holds other files, or images lack a partner.
     """
     if options.results_dir:
-        examples = _of_results(options.results_dir)
-    else:
-        assert options.outputs_dir
-        assert options.targets_dir
-        examples = _of_folders(options.outputs_dir, options.targets_dir, options.inputs_dir)
-    _check_decodable(examples)
-    return examples
+        return _of_results(folder, option or "results_dir")
+    assert options.targets_dir
+    return _of_folders(folder, options.targets_dir, options.inputs_dir, option or "outputs_dir")
 
 
 def read_image(path: Path) -> Array:
@@ -69,24 +85,24 @@ def read_image(path: Path) -> Array:
         raise UserError(f"{path} {error}") from None
 
 
-def _of_results(folder: Path) -> list[Example]:
+def _of_results(folder: Path, option: str) -> list[Example]:
     """Lists the examples in a folder that tools/test.py has written."""
     image_folder = folder / IMAGE_FOLDER
     if not image_folder.is_dir():
         problem = f"has no folder {IMAGE_FOLDER}" if folder.is_dir() else why_no_folder(folder)
         raise UserError(
-            f"results_dir {folder} {problem}: name a folder that tools/test.py has written"
+            f"{option} {folder} {problem}: name a folder that tools/test.py has written"
         )
     # tools/test.py writes the page last, the reference's test mode with every image.
     if (folder / OPTIONS_FILE).exists() and not (folder / INDEX_FILE).exists():
         raise UserError(
-            f"results_dir {folder} has no {INDEX_FILE}: its translation was not finished, run "
+            f"{option} {folder} has no {INDEX_FILE}: its translation was not finished, run "
             "tools/test.py again"
         )
-    paths = find_images(image_folder, "results_dir")
+    paths = find_images(image_folder, option)
     outputs = [path for path in paths if path.stem.endswith("-outputs")]
     if not outputs:
-        raise UserError(f"results_dir {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
+        raise UserError(f"{option} {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
     examples, channels = [], _channels_of(folder)
     for output in outputs:
         name = output.stem.removesuffix("-outputs")
@@ -127,13 +143,15 @@ def _channels_of(folder: Path) -> int:
     return options.get("target_channels") or RGB
 
 
-def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -> list[Example]:
+def _of_folders(
+    outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None, option: str
+) -> list[Example]:
     """Pairs the images of two or three folders by name."""
-    outputs = find_images(outputs_dir, "outputs_dir")
+    outputs = find_images(outputs_dir, option)
     targets = find_images(targets_dir, "targets_dir")
     if missing := {path.stem for path in targets} - {path.stem for path in outputs}:
         raise UserError(
-            f"outputs_dir {outputs_dir} lacks {len(missing)} of {counted(len(targets), 'image')} "
+            f"{option} {outputs_dir} lacks {len(missing)} of {counted(len(targets), 'image')} "
             f"in targets_dir {targets_dir} ({min(missing)}): give folders of the same images"
         )
     partners = [find_partners(outputs, targets_dir, "targets_dir")]
@@ -150,8 +168,12 @@ def _of_folders(outputs_dir: Path, targets_dir: Path, inputs_dir: Path | None) -
     return examples
 
 
-def _check_decodable(examples: Sequence[Example]) -> None:
-    """Decodes every image before the long work starts."""
+def with_sizes(examples: Sequence[Example]) -> list[Example]:
+    """Decodes every image before the long work starts; gives the examples with their sizes.
+
+    Raises:
+      UserError: images cannot be decoded, or differ in size from their partner.
+    """
     pairs = [Entry(example.output, example.target) for example in examples]
     inputs = [Entry(example.input) for example in examples if example.input]
     arrays = [Entry(*example.arrays) for example in examples if example.arrays]
@@ -167,6 +189,14 @@ def _check_decodable(examples: Sequence[Example]) -> None:
         raise UserError(
             f"{counted(len(bad), 'image')} cannot be evaluated; mend or remove them:", *bad
         )
+    sizes = {image.path: ImageSize(image.height, image.width) for image in found}
+    return [
+        example._replace(
+            size=sizes[example.output],
+            input_size=sizes[example.input] if example.input else None,
+        )
+        for example in examples
+    ]
 
 
 def _verify(images: Sequence[EncodedImage]) -> list[str | None]:

@@ -98,7 +98,7 @@ class ImageDialog {
     const { naturalWidth: width, naturalHeight: height } = this.#image;
     this.#image.style.width = `${width * this.#zoom}px`;
     this.#image.style.height = `${height * this.#zoom}px`;
-    this.#size.textContent = `${width} × ${height} pixels, ${this.#zoom} times as large`;
+    this.#size.textContent = `${width} × ${height} pixels, zoom ${this.#zoom}`;
   }
 
   #onKey(event) {

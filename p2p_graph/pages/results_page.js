@@ -52,7 +52,10 @@
     { rootMargin: "100% 0px" },
   );
   if (hasTargets) for (const row of listed) nearby.observe(row);
-  addEventListener("beforeprint", () => listed.forEach(prepare));
+  addEventListener("beforeprint", () => {
+    listed.forEach(prepare);
+    for (const image of body.querySelectorAll("img")) image.loading = "eager";
+  });
 
   // Controls.
 
@@ -111,6 +114,7 @@
       const { compare } = new Intl.Collator(undefined, { numeric: true });
       rows = [...listed].sort((a, b) => compare(names.get(a), names.get(b)));
     } else if (sort.value) rows = sortedByFigure(Number(sort.value));
+    body.replaceChildren(); // all at once: to move thousands of rows one by one takes seconds
     body.append(...rows);
   };
 
@@ -193,7 +197,7 @@
     actions[event.key]();
   });
 
+  reverse.disabled = true;
   applyFilter();
-  applySort();
   applyDifference();
 }

@@ -19,7 +19,7 @@ from p2p_graph.pages.html_page import IMAGE_FOLDER, escaped, write_page
 INPUT, OUTPUT, TARGET = KINDS.values()
 _SCRIPTS = ("comparison.js", "image_dialog.js", "results_page.js")
 _DEFAULT_SIZE = ImageSize(256, 256)  # of rows that are not laid out yet
-_DIFFERENCE = "A \N{MINUS SIGN} B"
+_DIFFERENCE = "A - B"
 
 
 class PageImage(NamedTuple):
@@ -125,6 +125,11 @@ def own_image(name: str, size: ImageSize | None = None) -> PageImage:
     return PageImage(urllib.parse.quote(os.fsencode(f"{IMAGE_FOLDER}/{name}")), size)
 
 
+def difference(first: float, second: float) -> float:
+    """A figure of A less that of B; two infinite ones, of images that equal their target, by 0."""
+    return 0.0 if first == second else first - second
+
+
 def _table_tag(
     columns: Sequence[ImageColumn], rows: Sequence[Row], figures: Sequence[Figure]
 ) -> str:
@@ -138,7 +143,8 @@ def _table_tag(
         [figure.name + suffix, figure.larger_is_better] for figure in figures for suffix in suffixes
     ]
     style = f"--images: {len(columns)}; --width: {width}px; --height: {height}px"
-    style += "; --side: 17rem" if figures else ""
+    if figures:
+        style += f"; --side: {'21rem' if is_compared else '17rem'}"
     return f'<table class="results" style="{style}" data-sorts="{escaped(json.dumps(sorts))}">'
 
 
@@ -191,13 +197,11 @@ def _figures_cell(figures: Sequence[Figure], values: Sequence[Sequence[float]]) 
 def _with_difference(values: Sequence[float]) -> Sequence[float]:
     if len(values) == 1:
         return values
-    first, second = values
-    # Two infinite figures, those of images that equal their target, differ by nothing.
-    return first, second, 0.0 if first == second else first - second
+    return *values, difference(*values)
 
 
 def _shown(value: float, number: int) -> str:
-    return f"{value:+.4g}" if number == 2 else f"{value:.4g}"
+    return f"{value:+.3g}" if number == 2 else f"{value:.4g}"
 
 
 def _number(value: float) -> str:
