@@ -2,13 +2,15 @@
 
 {
   const table = document.querySelector("table.results");
-  const body = table.tBodies[0];
-  const listed = [...body.rows];
+  const chunk = 50; // rows a <tbody>: the browser passes over what is off the screen chunk by chunk
+  const listed = [...table.tBodies].flatMap((body) => [...body.rows]);
+  let order = listed; // all rows, sorted
+  let shown = listed; // those that the filter leaves, on the page
   const names = new Map(listed.map((row) => [row, row.cells[0].textContent.toLowerCase()]));
   const sorts = JSON.parse(table.dataset.sorts);
   const comparisons = new Map(); // from an output's cell
   const outputs = listed.length ? listed[0].querySelectorAll(".output").length : 0;
-  const hasTargets = body.querySelector(".compared") !== null;
+  const hasTargets = table.querySelector(".compared") !== null;
   let withOther = false; // whether the two outputs are compared with each other
 
   // What lies over an output.
@@ -54,7 +56,7 @@
   if (hasTargets) for (const row of listed) nearby.observe(row);
   addEventListener("beforeprint", () => {
     listed.forEach(prepare);
-    for (const image of body.querySelectorAll("img")) image.loading = "eager";
+    for (const image of table.querySelectorAll("img")) image.loading = "eager";
   });
 
   // Controls.
@@ -81,17 +83,28 @@
   table.before(bar);
   table.classList.add("enhanced");
 
-  const dialog = new ImageDialog(() => [...body.rows].filter((row) => !row.hidden), overOf);
+  const dialog = new ImageDialog(() => shown, overOf);
 
-  const applyFilter = () => {
-    const wanted = filter.value.trim().toLowerCase();
-    let shown = 0;
-    for (const row of listed) {
-      row.hidden = !names.get(row).includes(wanted);
-      shown += !row.hidden;
-    }
+  const report = () => {
     const noun = listed.length === 1 ? "image" : "images";
-    count.textContent = shown === listed.length ? `${shown} ${noun}` : `${shown} of ${listed.length} ${noun}`;
+    const part = shown.length === listed.length ? "" : `${shown.length} of `;
+    count.textContent = `${part}${listed.length} ${noun}`;
+  };
+
+  const layOut = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    shown = order.filter((row) => names.get(row).includes(wanted));
+    for (const body of [...table.tBodies]) {
+      body.replaceChildren(); // all at once: to move thousands of rows one by one takes seconds
+      body.remove();
+    }
+    for (let first = 0; first < shown.length; first += chunk) {
+      const rows = shown.slice(first, first + chunk);
+      const body = make("tbody", {}, ...rows);
+      body.style.setProperty("--rows", rows.length);
+      table.append(body);
+    }
+    report();
   };
 
   // Worst first; what has no figure stands last in either order.
@@ -109,13 +122,12 @@
 
   const applySort = () => {
     reverse.disabled = ["", "name"].includes(sort.value);
-    let rows = listed;
+    order = listed;
     if (sort.value === "name") {
       const { compare } = new Intl.Collator(undefined, { numeric: true });
-      rows = [...listed].sort((a, b) => compare(names.get(a), names.get(b)));
-    } else if (sort.value) rows = sortedByFigure(Number(sort.value));
-    body.replaceChildren(); // all at once: to move thousands of rows one by one takes seconds
-    body.append(...rows);
+      order = [...listed].sort((a, b) => compare(names.get(a), names.get(b)));
+    } else if (sort.value) order = sortedByFigure(Number(sort.value));
+    layOut();
   };
 
   const applyDifference = () => {
@@ -130,7 +142,7 @@
     applyDifference();
   };
 
-  filter.addEventListener("input", applyFilter);
+  filter.addEventListener("input", layOut);
   sort.addEventListener("change", applySort);
   reverse.addEventListener("click", () => {
     reverse.setAttribute("aria-pressed", String(reverse.getAttribute("aria-pressed") !== "true"));
@@ -145,7 +157,7 @@
   });
 
   // Images are enlarged; with a modifier key, links do what links do.
-  body.addEventListener("click", (event) => {
+  table.addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
@@ -154,10 +166,10 @@
 
   // A link to a row that the filter hides shows all rows.
   addEventListener("hashchange", () => {
-    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!row?.hidden) return;
+    const row = listed.find(({ id }) => id && `#${id}` === location.hash);
+    if (!row || row.isConnected) return;
     filter.value = "";
-    applyFilter();
+    layOut();
     row.scrollIntoView();
   });
 
@@ -198,6 +210,6 @@
   });
 
   reverse.disabled = true;
-  applyFilter();
+  report();
   applyDifference();
 }

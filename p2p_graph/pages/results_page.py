@@ -8,7 +8,7 @@ import json
 import math
 import os
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from p2p_graph.pages.html_page import IMAGE_FOLDER, escaped, write_page
 
 INPUT, OUTPUT, TARGET = KINDS.values()
 _SCRIPTS = ("comparison.js", "image_dialog.js", "results_page.js")
+_CHUNK = 50  # rows; the script's number, too
 _DEFAULT_SIZE = ImageSize(256, 256)  # of rows that are not laid out yet
 _DIFFERENCE = "A - B"
 
@@ -105,9 +106,9 @@ def write_results_page(
         f"{_table_tag(columns, rows, figures)}<thead><tr>",
         *(f"<th>{escaped(text)}</th>" for text in ("name", *(column.title for column in columns))),
         *(["<th>figures</th>"] if figures else []),
-        "</tr></thead><tbody>",
-        *(_table_row(columns, row, figures) for row in rows),
-        "</tbody></table>",
+        "</tr></thead>",
+        *_table_bodies(columns, rows, figures),
+        "</table>",
     ]
     write_page(path, title, body, _SCRIPTS)
 
@@ -146,6 +147,17 @@ def _table_tag(
     if figures:
         style += f"; --side: {'21rem' if is_compared else '17rem'}"
     return f'<table class="results" style="{style}" data-sorts="{escaped(json.dumps(sorts))}">'
+
+
+def _table_bodies(
+    columns: Sequence[ImageColumn], rows: Sequence[Row], figures: Sequence[Figure]
+) -> Iterator[str]:
+    """Yields the rows in chunks: a browser passes over thousands of rows chunk by chunk."""
+    for first in range(0, len(rows), _CHUNK):
+        of_chunk = rows[first : first + _CHUNK]
+        yield f'<tbody style="--rows: {len(of_chunk)}">'
+        yield from (_table_row(columns, row, figures) for row in of_chunk)
+        yield "</tbody>"
 
 
 def _table_row(columns: Sequence[ImageColumn], row: Row, figures: Sequence[Figure]) -> str:

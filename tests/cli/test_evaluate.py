@@ -112,17 +112,31 @@ def table(done):
 
 
 def rows_of_page(folder):
-    """Reads index.html: figure, rank, value, name, and three images' paths on disk, or None."""
+    """Reads index.html: by name the images' paths on disk, or None, and the values as shown."""
     text = (folder / "index.html").read_text(encoding="utf-8")
-    found = []
-    for row in re.findall("<tr>(<td>.*?)</tr>", text):
-        cells = re.findall("<td>(.*?)</td>", row)
-        sources = [re.search('src="(.*?)"', cell) for cell in cells[4:]]
+    found = {}
+    for row in re.findall('<tr id="image-.*?</table></td></tr>', text):
+        images, _, figures = row.partition('<td class="figures">')
+        sources = [re.search('src="(.*?)"', cell) for cell in re.findall("<td .*?</td>", images)]
         paths = [
             folder / urllib.parse.unquote(html.unescape(source[1])) if source else None
             for source in sources
         ]
-        found.append([html.unescape(cell) for cell in cells[:4]] + paths)
+        name = html.unescape(re.search('<th scope="row">(.*?)</th>', images)[1])
+        found[name] = paths, re.findall("<td>([^<]+)</td>", figures)
+    return found
+
+
+def extremes_of_page(folder):
+    """Reads the links of index.html: by figure, the names of the worst and best images."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    ids = re.findall('<tr id="(.*?)".*?><th scope="row">(.*?)</th>', text)
+    names = {f"#{row}": html.unescape(name) for row, name in ids}
+    found = {}
+    for figure, row in re.findall('<tr><th scope="row">(.*?)</th>(<td>.*?)</tr>', text):
+        ends = [re.findall('href="(.*?)"', cell) for cell in re.findall("<td>(.*?)</td>", row)[-2:]]
+        if ends[0]:
+            found[figure] = [[names[link] for link in end] for end in ends]
     return found
 
 
@@ -252,21 +266,21 @@ def test_figures_per_image(results):
 
 
 def test_worst_and_best_images(results):
-    """Images differ by noise: the page shows those with the most and the least noise."""
-    succeeded(call("evaluate", "--results_dir", results))
+    """Images differ by noise: the page names those with the most and the least noise."""
+    succeeded(call("evaluate", "--results_dir", results, "--metrics", "l1,psnr"))
     out = results / "evaluation"
-    rows = [row for row in rows_of_page(out) if row[0] in ("l1", "psnr", "ssim")]
     names = list(NOISE)
-    ranks = [f"{n}. {which}" for which in ("worst", "best") for n in (1, 2, 3)]
-    assert [row[:2] for row in rows] == [
-        [m, rank] for m in ("l1", "psnr", "ssim") for rank in ranks
-    ]
-    assert [row[3] for row in rows[:12]] == 2 * [*names[:-4:-1], *names[:3]]
+    ends = [names[:-4:-1], names[:3]]
+    assert extremes_of_page(out) == {"l1": ends, "psnr": ends}
+    rows = rows_of_page(out)
+    assert list(rows) == names[::-1]  # the worst first
     figures = {row["name"]: row for row in rows_of_csv(out)}
-    for metric, _, value, name, *paths in rows:
-        assert value == f"{float(figures[name][metric]):.4g}"
+    for name, (paths, shown) in rows.items():
+        assert shown == [f"{float(figures[name][metric]):.4g}" for metric in ("l1", "psnr")]
         for path, kind in zip(paths, ("inputs", "outputs", "targets"), strict=True):
-            assert path.parent == out / "images"
+            # Copies of the worst and the best: the others are where they were.
+            folder = out if name in (*ends[0], *ends[1]) else out / ".."
+            assert path.parent == folder / "images"
             np.testing.assert_array_equal(pixels(path), draw()[name][kind])
 
 
@@ -290,9 +304,8 @@ def test_few_images_are_shown_once(results):
         for path in (results / "images").glob(f"{name}-*"):
             path.unlink()
     succeeded(call("evaluate", "--results_dir", results, "--metrics", "l1"))
-    rows = rows_of_page(results / "evaluation")
-    assert [row[3] for row in rows] == [*list(NOISE)[3:0:-1], "a"]
-    assert [row[1] for row in rows] == ["1. worst", "2. worst", "3. worst", "1. best"]
+    assert extremes_of_page(results / "evaluation") == {"l1": [list(NOISE)[3:0:-1], ["a"]]}
+    assert list(rows_of_page(results / "evaluation")) == list(NOISE)[3::-1]
 
 
 def test_images_shown_before_are_removed(results, tmp_path):
@@ -315,7 +328,9 @@ def test_two_folders(two, tmp_path):
     assert_figures(values(out), wanted)
     assert tuple(table(done)) == FIGURES
     assert record(out)["outputs"] == str(tmp_path / "outputs")
-    for *_, source, output, target in rows_of_page(out):
+    rows = rows_of_page(out)
+    assert sorted(rows) == sorted(NOISE)
+    for (source, output, target), _ in rows.values():
         assert source is None
         assert output.is_file()
         assert target.is_file()
@@ -330,9 +345,103 @@ def test_three_folders_of_other_forms(two, tmp_path):
     succeeded(call("evaluate", *two, *flags))
     apart = [p["outputs"] / 127.5 - p["targets"][..., :1] / 127.5 for p in draw().values()]
     assert values(tmp_path / "out") == {"l1": pytest.approx(np.abs(apart).mean())}
-    name, path = rows_of_page(tmp_path / "out")[0][3:5]
+    name, ([path, *_], _) = next(iter(rows_of_page(tmp_path / "out").items()))
     assert path.read_bytes() == (tmp_path / "mine" / f"{name}.JPG").read_bytes()
     assert not (tmp_path / "outputs-evaluation").exists()
+
+
+@pytest.fixture
+def other(results, tmp_path):
+    """Another translation of three of the images, and of one more; its noise is half as much."""
+    made = draw()
+    for kinds in made.values():
+        apart = kinds["outputs"].astype(int) - kinds["targets"]
+        kinds["outputs"] = kinds["targets"] + apart // 2
+    chosen = {name: made[name] for name in ("a", "d", "ü")}
+    return write_results(tmp_path / "other", {**chosen, "more": made["f"]})
+
+
+def test_a_comparison(results, other, tmp_path):
+    flags = ("--results_dir", "results", "--compare_dir", "other", "--metrics", "l1,psnr")
+    done = succeeded(call("evaluate", *flags, cwd=tmp_path))
+    out = results / "comparison"
+    found, names = record(out), ["ü", "d", "a"]
+    assert not (results / "evaluation").exists()
+    assert found["images"] == 3
+    assert found["notes"] == [
+        "4 images of results left out: the other folder lacks them",
+        "1 image of other left out: the other folder lacks them",
+    ]
+    images = {folder: [pixels(folder / "images" / f"{n}-outputs.png") for n in names]
+              for folder in (results, other)}  # fmt: skip
+    targets = [draw()[name]["targets"] for name in names]
+    wanted = [reference_figures(images[folder], targets) for folder in (results, other)]
+    for name in ("l1", "psnr"):
+        figure = found["comparison"]["figures"][name]
+        assert values(out)[name] == pytest.approx(wanted[0][name])
+        assert figure["value"] == pytest.approx(wanted[1][name])
+        assert figure["difference"] == pytest.approx(wanted[0][name] - wanted[1][name])
+        low, high = figure["difference_interval_95"]
+        assert low < figure["difference"] < high
+    assert "| metric | A | B | A - B | 95% of samples of A - B |" in done.stdout
+    rows = rows_of_csv(out)
+    assert [row["name"] for row in rows] == names[::-1]
+    assert tuple(rows[0]) == ("name", "l1", "psnr", "l1_b", "psnr_b")
+    assert all(float(row["l1"]) > float(row["l1_b"]) for row in rows)
+    page = rows_of_page(out)
+    assert list(page) == names  # the largest difference first
+    assert extremes_of_page(out)["l1"] == [names, []]
+    for row in rows:
+        paths, shown = page[row["name"]]
+        kinds = ("inputs", "outputs", "outputs", "targets")
+        for path, folder, kind in zip(paths, (results, results, other, other), kinds, strict=True):
+            source = folder / "images" / f"{row['name']}-{kind}.png"
+            assert path.read_bytes() == source.read_bytes()
+        numbers = [float(row[column]) for column in ("l1", "l1_b")]
+        assert shown[:3] == [
+            *(f"{number:.4g}" for number in numbers),
+            f"{numbers[0] - numbers[1]:+.3g}",
+        ]
+
+
+def test_the_samples_of_a_comparison_are_of_the_same_images(results, tmp_path):
+    """Two equal translations differ by nothing in every sample."""
+    shutil.copytree(results, tmp_path / "other")
+    flags = ("--results_dir", results, "--compare_dir", tmp_path / "other")
+    succeeded(call("evaluate", *flags))
+    for figure in record(results / "comparison")["comparison"]["figures"].values():
+        assert figure["difference"] == 0
+        assert figure["difference_interval_95"] == [0, 0]
+
+
+def test_two_folders_of_outputs_are_compared(two, tmp_path):
+    shutil.copytree(tmp_path / "outputs", tmp_path / "second")
+    succeeded(call("evaluate", *two, "--compare_dir", tmp_path / "second", "--metrics", "l1"))
+    assert record(tmp_path / "outputs-comparison")["comparison"]["figures"]["l1"]["difference"] == 0
+
+
+def test_folders_that_cannot_be_compared(refused, results, other, tmp_path):
+    flags = ("--results_dir", "results", "--compare_dir")
+    refused(*flags, "nowhere", expected=["compare_dir nowhere does not exist"])
+    refused(*flags, "other/images", expected=["compare_dir other/images has no folder images"])
+    refused(*flags, "results/.", expected=["compare_dir results is the folder that is evaluated"])
+    write_results(tmp_path / "apart", {"z": draw()["a"]})
+    words = "compare_dir apart has no image of the same name as one in results"
+    refused(*flags, "apart", expected=[words])
+    larger = {kind: np.repeat(image, 2, 0) for kind, image in draw()["a"].items()}
+    write_results(tmp_path / "larger", {"a": larger})
+    words = "compare_dir larger: its image a is 16x28 pixels, and that of the other folder 16x14"
+    refused(*flags, "larger", expected=[words])
+    write_results(tmp_path / "turned", {"a": {**draw()["a"], "targets": draw()["a"]["inputs"]}})
+    words = "compare_dir turned: its target of image a is another one"
+    refused(*flags, "turned", expected=[words])
+    (other / "images" / "d-outputs.png").write_bytes(b"no image")
+    refused(
+        *flags,
+        "other",
+        expected=["1 image cannot be evaluated"],
+        listed=["other/images/d-outputs.png: is not an image"],
+    )
 
 
 def test_equal_images(results):
@@ -359,8 +468,11 @@ def test_one_equal_image(results):
     out = results / "evaluation"
     assert record(out)["figures"]["psnr"] == {"value": None, "interval_95": None}
     assert record(out)["figures"]["l1"]["interval_95"] is not None
-    best = {row[0]: row[2:4] for row in rows_of_page(out) if row[1] == "1. best"}
-    assert best == {"psnr": ["inf", "d"], "l1": ["0", "d"]}
+    assert {name: best[0] for name, (_, best) in extremes_of_page(out).items()} == {
+        "psnr": "d",
+        "l1": "d",
+    }
+    assert rows_of_page(out)["d"][1] == ["inf", "0"]
 
 
 def test_one_image(tmp_path):
@@ -382,7 +494,7 @@ def test_some_metrics(results, names):
     assert tuple(values(out)) == wanted
     assert tuple(table(done)) == wanted
     assert tuple(rows_of_csv(out)[0]) == ("name", *wanted)
-    assert {row[0] for row in rows_of_page(out)} <= set(wanted)
+    assert set(extremes_of_page(out)) <= set(wanted)
 
 
 def test_intervals_are_drawn_by_seed(results, tmp_path):
@@ -429,13 +541,7 @@ def test_labels(labelled, tmp_path):
         n = int(row["name"])
         found = [float(row[name]) for name in LABEL_FIGURES]
         assert found == pytest.approx(scores(made[n], truth[n], 2))
-    assert [row[3] for row in rows_of_page(out) if row[0] == LABEL_FIGURES[0]] == [
-        "4",
-        "3",
-        "2",
-        "0",
-        "1",
-    ]
+    assert extremes_of_page(out)[LABEL_FIGURES[0]] == [["4", "3", "2"], ["0", "1"]]
 
 
 def test_labels_as_a_network_paints_them(tmp_path):
