@@ -194,16 +194,17 @@ def _image_cell(
 
 
 def _figures_cell(figures: Sequence[Figure], values: Sequence[Sequence[float]]) -> str:
+    """Lists the figures as text in columns: elements of their own would be most of a page."""
     lines = [
-        f'<tr><th scope="row">{escaped(figure.name)}</th>'
-        + "".join(f"<td>{_shown(value, number)}</td>" for number, value in enumerate(of_figure))
-        + "</tr>"
+        [figure.name, *(_shown(value, number) for number, value in enumerate(of_figure))]
         for figure, of_figure in zip(figures, values, strict=True)
     ]
     if any(len(of_figure) > 1 for of_figure in values):
-        heads = "".join(f'<th scope="col">{head}</th>' for head in ("A", "B", _DIFFERENCE))
-        lines.insert(0, f"<tr><td></td>{heads}</tr>")
-    return f'<td class="figures"><table>{"".join(lines)}</table></td>'
+        lines.insert(0, ["", "A", "B", _DIFFERENCE])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    # A parser drops a newline that follows the tag; here it leaves an empty first name alone.
+    return '<td class="figures"><pre>\n' + escaped("\n".join(texts)) + "</pre></td>"
 
 
 def _with_difference(values: Sequence[float]) -> Sequence[float]:

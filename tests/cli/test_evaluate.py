@@ -115,7 +115,7 @@ def rows_of_page(folder):
     """Reads index.html: by name the images' paths on disk, or None, and the values as shown."""
     text = (folder / "index.html").read_text(encoding="utf-8")
     found = {}
-    for row in re.findall('<tr id="image-.*?</table></td></tr>', text):
+    for row in re.findall('<tr id="image-.*?</pre></td></tr>', text, re.DOTALL):
         images, _, figures = row.partition('<td class="figures">')
         sources = [re.search('src="(.*?)"', cell) for cell in re.findall("<td .*?</td>", images)]
         paths = [
@@ -123,7 +123,11 @@ def rows_of_page(folder):
             for source in sources
         ]
         name = html.unescape(re.search('<th scope="row">(.*?)</th>', images)[1])
-        found[name] = paths, re.findall("<td>([^<]+)</td>", figures)
+        lines = [
+            line.split()
+            for line in re.search("<pre>(.*)</pre>", figures, re.DOTALL)[1].splitlines()
+        ]
+        found[name] = paths, [value for line in lines[1:] if line[0] != "A" for value in line[1:]]
     return found
 
 
