@@ -5,7 +5,8 @@ import urllib.parse
 
 import pytest
 
-from p2p_graph.pages.html_page import write_index
+from p2p_graph.pages.html_page import write_page
+from p2p_graph.pages.results_page import ImageColumn, Row, own_image, write_results_page
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -55,24 +56,24 @@ ODD = [
 
 
 def write(folder, rows, title="Images", metadata=(("checkpoint", "run/model-3"),)):
-    path = write_index(folder, title, dict(metadata), ("name", "input", "output"), rows)
+    path, columns = folder / "index.html", [ImageColumn(kind, kind) for kind in ("input", "output")]
+    rows = [Row(name, [*map(own_image, files)]) for name, *files in rows]
+    write_results_page(path, title, dict(metadata), columns, rows)
     return path, Page(path)
 
 
 def test_page(tmp_path):
     rows = [(name, f"{name}-inputs.png", f"{name}-outputs.png") for name in ("1", "2")]
     path, page = write(tmp_path, rows, metadata={"checkpoint": "run/model-3", "steps": 7}.items())
-    assert path == tmp_path / "index.html"
     assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
     assert path.read_text().startswith("<!DOCTYPE html>\n")
     assert {"html", "head", "meta", "title", "body", "table"} <= set(page.tags)
     assert page.text("title") == page.text("h1") == ["Images"]
     assert page.text("dt") == ["checkpoint", "steps"]
     assert page.text("dd") == ["run/model-3", "7"]
-    assert page.text("th") == ["name", "input", "output"]
-    assert page.text("td") == ["1", "2"]
+    assert page.text("th") == ["name", "input", "output", "1", "2"]
     assert page.tags.count("tr") == 3
-    assert page.tags.count("td") == 6
+    assert page.tags.count("td") == 4
     assert [image["src"] for image in page.images] == [
         "images/1-inputs.png",
         "images/1-outputs.png",
@@ -90,11 +91,13 @@ def test_page_declares_utf_8(tmp_path):
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_names(tmp_path, name):
-    _, page = write(tmp_path, [(name, f"{name}-inputs.png")], name, [(name, name)])
-    for tag in ("title", "h1", "dt", "dd", "td"):
+    files = [f"{name}-{kind}.png" for kind in ("inputs", "outputs")]
+    _, page = write(tmp_path, [(name, *files)], name, [(name, name)])
+    for tag in ("title", "h1", "dt", "dd"):
         assert "".join(page.text(tag)) == name, tag
-    [image] = page.images
-    assert image["alt"] == f"{name}-inputs.png"
+    assert "".join(page.text("th")) == f"nameinputoutput{name}"
+    image, _ = page.images
+    assert image["alt"] == f"input of {name}"
     # The URL that a browser requests: no part of the name is a query, a fragment or a host.
     url = urllib.parse.urlsplit(urllib.parse.urljoin("file:///run/index.html", image["src"]))
     assert (url.scheme, url.netloc, url.query, url.fragment) == ("file", "", "", "")
@@ -103,23 +106,24 @@ def test_odd_names(tmp_path, name):
 
 
 def test_page_is_replaced(tmp_path):
-    write(tmp_path, [(f"old {i}", f"old {i}-inputs.png") for i in range(50)])
-    path, page = write(tmp_path, [("new", "new-inputs.png")], title="Second")
-    assert "old" not in path.read_text()
-    assert page.text("td") == ["new"]
+    write(tmp_path, [(f"old {i}", "a.png", "b.png") for i in range(50)])
+    path, page = write(tmp_path, [("new", "a.png", "b.png")], title="Second")
+    assert "old 1" not in path.read_text()
+    assert page.text("th")[-1] == "new"
     assert page.text("h1") == ["Second"]
     assert page.tags.count("html") == page.tags.count("table") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
 
 
 def test_page_that_fails_leaves_the_one_before(tmp_path):
-    path, _ = write(tmp_path, [("first", "first-inputs.png")])
+    path, _ = write(tmp_path, [("first", "a.png", "b.png")])
     before = path.read_bytes()
 
-    def rows():
-        yield ("cut", "cut-inputs.png")
+    def body():
+        yield "<p>cut"
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write(tmp_path, rows())
+        write_page(path, "Second", body())
     assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
