@@ -85,14 +85,23 @@ def test_from_start_to_end(run):
         assert "Traceback" not in process.stderr.read()
 
 
+def stalled(address, beginning):
+    """A client that has sent the beginning of a request."""
+    client = socket.create_connection(("127.0.0.1", httpx.URL(address).port), 60)
+    client.sendall(beginning)
+    return client
+
+
 def test_the_second_interruption_ends_at_once(run):
     with served("--checkpoint", run, "--device", "cpu") as (process, address, _):
-        with socket.create_connection(("127.0.0.1", httpx.URL(address).port), 60) as client:
-            client.sendall(
-                b"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
-                b"Content-Length: 99\r\n\r\nthe rest never comes"
-            )
-            httpx.get(f"{address}/healthz")  # behind it
+        begun = (
+            b"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+            b"Content-Length: 99\r\n\r\nthe rest never comes"
+        )
+        with stalled(address, begun) as client:
+            # Clients that never end their requests keep nobody waiting.
+            others = [stalled(address, b"GET / HTTP/1.1\r\nHost: local") for _ in range(50)]
+            assert httpx.get(f"{address}/healthz", timeout=10).status_code == 200
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(httpx.TransportError):
                 while True:  # until no connection is taken
@@ -100,6 +109,8 @@ def test_the_second_interruption_ends_at_once(run):
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 128 + signal.SIGINT
             assert client.recv(99).startswith(b"HTTP/1.1 503 ")
+            for other in others:
+                other.close()
         assert process.stderr.read() == "interrupted\n"
 
 
