@@ -145,7 +145,7 @@ def _table_tag(
     ]
     style = f"--images: {len(columns)}; --width: {width}px; --height: {height}px"
     if figures:
-        style += f"; --side: {'21rem' if is_compared else '17rem'}"
+        style += "; --least: 20.5rem; --side: 23rem" if is_compared else "; --side: 17rem"
     return f'<table class="results" style="{style}" data-sorts="{escaped(json.dumps(sorts))}">'
 
 
@@ -214,7 +214,7 @@ def _with_difference(values: Sequence[float]) -> Sequence[float]:
 
 
 def _shown(value: float, number: int) -> str:
-    return f"{value:+.3g}" if number == 2 else f"{value:.4g}"
+    return f"{value:+.2g}" if number == 2 else f"{value:.4g}"
 
 
 def _number(value: float) -> str:
