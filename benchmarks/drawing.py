@@ -3,8 +3,8 @@
 python benchmarks/drawing.py --checkpoint runs/mine
 
 A stroke is a click with the brush, while nothing is translated. Its seconds are those from the
-pointer's press to the new image on the page. The model's own seconds are those of the Python API in
-this process, in turns with the strokes.
+pointer's press to the new image on the page. The model's own seconds are those of the same
+translation, as the server counts them (GET /metrics).
 """
 
 import argparse
@@ -17,12 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import numpy as np
+import httpx2 as httpx
 from playwright.sync_api import Page, sync_playwright
-
-import p2p_graph
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,19 +43,25 @@ def stroke(page: Page, number: int) -> float:
     page.mouse.click(
         box["x"] + box["width"] * (0.2 + number % 7 / 12), box["y"] + box["height"] / 2
     )
-    for _ in range(6000):
+    for _ in range(300):
+        time.sleep(0.2)  # to look takes time from the translation
         if (seconds := page.evaluate(_SECONDS)) is not None:
             return float(seconds)
-        time.sleep(0.01)
     raise TimeoutError("no image comes")
 
 
-def measure(address: str, generator: p2p_graph.Generator, count: int) -> list[tuple[float, float]]:
+def translation_seconds(address: str) -> float:
+    """The seconds of all translations so far."""
+    figures = httpx.get(f"{address}/metrics").text
+    found = re.search(r"^p2p_translation_seconds_sum (\S+)$", figures, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+def measure(address: str, count: int) -> list[tuple[float, float]]:
     """Pairs of the seconds of a stroke and of the model alone."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    image = np.zeros((*generator.size, generator.channels[0]), np.uint8)
-    generator(image)
     pairs = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
@@ -68,10 +70,9 @@ def measure(address: str, generator: p2p_graph.Generator, count: int) -> list[tu
         page.evaluate(_WATCH)
         time.sleep(2)  # the first image
         for number in range(count):
+            before = translation_seconds(address)
             seconds = stroke(page, number)
-            start = time.perf_counter()
-            generator(image)
-            pairs.append((seconds, time.perf_counter() - start))
+            pairs.append((seconds, translation_seconds(address) - before))
         browser.close()
     return pairs
 
@@ -91,8 +92,7 @@ def main() -> None:
         while not found and (line := server.stdout.readline()):
             found = re.search(r"http://\S+", line)
         assert found, "the server has not started"
-        with p2p_graph.load(given.checkpoint) as generator:
-            pairs = measure(found[0], generator, given.strokes)
+        pairs = measure(found[0], given.strokes)
         server.terminate()
     strokes, alone = (sorted(column) for column in zip(*pairs, strict=True))
     ratios = sorted(stroke / own for stroke, own in pairs)

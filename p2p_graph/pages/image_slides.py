@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from p2p_graph.pages.html_page import escaped
+from p2p_graph.utils.counted import counted
 
 _MOST_SLIDES = 500
 
@@ -54,7 +55,7 @@ def slides_html(slides: Slides, identity: str, label: str) -> list[str]:
         lines += _row(slides, number, base)
     if len(chosen) < len(slides.steps):
         lines.append(
-            f"<p>{len(chosen)} of {len(slides.steps)} steps; the folder "
+            f"<p>{len(chosen)} of {counted(len(slides.steps), 'step')}; the folder "
             f"<code>{escaped(slides.folder)}/</code> has all.</p>"
         )
     return [*lines, f'<script type="application/json">{data}</script></div>']

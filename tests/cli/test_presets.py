@@ -89,7 +89,9 @@ def test_dropout_in_use(trained, data, tmp_path):
 
 def test_export(trained, tmp_path):
     _, whole, _ = trained
-    succeeded(call("export", "--checkpoint", whole, "--output_dir", tmp_path))
+    succeeded(
+        call("export", "--checkpoint", whole, "--output_dir", tmp_path, "--format", "saved_model")
+    )
     model = tf.saved_model.load(str(tmp_path / "saved_model"))
     outputs = model.signatures["serving_default"](images=tf.zeros([1, 32, 32, 3]))["outputs"]
     assert outputs.shape == (1, 32, 32, 3)

@@ -273,5 +273,5 @@ def test_a_record_that_cannot_be_written(trained, tmp_path):
     shutil.copytree(trained[0], tmp_path / "run")
     (tmp_path / "run" / "segmenter.json.unfinished").mkdir()
     flags = changed(trained[2], "--output_dir", tmp_path / "run")
-    done = call("train_segmenter", *changed(flags, "--max_steps", 1000))
+    done = call("train_segmenter", *changed(flags, "--max_steps", 20))
     assert_refused(done, f"output_dir {tmp_path / 'run'} cannot be written (segmenter.json): ")

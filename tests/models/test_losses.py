@@ -71,7 +71,7 @@ def test_l1_loss(rng):
 )
 def test_losses_of_certain_predictions_are_finite(real, fake, d_loss, g_loss):
     real, fake = tf.fill([1, 2, 2, 1], float(real)), tf.fill([1, 2, 2, 1], float(fake))
-    as_real, as_fake, _ = GAN_LOSSES["eps"]
+    as_real, as_fake, *_ = GAN_LOSSES["eps"]
     losses = [as_real(real) + as_fake(fake), as_real(fake)]
     np.testing.assert_allclose(run(losses), [d_loss, g_loss], rtol=1e-5, atol=1e-6)
     gradients = [*tf.gradients(losses[0], [real, fake]), tf.gradients(losses[1], fake)[0]]

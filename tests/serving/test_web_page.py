@@ -152,7 +152,7 @@ def test_bad_input(runs, ort, tmp_path):
         ("photos", {"palette": "none"}, "palette"),
         (bands, {}, "has some of 2 channels: leave it out"),
         (alpha, {}, "has some of 4 channels: leave it out"),
-        (two, {}, r"the model takes several \(3 \+ 1 channels\)"),
+        (two, {}, r"the model takes several \(of channels 3 \+ 1\)"),
     ):
         with pytest.raises(UserError, match=message):
             export(runs / checkpoint, out, **flags)
