@@ -15,6 +15,8 @@ import tensorflow.compat.v1 as tf
 
 from p2p_graph.utils.signals import STOPPING
 
+from .browser import chromium
+
 # Tests send these signals, which nohup and background jobs ignore.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -39,3 +41,10 @@ def graph():
 @pytest.fixture
 def rng():
     return np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; once a module, since Playwright's event loop runs as long."""
+    with chromium() as browser:
+        yield browser

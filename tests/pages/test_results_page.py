@@ -3,7 +3,6 @@
 import io
 import math
 import os
-import shutil
 import urllib.parse
 
 import numpy as np
@@ -21,10 +20,9 @@ from p2p_graph.pages.results_page import (
     write_results_page,
 )
 
+from ..browser import in_a_browser, problems_of
 from .test_html_page import ODD, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-in_a_browser = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
 KINDS = ("input", "output", "target")
 COLUMNS = [ImageColumn(kind, kind) for kind in KINDS]
 BOTH = [
@@ -135,18 +133,6 @@ def test_addresses_are_relative(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Pages with figures of one side, of two sides, and without targets."""
     root = tmp_path_factory.mktemp("pages")
@@ -173,19 +159,14 @@ def opened(browser, pages):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "request",
-            lambda request: request.url.startswith(pages.as_uri()) or problems.append(request.url),
-        )
+        problems.append(problems_of(page, pages.as_uri()))
         page.goto((pages / name).as_uri())
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert problems == []
+    assert not any(problems), problems
 
 
 def names_on(page):

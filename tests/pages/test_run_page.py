@@ -1,8 +1,6 @@
 """The page of a run in a browser, opened from disk."""
 
-import os
 import re
-import shutil
 import time
 
 import numpy as np
@@ -13,10 +11,9 @@ from p2p_graph.pages.image_slides import Slides, evenly_chosen
 from p2p_graph.pages.run_page import RunView, ShownSign, State, refresh_seconds, write_run_page
 from p2p_graph.pages.step_curves import StepCurves
 
+from ..browser import in_a_browser, problems_of
 from .test_html_page import ODD, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-in_browser = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
 KINDS = {"-inputs.png": "input", "-outputs.png": "output", "-targets.png": "target"}
 NAME = "50% of <b>#1 größe"
 
@@ -66,32 +63,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, folder):
     """The page of a running run at step 500, which refreshes every second; nothing is fetched."""
     write(folder, view_of("running"))
     context = browser.new_context(viewport={"width": 900, "height": 600})
     page = context.new_page()
-    problems = []
-    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    here = folder.as_uri()
-    page.on(
-        "request",
-        lambda request: request.url.startswith(here) or problems.append(request.url),
-    )
+    problems = problems_of(page, folder.as_uri())
     page.goto((folder / "index.html").as_uri())
     yield page
     context.close()
@@ -137,7 +115,7 @@ def slider(page, name="Step of the training images"):
     return page.get_by_role("slider", name=name, exact=True)
 
 
-@in_browser
+@in_a_browser
 def test_the_slider_chooses_the_step_of_the_images(page):
     assert shown_steps(page, "training") == {500}
     slider(page).focus()
@@ -152,7 +130,7 @@ def test_the_slider_chooses_the_step_of_the_images(page):
     assert shown_steps(page, "validation-images") == {400}
 
 
-@in_browser
+@in_a_browser
 def test_the_scale_changes_the_curves(page):
     linear, log = (page.locator(f"svg.{kind}").first for kind in ("linear", "log"))
     assert (linear.is_visible(), log.is_visible()) == (True, False)
@@ -162,7 +140,7 @@ def test_the_scale_changes_the_curves(page):
     assert linear.evaluate(line) != log.evaluate(line)
 
 
-@in_browser
+@in_a_browser
 def test_a_refresh_keeps_the_readers_place(page, folder):
     """The chosen step, the scale, what is unfolded, the scroll and the focus."""
     page.get_by_label("Logarithmic scale", exact=True).check()
@@ -189,7 +167,7 @@ def test_a_refresh_keeps_the_readers_place(page, folder):
     assert page.locator("progress").get_attribute("value") == "601"
 
 
-@in_browser
+@in_a_browser
 def test_no_refresh_while_the_reader_drags_or_forbids_it(page, folder):
     box = slider(page).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -205,7 +183,7 @@ def test_no_refresh_while_the_reader_drags_or_forbids_it(page, folder):
     assert page.locator("progress").get_attribute("value") == "600"
 
 
-@in_browser
+@in_a_browser
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1200, "dark")])
 def test_accessible_at_any_width(browser, folder, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -226,7 +204,7 @@ def test_accessible_at_any_width(browser, folder, width, scheme):
     context.close()
 
 
-@in_browser
+@in_a_browser
 def test_without_scripts(browser, folder):
     """The newest images and the linear or the logarithmic scale."""
     write(folder, view_of("done"))

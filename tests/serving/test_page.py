@@ -1,8 +1,6 @@
 """The page to draw on, in a browser."""
 
 import io
-import os
-import shutil
 import socket
 import threading
 import time
@@ -16,11 +14,11 @@ from p2p_graph.imaging.palettes import FACADES
 from p2p_graph.serving.app import make_app
 from p2p_graph.serving.server import bound_socket
 
+from ..browser import in_a_browser, problems_of
 from ..cli.common import call, succeeded
 from .conftest import png
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
+pytestmark = in_a_browser
 COLOURS = list(FACADES.classes.values())
 
 
@@ -39,32 +37,12 @@ def address(models):
     bound.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, address):
     """The page, once its first result is there; no request leaves the server."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True)
     page = context.new_page()
-    problems = []
-    page.on("console", lambda message: message.type == "error" and problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            request.url.startswith((address, "blob:", "data:")) or problems.append(request.url)
-        ),
-    )
+    problems = problems_of(page, address, "blob:", "data:")
     page.goto(address)
     translated(page)
     yield page

@@ -24,19 +24,18 @@ from p2p_graph.serving import web_page
 from p2p_graph.serving.web_page import ORT_INTEGRITY, ORT_VERSION, WebPage
 from p2p_graph.utils.errors import UserError
 
+from ..browser import in_a_browser
 from ..cli.common import call, succeeded
 from ..inference.test_export import contents, failing_replace
 from ..inference.test_formats import make_run
 from .conftest import png
-from .test_page import CHROMIUM, browser, click, drawing, pixels_of, stroke, translated, until
+from .test_page import click, drawing, pixels_of, stroke, translated, until
 
 ROOT = Path(__file__).parents[2]
 ORT = ROOT / "node_modules" / "onnxruntime-web"
 needs_ort = pytest.mark.skipif(not ORT.exists(), reason="there is no onnxruntime-web")
-needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")
 PUBLIC = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{ORT_VERSION}/dist/"
 TINY = {"crop_size": 32, "levels": 3, "ngf": 4}
-__all__ = ["browser"]  # a fixture
 
 
 def export(checkpoint, folder, **flags):
@@ -275,7 +274,7 @@ def _profile():
 @pytest.mark.parametrize(
     "options", [{}, {"input_channels": 1, "target_channels": 1}], ids=["RGB", "grey"]
 )
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_the_images_of_tools_test(options, photos, serve, open_page, tmp_path):
     run = make_run(tmp_path / "run", **TINY, **options, which_direction="AtoB")
@@ -301,7 +300,7 @@ def labels(runs, tmp_path_factory):
     return export(runs / "facades_BtoA", tmp_path_factory.mktemp("labels"), ort_dir=str(ORT))
 
 
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_draw(labels, models, serve, open_page):
     page = open_page(serve(labels))
@@ -334,7 +333,7 @@ def test_draw(labels, models, serve, open_page):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1200, "light")])
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_everyone_can_use_it(labels, serve, open_page, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -351,7 +350,7 @@ def test_everyone_can_use_it(labels, serve, open_page, width, scheme):
     assert results.violations_count == 0, results.generate_report()
 
 
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_photos_are_scaled_as_in_training(labels, serve, open_page):
     page = open_page(serve(labels))
@@ -375,7 +374,7 @@ def test_photos_are_scaled_as_in_training(labels, serve, open_page):
 
 
 @pytest.mark.parametrize("is_changed", [False, True], ids=["as published", "changed"])
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_from_another_address(runs, serve, open_page, tmp_path, is_changed):
     """With a server of the package's files, or of other bytes, in the place of the public one."""
@@ -405,7 +404,7 @@ def test_from_another_address(runs, serve, open_page, tmp_path, is_changed):
     }
 
 
-@needs_chromium
+@in_a_browser
 @needs_ort
 def test_opened_as_a_file(labels, open_page):
     """No browser runs its modules then; it says so."""
