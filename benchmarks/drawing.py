@@ -92,8 +92,10 @@ def main() -> None:
         while not found and (line := server.stdout.readline()):
             found = re.search(r"http://\S+", line)
         assert found, "the server has not started"
-        pairs = measure(found[0], given.strokes)
-        server.terminate()
+        try:
+            pairs = measure(found[0], given.strokes)
+        finally:
+            server.terminate()
     strokes, alone = (sorted(column) for column in zip(*pairs, strict=True))
     ratios = sorted(stroke / own for stroke, own in pairs)
     print("| | median | least | most |")

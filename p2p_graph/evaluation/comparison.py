@@ -88,6 +88,11 @@ def find_both(options: EvaluateOptions) -> tuple[list[Example], list[Example], l
             f"and {folders[0]} of {common[0].channels}: name a translation to the same images"
         )
     common, others = with_sizes(common), with_sizes(others)
+    # The true labels of A and of B are those of the same inputs.
+    others = [
+        b._replace(input=a.input, input_size=a.input_size)
+        for a, b in zip(common, others, strict=True)
+    ]
     for pair in zip(common, others, strict=True):
         _check_alike(*pair, options.compare_dir)
     left_out = [
@@ -105,9 +110,13 @@ def _check_alike(first: Example, second: Example, folder: Path) -> None:
             f"compare_dir {folder}: its image {first.name} is {_text(second)} pixels, and that of "
             f"the other folder {_text(first)}: translate both at one size (--crop_size)"
         )
-    if filecmp.cmp(first.target, second.target, shallow=False):
-        return
-    if not np.array_equal(read_image(first.target), read_image(second.target)):
+    if first.arrays and second.arrays:  # of which the targets are previews
+        is_same = filecmp.cmp(first.arrays[1], second.arrays[1], shallow=False)
+    else:
+        is_same = filecmp.cmp(first.target, second.target, shallow=False) or np.array_equal(
+            read_image(first.target), read_image(second.target)
+        )
+    if not is_same:
         raise UserError(
             f"compare_dir {folder}: its target of image {first.name} is another one than in the "
             "other folder: name a translation of the same images in the same direction"

@@ -100,8 +100,9 @@ def write_evaluation_page(
     ranked = {name: images.ranked(name) for name in images.metrics}
     extremes = {name: (order[:_SHOWN], _best(order)) for name, order in ranked.items()}
     copied = {index for worst, best in extremes.values() for index in (*worst, *best)}
-    listed = next(iter(ranked.values()), [])
-    listed += [index for index in range(len(images.examples)) if index not in set(listed)]
+    first = next(iter(ranked.values()), [])
+    known = set(first)
+    listed = [*first, *(index for index in range(len(images.examples)) if index not in known)]
     shown = {index: _shown(images, index, folder, is_copied=index in copied) for index in listed}
     values = [
         images.values(name, figure) for name in images.metrics for figure in images.figures[name][0]

@@ -12,6 +12,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import read_options
 from p2p_graph.inference import model_card
 from p2p_graph.inference.image_values import ImageValues
+from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes, read_json
 
@@ -53,7 +54,7 @@ class LitertGenerator:
         self._model = _runner_of(path)
         with tf.Graph().as_default():
             self._values = ImageValues(self.data, self.channels[0], 1, self._run)
-            self._session = tf.Session()
+            self._session = tf.Session(config=devices.choose("cpu").config)
 
     def __call__(self, images: bytes, *, seed: int | None = None) -> Array:
         """Translates an image file.
@@ -83,13 +84,14 @@ class LitertGenerator:
 
 def _record_of(path: Path) -> Mapping[str, Any]:
     """What export.json says of the model."""
-    record = path.parent / model_card.RECORD_FILE
-    if not model_card.is_record(record) or path.name not in read_json(record)["formats"].values():
+    file = path.parent / model_card.RECORD_FILE
+    record: dict[str, Any] = read_json(file) if model_card.is_record(file) else {}
+    formats = record.get("formats")
+    if not isinstance(formats, dict) or path.name not in formats.values() or "steps" not in record:
         raise UserError(
             f"checkpoint {path} is no model in a folder that tools/export.py wrote: name one there"
         )
-    found: dict[str, Any] = read_json(record)
-    return found
+    return record
 
 
 def _runner_of(path: Path) -> Any:

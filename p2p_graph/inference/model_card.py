@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from p2p_graph.config.dataset_recipes import PUBLISHED
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.listed_values import Channels
-from p2p_graph.config.options_file import maker_of, read_options
+from p2p_graph.config.options_file import maker_of, read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE
 from p2p_graph.inference.image_arguments import PIL_MODES
 from p2p_graph.inference.litert_model import FORMS
@@ -111,6 +111,7 @@ def make_record(
         "trained_crop_size": trained.get("crop_size", used["crop_size"]),
         "sides": f"multiple of {2 ** used['levels']}",
         "trained_on": trained.get("input_dir") or trained.get("manifest"),
+        "trained_in": read_record(folder).get("working_dir"),
         "steps": step,
         **{name: used[name] for name in ("which_direction", "lab_colorization", "inpaint")},
         "recipe": trained.get("recipe") or "none",

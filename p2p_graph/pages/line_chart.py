@@ -35,7 +35,7 @@ def line_chart(
     """
     points = [point for curve in curves.values() for point in curve.points]
     low, high = bounds or (min(each.low for each in points), max(each.high for each in points))
-    axis = _LogAxis(points) if is_log else _LinearAxis(low, high)
+    axis = _LogAxis(points) if is_log else _Axis(low, high)
     steps = _StepAxis(
         min(each.first_step for each in points), max(each.last_step for each in points)
     )
@@ -98,10 +98,6 @@ class _Axis:
                 f'<text class="left" x="{_LEFT - 5}" y="{y}">{value:.6g}</text>',
             ]
         return lines
-
-
-class _LinearAxis(_Axis):
-    pass
 
 
 class _LogAxis(_Axis):

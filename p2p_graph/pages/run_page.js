@@ -106,7 +106,8 @@
   function age() {
     const seconds = Math.max(0, Date.now() / 1000 - Number(run.dataset.written));
     let text = ` (${span(seconds)} ago)`;
-    if (run.dataset.state === "running" && seconds > 5 * Number(run.dataset.refresh) + 60) {
+    const between = Number(run.dataset.between); // reports; 0 before there are two
+    if (run.dataset.state === "running" && between && seconds > 5 * between + 60) {
       text += ". Later than expected: training may have been killed; the same command goes on";
     }
     document.getElementById("age").textContent = text;

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ class RunView(NamedTuple):
       state: whether it goes on.
       step: steps done.
       last_step: that training ends with.
-      between_reports: seconds between this report and the next, about.
+      between_reports: seconds between this report and the next, about; 0 if that is not known.
       progress: further names and values.
       losses: averaged losses by name; those of D are missing where there is no D.
       shares: what of D's scores is right, and saturated, by name; empty where there is no D.
@@ -112,6 +113,7 @@ def write_run_page(folder: Path, view: RunView) -> Path:
         head.append(f"<noscript>{refresh}</noscript>")
     body = [
         f'<div id="run" data-state="{view.state.kind}" data-refresh="{seconds}" '
+        f'data-between="{view.between_reports:.0f}" '
         f'data-written="{time.time():.0f}">',
         *_state(folder, view),
         *_signs(folder, view.signs),
@@ -193,7 +195,7 @@ def tips_link(folder: Path, anchor: str) -> str:
         return f"See {name}"
     if not path.is_file():
         return f"See {name}"
-    return f'<a href="{escaped(target)}#{anchor}">{name}</a>'
+    return f'<a href="{escaped(urllib.parse.quote(os.fsencode(target)))}#{anchor}">{name}</a>'
 
 
 def _losses(view: RunView) -> Iterable[str]:

@@ -31,7 +31,7 @@ _BODY_SECONDS = 20.0  # for a client to send its image
 _IMAGE_TYPES = ("image/png", "image/jpeg")
 _FORM = "multipart/form-data"
 _HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^][\s/?#@:\\]+))(:[0-9]{1,5})?")
-_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -242,7 +242,7 @@ def _parameters_of(request: Request) -> dict[str, str]:
 def _seed_of(text: str | None) -> int | None:
     if text is None:
         return None
-    if not _WHOLE_NUMBER.fullmatch(text):
+    if not _WHOLE_NUMBER.fullmatch(text):  # leading zeros are none
         raise HTTPException(400, "seed must be a whole number")
     seed = int(text[:21])
     try:

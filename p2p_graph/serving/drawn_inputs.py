@@ -98,13 +98,15 @@ def _data_folder(checkpoint: Path) -> Path | None:
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.suffix in FILES:
         return None
-    if checkpoint.suffix == SUFFIX:
-        data = read_json(folder / RECORD_FILE)["trained_on"]
+    if checkpoint.suffix == SUFFIX:  # the options beside it are those of the export
+        record = read_json(folder / RECORD_FILE)
+        data, working_dir = record.get("trained_on"), record.get("trained_in")
     else:
         data = read_options(folder).get("input_dir")
+        working_dir = read_record(folder).get("working_dir")
     if data is None:
         return None
-    path = Path(read_record(folder).get("working_dir", "")) / data
+    path = Path(working_dir or "") / data
     return path if path.exists() else None
 
 

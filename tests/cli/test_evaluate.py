@@ -404,7 +404,7 @@ def test_a_comparison(results, other, tmp_path):
         numbers = [float(row[column]) for column in ("l1", "l1_b")]
         assert shown[:3] == [
             *(f"{number:.4g}" for number in numbers),
-            f"{numbers[0] - numbers[1]:+.3g}",
+            f"{numbers[0] - numbers[1]:+.2g}",
         ]
 
 

@@ -41,6 +41,7 @@ from p2p_graph.training.validation import SAMPLES_FOLDER, Validator, grid_name
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped, one_line_reason, why_not_written
 from p2p_graph.utils.json_values import is_number
+from p2p_graph.utils.outside_files import real_path
 from p2p_graph.utils.signals import StopSignals, ending_of
 from p2p_graph.version import __version__
 
@@ -219,7 +220,7 @@ class WriteRunPage(StepHook):
         images = self._images.written
         endings = {f"-{kind}.png": title for kind, title in facts.titles.items()}
         return RunView(
-            name=f"Training run {facts.folder.name}",
+            name=f"Training run {real_path(facts.folder).name}",
             state=state,
             step=self._step,
             last_step=self._schedule.last_step,
