@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from p2p_graph.evaluation.compute_metrics import MetricResult
+from p2p_graph.evaluation.compute_metrics import MetricResult, figures_of
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.example_images import (
     Example,
@@ -46,10 +46,7 @@ class Comparison(NamedTuple):
     @property
     def figures(self) -> dict[str, float]:
         """B's figures by name."""
-        figures: dict[str, float] = {}
-        for result in self.results.values():
-            figures |= result.figures
-        return figures | dict(self.distances)
+        return figures_of(self.results, self.distances)
 
     def differences(self, figures: Mapping[str, float]) -> dict[str, float]:
         """A's figures less B's, of those that both have."""

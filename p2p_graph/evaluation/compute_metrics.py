@@ -33,6 +33,16 @@ class MetricResult(NamedTuple):
     intervals: Mapping[str, tuple[float, float]]
 
 
+def figures_of(
+    results: Mapping[str, MetricResult], distances: Mapping[str, float]
+) -> dict[str, float]:
+    """All figures by name: those of the metrics, then FID, KID and their like."""
+    figures: dict[str, float] = {}
+    for result in results.values():
+        figures |= result.figures
+    return figures | dict(distances)
+
+
 def compute_metrics(
     examples: Sequence[Example], metrics: Mapping[str, SetMetric], repetitions: int, seed: int
 ) -> dict[str, MetricResult]:

@@ -14,7 +14,7 @@ from p2p_graph.config.options_file import maker_of, read_options, read_record
 from p2p_graph.config.output_folder import EVALUATION_FILE, refuse_data_folder
 from p2p_graph.evaluation import comparison as comparisons
 from p2p_graph.evaluation.comparison import Comparison
-from p2p_graph.evaluation.compute_metrics import MetricResult
+from p2p_graph.evaluation.compute_metrics import MetricResult, figures_of
 from p2p_graph.evaluation.evaluate_options import EvaluateOptions
 from p2p_graph.evaluation.evaluation_page import EvaluatedImages, write_evaluation_page
 from p2p_graph.evaluation.example_images import Example
@@ -68,10 +68,7 @@ class Evaluation(NamedTuple):
     @property
     def figures(self) -> dict[str, float]:
         """All figures by name."""
-        figures: dict[str, float] = {}
-        for result in self.results.values():
-            figures |= result.figures
-        return figures | dict(self.distances)
+        return figures_of(self.results, self.distances)
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:

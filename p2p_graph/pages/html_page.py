@@ -2,7 +2,7 @@
 
 import functools
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from p2p_graph.utils.atomic_write import atomic_write
@@ -55,6 +55,14 @@ def write_page(
         # Names of files and folders may hold bytes that are not UTF-8.
         text = "\n".join(lines) + "\n"
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def definitions(values: Mapping[str, object]) -> Iterable[str]:
+    """Yields lines of HTML that list names and values, as text."""
+    yield "<dl>"
+    for name, value in values.items():
+        yield f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>"
+    yield "</dl>"
 
 
 def escaped(value: object) -> str:

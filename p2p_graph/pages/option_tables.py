@@ -1,4 +1,4 @@
-"""Options and other values of a run, in HTML."""
+"""Options of a run, in HTML."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -39,11 +39,3 @@ def _option(value: object) -> str:
     if value is None:
         return "none"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def definitions(values: Mapping[str, str]) -> Iterable[str]:
-    """Shows names and values as a list."""
-    yield "<dl>"
-    for name, value in values.items():
-        yield f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>"
-    yield "</dl>"

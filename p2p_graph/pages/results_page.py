@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.imaging.preview import KINDS
-from p2p_graph.pages.html_page import IMAGE_FOLDER, escaped, write_page
+from p2p_graph.pages.html_page import IMAGE_FOLDER, definitions, escaped, write_page
 
 INPUT, OUTPUT, TARGET = KINDS.values()
 _SCRIPTS = ("comparison.js", "image_dialog.js", "results_page.js")
@@ -99,9 +99,7 @@ def write_results_page(
       OSError: the page cannot be written; an earlier page is intact.
     """
     body = [
-        "<dl>",
-        *(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in metadata.items()),
-        "</dl>",
+        *definitions(metadata),
         *before,
         f"{_table_tag(columns, rows, figures)}<thead><tr>",
         *(f"<th>{escaped(text)}</th>" for text in ("name", *(column.title for column in columns))),

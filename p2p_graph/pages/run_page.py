@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.pages.html_page import INDEX_FILE, escaped, packaged_text, write_page
+from p2p_graph.pages.html_page import INDEX_FILE, definitions, escaped, packaged_text, write_page
 from p2p_graph.pages.image_slides import Slides, slides_html
 from p2p_graph.pages.line_chart import line_chart, short
-from p2p_graph.pages.option_tables import definitions, option_tables
+from p2p_graph.pages.option_tables import option_tables
 from p2p_graph.pages.step_curves import ValidationFigures
 from p2p_graph.pages.thinned_curve import ThinnedCurve
 
@@ -171,13 +171,9 @@ def _signs(folder: Path, signs: Sequence[ShownSign]) -> Iterable[str]:
         return
     yield '<section class="signs"><h2>Signs of trouble</h2><ul>'
     for sign in signs:
-        ended = sign.last_step is not None
-        steps = (
-            f"steps {sign.first_step} to {sign.last_step}"
-            if ended
-            else (f"since step {sign.first_step}")
-        )
-        kind = "ended" if ended else "held"
+        kind, steps = "held", f"since step {sign.first_step}"
+        if sign.last_step is not None:
+            kind, steps = "ended", f"steps {sign.first_step} to {sign.last_step}"
         yield (
             f'<li class="{kind}"><strong>{escaped(sign.text)}</strong>, {steps}. '
             f"{tips_link(folder, sign.anchor)}</li>"
