@@ -130,13 +130,20 @@ class Checkpoint:
         """
         variables = list(variables)
         self.check(variables)
-        saver = tf.train.Saver({self.stored[v.op.name]: v for v in variables})
+        # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
+        copies = map(tf.distribute.get_strategy().experimental_local_results, variables)
+        names = [self.stored[variable.op.name] for variable in variables]
+        savers = [
+            tf.train.Saver(dict(zip(names, replica, strict=True)))
+            for replica in zip(*copies, strict=True)
+        ]
         floats = [variable for variable in variables if variable.dtype.is_floating]
         finite = [tf.reduce_all(tf.is_finite(variable)) for variable in floats]
 
         def restore(session: tf.Session) -> None:
             with _reading(self.prefix) as prefix:
-                saver.restore(session, prefix)
+                for saver in savers:
+                    saver.restore(session, prefix)
             found = zip(floats, session.run(finite), strict=True)
             if bad := [variable.op.name for variable, is_finite in found if not is_finite]:
                 raise self._not_finite(bad)

@@ -173,6 +173,13 @@ class LayerOptions(Record):
         "standard deviation; auto: factored for models without biases, otherwise fused",
         choices=("auto", "fused", "factored"),
     )
+    moments: str = option(
+        "batch",
+        "model",
+        "batch normalisation in training: mean and variance of all images that a device has of a "
+        "batch, or of each image alone",
+        choices=("batch", "image"),
+    )
     lrelu_slope: float = option(0.2, "model", "slope of leaky ReLU below 0", least=0)
     initializer: str = option(
         "normal",

@@ -1,6 +1,6 @@
 """options.json, the options of a training run: written, read back and compared."""
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ FREE_FIELDS = (
     "steps_per_run",
     "cache_mb",
     "device",
+    "replicas",
     "aspect_ratio",
     "output_bits",
     "output_filetype",
@@ -113,7 +114,7 @@ REFERENCE_FIELDS = (
 
 # Options that affect the result and that both generations of the reference wrote, as every version
 # of this program: a file without one of them has been changed.
-_ALWAYS_WRITTEN = (
+ALWAYS_WRITTEN = (
     "which_direction",
     "lab_colorization",
     "ngf",
@@ -129,8 +130,9 @@ _ALWAYS_WRITTEN = (
 )
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, the
-# result of `image_sources.names_digest`, and the training steps of what made translations.
-RECORD_FIELDS = ("version", "working_dir", "images", "trained_steps")
+# result of `image_sources.names_digest`, the training steps of what made translations, and the
+# number of replicas of a training run where there were several.
+RECORD_FIELDS = ("version", "working_dir", "images", "trained_steps", "replica_count")
 
 
 def save_options(options: Options, folder: Path, record: Mapping[str, str] | None = None) -> None:
@@ -226,6 +228,8 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             if not isinstance(value, str):
                 raise UserError(f"{name} must be of type str")
             check_no_zero_byte(name, value)  # a working directory may have any other name
+        if not re.fullmatch("[1-9][0-9]{0,5}", record.get("replica_count", "1")):
+            raise UserError("replica_count must be a number")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return {**PRESETS[options.get("preset", DEFAULTS["preset"])], **options}, record
@@ -243,11 +247,6 @@ def same_path(was: str, now: str, folder: Path) -> bool:
     return was == now or real_path(before) == real_path(Path(now))
 
 
-def _same_paths(was: Sequence[str], now: Sequence[str], folder: Path) -> bool:
-    pairs = zip(was, now, strict=False)
-    return len(was) == len(now) and all(same_path(*pair, folder) for pair in pairs)
-
-
 def model_options(folder: Path) -> dict[str, Any]:
     """Reads the options that define a checkpoint's model from its options.json.
 
@@ -259,7 +258,7 @@ def model_options(folder: Path) -> dict[str, Any]:
         other.
     """
     options = read_options(folder)
-    _check_complete(folder, options, ("which_direction", "ngf", "ndf"))
+    check_complete(folder, options, ("which_direction", "ngf", "ndf"))
     try:
         stored = Options.of(**{name: options[name] for name in MODEL_FIELDS if name in options})
     except UserError as error:
@@ -273,61 +272,13 @@ def model_options(folder: Path) -> dict[str, Any]:
     return {name: flat[name] for name in MODEL_FIELDS}
 
 
-def _check_complete(folder: Path, options: Mapping[str, Any], names: Sequence[str]) -> None:
+def check_complete(folder: Path, options: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Checks that the options of a folder's options.json include some.
+
+    Raises:
+      UserError: one is missing.
+    """
     if missing := [name for name in names if name not in options]:
         raise UserError(
             f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: add the value of the training run"
         )
-
-
-def check_unchanged(options: Options, folder: Path, given: Mapping[str, Any]) -> None:
-    """Checks that a run's folder may be resumed with these options.
-
-    Args:
-      options: of the resumed run.
-      folder: of the run.
-      given: the flags' values by flat name.
-
-    Raises:
-      UserError: see `read_options`; or an option that affects the result has changed, or is missing
-        in options.json.
-    """
-    _check_complete(folder, read_options(folder), _ALWAYS_WRITTEN)
-    if changed := changed_options(options, folder, given):
-        raise UserError(
-            f"{folder} was made with other options: {'; '.join(changed)}; "
-            "give the same options, or another --output_dir"
-        )
-
-
-def changed_options(options: Options, folder: Path, given: Mapping[str, Any]) -> list[str]:
-    """Lists the options that differ from a run's folder and affect the result.
-
-    Options that the folder's options.json lacks are not compared, nor is a seed that was not given.
-
-    Args:
-      options: of the resumed run.
-      folder: of the run.
-      given: the flags' values by flat name.
-
-    Returns:
-      One entry a changed option, "name (was X, now Y)".
-    """
-    stored, flat = read_options(folder), options.flat()
-    free = set(FREE_FIELDS)
-    if options.optimizer.lr_schedule == "linear":  # the schedule depends on the last step
-        free -= {"max_steps", "max_epochs"}
-    changed = []
-    for name, was in stored.items():
-        now = flat[name]
-        if name in free or was == now or (name == "seed" and name not in given):
-            continue
-        if now is None and name in ("input_channels", "target_channels"):
-            continue  # they are those of data that have not been read yet
-        paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
-        if paths and same_path(was, now, folder):
-            continue
-        if name == "more_inputs" and was and now and _same_paths(was, now, folder):
-            continue
-        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
-    return changed

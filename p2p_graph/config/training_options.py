@@ -92,6 +92,12 @@ class LengthOptions(Record):
     )
 
 
+def _replicas_rule(value: str) -> str | None:
+    if value == "all" or re.fullmatch(r"[1-9][0-9]{0,2}", value):
+        return None
+    return "must be a number from 1 to 999, or all"
+
+
 @dataclasses.dataclass(frozen=True)
 class ExecutionOptions(Record):
     """Where and how the graph is executed."""
@@ -102,6 +108,14 @@ class ExecutionOptions(Record):
         "device of the graph; auto is a GPU if TensorFlow finds one",
         programs=_BOTH,
         choices=("auto", "cpu", "gpu"),
+    )
+    replicas: str = option(
+        "1",
+        "training",
+        "copies of the networks, each on a GPU of its own and with batch_size images of a step: a "
+        "number, or all; without a GPU they share the CPU, which is for trying only",
+        rule=_replicas_rule,
+        metavar="N|all",
     )
     xla: bool = option(
         False,

@@ -3,8 +3,9 @@
 Everything random is a function of (seed, position).
 
 The position counts images from the start of training: image i of step s, both from 0, has the
-position s * batch_size + i. Every epoch is a shuffle of all images. Epochs follow each other
-without a gap: the last batch of an epoch is filled from the next one.
+position s * N + i, where a step has N images: those of all replicas, on all hosts. Every epoch is a
+shuffle of all images. Epochs follow each other without a gap: the last batch of an epoch is filled
+from the next one.
 """
 
 from collections.abc import Sequence
@@ -35,11 +36,31 @@ class Batch(NamedTuple):
     targets: tf.Tensor | None
 
 
+class StepShare(NamedTuple):
+    """Which images of a step a process reads.
+
+    Attributes:
+      total: images of a step.
+      first: the first of them that this process reads.
+      own: how many it reads.
+    """
+
+    total: int
+    first: int
+    own: int
+
+
 class TrainingInputs:
     """The images of a training run, step by step."""
 
     def __init__(
-        self, images: Sequence[SourceImage], data: DataOptions, seed: int, *, on_cpu: bool
+        self,
+        images: Sequence[SourceImage],
+        data: DataOptions,
+        seed: int,
+        *,
+        on_cpu: bool,
+        share: StepShare | None = None,
     ) -> None:
         """Builds the graph; `start` must be called before the first batch, and `close` at the end.
 
@@ -48,8 +69,11 @@ class TrainingInputs:
           data: task, scaling, batches and cache.
           seed: of image order and jitter.
           on_cpu: whether the training graph runs on the CPU.
+          share: of each step; by default all of `batch_size` images.
         """
         self._data, self._seed, self._count = data, seed, len(images)
+        size = data.batches.batch_size
+        self._share = share or StepShare(size, 0, size)
         with tf.name_scope("load_images"), tf.device("/cpu:0"):
 
             def build_pairs() -> ImagePairs:
@@ -62,7 +86,7 @@ class TrainingInputs:
             self._start = tf.placeholder(tf.int64, [], "start")
             positions = tf.data.Dataset.range(self._start, tf.int64.max)
             examples = parallel_map(positions, self._example)
-            batches = examples.batch(data.batches.batch_size, drop_remainder=True)
+            batches = examples.batch(self._share.own, drop_remainder=True)
             self._iterator = plain_iterator(batches.prefetch(2))
 
     def next_batch(self) -> Batch:
@@ -72,16 +96,22 @@ class TrainingInputs:
 
     def start(self, session: tf.Session, step: int) -> None:
         """Waits for the cached images, and makes `step` (from 0) the next one."""
-        feed = {self._start: step * self._data.batches.batch_size, **self._cache.tables()}
+        feed = {self._start: step * self._share.own, **self._cache.tables()}
         session.run(self._iterator.initializer, feed)
 
     def close(self) -> None:
         """Ends the thread that fills the cache, if it has not ended."""
         self._cache.close()
 
-    def _example(self, position: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The path, input and target at a position, cropped and mirrored."""
+    def _example(self, own: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The path, input and target of an image of this process, cropped and mirrored.
+
+        Args:
+          own: the image's position among those that this process reads.
+        """
         task, scaling = self._data.task, self._data.scaling
+        total, first, count = self._share
+        position = own // count * total + first + own % count if count < total else own
         index_at = shuffle_index if self._data.batches.sampling == "epochs" else draw_index
         index = index_at(position, self._count, self._seed)
         window = draw_window(position, self._pairs.scaled_size, scaling, self._seed)

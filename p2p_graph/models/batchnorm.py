@@ -27,10 +27,10 @@ def batchnorm(
 
     Args:
       inputs: float32 [N, H, W, C].
-      per_image: whether mean and variance are each image's own, so that an image's result does not
-        depend on its batch.
+      per_image: whether mean and variance are per-image statistics, so that an image's result does
+        not depend on its batch; by formulas that take a batch of any size.
       reread_weights: whether the gradient to the inputs reads the scale again (see `ops`).
-      settings: epsilon, form of the gradient, initial values.
+      settings: epsilon, form of the gradient, initial values; per-image statistics in training.
 
     Returns:
       float32 [N, H, W, C].
@@ -40,7 +40,13 @@ def batchnorm(
         initial = tf.random_normal_initializer(1.0, settings.norm_stddev, variable_seed("scale"))
         scale = tf.get_variable("scale", [inputs.shape[-1]], tf.float32, initializer=initial)
         if not per_image or inputs.shape[0] == 1:
-            return _fused_batchnorm(inputs, scale, offset, settings, reread_weights=reread_weights)
+            # Image by image: the gradient that rereads weights is that of the fused operation.
+            groups = tf.split(inputs, inputs.shape[0]) if settings.image_moments else [inputs]
+            normalized = [
+                _fused_batchnorm(group, scale, offset, settings, reread_weights=reread_weights)
+                for group in groups
+            ]
+            return normalized[0] if len(groups) == 1 else tf.concat(normalized, 0)
         values = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(values, [1, 2], keepdims=True)
         factor = tf.rsqrt(variance + settings.epsilon) * scale

@@ -21,6 +21,8 @@ class LayerSettings(NamedTuple):
         (4x4, stride 2).
       mixed: whether activations, and the factors of convolutions, are bfloat16; variables,
         statistics of batch normalisation and all gradients of variables stay float32.
+      image_moments: whether mean and variance in training are per-image statistics, instead of the
+        statistics of all images that a device has of a batch.
       frozen: whether weights do not change: what layers compute from a filter alone, such as its
         transpose, is then computed once, by the initializers of the collection `FROZEN`.
       fixed_seed: with `frozen`, whether the seed does not change either: dropout masks are then
@@ -36,6 +38,7 @@ class LayerSettings(NamedTuple):
     glorot: bool = False
     matmul_positions: int = 0
     mixed: bool = False
+    image_moments: bool = False
     frozen: bool = False
     fixed_seed: bool = False
     expected: tuple[int, int] | None = None

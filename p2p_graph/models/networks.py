@@ -182,5 +182,6 @@ def layer_settings(layers: LayerOptions, *, on_cpu: bool) -> LayerSettings:
         fused=fused,
         glorot=layers.initializer == "glorot",
         mixed=layers.precision == "mixed",
+        image_moments=layers.moments == "image",
         matmul_positions=_MATMUL_POSITIONS if on_cpu else 0,
     )

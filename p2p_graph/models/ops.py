@@ -17,6 +17,7 @@ from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import filter_variable, zeros_variable
 from p2p_graph.models.precision import cast_for_compute, computed_once, filter_value
 from p2p_graph.models.tensor_shapes import size_of
+from p2p_graph.runtime import replicas
 
 _THIN = 4  # channels
 _PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -227,7 +228,8 @@ def dropout(
       inputs: float32 [N, H, W, C].
       rate: the fraction of values that become 0, in [0, 1).
       seed: int64 [2]; the mask is a pure function of the seed and the shape. `networks` makes it
-        from the run's seed and the step, and each layer adds its number.
+        from the run's seed and the step, and each layer adds its number. A replica takes its part
+        of the mask that the batch of all replicas has.
       shared_mask: whether all images share one mask, so that an image's result does not depend on
         its batch. With a fixed seed it is computed once, if the graph knows its size.
       settings: of the model's layers.
@@ -239,8 +241,12 @@ def dropout(
         return inputs
     with tf.variable_scope("dropout"):
         batch, height, width = size_of(inputs)
-        shape = [1 if shared_mask else batch, height, width, inputs.shape[-1]]
-        keep = tf.random.stateless_uniform(shape, seed) >= rate
+        index, count = (0, 1) if shared_mask else replicas.position()
+        shape = [1 if shared_mask else batch * count, height, width, inputs.shape[-1]]
+        chance = tf.random.stateless_uniform(shape, seed)
+        if count > 1:
+            chance = chance[index * batch : (index + 1) * batch]
+        keep = chance >= rate
         mask = tf.cast(keep, inputs.dtype) / (1 - rate)
         if settings.fixed_seed and mask.shape.is_fully_defined():
             mask = computed_once(mask, settings)

@@ -11,7 +11,8 @@ from p2p_graph.config import flags
 from p2p_graph.config.data_options import RGB
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import OPTIONS_FILE, check_unchanged
+from p2p_graph.config.options_file import OPTIONS_FILE
+from p2p_graph.config.resumed_options import check_unchanged
 from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.reproduction import (
@@ -196,7 +197,7 @@ def _check_resumable(run: RowRun, stages: Stages, options: Options, steps: int) 
             f"{run.folder} was trained on other images: restore them, or name another --output_dir"
         )
     given = flags.given("train", "", (*run.train_flags, "--max_steps", str(steps)))
-    check_unchanged(options.replace(max_steps=steps), run.folder, given)
+    check_unchanged(options.replace(max_steps=steps).flat(), run.folder, given)
     done = steps_done(run)
     if done > steps:
         raise UserError(

@@ -12,14 +12,15 @@ from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import check_unchanged, read_options, read_record
+from p2p_graph.config.options_file import read_options, read_record
+from p2p_graph.config.resumed_options import check_unchanged
 from p2p_graph.data.image_sources import count_before, names_digest
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
 
 
 def starting_point(
-    options: Options, folder: Path, given: Mapping[str, Any]
+    options: Options, folder: Path, given: Mapping[str, Any], replica_count: int = 1
 ) -> tuple[Options, Checkpoint | None]:
     """Finds the checkpoint that training starts from.
 
@@ -29,6 +30,7 @@ def starting_point(
       options: from `configure`.
       folder: of the run; no other program may train in it now.
       given: the flags' values by flat name.
+      replica_count: of the run.
 
     Returns:
       The options with what the checkpoint decides (seed, biases), and the checkpoint.
@@ -39,7 +41,7 @@ def starting_point(
     source = _own_checkpoint(folder) if folder.exists() else None
     if source:
         options = _with_bias(options, source, given)
-        check_unchanged(options, folder, given)
+        check_unchanged(options.flat(), folder, given, replica_count)
         _compare_images(options, folder)
         if "seed" not in given:
             options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
@@ -74,9 +76,10 @@ def _own_checkpoint(folder: Path) -> Checkpoint | None:
     )
 
 
-def images_record(options: Options) -> dict[str, str]:
-    """What options.json records besides options: which images the run is trained on."""
-    return {"images": names_digest(options.data.source, single=options.data.task.is_single)}
+def run_record(options: Options, replica_count: int = 1) -> dict[str, str]:
+    """What options.json records besides options: the images, and the number of replicas."""
+    record = {"images": names_digest(options.data.source, single=options.data.task.is_single)}
+    return record | ({"replica_count": str(replica_count)} if replica_count > 1 else {})
 
 
 def _compare_images(options: Options, folder: Path) -> None:

@@ -21,6 +21,8 @@ from p2p_graph.models.networks import Networks
 from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.pages.open_page import open_page
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.agreement import Agreement, compared_options
+from p2p_graph.runtime.cluster import Connection, joined, read_cluster
 from p2p_graph.runtime.memory_check import peak_memory
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints, what_is_kept
 from p2p_graph.training.hooks.failure_signs import SMALLER_RATE, NotFiniteError
@@ -28,7 +30,7 @@ from p2p_graph.training.hooks.losses_log import LOSSES_FILE
 from p2p_graph.training.hooks.report_figures import REPORTS_FILE
 from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.optimizers import make_optimizers
-from p2p_graph.training.resume import images_record
+from p2p_graph.training.resume import run_record
 from p2p_graph.training.run_hooks import make_hooks
 from p2p_graph.training.run_plan import RunPlan, announce, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
@@ -58,8 +60,14 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     """
     assert options.run.output_dir is not None
     folder = Path(options.run.output_dir)
-    # Before the checkpoint to go on from is chosen: no other program may write another one.
-    with claimed(folder, "train", (LOSSES_FILE, REPORTS_FILE, INDEX_FILE, *_FOLDERS)):
+    # Before the checkpoint to go on from is chosen: no other program may write another one. Of
+    # several processes the chief writes the folder.
+    cluster = read_cluster()
+    with (
+        claimed(folder, "train", (LOSSES_FILE, REPORTS_FILE, INDEX_FILE, *_FOLDERS))
+        if cluster is None or cluster.worker == 0
+        else contextlib.nullcontext()
+    ):
         run = plan_run(options, folder, given)
         refuse_data_folder(folder, files_of([*run.images, *run.validation_images]), _FOLDERS)
         if run.done < run.schedule.last_step:
@@ -94,25 +102,38 @@ def _train(run: RunPlan) -> int:
     """Builds the graph - decode, split, jitter, generate, discriminate, update - and runs it."""
     options = run.options
     devices.set_gpu_arithmetic(options.model.layers.precision)
-    with contextlib.ExitStack() as cleanup, tf.Graph().as_default():
+    with (
+        contextlib.ExitStack() as cleanup,
+        joined(run.cluster, run.device.config) as connection,
+        tf.Graph().as_default(),
+        run.replicas.scope(),
+    ):
         with signals.held():
             tf.set_random_seed(options.run.seed)
             inputs = TrainingInputs(
-                run.images, options.data, options.run.seed, on_cpu=run.device.is_cpu
+                run.images,
+                options.data,
+                options.run.seed,
+                on_cpu=run.device.is_cpu,
+                share=run.share,
             )
             cleanup.enter_context(contextlib.closing(inputs))
             call = _build_call(inputs, run)
             variables = tf.global_variables()
             restore = _restorer(run.checkpoint, variables) if run.checkpoint else None
             saver = tf.train.Saver(variables)
+            agreement = Agreement(run.replicas) if run.cluster else None
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:
             if restore:
                 restore(session)
             inputs.start(session, run.done)
+            if agreement:
+                agreement.check(session, _facts(run), run.folder)
             # All checks have passed: from here on, the folder is written.
             with _reported(run.folder):
-                save_options(options, run.folder, images_record(options))
+                if run.replicas.is_chief:
+                    save_options(options, run.folder, run_record(options, run.replicas.count))
 
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
@@ -120,16 +141,25 @@ def _train(run: RunPlan) -> int:
         with signals.held():
             step_hooks, saving, stopping = make_hooks(run, call, saver, cleanup)
         start = time.monotonic()
-        step = _loop(run, call, scaffold, step_hooks, saving)
+        step = _loop(run, call, scaffold, step_hooks, saving, connection)
     seconds = time.monotonic() - start
     steps, last = step - run.done, run.schedule.last_step
-    rate = steps * options.data.batches.batch_size / seconds
+    rate = steps * run.share.total / seconds
     memory = peak_memory()
     print(f"{counted(steps, 'step')} in {seconds:.0f} s, image/sec {rate:.2f}, memory {memory}")
     if stopping.signals.received and step < last:
         return stopping.signals.report_stop(step, last)
     print(f"done: {counted(step, 'step')}, in {run.folder}")
     return 0
+
+
+def _facts(run: RunPlan) -> dict[str, Any]:
+    """What must be the same in all processes of a run."""
+    return {
+        "options": compared_options(run.options.flat()),
+        "images": run_record(run.options)["images"],
+        "the step of the checkpoint": run.done,
+    }
 
 
 def _restorer(
@@ -154,13 +184,12 @@ def _build_call(inputs: TrainingInputs, run: RunPlan) -> SessionCall:
         networks=networks,
         order=ORDERS[options.optimizer.updates],
         optimizers=make_optimizers(options.optimizer, run.schedule.last_step),
+        replicas=run.replicas,
     )
     if options.execution.xla:
         with_gradients = options.reports.summary_freq > 0
         build = compiled(inputs.next_batch, build, with_gradients=with_gradients)
-    return build_session_call(
-        inputs.next_batch, build, run.schedule, options.data.batches.batch_size
-    )
+    return build_session_call(inputs.next_batch, build, run.schedule, run.share.own)
 
 
 def _loop(
@@ -169,18 +198,19 @@ def _loop(
     scaffold: tf.train.Scaffold,
     step_hooks: Sequence[StepHook],
     saving: SaveCheckpoints,
+    connection: Connection,
 ) -> int:
     """Calls `Session.run` until the last step or a signal; returns the step reached."""
     step = run.done
+    # The watch first: what other hooks do between calls needs no other process.
+    watching = [connection.watch] if connection.watch else []
     try:
-        with tf.train.MonitoredTrainingSession(
+        # Singular: another one would begin again, with a new session, where another process fails.
+        with tf.train.SingularMonitoredSession(
+            hooks=[*watching, *step_hooks],
             scaffold=scaffold,
-            hooks=step_hooks,
+            master=connection.target,
             config=run.device.config,
-            save_checkpoint_secs=None,
-            save_summaries_steps=None,
-            save_summaries_secs=None,
-            log_step_count_steps=None,
         ) as session:
             while step < run.schedule.last_step and not session.should_stop():
                 try:
@@ -189,6 +219,11 @@ def _loop(
                     saving.save_after(error, step)
                     raise
     except tf.errors.OpError as error:
+        if connection.watch and (gone := connection.watch.why()):
+            raise UserError(
+                f"{gone}; {what_is_kept(run.folder)}: start all processes again with the same "
+                "command, and training goes on from there"
+            ) from error
         raise _as_user_error(error, run, run.schedule.after(step)) from error
     return step
 

@@ -34,6 +34,30 @@ def make_hooks(
       All hooks; of these, the one that saves, and the one that handles signals.
     """
     options, folder, schedule = run.options, run.folder, run.schedule
+    reports = options.reports
+    retention = Retention(reports.keep_checkpoints, reports.keep_every)
+    saving = SaveCheckpoints(
+        saver, folder, reports.save_freq, schedule, retention, writes=run.replicas.is_chief
+    )
+    stopping = StopOnSignal(saving, schedule, run.replicas)
+    made: list[StepHook] = [CheckLosses(call, folder, schedule)]
+    if run.replicas.is_chief:
+        made += _reporting_hooks(run, call, saving, stopping, cleanup)
+    made += [saving, stopping]
+    for hook in made:
+        cleanup.callback(hook.close)
+    return made, saving, stopping
+
+
+def _reporting_hooks(
+    run: RunPlan,
+    call: SessionCall,
+    saving: SaveCheckpoints,
+    stopping: StopOnSignal,
+    cleanup: contextlib.ExitStack,
+) -> list[StepHook]:
+    """The hooks that write what a run reports."""
+    options, folder, schedule = run.options, run.folder, run.schedule
     reports, task = options.reports, options.data.task
     with tf.name_scope("display"):
         rgb = postprocess.to_rgb(call.batch, call.step.outputs, task)
@@ -44,13 +68,10 @@ def make_hooks(
     if reports.summary_freq or reports.trace_freq:
         events = EventFile(folder, tf.get_default_graph())
         cleanup.enter_context(contextlib.closing(events))
-    retention = Retention(reports.keep_checkpoints, reports.keep_every)
-    saving = SaveCheckpoints(saver, folder, reports.save_freq, schedule, retention)
     validator = _make_validator(run, saving, events) if run.validation_images else None
     paths = [image.path for image in run.images]
     names = dict(zip(map(str, paths), output_names(paths), strict=True))
     images = WriteImages(call.batch.paths, displayed, names, folder, reports.display_freq, schedule)
-    stopping = StopOnSignal(saving, schedule)
     figures = _figures(run, call)
     page = WriteRunPage(
         _facts(run), figures, images, validator, stopping.signals, reports.progress_freq, schedule
@@ -58,7 +79,7 @@ def make_hooks(
     cleanup.push(page.on_error)
     losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator, page.observe)
     saving.before_saving(losses.flush)
-    made: list[StepHook] = [CheckLosses(call, folder, schedule), losses]
+    made: list[StepHook] = [losses]
     if events and reports.trace_freq:
         made.append(WriteTraces(events, reports.trace_freq, schedule))
     if events and reports.summary_freq:
@@ -68,16 +89,14 @@ def make_hooks(
     made.append(
         ShowProgress(
             call.step.averages,
-            options.data.batches.batch_size,
+            run.share.total,
             run.steps_per_epoch,
             reports.progress_freq,
             schedule,
         )
     )
-    made += [images, page, saving, stopping]
-    for hook in made:
-        cleanup.callback(hook.close)
-    return made, saving, stopping
+    made += [images, page]
+    return made
 
 
 def _figures(run: RunPlan, call: SessionCall) -> dict[str, tf.Tensor]:
@@ -100,7 +119,7 @@ def _facts(run: RunPlan) -> RunFacts:
         options.flat(),
         Options().flat(),
         run.device.name,
-        options.data.batches.batch_size,
+        run.share.total,
         losses.d_scale * GAN_LOSSES[losses.gan_loss].guessing if has_discriminator else None,
         preview.titles(options.data.task.shown_parts),
         options.reports.open,

@@ -12,14 +12,19 @@ from p2p_graph.config.options import Options
 from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
+from p2p_graph.data.input_graph import StepShare
 from p2p_graph.models.memory_estimate import checkpoint_bytes, training_bytes
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.cluster import Cluster, read_cluster
+from p2p_graph.runtime.distribute import distribute
 from p2p_graph.runtime.memory_check import check_memory
+from p2p_graph.runtime.replicas import Replicas
 from p2p_graph.training.resume import starting_point
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
+from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import nearest_existing
 
 DEFAULT_EPOCHS = 200
@@ -37,6 +42,8 @@ class RunPlan(NamedTuple):
       checkpoint: to start from, if any.
       done: how many steps the checkpoint has done.
       device: that the graph runs on.
+      replicas: the copies of the networks on it.
+      cluster: the processes of the run, if there are several.
       steps_per_epoch: for reports.
       schedule: the last step, and the steps of a `Session.run` call.
       validate_every: steps between validations; 0 for never.
@@ -50,34 +57,49 @@ class RunPlan(NamedTuple):
     checkpoint: Checkpoint | None
     done: int
     device: devices.Device
+    replicas: Replicas
+    cluster: Cluster | None
     steps_per_epoch: int
     schedule: Schedule
     validate_every: int
     checkpoint_size: int
 
+    @property
+    def share(self) -> StepShare:
+        """Which images of a step this process reads."""
+        own = self.replicas.local * self.options.data.batches.batch_size
+        total = self.replicas.count * self.options.data.batches.batch_size
+        return StepShare(total, self.replicas.worker * own, own)
+
 
 def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
     """Checks everything that could refuse the run, before the graph is built."""
     options = options.replace(**channels_of_data(options.data.task, options.data.source))
-    options, checkpoint = starting_point(options, folder, given)
+    cluster = read_cluster()
+    device = devices.choose(options.execution.device)
+    replicas, device = distribute(options.execution.replicas, device, cluster)
+    if options.execution.xla and replicas.count > 1:
+        raise UserError("xla compiles the step of one replica: leave out --xla, or --replicas")
+    options, checkpoint = starting_point(options, folder, given, replicas.count)
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)
     validated = validation_images(source, options.validation, task)
     length, batch_size = options.length, options.data.batches.batch_size
-    steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / batch_size)
+    step_images = replicas.count * batch_size
+    steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / step_images)
     last = length.max_steps or (length.max_epochs or DEFAULT_EPOCHS) * steps_per_epoch
     schedule = Schedule(last, options.execution.steps_per_run)
     validate_every = steps_between(
         options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call
     )
-    device = devices.choose(options.execution.device)
     networks = (
         options.model,
         task.channels,
         options.data.scaling.crop_size,
     )
     trains_d = options.losses.gan_weight > 0
-    check_memory(training_bytes(*networks, batch_size, with_discriminator=trains_d), device)
+    needed = training_bytes(*networks, batch_size, with_discriminator=trains_d)
+    check_memory(replicas.local * needed, device)
     checkpoint_size = checkpoint_bytes(*networks, with_discriminator=trains_d)
     return RunPlan(
         options,
@@ -87,6 +109,8 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         checkpoint,
         checkpoint.step() if checkpoint else 0,
         device,
+        replicas,
+        cluster,
         steps_per_epoch,
         schedule,
         validate_every,
@@ -106,6 +130,11 @@ def announce(run: RunPlan) -> None:
             "(flags override it, --recipe none is off)"
         )
     print(f"device: {run.device.name}")
+    if run.replicas.count > 1:
+        print(
+            f"batch: {run.share.total} images a step, "
+            f"{options.data.batches.batch_size} for each of {run.replicas.count} replicas"
+        )
     if options.execution.xla and run.device.is_cpu:
         print("note: on a CPU --xla makes steps slower; it is for GPUs")
     print(f"generator: {options.model.generator.levels} levels for {scaling.crop_size} pixels")

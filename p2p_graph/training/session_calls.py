@@ -57,7 +57,7 @@ def build_session_call(
       next_batch: builds the tensors of the next batch.
       build_step: builds a step on a batch.
       schedule: how many steps there are to do.
-      batch_size: images in a batch.
+      batch_size: images of a step that this process reads.
     """
     if schedule.steps_per_call == 1:
         batch = next_batch()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models.networks import Networks
+from p2p_graph.runtime import replicas
 from p2p_graph.training.optimizers import Optimizers
 
 
@@ -172,9 +173,16 @@ def _scope(network: str) -> str:
 
 
 def _gradients(loss: tf.Tensor, network: str) -> Gradients:
+    """The gradients of a loss, of which the optimizers take the sum over all replicas.
+
+    The loss of a step is the mean of the replicas' losses: a replica's gradients are divided by
+    their number.
+    """
     variables = tf.trainable_variables(f"{network}/")
+    count = replicas.position().replicas
     with tf.name_scope(_scope(network)):
-        return list(zip(tf.gradients(loss, variables), variables, strict=True))
+        share = tf.constant(1 / count) if count > 1 else None
+        return list(zip(tf.gradients(loss, variables, share), variables, strict=True))
 
 
 def _apply(

@@ -10,11 +10,11 @@ from p2p_graph.config.options import FIELDS, RECORDS, Options
 from p2p_graph.config.options_file import (
     FREE_FIELDS,
     MODEL_FIELDS,
-    changed_options,
     model_options,
     read_options,
     save_options,
 )
+from p2p_graph.config.resumed_options import changed_options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.errors import UserError
 
@@ -53,6 +53,8 @@ OWN_DEFAULTS = {
     "mode": "train",
     "target_dir": None,
     "skip_bad": False,
+    "replicas": "1",
+    "moments": "batch",
     "inputs_only": False,
     "calibration_dir": None,
     "ort_dir": None,
@@ -460,11 +462,12 @@ def test_unknown_preset_in_the_file(tmp_path, preset):
 def test_total_steps_may_not_change_with_a_linear_schedule(tmp_path):
     config = Options.of(lr_schedule="linear", max_steps=10)
     save_options(config, tmp_path)
-    assert changed_options(config, tmp_path, {}) == []
+    assert changed_options(config.flat(), tmp_path, {}) == []
     longer = config.replace(max_steps=20)
-    assert changed_options(longer, tmp_path, {}) == ["max_steps (was 10, now 20)"]
+    assert changed_options(longer.flat(), tmp_path, {}) == ["max_steps (was 10, now 20)"]
     constant = longer.replace(lr_schedule="constant")
-    assert [text.split()[0] for text in changed_options(constant, tmp_path, {})] == ["lr_schedule"]
+    [changed] = changed_options(constant.flat(), tmp_path, {})
+    assert changed.startswith("lr_schedule ")
 
 
 def test_there_are_reference_runs():
@@ -485,7 +488,7 @@ def test_reference_options_file(folder):
 
 
 def test_unchanged_options(config, saved):
-    assert changed_options(config, saved, {}) == []
+    assert changed_options(config.flat(), saved, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -501,7 +504,7 @@ def test_unchanged_options(config, saved):
     ids=str,
 )
 def test_changes_are_named(config, saved, changes, named):
-    assert changed_options(config.replace(**changes), saved, changes) == named
+    assert changed_options(config.replace(**changes).flat(), saved, changes) == named
 
 
 @pytest.mark.parametrize(
@@ -527,13 +530,13 @@ def test_changes_are_named(config, saved, changes, named):
     ids=str,
 )
 def test_options_without_effect_on_the_result_may_change(config, saved, change):
-    assert changed_options(config.replace(**change), saved, change) == []
+    assert changed_options(config.replace(**change).flat(), saved, change) == []
 
 
 def test_seed_is_compared_only_if_given(config, saved):
     other = config.replace(seed=6)
-    assert changed_options(other, saved, {}) == []
-    assert changed_options(other, saved, {"seed": 6}) == ["seed (was 5, now 6)"]
+    assert changed_options(other.flat(), saved, {}) == []
+    assert changed_options(other.flat(), saved, {"seed": 6}) == ["seed (was 5, now 6)"]
 
 
 def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monkeypatch):
@@ -544,17 +547,43 @@ def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monk
     saved = tmp_path
     monkeypatch.chdir(tmp_path / "pairs")
     for same in (str(tmp_path / "pairs"), "../pairs", "."):
-        assert changed_options(config.replace(input_dir=same), saved, {}) == []
+        assert changed_options(config.replace(input_dir=same).flat(), saved, {}) == []
     monkeypatch.chdir(tmp_path)
     for same in (str(tmp_path / "pairs"), "./pairs", "pairs/", "pairs/../pairs"):
-        assert changed_options(config.replace(input_dir=same), saved, {}) == []
-    [other] = changed_options(config.replace(input_dir="others"), saved, {})
+        assert changed_options(config.replace(input_dir=same).flat(), saved, {}) == []
+    [other] = changed_options(config.replace(input_dir="others").flat(), saved, {})
     assert other == 'input_dir (was "pairs", now "others")'
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "changed"),
+    [
+        # (images of a replica, replicas, moments) of the folder and of the resumed run.
+        ((4, 1, "image"), (1, 4, "batch"), []),
+        ((1, 4, "batch"), (2, 2, "image"), []),
+        ((1, 2, "image"), (1, 2, "batch"), []),
+        ((2, 2, "batch"), (2, 2, "batch"), []),
+        ((1, 4, "batch"), (4, 1, "batch"), ["batch_size", "moments"]),
+        ((2, 2, "batch"), (4, 1, "batch"), ["batch_size"]),
+        ((1, 2, "batch"), (1, 4, "batch"), ["images of a step"]),
+        ((2, 2, "image"), (2, 2, "batch"), ["moments"]),
+        ((1, 1, "batch"), (1, 2, "batch"), ["images of a step"]),
+    ],
+)
+def test_a_step_may_be_divided_among_other_replicas(config, tmp_path, was, now, changed):
+    """As long as the same images have the same statistics."""
+    batch_size, count, moments = was
+    record = {"replica_count": str(count)} if count > 1 else None
+    save_options(config.replace(batch_size=batch_size, moments=moments), tmp_path, record)
+    batch_size, count, moments = now
+    resumed = config.replace(batch_size=batch_size, moments=moments, replicas=str(count))
+    found = changed_options(resumed.flat(), tmp_path, {}, count)
+    assert sorted(text.partition(" (")[0] for text in found) == changed
 
 
 def test_missing_options_are_not_compared(config, saved):
     edit(saved, remove=["dropout", "levels"])
-    assert changed_options(config.replace(dropout=0.1, levels=4), saved, {}) == []
+    assert changed_options(config.replace(dropout=0.1, levels=4).flat(), saved, {}) == []
 
 
 def test_a_zero_byte_in_a_path():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from p2p_graph.config.options import Options
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.input_graph import TrainingInputs, translation_batches
+from p2p_graph.data.input_graph import StepShare, TrainingInputs, translation_batches
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
@@ -64,11 +64,11 @@ def single(folder, **options):
     return inputs[0]
 
 
-def streams(folder, config, *parts):
+def streams(folder, config, *parts, share=None):
     """Training batches: for each (first step, count), a `Batch` of all images, concatenated."""
     with tf.Graph().as_default(), tf.Session() as session:
         inputs = TrainingInputs(
-            list_folder(folder, config), config.data, config.run.seed, on_cpu=True
+            list_folder(folder, config), config.data, config.run.seed, on_cpu=True, share=share
         )
         next_batch = inputs.next_batch()
         for step, count in parts:
@@ -949,6 +949,19 @@ def test_close_ends_the_decoding_thread(images, config):
     with tf.Graph().as_default():
         TrainingInputs(list_folder(images, config), config.data, 0, on_cpu=True).close()
     assert threading.active_count() == before
+
+
+def test_processes_read_their_parts_of_each_step(images, config):
+    """Together, in the order of their numbers, what one process reads; from any step on."""
+    [all_images] = streams(images, config.replace(batch_size=6), (3, 5))
+    shares = [StepShare(6, first, own) for first, own in ((0, 2), (2, 3), (5, 1))]
+    parts = [next(streams(images, config, (3, 5), share=share)) for share in shares]
+    for whole, *divided in zip(all_images, *parts, strict=True):
+        steps = [
+            values.reshape(5, share.own, *values.shape[1:])
+            for values, share in zip(divided, shares, strict=True)
+        ]
+        np.testing.assert_array_equal(np.concatenate(steps, 1).reshape(whole.shape), whole)
 
 
 def test_positions_beyond_32_bits(numbered):

@@ -21,12 +21,12 @@ from p2p_graph.config.listed_values import Channels
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
-    check_unchanged,
     model_options,
     read_options,
     read_record,
     save_options,
 )
+from p2p_graph.config.resumed_options import check_unchanged
 from p2p_graph.data.image_sources import list_images, read_manifest
 from p2p_graph.imaging import palettes
 from p2p_graph.inference.option_precedence import with_training_split
@@ -72,7 +72,7 @@ def _model_options(folder):
 
 
 def _resumed(folder):
-    check_unchanged(Options.of(input_dir=str(folder), levels=8), folder, {})
+    check_unchanged(Options.of(input_dir=str(folder), levels=8).flat(), folder, {})
 
 
 def _split_of_training(folder):

@@ -134,6 +134,7 @@ KINDS = {
     "not fused, reread": {"settings": UNFUSED, "reread_weights": True},
     "per image": {"per_image": True},
     "per image, not fused": {"per_image": True, "settings": UNFUSED},
+    "per image, in training": {"settings": LayerSettings(image_moments=True)},
 }
 
 
@@ -347,7 +348,7 @@ def test_gradients_of_batchnorm_with_weights_reread_or_not(rng, kind):
     (plain, reread), weights = run_drawn(gradients)
 
     x64, b, s = np.float64(x), weights["batchnorm/offset"], weights["batchnorm/scale"]
-    per_image = kind == "per image"
+    per_image = "per image" in kind
     expected = [
         numeric_gradient(lambda x: oracles.batchnorm(x, b, s, per_image), x64, dy, 1e-6),
         numeric_gradient(lambda b: oracles.batchnorm(x64, b, s, per_image), b, dy),
@@ -393,11 +394,13 @@ def test_rereading_gradient_of_conv_after_an_update(rng, stride):
     )
 
 
+@pytest.mark.parametrize("moments", ["batch", "image"])
 @pytest.mark.parametrize("fused", [False, True])
-def test_rereading_gradient_of_batchnorm_after_an_update(rng, fused):
+def test_rereading_gradient_of_batchnorm_after_an_update(rng, fused, moments):
     x = normal(rng, 2, 3, 4, 5)
     inputs = tf.constant(x)
-    outputs = batchnorm(inputs, settings=LayerSettings(fused=fused), reread_weights=True)
+    settings = LayerSettings(fused=fused, image_moments=moments == "image")
+    outputs = batchnorm(inputs, settings=settings, reread_weights=True)
     old = oracles.draw(tf.trainable_variables(), seed=3)
     new = oracles.draw(tf.trainable_variables(), seed=4)
     dy = normal(rng, *x.shape)
@@ -407,12 +410,19 @@ def test_rereading_gradient_of_batchnorm_after_an_update(rng, fused):
         oracles.by_name(old)["batchnorm/scale"],
         oracles.by_name(new)["batchnorm/scale"],
     )
-    d_x, d_offset, d_scale = oracles.batchnorm_grads(
-        np.float64(x), dy, new_scale if fused else scale, new_scale
+    groups = [slice(0, 1), slice(1, 2)] if moments == "image" else [slice(0, 2)]
+    d_x, d_offset, d_scale = zip(
+        *(
+            oracles.batchnorm_grads(
+                np.float64(x[group]), dy[group], new_scale if fused else scale, new_scale
+            )
+            for group in groups
+        ),
+        strict=True,
     )
-    assert_close(d_inputs, d_x)
-    assert_close(d_variables["batchnorm/offset"], d_offset)
-    assert_close(d_variables["batchnorm/scale"], d_scale)
+    assert_close(d_inputs, np.concatenate(d_x))
+    assert_close(d_variables["batchnorm/offset"], sum(d_offset))
+    assert_close(d_variables["batchnorm/scale"], sum(d_scale))
 
 
 def test_gradients_without_rereading_ignore_an_update(rng):

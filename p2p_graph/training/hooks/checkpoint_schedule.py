@@ -28,8 +28,21 @@ class SaveCheckpoints(StepHook):
         every: int,
         schedule: Schedule,
         retention: Retention,
+        *,
+        writes: bool = True,
     ) -> None:
+        """Prepares the hook.
+
+        Args:
+          saver: of the variables to save.
+          folder: of the run.
+          every: steps between checkpoints; 0 for none but where a signal stops training.
+          schedule: which steps each `Session.run` call does.
+          retention: which checkpoints are kept.
+          writes: whether this process saves; of several, the chief alone does.
+        """
         super().__init__(every, schedule)
+        self._writes = writes
         self._saver = saver
         self._retention = retention
         self._folder = folder
@@ -60,7 +73,7 @@ class SaveCheckpoints(StepHook):
           UserError: a weight is not finite, or the checkpoint cannot be written; the checkpoint
             before it is as it was.
         """
-        if self._saved == step:
+        if self._saved == step or not self._writes:
             return
         for function in self._before_saving:
             function()

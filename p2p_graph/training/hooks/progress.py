@@ -20,7 +20,7 @@ class ShowProgress(StepHook):
     def __init__(
         self,
         averages: Losses,
-        batch_size: int,
+        step_images: int,
         steps_per_epoch: int,
         every: int,
         schedule: Schedule,
@@ -29,7 +29,7 @@ class ShowProgress(StepHook):
         super().__init__(1 if self._on_terminal else every, schedule)
         self._bar: tqdm[NoReturn] | None = None
         self._averages = averages
-        self._batch_size = batch_size
+        self._step_images = step_images
         self._steps_per_epoch = steps_per_epoch
 
     def begin_at(self, step: int) -> None:
@@ -54,8 +54,8 @@ class ShowProgress(StepHook):
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update(step - self._bar.n)
             return
-        rate = (step - self._first) * self._batch_size / (time.monotonic() - self._start)
-        left = (self._schedule.last_step - step) * self._batch_size / rate
+        rate = (step - self._first) * self._step_images / (time.monotonic() - self._start)
+        left = (self._schedule.last_step - step) * self._step_images / rate
         print(
             f"progress  epoch {epoch}  step {(step - 1) % self._steps_per_epoch + 1}  "
             f"image/sec {rate:.1f}  remaining {left / 60:.0f}m"

@@ -66,7 +66,7 @@ class RunFacts(NamedTuple):
       options: by flat name.
       defaults: the options' defaults.
       device: that the graph runs on.
-      batch_size: images of a step.
+      step_images: images of a step.
       guessing_loss: D's loss where every score says 0.5; None where there is no D.
       titles: of the training images, by kind.
       opens: whether the page is opened in the browser at the start.
@@ -76,7 +76,7 @@ class RunFacts(NamedTuple):
     options: Mapping[str, Any]
     defaults: Mapping[str, Any]
     device: str
-    batch_size: int
+    step_images: int
     guessing_loss: float | None
     titles: Mapping[str, str]
     opens: bool
@@ -248,7 +248,7 @@ class WriteRunPage(StepHook):
         if not per_second:
             return {}
         shown = {
-            "image/sec": f"{per_second * self._facts.batch_size:.1f}",
+            "image/sec": f"{per_second * self._facts.step_images:.1f}",
             "time since the start": duration(seconds),
         }
         if state.kind == "running":

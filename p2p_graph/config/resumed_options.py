@@ -1,0 +1,102 @@
+"""Compares the options of a resumed training run with those of its folder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from p2p_graph.config.options import DEFAULTS
+from p2p_graph.config.options_file import (
+    ALWAYS_WRITTEN,
+    FREE_FIELDS,
+    check_complete,
+    read_options,
+    read_record,
+    same_path,
+)
+from p2p_graph.utils.errors import UserError
+
+
+def check_unchanged(
+    options: Mapping[str, Any], folder: Path, given: Mapping[str, Any], replica_count: int = 1
+) -> None:
+    """Checks that a run's folder may be resumed with these options.
+
+    Args:
+      options: of the resumed run, by flat name.
+      folder: of the run.
+      given: the flags' values by flat name.
+      replica_count: of the resumed run.
+
+    Raises:
+      UserError: see `read_options`; or an option that affects the result has changed, or is missing
+        in options.json.
+    """
+    check_complete(folder, read_options(folder), ALWAYS_WRITTEN)
+    if changed := changed_options(options, folder, given, replica_count):
+        raise UserError(
+            f"{folder} was made with other options: {'; '.join(changed)}; "
+            "give the same options, or another --output_dir"
+        )
+
+
+def changed_options(
+    options: Mapping[str, Any], folder: Path, given: Mapping[str, Any], replica_count: int = 1
+) -> list[str]:
+    """Lists the options that differ from a run's folder and affect the result.
+
+    Options that the folder's options.json lacks are not compared, nor is a seed that was not given.
+    A step may be divided among another number of replicas.
+
+    Args:
+      options: of the resumed run, by flat name.
+      folder: of the run.
+      given: the flags' values by flat name.
+      replica_count: of the resumed run.
+
+    Returns:
+      One entry a changed option, "name (was X, now Y)".
+    """
+    stored, flat = read_options(folder), dict(options)
+    count = int(read_record(folder).get("replica_count", "1"))
+    _divide_alike(stored, count, flat, replica_count)
+    free = set(FREE_FIELDS)
+    if flat["lr_schedule"] == "linear":  # the schedule depends on the last step
+        free -= {"max_steps", "max_epochs"}
+    changed = []
+    for name, was in stored.items():
+        now = flat[name]
+        if name in free or was == now or (name == "seed" and name not in given):
+            continue
+        if now is None and name in ("input_channels", "target_channels"):
+            continue  # they are those of data that have not been read yet
+        paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
+        if paths and same_path(was, now, folder):
+            continue
+        if name == "more_inputs" and was and now and _same_paths(was, now, folder):
+            continue
+        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
+    return changed
+
+
+def _divide_alike(
+    stored: dict[str, Any], stored_count: int, flat: dict[str, Any], count: int
+) -> None:
+    """Writes both runs' options as those of one device, where these have the same meaning.
+
+    A step has as many images as its replicas together. Statistics that every image has alone are
+    `moments` image, whichever replica an image is on.
+    """
+    stored.setdefault("moments", DEFAULTS["moments"])
+    for options in (stored, flat):
+        if options["batch_size"] == 1:
+            options["moments"] = "image"
+    # Batches that share their statistics must not be divided otherwise.
+    if stored["moments"] == flat["moments"] == "image" and stored_count != count:
+        stored["images of a step"] = stored.pop("batch_size") * stored_count
+        flat["images of a step"] = flat["batch_size"] * count
+
+
+def _same_paths(was: Sequence[str], now: Sequence[str], folder: Path) -> bool:
+    pairs = zip(was, now, strict=False)
+    return len(was) == len(now) and all(same_path(*pair, folder) for pair in pairs)
