@@ -124,28 +124,41 @@ def ended(process):
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_two_processes_one_of_which_is_killed(flags, together, tmp_path):
-    """The other one stops and says who is missing; started again, both end with the same bits."""
+def until_saved(process, folder, step):
+    while not (folder / f"model-{step}.index").exists():
+        assert process.poll() is None, ended(process).stderr
+        time.sleep(0.02)
+
+
+def test_two_processes_of_which_one_is_killed_and_one_stopped(flags, together, tmp_path):
+    """The other one stops, too; what goes on from there ends with the same bits."""
     command = (*flags, "--output_dir", tmp_path)
     processes = start_processes(*command, "--progress_freq", 1)
     try:
         chief, other = processes
-        while not (tmp_path / "model-30.index").exists():
-            assert chief.poll() is None, ended(chief).stderr
-            time.sleep(0.02)
+        until_saved(chief, tmp_path, 30)
         other.kill()
         assert_refused(ended(chief), "worker 1 (127.0.0.1:", "does not answer", "model-")
         other.communicate()
-        assert tensors(tmp_path)["global_step"] in (30, 60)
+        saved = tensors(tmp_path)["global_step"]
+        assert saved in (30, 60)
 
-        processes = start_processes(*command)
+        processes = start_processes(*command, "--progress_freq", 1)
+        chief, other = processes
+        assert "device: CPU" in other.stdout.readline()
+        while chief.stdout.readline().split()[:1] != ["progress"]:
+            assert chief.poll() is None, ended(chief).stderr
+        other.terminate()
         chief, other = map(ended, processes)
-        succeeded(chief)
-        succeeded(other)
-        assert "going on from" in other.stdout
-        assert "progress" not in other.stdout
     finally:
         for process in processes:
             process.kill()
             process.wait()
+    stopped = tensors(tmp_path)["global_step"]
+    assert saved < stopped < STEPS
+    for process in (chief, other):
+        assert process.returncode == 143, process.stderr
+        assert f"stopped by SIGTERM after step {stopped} of {STEPS}" in process.stdout
+    assert "progress" not in other.stdout
+    succeeded(call("train", *command, "--replicas", 2))
     assert_same(tmp_path, together)

@@ -16,6 +16,8 @@ from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.step import build_step
 from p2p_graph.training.updates import ORDERS
 
+from .test_step import accesses, ahead_of
+
 SMALL = Options.of(
     crop_size=16,
     levels=2,
@@ -49,6 +51,14 @@ def plausible(name, shape):
     return np.float32(rng.normal(name.endswith("scale"), spread, shape))
 
 
+def build(config, replicas, count, optimizers):
+    """A step on `count` images."""
+    inputs, targets = map(tf.constant, images(count))
+    batch = Batch(tf.constant([str(i) for i in range(count)]), inputs, targets)
+    networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
+    return build_step(batch, networks, ORDERS[config.optimizer.updates], optimizers, replicas)
+
+
 def step_of(config, count, batch_size):
     """A step of `count` replicas from the state of `plausible`.
 
@@ -56,15 +66,8 @@ def step_of(config, count, batch_size):
       The fetched step, and all variables before and after it, by name; each replica's after it.
     """
     replicas, device = distribute(str(count), choose("cpu"), None)
-    config = config.replace(batch_size=batch_size)
-    inputs, targets = images(count * batch_size)
     with tf.Graph().as_default(), replicas.scope():
-        names = tf.constant([str(i) for i in range(count * batch_size)])
-        batch = Batch(names, tf.constant(inputs), tf.constant(targets))
-        networks = Networks(config.model, config.losses, config.run.seed, on_cpu=True)
-        order = ORDERS[config.optimizer.updates]
-        optimizers = make_optimizers(config.optimizer)
-        step = build_step(batch, networks, order, optimizers, replicas)
+        step = build(config, replicas, count * batch_size, make_optimizers(config.optimizer))
         variables = {variable.op.name: variable for variable in tf.global_variables()}
         before = {name: plausible(name, v.shape.as_list()) for name, v in variables.items()}
         assign = [v.assign(before[name], read_value=False) for name, v in variables.items()]
@@ -129,6 +132,43 @@ def test_the_moments_of_a_batch_are_others():
     _, _, image = one_device("stored", 2)
     assert distance(after, image, before, "generator") > 1e-2
     assert batch["number"] == STEPS_BEFORE + 1
+
+
+@pytest.mark.parametrize("order", ["stored", "alternate"])
+def test_no_read_of_a_variable_races_with_an_update_on_any_replica(order):
+    """In two steps; and all replicas update D before one of them updates G."""
+    replicas, _ = distribute("2", choose("cpu"), None)
+    config = SMALL.replace(updates=order)
+    with tf.Graph().as_default() as graph, replicas.scope():
+        optimizers = make_optimizers(config.optimizer)
+        first = build(config, replicas, 2, optimizers)
+        with tf.control_dependencies([first.train]):
+            second = build(config, replicas, 2, optimizers)
+        operations = graph.get_operations()
+    number, ahead = ahead_of(operations)
+
+    def in_order(one, other):
+        return ahead[other] >> number[one] & 1
+
+    used = [op for op in operations if op is second.train or in_order(op, second.train)]
+    reads = accesses(used, "ReadVariableOp")
+    updates = accesses(used, ("ResourceApplyAdam", "Assign"))
+    assert sum(name.endswith("/replica_1") for name in updates) == len(updates) / 2
+    for name, ops in updates.items():
+        for update in ops:
+            for other in {*ops, *reads.get(name, [])} - {update}:
+                assert in_order(update, other) or in_order(other, update), (update.name, other.name)
+    of_first = [
+        op
+        for ops in updates.values()
+        for op in ops
+        if op is first.train or in_order(op, first.train)
+    ]
+    adams = [op for op in of_first if op.type == "ResourceApplyAdam"]
+    of_d = [op for op in adams if op.inputs[0].op.name.startswith("discriminator/")]
+    assert 0 < len(of_d) < len(adams)
+    for update in set(adams) - set(of_d):
+        assert all(in_order(one, update) for one in of_d)
 
 
 def test_without_a_discriminator():
