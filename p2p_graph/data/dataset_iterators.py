@@ -1,10 +1,11 @@
 """tf.data in the input graphs: maps, iterators and elements without rewriting or tuning."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow.compat.v1 as tf
+
+from p2p_graph.utils.cores import available_cores
 
 
 def parallel_map(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "tf.data.Dataset":
@@ -14,7 +15,7 @@ def parallel_map(dataset: "tf.data.Dataset", function: Callable[..., Any]) -> "t
     and rewriting would take a second at every start.
     """
     traced = tf.autograph.experimental.do_not_convert(function)
-    return dataset.map(traced, os.cpu_count() or 1)
+    return dataset.map(traced, available_cores())
 
 
 def plain_iterator(dataset: "tf.data.Dataset") -> Any:

@@ -1,7 +1,6 @@
 """Decodes image files by the input graph's operations, before a run and after its errors."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from p2p_graph.data.packed import tfrecord_shards
 from p2p_graph.data.usable_images import EncodedImage, Verify, check_images, decode_contents
 from p2p_graph.imaging import image_arrays
 from p2p_graph.utils import signals
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.hidden_stderr import hidden_stderr
@@ -44,7 +44,7 @@ def verifying_session() -> Iterator[Verify]:
     config = tf.ConfigProto(device_count={"GPU": 0})
     # The process's own threads are left to sessions that come later.
     config.use_per_session_threads = True
-    config.inter_op_parallelism_threads = os.cpu_count() or 1
+    config.inter_op_parallelism_threads = available_cores()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     with signals.held(), tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         file = tf.placeholder(tf.string, [])

@@ -1,7 +1,6 @@
 """Checks that every image file can be decoded and used, before any work starts."""
 
 import concurrent.futures
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from p2p_graph.imaging import array_files, exif
 from p2p_graph.imaging.image_arrays import read_contents
 from p2p_graph.imaging.image_structure import ARRAY, ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
 
@@ -102,7 +102,7 @@ def check_images(
     is_shown = len(entries) > _MANY and sys.stderr.isatty()
     results: list[SourceImage | Problem] = []
     with (
-        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        concurrent.futures.ThreadPoolExecutor(available_cores()) as pool,
         tqdm(desc="checking", total=len(entries), disable=not is_shown) as bar,
     ):
         for checked in pool.map(

@@ -1,7 +1,6 @@
 """Computes set metrics over all examples, with bootstrap intervals."""
 
 import concurrent.futures
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from p2p_graph.evaluation.decoded_examples import decode_example
 from p2p_graph.evaluation.example_images import Example
 from p2p_graph.metrics.bootstrap import percentile_intervals
 from p2p_graph.metrics.registry import SetMetric
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -84,7 +84,7 @@ def _per_image_statistics(
             raise UserError(f"image {example.name}: {error}") from None
 
     rows: dict[str, list[Array]] = {name: [] for name in metrics}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         computed = tqdm(
             pool.map(statistics_of, examples),
             "evaluating",

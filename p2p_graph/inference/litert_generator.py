@@ -1,6 +1,5 @@
 """A LiteRT model of tools/export.py, called as a `Generator` is called with image files."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from p2p_graph.config.options_file import read_options
 from p2p_graph.inference import model_card
 from p2p_graph.inference.image_values import ImageValues
 from p2p_graph.runtime import devices
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes, read_json
 
@@ -104,7 +104,7 @@ def _runner_of(path: Path) -> Any:
         with damage_reported(path):
             contents = read_bytes(path)
         return Interpreter(
-            model_content=contents, num_threads=os.cpu_count()
+            model_content=contents, num_threads=available_cores()
         ).get_signature_runner()
     except FileNotFoundError:
         raise UserError(f"checkpoint {path} does not exist") from None

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from p2p_graph.pages.results_page import ImageColumn, Row, own_image
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import signals
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
 from p2p_graph.utils.outside_files import real_path
@@ -101,7 +101,7 @@ def test(given: Mapping[str, Any]) -> None:
 def _test(options: Options, folder: Path) -> None:
     """Translates all images into a folder that no other program works in."""
     source, task = options.data.source, options.data.task
-    parallel_calls = min(os.cpu_count() or 1, _MOST_PARALLEL_CALLS)
+    parallel_calls = min(available_cores(), _MOST_PARALLEL_CALLS)
     if options.data.scaling.crop_size == ORIGINAL:
         parallel_calls = 1  # an image may need gigabytes
     device = devices.choose(options.execution.device, parallel_calls)

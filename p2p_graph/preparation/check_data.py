@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import hashlib
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from p2p_graph.imaging import exif
 from p2p_graph.imaging.array_files import as_bytes, decode_array
 from p2p_graph.imaging.image_arrays import decode_rgb, read_contents
 from p2p_graph.imaging.image_structure import ARRAY
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError, escaped
 
 _RGB = 3  # channels
@@ -142,7 +142,7 @@ def _inspect_all(source: ImageSource, *, single: bool) -> Iterator[Inspection]:
     """Inspects the images in their order, several at the same time."""
     with verifying_session() as verify:
         inspect, items = _inspection(source, verify, single=single)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
             shown = sys.stderr.isatty()
             yield from tqdm(pool.map(inspect, items), "inspecting", len(items), disable=not shown)
 

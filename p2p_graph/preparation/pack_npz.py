@@ -1,7 +1,6 @@
 """Packs images into one .npz archive, with 8 bits a channel and of one size."""
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from p2p_graph.data.packed import npz_archives
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.npz_files import open_npz
@@ -129,7 +129,7 @@ def _allocate(
 ) -> Sequence[Array]:
     """Makes the arrays if there is memory for them, and for the images being scaled."""
     height, width = height_width
-    at_once = (os.cpu_count() or 1) * height * width * sum(channels) * _WORKING_BYTES
+    at_once = available_cores() * height * width * sum(channels) * _WORKING_BYTES
     try:
         values: Array = allocate(
             [count * height * width * sum(channels)], np.uint8, besides=at_once

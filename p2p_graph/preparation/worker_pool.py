@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from p2p_graph.utils import streams
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError
 
 _Item = TypeVar("_Item")
@@ -76,7 +77,7 @@ def _worker_environment(workers: int) -> Iterator[None]:
 
     Ctrl-C reaches the whole process group. Only this process reacts, and ends the pool.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, available_cores() // workers))
     unset = [name for name in _THREAD_VARIABLES if name not in os.environ]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(unset, threads))

@@ -1,6 +1,5 @@
 """Runs the stages of a row that are not done yet."""
 
-import os
 import platform
 import re
 import shutil
@@ -15,6 +14,7 @@ from p2p_graph.reproduction.row_record import Record
 from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.runtime import devices
 from p2p_graph.utils import file_lock
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 
 _LOCK_FILE = "row.lock"
@@ -88,5 +88,5 @@ def _hardware() -> str:
     return (
         f"{device.name}, {name}"
         if device.is_cpu
-        else f"{device.name}; {counted(os.cpu_count() or 1, 'core')}"
+        else f"{device.name}; {counted(available_cores(), 'core')}"
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
@@ -58,13 +59,13 @@ def choose(device: str, parallel_calls: int = 1, threads: int | None = None) -> 
         # Running several operations in parallel is faster than splitting each among all cores.
         config.use_per_session_threads = True
         config.inter_op_parallelism_threads = parallel_calls
-        threads = max(1, (os.cpu_count() or 1) // parallel_calls)
+        threads = max(1, available_cores() // parallel_calls)
     if threads:
         config.intra_op_parallelism_threads = threads
         # All sessions share the threads that split an operation, and the first session makes them:
         # this one, before images are checked.
         tf.Session(graph=tf.Graph(), config=config).close()
-    return Device(f"CPU, {counted(os.cpu_count() or 1, 'core')}", config, is_cpu=True)
+    return Device(f"CPU, {counted(available_cores(), 'core')}", config, is_cpu=True)
 
 
 def set_gpu_arithmetic(precision: str) -> None:

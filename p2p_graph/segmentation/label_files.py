@@ -1,7 +1,6 @@
 """Files of true labels: Cityscapes' gtFine, other images of class ids, or coloured images."""
 
 import concurrent.futures
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from p2p_graph.data.image_files import shortened_name
 from p2p_graph.imaging.image_arrays import opened, read_contents, read_rgb
 from p2p_graph.imaging.palettes import IGNORED_ID, Palette, spread_sample
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
 
@@ -96,7 +96,7 @@ def check(paths: Sequence[Path], palette: Palette) -> None:
       UserError: some files cannot be decoded or have other colours or classes, or no file has a
         pixel of a class.
     """
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         found = list(pool.map(lambda path: _inspect(path, palette), paths))
     if problems := [one.problem for one in found if one.problem]:
         raise UserError(
