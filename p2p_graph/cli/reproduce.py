@@ -3,6 +3,7 @@
     python tools/reproduce.py facades --data facades --budget paper
     python tools/reproduce.py table6 --data cityscapes --budget 90m --dry_run
     python tools/reproduce.py table6 --data cityscapes --budget 10000 -- --crop_size 128 --ngf 32
+    python tools/reproduce.py table6 --data cityscapes --budget paper --devices 0,1,2
 
 Every row is trained with --preset paper and its own flags. Flags after -- go to tools/train.py, for
 every row. The same command run again continues where it stopped. `facades` is not a table of the
@@ -16,7 +17,7 @@ from pathlib import Path
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.reproduction.paper_tables import TABLES
-from p2p_graph.reproduction.reproduce_options import Budget, ReproduceOptions
+from p2p_graph.reproduction.reproduce_options import Budget, ReproduceOptions, parse_devices
 from p2p_graph.runtime.quiet_import import tensorflow_import
 
 
@@ -50,6 +51,8 @@ def parse(argv: Sequence[str]) -> ReproduceOptions:
         labels_dir=given.labels_dir,
         inception=given.inception,
         dry_run=given.dry_run,
+        parallel=given.parallel,
+        devices=() if given.devices is None else parse_devices(given.devices),
         train_flags=tuple(argv[end + 1 :]),
     )
 
@@ -99,6 +102,18 @@ def _parser() -> flags.Parser:
         help="folder of true labels, as for evaluate.py, if the input images are not label images",
     )
     add("--inception", type=Path, metavar="FILE", help="Inception's graph: adds FID and KID")
+    add(
+        "--parallel",
+        type=int,
+        metavar="N",
+        help="rows that run at the same time: on GPUs, in turn, or each on a share of the cores "
+        "(default: one after the other)",
+    )
+    add(
+        "--devices",
+        metavar="NUMBERS",
+        help="GPUs for rows that run at the same time, separated by commas, as in 0,1",
+    )
     add(
         "--dry_run",
         action="store_true",

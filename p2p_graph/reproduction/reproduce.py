@@ -6,18 +6,27 @@ The same command run again continues where it stopped.
 import shlex
 
 from p2p_graph.reproduction import row_record, run_row, table_report
-from p2p_graph.reproduction.child_programs import RunProgram, run_child
+from p2p_graph.reproduction.child_programs import RunProgram, child_command, run_child
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_results import RunResult
 from p2p_graph.reproduction.row_stages import RowRun
+from p2p_graph.reproduction.side_by_side import row_devices
+from p2p_graph.reproduction.side_by_side.row_devices import RowDevice
+from p2p_graph.reproduction.side_by_side.run_rows import CommandOf, Outcome, run_rows
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
+from p2p_graph.runtime import devices
+from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.counted import counted
 
 _STOPPED = tuple(128 + number for number in signals.STOPPING)  # exit codes
 
 
-def reproduce(options: ReproduceOptions, run_program: RunProgram = run_child) -> int:
+def reproduce(
+    options: ReproduceOptions,
+    run_program: RunProgram = run_child,
+    command_of: CommandOf = child_command,
+) -> int:
     """Reproduces a table, or prints the plan for it.
 
     A row that fails is reported and omitted from the table. SIGINT, SIGTERM and SIGHUP stop the
@@ -25,7 +34,8 @@ def reproduce(options: ReproduceOptions, run_program: RunProgram = run_child) ->
 
     Args:
       options: the table, the data and the budget.
-      run_program: runs a program of this package.
+      run_program: runs a program of this package, for rows that run one after the other.
+      command_of: gives the command of a program of this package, for rows that run side by side.
 
     Returns:
       The exit code: 0, or the code of the last row that failed or was stopped.
@@ -33,14 +43,37 @@ def reproduce(options: ReproduceOptions, run_program: RunProgram = run_child) ->
     Raises:
       UserError: something that a person can mend.
     """
-    plan = make_plan(options)
+    # Named GPUs are looked for first: the checks of the plan take longer.
+    gpus = row_devices.choose(devices.gpu_names(), options.devices, 1) if options.devices else []
+    plan = make_plan(options, gpus[0].environment if gpus else None)
+    places = _devices_of_rows(plan) if options.is_side_by_side else []
     if options.dry_run:
         _print_plan(plan)
         return 0
-    code = _run_rows(plan, run_program)
-    if code not in _STOPPED:
+    if places:
+        outcome = run_rows(plan, places, command_of)
+    else:
+        code = _run_rows(plan, run_program)
+        outcome = Outcome(code, is_stopped=code in _STOPPED)
+    if not outcome.is_stopped:
         _write_table(plan)
-    return code
+    return outcome.code
+
+
+def _devices_of_rows(plan: TablePlan) -> list[RowDevice]:
+    """The devices of the rows that run at the same time, if there is memory for all of them."""
+    options, left = plan.options, plan.unfinished
+    count = max(1, min(options.at_once, len(left)))
+    if left and count < options.at_once:
+        print(f"{counted(len(left), 'row')} to run: {count} at once, not {options.at_once}")
+    gpu_names = [] if plan.device == "cpu" else devices.gpu_names()
+    found = row_devices.choose(gpu_names, options.devices, count)
+    if count > 1:
+        what = f"{counted(count, 'row')} at once"
+        print(f"{what}, on {', '.join(device.name for device in found)}")
+        needed = sum(sorted(plan.memory[run.folder] for run in left)[-count:])
+        check_memory(needed, devices.choose(plan.device), what, "a smaller --parallel")
+    return found
 
 
 def _print_plan(plan: TablePlan) -> None:

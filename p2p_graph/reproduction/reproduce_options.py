@@ -9,12 +9,15 @@ from p2p_graph.config import flags
 from p2p_graph.config.option_fields import MOST_STEPS
 from p2p_graph.imaging.palettes import PALETTES
 from p2p_graph.reproduction.paper_tables import TABLES, Row, Table
-from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.counted import counted
+from p2p_graph.utils.errors import UserError, check_bounds
 from p2p_graph.utils.outside_files import real_path
 
 _MOST_SEEDS = 1000
+_MOST_PARALLEL = 256
 _STEPS = re.compile(r"\d{1,13}")
 _MINUTES = re.compile(r"(\d{1,7}(?:\.\d{1,9})?)m")
+_DEVICE = re.compile(r"[0-9]{1,4}")
 # Every row sets these flags of tools/train.py itself: `train_flags` may not hold one of them.
 _RESERVED_FLAGS = (
     *("input_dir", "output_dir", "preset", "recipe", "which_direction", "max_steps", "max_epochs"),
@@ -57,6 +60,18 @@ class Budget:
         return float(found[1]) if found else None
 
 
+def parse_devices(text: str) -> tuple[int, ...]:
+    """Reads the numbers of GPUs, as in "0,1".
+
+    Raises:
+      UserError: the text has another form.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(map(_DEVICE.fullmatch, parts)):
+        raise UserError(f"devices must be numbers of GPUs, as in 0,1, not {text!r}")
+    return tuple(map(int, parts))
+
+
 @dataclasses.dataclass(frozen=True)
 class ReproduceOptions:
     """The options of tools/reproduce.py, checked, with absolute paths.
@@ -73,6 +88,9 @@ class ReproduceOptions:
       labels_dir: the folder of the true labels' files; None if the labels are the input images.
       inception: the graph of the Inception network, which adds FID and KID.
       dry_run: whether to print the plan instead of training.
+      parallel: how many rows run at the same time; None for one, or one on each of `devices`.
+      devices: numbers of the GPUs for the rows, as TensorFlow counts them; empty for all, or for
+        the CPU where there is none.
       train_flags: more flags of tools/train.py, for every row.
 
     Raises:
@@ -90,6 +108,8 @@ class ReproduceOptions:
     labels_dir: Path | None = None
     inception: Path | None = None
     dry_run: bool = False
+    parallel: int | None = None
+    devices: tuple[int, ...] = ()
     train_flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -106,8 +126,19 @@ class ReproduceOptions:
                     f"data {self.data} has no folder {part}: name the folder of "
                     f"{self.table.recipe} (tools/download_dataset.py gets it)"
                 )
+        self._check_parallel()
         self._check_train_flags()
         self._check_evaluation()
+
+    @property
+    def at_once(self) -> int:
+        """How many rows may run at the same time."""
+        return self.parallel or len(self.devices) or 1
+
+    @property
+    def is_side_by_side(self) -> bool:
+        """Whether rows are given devices, rather than run one after the other."""
+        return self.at_once > 1 or bool(self.devices)
 
     @property
     def table(self) -> Table:
@@ -139,12 +170,26 @@ class ReproduceOptions:
             if value and value not in PALETTES and Path(value).exists():
                 object.__setattr__(self, name, type(value)(real_path(Path(value))))
 
+    def _check_parallel(self) -> None:
+        if self.parallel is not None:
+            check_bounds("parallel", self.parallel, 1, _MOST_PARALLEL)
+        if len(set(self.devices)) < len(self.devices):
+            raise UserError("devices names a GPU twice: --parallel lets rows share GPUs")
+        if self.parallel and self.parallel < len(self.devices):
+            raise UserError(
+                f"devices names {len(self.devices)} GPUs for {counted(self.parallel, 'row')} at "
+                "once: name fewer, or give a larger --parallel"
+            )
+
     def _check_train_flags(self) -> None:
         of_rows = [flag for row in self.table.rows for flag in row.train_flags]
         reserved = {*_RESERVED_FLAGS, *flags.given("train", "", of_rows)}
-        for name in flags.given("train", "", self.train_flags):
+        given = flags.given("train", "", self.train_flags)
+        for name in given:
             if name in reserved:
                 raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
+        if self.devices and given.get("device") == "cpu":
+            raise UserError("devices names GPUs, and --device cpu behind -- uses none: drop one")
 
     def _check_evaluation(self) -> None:
         table = self.table

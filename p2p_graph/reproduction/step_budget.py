@@ -102,7 +102,9 @@ def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def seconds_per_step(command: Sequence[str], steps_per_run: int) -> float:
+def seconds_per_step(
+    command: Sequence[str], steps_per_run: int, environment: Mapping[str, str] | None = None
+) -> float:
     """Trains some steps in a temporary folder, and times them without the warm-up.
 
     The time is taken when progress lines arrive: the rate that they print is rounded, and averages
@@ -111,6 +113,7 @@ def seconds_per_step(command: Sequence[str], steps_per_run: int) -> float:
     Args:
       command: the training program and its flags, without steps and output folder.
       steps_per_run: training steps per `Session.run` call.
+      environment: variables of the program, besides this process's.
 
     Raises:
       UserError: training fails; the message is the last line that the program printed.
@@ -135,7 +138,7 @@ def seconds_per_step(command: Sequence[str], steps_per_run: int) -> float:
             ],
             on_line=read_line,
             stderr=errors,
-            env=child_process.environment(),
+            env={**child_process.environment(), **(environment or {})},
         )
         errors.seek(0)
         error_lines = errors.read().strip().splitlines()

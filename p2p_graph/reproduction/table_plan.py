@@ -26,6 +26,7 @@ from p2p_graph.reproduction.evaluation_flags import check_evaluation
 from p2p_graph.reproduction.reproduce_options import ReproduceOptions
 from p2p_graph.reproduction.row_stages import RowRun, Stages
 from p2p_graph.training.option_precedence import configure
+from p2p_graph.training.run_plan import needed_memory
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
@@ -44,6 +45,8 @@ class TablePlan:
       steps: training steps by folder, of the requested runs.
       stages: the stages of all runs, by folder. `add_self_check` replaces one entry.
       seconds_per_step: measures a training step of a requested run, by folder.
+      memory: bytes that training needs, by folder, of the requested runs.
+      device: on which the rows train: auto, cpu or gpu.
     """
 
     options: ReproduceOptions
@@ -52,6 +55,13 @@ class TablePlan:
     steps: Mapping[Path, int]
     stages: dict[Path, Stages]
     seconds_per_step: Callable[[Path], float]
+    memory: Mapping[Path, int]
+    device: str
+
+    @property
+    def unfinished(self) -> list[RowRun]:
+        """The requested runs that are not done as planned."""
+        return [run for run in self.requested if not self.is_done(run)]
 
     def is_done(self, run: RowRun) -> bool:
         """Whether all stages of a run are done as planned."""
@@ -78,8 +88,12 @@ class TablePlan:
         self.stages[run.folder] = with_check(run)
 
 
-def make_plan(options: ReproduceOptions) -> TablePlan:
+def make_plan(options: ReproduceOptions, environment: Mapping[str, str] | None = None) -> TablePlan:
     """Plans a table, and refuses everything that would fail later.
+
+    Args:
+      options: what was asked for.
+      environment: variables of the programs that time training steps, besides this process's.
 
     Raises:
       UserError: an option is wrong, files do not fit, or a finished run has other options.
@@ -102,7 +116,7 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
         )
     test_images = list_images(test_source, single=False)
     evaluation = check_evaluation(options, test_images)
-    seconds_per_step = _step_timer(requested, train_options)
+    seconds_per_step = _step_timer(requested, train_options, environment)
 
     @functools.cache
     def count_images() -> int:
@@ -130,7 +144,9 @@ def make_plan(options: ReproduceOptions) -> TablePlan:
         )
         for run in runs
     }
-    plan = TablePlan(options, runs, requested, steps, stages, seconds_per_step)
+    memory = {folder: needed_memory(found) for folder, found in train_options.items()}
+    device = first.execution.device
+    plan = TablePlan(options, runs, requested, steps, stages, seconds_per_step, memory, device)
     plan.add_self_check(requested[0])
     for run in requested:
         _check_resumable(run, stages[run.folder], train_options[run.folder], steps[run.folder])
@@ -167,7 +183,9 @@ def _data_files(folder: Path) -> list[Path]:
 
 
 def _step_timer(
-    requested: Sequence[RowRun], train_options: Mapping[Path, Options]
+    requested: Sequence[RowRun],
+    train_options: Mapping[Path, Options],
+    environment: Mapping[str, str] | None,
 ) -> Callable[[Path], float]:
     """Makes a function that measures seconds per training step of a run, by its folder.
 
@@ -182,6 +200,7 @@ def _step_timer(
         return step_budget.seconds_per_step(
             [*child_programs.child_command("train.py"), *run.train_flags],
             train_options[run.folder].execution.steps_per_run,
+            environment,
         )
 
     return lambda folder: seconds_of_row(by_folder[folder].row.run_name)

@@ -81,6 +81,11 @@ def set_gpu_arithmetic(precision: str) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(precision == "mixed")
 
 
+def gpu_names() -> list[str]:
+    """The names of all GPUs that TensorFlow finds, in its order."""
+    return [_gpu_name(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+
+
 def _gpu_name(gpu: Any) -> str:
     name: str = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
     return name

@@ -9,7 +9,12 @@ from p2p_graph.utils.errors import UserError
 _HOPELESS = 4  # times the machine's memory
 
 
-def check_memory(needed: int, device: Device) -> None:
+def check_memory(
+    needed: int,
+    device: Device,
+    what: str = "these options",
+    remedy: str = "a smaller --batch_size, --crop_size or --ngf",
+) -> None:
     """Compares an estimate of memory with what the machine has, before a graph is built.
 
     Only a CPU is checked: TensorFlow does not report a GPU's memory without taking it.
@@ -17,6 +22,8 @@ def check_memory(needed: int, device: Device) -> None:
     Args:
       needed: bytes.
       device: that the graph will run on.
+      what: needs the memory, as a plural.
+      remedy: what to try if it is too much.
 
     Raises:
       UserError: four times what the machine has would not suffice. Where it has less than is
@@ -26,8 +33,8 @@ def check_memory(needed: int, device: Device) -> None:
     if not device.is_cpu or present is None or needed <= present:
         return
     text = (
-        f"these options need about {needed / 1e9:.0f} GB of memory, and this machine has "
-        f"{present / 1e9:.0f} GB: try a smaller --batch_size, --crop_size or --ngf"
+        f"{what} need about {needed / 1e9:.0f} GB of memory, and this machine has "
+        f"{present / 1e9:.0f} GB: try {remedy}"
     )
     if needed > _HOPELESS * present:
         raise UserError(text)

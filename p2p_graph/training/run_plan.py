@@ -92,15 +92,13 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
     validate_every = steps_between(
         options.validation.sample_freq, steps_per_epoch, schedule.steps_per_call
     )
-    networks = (
+    check_memory(replicas.local * needed_memory(options), device)
+    checkpoint_size = checkpoint_bytes(
         options.model,
         task.channels,
         options.data.scaling.crop_size,
+        with_discriminator=options.losses.gan_weight > 0,
     )
-    trains_d = options.losses.gan_weight > 0
-    needed = training_bytes(*networks, batch_size, with_discriminator=trains_d)
-    check_memory(replicas.local * needed, device)
-    checkpoint_size = checkpoint_bytes(*networks, with_discriminator=trains_d)
     return RunPlan(
         options,
         folder,
@@ -115,6 +113,17 @@ def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPla
         schedule,
         validate_every,
         checkpoint_size,
+    )
+
+
+def needed_memory(options: Options) -> int:
+    """Estimates the memory of a training run, in bytes."""
+    return training_bytes(
+        options.model,
+        options.data.task.channels,
+        options.data.scaling.crop_size,
+        options.data.batches.batch_size,
+        with_discriminator=options.losses.gan_weight > 0,
     )
 
 

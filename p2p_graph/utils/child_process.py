@@ -17,7 +17,7 @@ from p2p_graph.utils import signals
 _PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
-_INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
+INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
 
 def run_program(
@@ -53,13 +53,13 @@ def run_program(
         # Ctrl-C in a terminal reaches the child, too, and one SIGINT is enough. A signal sent to
         # this process alone does not reach the child. The timer's thread sends the signal because
         # a signal handler may interrupt `wait`, whose lock `send_signal` needs.
-        delay = _INTERRUPT_DELAY if number == signal.SIGINT else 0
+        delay = INTERRUPT_DELAY if number == signal.SIGINT else 0
         timer = threading.Timer(delay, child.send_signal, [number])
         timer.daemon = True
         timer.start()
 
     stdout = subprocess.PIPE if on_line else None
-    env = {**(os.environ if env is None else env), _PARENT: str(os.getpid())}
+    env = knowing_parent(os.environ if env is None else env)
     # The handlers come first: a signal that comes while the child starts is passed on, too.
     with (
         signals.taken(pass_on) as stop,
@@ -92,8 +92,15 @@ def environment() -> dict[str, str]:
     }
 
 
+def knowing_parent(env: Mapping[str, str]) -> dict[str, str]:
+    """A child's environment variables with those that `end_with_parent` needs."""
+    return {**env, _PARENT: str(os.getpid())}
+
+
 def end_with_parent() -> None:
-    """Lets this process receive SIGTERM when the `run_program` that started it has been killed.
+    """Lets this process receive SIGTERM when the program that started it has been killed.
+
+    That program has started it with the variables of `knowing_parent`, as `run_program` does.
 
     Only Linux can do so. Elsewhere, and in processes that a person has started, nothing changes.
     """

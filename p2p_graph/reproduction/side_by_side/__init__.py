@@ -1,0 +1,1 @@
+"""Rows that run at the same time: their devices, programs, logs and progress."""
