@@ -19,6 +19,9 @@ from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.counted import counted
 
+_NEED_MEMORY = (
+    "need about {needed} GB of memory, and this machine has {present} GB: try a smaller --parallel"
+)
 _STOPPED = tuple(128 + number for number in signals.STOPPING)  # exit codes
 
 
@@ -69,10 +72,10 @@ def _devices_of_rows(plan: TablePlan) -> list[RowDevice]:
     gpu_names = [] if plan.device == "cpu" else devices.gpu_names()
     found = row_devices.choose(gpu_names, options.devices, count)
     if count > 1:
-        what = f"{counted(count, 'row')} at once"
-        print(f"{what}, on {', '.join(device.name for device in found)}")
+        at_once = f"{counted(count, 'row')} at once"
+        print(f"{at_once}, on {', '.join(device.name for device in found)}")
         needed = sum(sorted(plan.memory[run.folder] for run in left)[-count:])
-        check_memory(needed, devices.choose(plan.device), what, "a smaller --parallel")
+        check_memory(needed, devices.choose(plan.device), f"{at_once} {_NEED_MEMORY}")
     return found
 
 

@@ -7,14 +7,13 @@ from p2p_graph.runtime.devices import Device
 from p2p_graph.utils.errors import UserError
 
 _HOPELESS = 4  # times the machine's memory
+_OPTIONS_NEED = (
+    "these options need about {needed} GB of memory, and this machine has {present} GB: try a "
+    "smaller --batch_size, --crop_size or --ngf"
+)
 
 
-def check_memory(
-    needed: int,
-    device: Device,
-    what: str = "these options",
-    remedy: str = "a smaller --batch_size, --crop_size or --ngf",
-) -> None:
+def check_memory(needed: int, device: Device, message: str = _OPTIONS_NEED) -> None:
     """Compares an estimate of memory with what the machine has, before a graph is built.
 
     Only a CPU is checked: TensorFlow does not report a GPU's memory without taking it.
@@ -22,8 +21,7 @@ def check_memory(
     Args:
       needed: bytes.
       device: that the graph will run on.
-      what: needs the memory, as a plural.
-      remedy: what to try if it is too much.
+      message: what is said if it has too little, with {needed} and {present} for gigabytes.
 
     Raises:
       UserError: four times what the machine has would not suffice. Where it has less than is
@@ -32,10 +30,7 @@ def check_memory(
     present = _machine_memory()
     if not device.is_cpu or present is None or needed <= present:
         return
-    text = (
-        f"{what} need about {needed / 1e9:.0f} GB of memory, and this machine has "
-        f"{present / 1e9:.0f} GB: try {remedy}"
-    )
+    text = message.format(needed=f"{needed / 1e9:.0f}", present=f"{present / 1e9:.0f}")
     if needed > _HOPELESS * present:
         raise UserError(text)
     print(f"warning: {text}", file=sys.stderr)

@@ -27,13 +27,20 @@ def train(run, control, stop):
     print("cores", *sorted(os.sched_getaffinity(0)))
     print("progress  epoch 2  step 3  image/sec 9.5  remaining 0m")
     # Rows that run one after the other would wait for each other in vain.
-    latest = time.monotonic() + 20
-    while (SHARED / "events").read_text().count("begin train.py") < control.get("together", 0):
-        if time.monotonic() > latest:
-            sys.exit("alone")
-        time.sleep(0.01)
+    if not have_begun("train.py", control.get("together", 0), seconds=20):
+        sys.exit("alone")
     while control.get("endless") and not stop.received:
         time.sleep(0.01)
+
+
+def have_begun(program, count, seconds):
+    """Waits until so many rows have begun a program; says whether they have."""
+    latest = time.monotonic() + seconds
+    while (SHARED / "events").read_text().count(f"begin {program}") < count:
+        if time.monotonic() > latest:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def translate(folder):
@@ -44,6 +51,7 @@ def translate(folder):
 def evaluate(folder, run, argv):
     names = list(FIGURES)
     names += [f"fcn_{name}" for name in CLASS_FIGURES if "--segmenter" in argv]
+    names += [name for name in ("fid", "kid") if "--inception" in argv]
     names += [f"photos_{name}" for name in CLASS_FIGURES if "--self_check" in argv]
     figures = {name: {"value": len(run.name) / 10, "interval_95": None} for name in names}
     record = {"images": 1, "notes": [], "segmenter": None, "figures": figures}
@@ -70,6 +78,7 @@ def main():
         elif program == "test.py":
             translate(folder)
         else:
+            have_begun("evaluate.py", 2, control.get("evaluation", 0))
             evaluate(folder, run, argv)
     if control.get("fails") == [program, run.name]:
         print(*(f"line {number}" for number in range(20)), sep="\n")

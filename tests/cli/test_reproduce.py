@@ -126,6 +126,22 @@ def test_the_figure_has_a_column_a_method(made, work, data):
         assert figure.width == 4 * 36 + 4
 
 
+def test_rows_side_by_side_make_the_same_table(made, flags, work, tmp_path):
+    """Of real rows, which have a share of the cores. What is written of times and cores differs."""
+    succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
+    beside = (*flags[:-1], tmp_path, "--budget", 3, "--parallel", 2, *LINEAR)
+    printed = succeeded(call("reproduce", *beside)).stdout
+    assert "L1, seed 0: evaluate facades: python -m p2p_graph.cli.evaluate " in printed
+    tables = [folder / "facades" for folder in (work, tmp_path)]
+    times = re.compile(rb"CPU, \d+ cores?|L1 [^;\n]+; L1\+cGAN \d+|(?<= )\d+\.\d\n")
+    one, two = (
+        {path.name: times.sub(b"", path.read_bytes()) for path in folder.rglob("*.*")}
+        for folder in tables
+    )
+    assert len(one) == 4 + 4 * 7
+    assert one == two
+
+
 def test_a_row_that_failed_goes_on(made, flags, work):
     """First the table has the other row only; then the failed stage and its followers are run."""
     path = work / "facades_BtoA" / "L1" / "row.json"

@@ -16,6 +16,7 @@ import threading
 import time
 
 import pytest
+import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from p2p_graph.cli.reproduce import parse
@@ -212,6 +213,20 @@ def test_real_photos_are_scored_by_another_row_if_the_first_fails(work, data):
     assert work.events().count("end train.py cGAN") == 1
     assert work.events().count("end evaluate.py cGAN") == 2
     assert "| real photos | " in printed
+
+
+def test_features_of_the_targets_are_computed_once(work):
+    """By the first evaluation, for which the other one waits."""
+    with tf.Graph().as_default() as graph:
+        images = tf.expand_dims(tf.zeros([8, 8, 3]), 0, name="ExpandDims")
+        mean = tf.tile(tf.reshape(tf.reduce_mean(images), [1]), [2048])
+        tf.reshape(mean, [1, 1, 1, 2048], name="pool_3")
+    (work.folder / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    work.control(together=2, evaluation=1.5)
+    code, printed = work.reproduce("--parallel", 2, "--inception", work.folder / "graph.pb")
+    assert code == 0, printed
+    evaluations = [line.split() for line in work.events() if "evaluate" in line]
+    assert [what for what, *_ in evaluations] == ["begin", "end"] * 2
 
 
 @pytest.mark.parametrize(
