@@ -132,9 +132,8 @@ def _result(run: RowRun, plan: TablePlan) -> RunResult | None:
     if plan.is_done(run):
         evaluation = run.evaluation_folder(plan.options.table_name)
         return RunResult(run.row, run.folder, run.results_folder, evaluation, record["train"])
-    if record.get(plan.stages[run.folder].evaluate.name, {}).get("done"):
-        print(
-            f"omitted: {run.name} has other flags or steps, was trained or tested on other images, "
-            "or was evaluated with other files"
-        )
+    stages = plan.stages[run.folder]
+    if record.get(stages.evaluate.name, {}).get("done"):
+        reasons = (row_record.why_not_done(stage, record) for stage in stages)
+        print(f"omitted: {run.name} {next(filter(None, reasons))}")
     return None

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from p2p_graph.utils.outside_files import damage_reported, open_regular, read_js
 
 _FILE = "row.json"
 _BLOCK = 2**24  # bytes read at a time
-_STAGE_ORDER = ("train", "test", "evaluate")
+_PARTICIPLES = {"train": "trained", "test": "tested", "evaluate": "evaluated"}
+_OTHER_FILES = {"evaluated": "with other files of the segmenter, palette, labels or Inception"}
+_STAGE_ORDER = tuple(_PARTICIPLES)
 # The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown.
 _ENTRY_KEYS: Mapping[str, type] = {"command": list, "reads": str, "hardware": str, "done": bool}
 
@@ -47,9 +50,24 @@ def write(run: RowRun, record: Record) -> None:
 
 def is_done(stage: Stage, record: Record) -> bool:
     """Whether a stage was done with this command on these files, and its output exists."""
-    entry = record.get(stage.name, {})
-    same = entry.get("command") == list(stage.command) and entry.get("reads") == stage.inputs_digest
-    return bool(same and entry["done"] and stage.output.exists())
+    return not why_not_done(stage, record)
+
+
+def why_not_done(stage: Stage, record: Record) -> str:
+    """Says why a stage is not done as planned; the text continues the run's name.
+
+    Returns:
+      One reason; nothing if the stage is done.
+    """
+    done = _PARTICIPLES[stage.name.partition(" ")[0]]
+    entry = record.get(stage.name)
+    if not entry or not entry["done"]:
+        return f"was not {done} to the end"
+    if entry["command"] != list(stage.command):
+        return f"was {done} with other flags: {_difference(entry['command'], stage.command)}"
+    if entry["reads"] != stage.inputs_digest:
+        return f"was {done} {_OTHER_FILES.get(done, 'on other images')}"
+    return "" if stage.output.exists() else f"lacks {stage.output}"
 
 
 def before(stage: Stage, record: Record) -> Record:
@@ -75,6 +93,27 @@ def digest(paths: Iterable[Path]) -> str:
                 contents.update(block)
         total.update(hashlib.sha256(os.fsencode(path.name)).digest() + contents.digest())
     return total.hexdigest()
+
+
+def _difference(was: Sequence[str], now: Sequence[str]) -> str:
+    """The flags that differ in two commands."""
+    before, after = _by_flag(was), _by_flag(now)
+    apart = [
+        f"{before.get(name, f'no {name}')}, now {after.get(name, f'no {name}')}"
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+    return "; ".join(apart) or "the same in another order"
+
+
+def _by_flag(command: Sequence[str]) -> dict[str, str]:
+    """A command's flags with their values, by name; the program has the name ""."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for part in command:
+        name = part if part.startswith("--") else name
+        found.setdefault(name, []).append(part)
+    return {name: shlex.join(parts) for name, parts in found.items()}
 
 
 def _is_entry(name: str, entry: Any) -> bool:

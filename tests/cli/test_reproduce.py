@@ -168,7 +168,7 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     other.write_text(text.replace('"reads": "', '"reads": "other'))
     done = succeeded(reproduce(*flags, "--budget", 3, "--rows", "L1", *LINEAR))
     assert "seconds of training: L1 unknown\n" in done.stdout.replace("  \n", "\n")
-    assert "omitted: L1+cGAN, seed 0 has other flags" in done.stdout
+    assert "omitted: L1+cGAN, seed 0 was trained on other images\n" in done.stdout
     assert "train: already done" in done.stdout
     assert "test: python -m p2p_graph.cli.test " in done.stdout
     assert "evaluate facades: python -m p2p_graph.cli.evaluate " in done.stdout

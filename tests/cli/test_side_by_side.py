@@ -215,6 +215,16 @@ def test_real_photos_are_scored_by_another_row_if_the_first_fails(work, data):
     assert "| real photos | " in printed
 
 
+def test_a_row_that_is_omitted_has_its_reason(work):
+    assert work.reproduce("--parallel", 2)[0] == 0
+    code, printed = work.reproduce("--rows", "L1", budget=9)
+    assert code == 0
+    assert (
+        "omitted: L1+cGAN, seed 0 was trained with other flags: --max_steps 8, now --max_steps 9\n"
+        in printed
+    )
+
+
 def test_features_of_the_targets_are_computed_once(work):
     """By the first evaluation, for which the other one waits."""
     with tf.Graph().as_default() as graph:
