@@ -128,11 +128,13 @@ def _write_table(plan: TablePlan) -> None:
 
 def _result(run: RowRun, plan: TablePlan) -> RunResult | None:
     """The result of a run that is done as planned; reports a run that was done otherwise."""
-    record = row_record.read(run)
+    record, stages = row_record.read(run), plan.stages[run.folder]
     if plan.is_done(run):
         evaluation = run.evaluation_folder(plan.options.table_name)
-        return RunResult(run.row, run.folder, run.results_folder, evaluation, record["train"])
-    stages = plan.stages[run.folder]
+        digest = record[stages.evaluate.name].get("wrote", "")
+        return RunResult(
+            run.row, run.folder, run.results_folder, evaluation, record["train"], digest
+        )
     if record.get(stages.evaluate.name, {}).get("done"):
         reasons = (row_record.why_not_done(stage, record) for stage in stages)
         print(f"omitted: {run.name} {next(filter(None, reasons))}")

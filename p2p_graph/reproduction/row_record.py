@@ -18,7 +18,8 @@ _BLOCK = 2**24  # bytes read at a time
 _PARTICIPLES = {"train": "trained", "test": "tested", "evaluate": "evaluated"}
 _OTHER_FILES = {"evaluated": "with other files of the segmenter, palette, labels or Inception"}
 _STAGE_ORDER = tuple(_PARTICIPLES)
-# The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown.
+# The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown; and
+# "wrote", the digest of an evaluation's file, which older entries lack.
 _ENTRY_KEYS: Mapping[str, type] = {"command": list, "reads": str, "hardware": str, "done": bool}
 
 Entry = Mapping[str, Any]
@@ -123,6 +124,7 @@ def _is_entry(name: str, entry: Any) -> bool:
         and all(isinstance(entry.get(key), kind) for key, kind in _ENTRY_KEYS.items())
         and all(isinstance(part, str) for part in entry["command"])
         and (entry.get("seconds") is None or is_number(entry["seconds"]))
+        and isinstance(entry.get("wrote", ""), str)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.evaluation import evaluation_report
 from p2p_graph.reproduction.paper_tables import Row, Table
+from p2p_graph.reproduction.row_record import digest
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import is_number
 from p2p_graph.utils.outside_files import read_json
@@ -25,6 +26,7 @@ class RunResult(NamedTuple):
       results_folder: the folder of the translated images.
       evaluation_folder: the folder of the evaluation.
       training: the entry "train" of row.json, with seconds and hardware.
+      evaluation_digest: of the evaluation's file as this program had it written; empty if unknown.
     """
 
     row: Row
@@ -32,6 +34,7 @@ class RunResult(NamedTuple):
     results_folder: Path
     evaluation_folder: Path
     training: Mapping[str, Any]
+    evaluation_digest: str
 
 
 class RowResult(NamedTuple):
@@ -89,6 +92,23 @@ def check_figures(rows: Sequence[RowResult], names: Iterable[str]) -> None:
             raise UserError(
                 f"{path} lacks the figure {missing[0]}: remove {folder}, and run the same command "
                 "again"
+            )
+
+
+def check_written_here(rows: Sequence[RowResult]) -> None:
+    """Checks that the evaluations are those that this program's commands have written.
+
+    They name the images that were evaluated by their digest.
+
+    Raises:
+      UserError: a file was written by another command, as of another translation.
+    """
+    for run in (run for row in rows for run in row.runs):
+        path = run.evaluation_folder / evaluation_report.JSON_FILE
+        if run.evaluation_digest not in ("", digest([path])):
+            raise UserError(
+                f"{path} is not the evaluation that this command made: remove the folder "
+                f"{run.results_folder}, and run the same command again"
             )
 
 

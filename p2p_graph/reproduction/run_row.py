@@ -76,6 +76,8 @@ def _run_stage(run: RowRun, stage: Stage, run_program: RunProgram, hardware: str
     if seconds_before is not None:
         entry["seconds"] = round(seconds_before + time.monotonic() - start, 1)
     entry["done"] = code == 0
+    if entry["done"] and stage.name.startswith("evaluate"):
+        entry["wrote"] = row_record.digest([stage.output])
     row_record.write(run, {**others, stage.name: entry})
     return code
 

@@ -28,6 +28,7 @@ from p2p_graph.reproduction.row_results import (
     RunResult,
     by_row,
     check_figures,
+    check_written_here,
     evaluation_of,
     real_photo_figures,
 )
@@ -83,6 +84,7 @@ def write(folder: Path, name: str, results: Sequence[RunResult], train_flags: st
     table = TABLES[name]
     rows = by_row(results)
     check_figures(rows, table.figures)
+    check_written_here(rows)
     metadata = _metadata(rows, train_flags)
     text = _markdown(table, rows, metadata)
     # First: the folder is known as a table's by it.

@@ -433,6 +433,21 @@ def test_refuses_damaged_results(made, flags, work, file, change, words):
         assert word in str(raised.value)
 
 
+def test_refuses_an_evaluation_of_another_translation(made, flags, work):
+    """As of `test.py` and `evaluate.py` run by hand in a row's folder."""
+    folder = work / "facades_BtoA" / "L1+cGAN"
+    path = folder / "evaluation-facades" / "evaluation.json"
+    before = path.read_text()
+    path.write_text(json.dumps(figure(json.loads(before), value=0.5)))
+    try:
+        with pytest.raises(UserError) as raised:
+            reproduce(*flags, "--budget", 3, *LINEAR)
+    finally:
+        path.write_text(before)
+    assert str(raised.value).startswith(f"{path} is not the evaluation that this command made: ")
+    assert f"remove the folder {folder / 'made'}, and run the same" in str(raised.value)
+
+
 def remove(path):
     path.unlink()
 
