@@ -2,7 +2,7 @@
 
 The model's options come from the options.json beside the checkpoint. The output folder receives
 every input, output and target as a PNG file in images/, and index.html, a page that shows them.
-Rerunning the command translates all images again.
+Rerunning the command translates all images again; with --skip_done those that are missing.
 
 Example: python tools/test.py --input_dir facades/test --checkpoint runs/facades_BtoA
 """
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     given = flags.given("test", __doc__, argv)
 
     with tensorflow_import():
-        from p2p_graph.inference import translate_folder
+        from p2p_graph.inference.folder import translate_folder
     translate_folder.test(given)
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from p2p_graph.config import cross_checks
+from p2p_graph.config.bulk_options import BulkOptions
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.dataset_recipes import RECIPES
 from p2p_graph.config.model_options import ModelOptions
@@ -231,6 +232,7 @@ class Options(Record):
     reports: ReportOptions = dataclasses.field(default_factory=ReportOptions)
     validation: ValidationOptions = dataclasses.field(default_factory=ValidationOptions)
     outputs: OutputOptions = dataclasses.field(default_factory=OutputOptions)
+    bulk: BulkOptions = dataclasses.field(default_factory=BulkOptions)
 
     def __post_init__(self) -> None:
         """Fills in what depends on other options, and checks the values together."""

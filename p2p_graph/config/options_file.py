@@ -80,6 +80,9 @@ FREE_FIELDS = (
     "examples",
     "palette",
     "inputs_only",
+    "shard",
+    "skip_done",
+    "page_limit",
 )
 
 # The options of the reference program, in all of its modes and in its options.json.
@@ -130,9 +133,19 @@ ALWAYS_WRITTEN = (
 )
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, the
-# result of `image_sources.names_digest`, the training steps of what made translations, and the
-# number of replicas of a training run where there were several.
-RECORD_FIELDS = ("version", "working_dir", "images", "trained_steps", "replica_count")
+# result of `image_sources.names_digest`, and of translations what made them: the training steps,
+# the result of `weights_digest`, CPU or GPU, and the number of shards; of a training run, the number
+# of replicas where there were several.
+RECORD_FIELDS = (
+    "version",
+    "working_dir",
+    "images",
+    "trained_steps",
+    "weights",
+    "made_on",
+    "shards",
+    "replica_count",
+)
 
 
 def save_options(options: Options, folder: Path, record: Mapping[str, str] | None = None) -> None:

@@ -14,21 +14,27 @@ from p2p_graph.utils.outside_files import read_json, real_path
 EVALUATION_FILE = "evaluation.json"
 BEST_FILE = "best.json"  # of a training run, in its folder best/
 _SAVED_MODEL_FILE = "saved_model.pb"
+_SHARING_LOCK = ".sharing"  # of the processes that share a folder
 _EVALUATION_KEYS = {"outputs", "figures"}
 
 # Files by which the folder of another program is known, besides options.json.
 _RECORDS = {
     "segmenter.json": "train_segmenter",
     "packed.json": "pack_records",
+    "translated.json": "translate_many",
     ".former": "export",  # interrupted while it replaced the files of an earlier one
 }
+# Of programs that write no options.json.
+_RECORD_OF = {"evaluate": EVALUATION_FILE, "translate_many": "translated.json"}
 _WRITE_OPTIONS = ("train", "test", "export")  # as the reference's modes do
 _TRAINING_CHECKPOINT = re.compile(r".+-\d+\.index")
 _CHECKPOINT = re.compile(r"checkpoint|.+\.index|.+\.data-\d+-of-\d+")
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, program: str, writes: Sequence[str] = ()) -> Iterator[None]:
+def claimed(
+    folder: Path, program: str, writes: Sequence[str] = (), *, shared: bool = False
+) -> Iterator[None]:
     """Makes a program's output folder if it is missing, and keeps other programs out of it.
 
     If the folder is new and stays empty, it is removed in the end.
@@ -38,6 +44,8 @@ def claimed(folder: Path, program: str, writes: Sequence[str] = ()) -> Iterator[
       program: the program's name: train, test, ...
       writes: names in the folder that the program replaces. It writes its record (options.json,
         evaluation.json) before the first of them.
+      shared: whether other processes of the same program may share the folder; each changes what
+        they share within `one_at_a_time`.
 
     Raises:
       UserError: another program is at work in the folder, it holds the work of another program, or
@@ -50,13 +58,20 @@ def claimed(folder: Path, program: str, writes: Sequence[str] = ()) -> Iterator[
     except OSError as error:
         raise UserError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     try:
-        with file_lock.held(folder):
+        with file_lock.held(folder, shared=shared):
             _check_owner(folder, program, writes)
             yield
     finally:
         for path in new:
             with contextlib.suppress(OSError):  # it stays if there is something in it
                 path.rmdir()
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process that shares a folder is in this context."""
+    with file_lock.held(folder / _SHARING_LOCK, wait=True):
+        yield
 
 
 def refuse_data_folder(folder: Path, files: Iterable[Path], writes: Sequence[str] = ()) -> None:
@@ -105,10 +120,11 @@ def _refuse_replaced(folder: Path) -> None:
 
 def _check_owner(folder: Path, program: str, writes: Sequence[str]) -> None:
     """Refuses a folder with files of another program, or of a person, that would be replaced."""
-    owner, file = _find_work(folder) or (program, None)
+    # In this order: a process that shares the folder writes its record before these files.
     foreign = [name for name in writes if os.path.lexists(folder / name)]
+    owner, file = _find_work(folder) or (program, None)
     if file is None and foreign:
-        record = EVALUATION_FILE if program == "evaluate" else OPTIONS_FILE
+        record = _RECORD_OF.get(program, OPTIONS_FILE)
         raise UserError(
             f"output_dir {folder} holds {foreign[0]}, but no {record} of tools/{program}.py: name "
             f"another folder, or remove {foreign[0]}"

@@ -117,13 +117,22 @@ def unreadable_image(error: Exception, images: Sequence[SourceImage]) -> UserErr
       error: what the input graph raised.
       images: that the graph reads.
     """
-    changes: Iterator[str] = iter(())
-    if images and images[0].position is None:
-        changes = _changed_files(images)
-    elif images and images[0].path.parent.suffix == tfrecord_shards.SUFFIX:
-        changes = _changed_records(images)
-    reason = next(changes, None) or one_line_reason(error)
+    reason = next(_changed(images), None) or one_line_reason(error)
     return UserError(f"an image can no longer be read: {reason}")
+
+
+def why_unreadable(image: SourceImage) -> str | None:
+    """Decodes an image again; gives what is wrong with it, or None."""
+    return next(_changed([image]), None)
+
+
+def _changed(images: Sequence[SourceImage]) -> Iterator[str]:
+    """The images that are not what they were, or cannot be decoded: their paths and the reasons."""
+    if images and images[0].position is None:
+        return _changed_files(images)
+    if images and images[0].path.parent.suffix == tfrecord_shards.SUFFIX:
+        return _changed_records(images)
+    return iter(())
 
 
 def _changed_files(images: Sequence[SourceImage]) -> Iterator[str]:

@@ -41,6 +41,39 @@ def list_images(
     Raises:
       UserError: the source has no images, or unusable ones without `skip_bad`.
     """
+    listed = list_unchecked(source, single=single, held_out=held_out)
+    if not (entries := [image for image in listed if isinstance(image, Entry)]):
+        return [image for image in listed if isinstance(image, SourceImage)][:at_most]
+    if not source.skip_bad:
+        entries = entries[:at_most]
+    with verifying_session() as verify:
+        good = usable_images(
+            entries,
+            Path(source.path),
+            verify,
+            pairs=not single,
+            skip_bad=source.skip_bad,
+            upright=source.upright,
+        )
+    return good[:at_most]
+
+
+def list_unchecked(
+    source: ImageSource, *, single: bool, held_out: bool = False
+) -> list[Entry] | list[SourceImage]:
+    """Lists the images of a source; image files are not opened.
+
+    Args:
+      source: as in `list_images`.
+      single: as in `list_images`.
+      held_out: as in `list_images`.
+
+    Returns:
+      Image files; or images in an archive or in shards, whose headers have been read.
+
+    Raises:
+      UserError: the source has no images, or is damaged.
+    """
     data = Path(source.path)
     in_archive, in_shards = is_archive(source), is_packed(source)
     if source.target_dir is not None and (in_archive or in_shards):
@@ -57,26 +90,14 @@ def list_images(
         )
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
-        return _select_part(rows, source, held_out)[:at_most]
+        return _select_part(rows, source, held_out)
     if source.arrays is not None:
         raise UserError(f"arrays goes with an .npz archive only: {data} is not one")
     if in_shards:
         packed = tfrecord_shards.list_packed_images(data)
         _check_packed(packed, data, single)
-        return _select_part(packed, source, held_out)[:at_most]
-    entries = _select_part(list_entries(source, single=single), source, held_out)
-    if not source.skip_bad:
-        entries = entries[:at_most]
-    with verifying_session() as verify:
-        good = usable_images(
-            entries,
-            data,
-            verify,
-            pairs=not single,
-            skip_bad=source.skip_bad,
-            upright=source.upright,
-        )
-    return good[:at_most]
+        return _select_part(packed, source, held_out)
+    return _select_part(list_entries(source, single=single), source, held_out)
 
 
 @contextlib.contextmanager
@@ -179,8 +200,16 @@ def names_digest(source: ImageSource, *, single: bool) -> str:
         paths = [image.path for image in list_images(unsplit, single=single)]
     else:
         paths = [entry.path for entry in list_entries(source, single=single)]
-    names = "\n".join(path.name for path in paths).encode(errors="surrogateescape")
-    return f"{len(paths)} {hashlib.sha256(names).hexdigest()}"
+    return digest_of(paths)
+
+
+def digest_of(paths: Sequence[Path]) -> str:
+    """A fingerprint of the names of images that have been listed, as `names_digest`."""
+    digest = hashlib.sha256()
+    for number, path in enumerate(paths):
+        name = path.name if number == 0 else f"\n{path.name}"
+        digest.update(name.encode(errors="surrogateescape"))
+    return f"{len(paths)} {digest.hexdigest()}"
 
 
 def count_before(digest: str | None, source: ImageSource, *, single: bool) -> str | None:

@@ -123,11 +123,17 @@ class TrainingInputs:
 
 
 def translation_batches(
-    images: Sequence[SourceImage], task: TaskOptions, scaling: ScalingOptions, batch_size: int
+    images: Sequence[SourceImage],
+    task: TaskOptions,
+    scaling: ScalingOptions,
+    batch_size: int,
+    *,
+    skip_bad: bool = False,
 ) -> "tf.data.Dataset":
     """Every image once, in order, scaled to `crop_size` without jitter; the last batch is short.
 
-    With the crop size `ORIGINAL`, images keep their sizes, and a batch is one image.
+    With the crop size `ORIGINAL`, images keep their sizes, and a batch is one image. With
+    `skip_bad`, images that cannot be decoded are left out, instead of an error.
 
     Returns:
       A data set of (index int64 [n], inputs, targets), as in `Batch`; without targets where the
@@ -140,5 +146,7 @@ def translation_batches(
         return (index, *(input_and_target(parts, task) if task.has_targets else parts))
 
     examples = parallel_map(tf.data.Dataset.range(len(images)), example)
+    if skip_bad:
+        examples = examples.ignore_errors()
     # With batches of one there is no short batch, and the graph knows the size.
     return examples.batch(batch_size, drop_remainder=batch_size == 1).prefetch(2)

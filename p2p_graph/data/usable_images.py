@@ -58,18 +58,49 @@ def usable_images(
     Raises:
       UserError: images are unusable; the message lists the first 20, one a line.
     """
-    good, bad = check_images(entries, verify, pairs=pairs, upright=upright)
-    other = [image for image in good if image.channels != good[0].channels]
-    bad += [f"{image.path}: {unlike(image, good[0])}" for image in other]
-    good = [image for image in good if image.channels == good[0].channels]
-    if bad:
-        count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
-        if not skip_bad:
-            raise UserError(f"{count}; mend or remove them{SKIP_BAD_ADVICE}:", *bad)
-        if not good:
-            raise UserError(f"{count}, so no image remains:", *bad)
-        print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)
-    return good
+    results = inspect_images(entries, verify, pairs=pairs, upright=upright)
+    first = next((image for image in results if isinstance(image, SourceImage)), None)
+    results = [alike(image, first) for image in results]
+    report_problems(entries, results, where, skip_bad=skip_bad)
+    return [image for image in results if isinstance(image, SourceImage)]
+
+
+def report_problems(
+    entries: Sequence[Entry],
+    results: Sequence[SourceImage | Problem],
+    where: object,
+    *,
+    skip_bad: bool,
+    needs_one: bool = True,
+) -> None:
+    """Says on stderr which images are left out.
+
+    Args:
+      entries: the images.
+      results: what `inspect_images` found of them.
+      where: folder or manifest that names the images, for messages.
+      skip_bad: see `usable_images`.
+      needs_one: whether one of them must be usable.
+
+    Raises:
+      UserError: see `usable_images`.
+    """
+    bad = _lines_of_problems(entries, results)
+    if not bad:
+        return
+    count = f"{len(bad)} of {counted(len(entries), 'image')} in {where} cannot be used"
+    if not skip_bad:
+        raise UserError(f"{count}; mend or remove them{SKIP_BAD_ADVICE}:", *bad)
+    if needs_one and len(bad) == len(entries):
+        raise UserError(f"{count}, so no image remains:", *bad)
+    print(f"{count}, continuing without them:\n{shortened_list(bad)}", file=sys.stderr)
+
+
+def alike(image: SourceImage | Problem, first: SourceImage | None) -> SourceImage | Problem:
+    """An image; or its problem, if its arrays have other channels than those of the first one."""
+    if first is None or isinstance(image, Problem) or image.channels == first.channels:
+        return image
+    return Problem(MISMATCH, unlike(image, first))
 
 
 def unlike(image: SourceImage, first: SourceImage) -> str:
@@ -87,16 +118,26 @@ def unlike(image: SourceImage, first: SourceImage) -> str:
 def check_images(
     entries: Sequence[Entry], verify: Verify, *, pairs: bool, upright: bool = False
 ) -> tuple[list[SourceImage], list[str]]:
-    """Decodes every image once.
+    """Decodes every image once; the arguments are those of `inspect_images`.
+
+    Returns:
+      The usable images, and one line for each unusable one: its path and the reason.
+    """
+    results = inspect_images(entries, verify, pairs=pairs, upright=upright)
+    good = [result for result in results if isinstance(result, SourceImage)]
+    return good, _lines_of_problems(entries, results)
+
+
+def inspect_images(
+    entries: Sequence[Entry], verify: Verify, *, pairs: bool, upright: bool = False
+) -> list[SourceImage | Problem]:
+    """Decodes every image once; gives each usable image, or its problem.
 
     Args:
       entries: the images.
       verify: decodes files.
       pairs: as in `usable_images`.
       upright: as in `usable_images`.
-
-    Returns:
-      The usable images, and one line for each unusable one: its path and the reason.
     """
     chunks = [entries[first : first + _TOGETHER] for first in range(0, len(entries), _TOGETHER)]
     is_shown = len(entries) > _MANY and sys.stderr.isatty()
@@ -110,13 +151,17 @@ def check_images(
         ):
             results += checked
             bar.update(len(checked))
-    good = [result for result in results if isinstance(result, SourceImage)]
-    bad = [
+    return results
+
+
+def _lines_of_problems(
+    entries: Sequence[Entry], results: Sequence[SourceImage | Problem]
+) -> list[str]:
+    return [
         f"{entry.path}: {why.text}"
         for entry, why in zip(entries, results, strict=True)
         if isinstance(why, Problem)
     ]
-    return good, bad
 
 
 def check_image(

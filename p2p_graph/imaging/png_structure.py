@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.imaging.image_structure import CUT_OFF, WRONG_HEADER, ImageStructure
 from p2p_graph.utils.errors import UserError, one_line_reason
 
@@ -70,6 +71,18 @@ def read(contents: bytes) -> ImageStructure:
         row_bytes=_row_bytes(width, height, bits * _CHANNELS[colour], interlaced=bool(interlaced)),
         parts=((0, len(SIGNATURE)), *((chunk.first, chunk.end) for chunk in used)),
     )
+
+
+def size_in(head: bytes) -> ImageSize:
+    """The height and width that the first 24 bytes of a PNG file say.
+
+    Raises:
+      UserError: they are no PNG's. The message lacks its subject.
+    """
+    if len(head) < 24 or not head.startswith(SIGNATURE):
+        raise UserError(WRONG_HEADER)
+    width, height = struct.unpack_from(">II", head, 16)
+    return ImageSize(height, width)
 
 
 def _list_chunks(contents: bytes) -> list[_Chunk]:

@@ -17,6 +17,11 @@ def translated_names(image_folder: Path) -> list[str]:
     return [path.name.removesuffix(_OUTPUT) for path in paths]
 
 
+def is_translated(name: str) -> bool:
+    """Whether a file name is that of a translated image."""
+    return name.endswith(_OUTPUT)
+
+
 def write_page(
     path: Path,
     title: str,

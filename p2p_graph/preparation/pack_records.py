@@ -15,12 +15,12 @@ from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.packed import packing_record
+from p2p_graph.data.packed.make_records import serialize_example
 from p2p_graph.data.packed.packing_record import RECORD_FILE
 from p2p_graph.data.packed.tfrecord_shards import (
     MOST_SHARDS,
     find_shards,
     is_intact,
-    serialize_example,
     shard_name,
 )
 from p2p_graph.utils.atomic_write import atomic_write, write_json

@@ -13,8 +13,8 @@ if sys.platform != "win32":
 
 
 @contextlib.contextmanager
-def held(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Holds an exclusive lock on a folder or a file while the context is entered.
+def held(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
+    """Holds a lock on a folder or a file while the context is entered.
 
     The operating system releases the lock when the program ends, killed programs included.
     Windows and some network file systems have no such locks: there, every program enters.
@@ -22,6 +22,7 @@ def held(path: Path, *, wait: bool = False) -> Iterator[None]:
     Args:
       path: an existing folder, or a file. A missing file is created.
       wait: whether to wait for the lock instead of raising an error.
+      shared: whether others may hold the lock, too, if theirs is shared.
 
     Raises:
       UserError: another program holds the lock.
@@ -30,16 +31,38 @@ def held(path: Path, *, wait: bool = False) -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    handle = _lock(path, wait=wait, shared=shared)
+    while not _is_at(handle, path):  # a file that was removed while this program waited
+        os.close(handle)
+        handle = _lock(path, wait=wait, shared=shared)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(path: Path, *, wait: bool, shared: bool) -> int:
+    """Opens a folder or a file, and takes its lock."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         with contextlib.suppress(OSError):
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 folder = path if path.is_dir() else path.parent
                 raise UserError(
                     f"another program is at work in {folder}: wait for it, or stop it"
                 ) from None
-        yield
-    finally:
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one that a path names."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False

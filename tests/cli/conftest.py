@@ -1,12 +1,13 @@
 """Images and models for the end-to-end tests, made once in each worker."""
 
 import functools
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from .common import ROOT, SMALL, call, succeeded
+from .common import ROOT, SMALL, call, succeeded, tensors, write_tensors
 
 sys.path.insert(0, str(ROOT / "data"))
 from facade_paint import CLASSES
@@ -49,6 +50,17 @@ def make_model(data, tmp_path_factory):
 def model(make_model):
     """A folder with a small model's checkpoint, AtoB."""
     return make_model()
+
+
+@pytest.fixture(scope="session")
+def other_model(model, tmp_path_factory):
+    """The model with one weight changed."""
+    folder = tmp_path_factory.mktemp("other") / "model"
+    arrays = tensors(model)
+    arrays["generator/encoder_1/conv/filter"][0, 0, 0, 0] += 1
+    write_tensors(folder, arrays, 4)
+    shutil.copy(model / "options.json", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

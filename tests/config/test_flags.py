@@ -57,6 +57,7 @@ TEST_FLAGS = {
     "batch_size", "max_steps", "seed", "device", "resize", "resize_targets",
     "manifest", "arrays", "split", "split_seed", "sample_count", "grid",
     "input_channels", "target_channels", "precision", "output_bits", "upright", "no_upright",
+    "shard", "skip_done", "page_limit",
 }  # fmt: skip
 EXPORT_FLAGS = {
     "mode", "output_dir", "checkpoint", "step", "crop_size", "dropout", "seed", "output_filetype",
@@ -106,6 +107,9 @@ def test_flags_by_tool():
         "output_bits",
         "grid",
         "step",
+        "shard",
+        "skip_done",
+        "page_limit",
     }
     assert known("train") == set(FIELDS) - of_others | set(OFF)
     assert known("test") == TEST_FLAGS

@@ -121,6 +121,9 @@ OWN_DEFAULTS = {
     "keep_every": 0,
     "step": None,
     "open": False,
+    "shard": None,
+    "skip_done": False,
+    "page_limit": 5000,
 }
 
 

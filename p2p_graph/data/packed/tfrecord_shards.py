@@ -15,20 +15,18 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
 from p2p_graph.data.dataset_iterators import next_element
 from p2p_graph.data.image_files import SourceImage, find_images
-from p2p_graph.data.packed.npz_archives import load_arrays
+from p2p_graph.data.packed.make_records import serialize_example
 from p2p_graph.data.packed.packing_record import RECORD_FILE, read_counts
 from p2p_graph.data.packed.record_checks import check_alike, check_record, read_any_structure
-from p2p_graph.imaging.array_files import encode_npy
 from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, open_regular, read_bytes
+from p2p_graph.utils.outside_files import damage_reported, open_regular
 
 SUFFIX = ".tfrecord"
 MOST_SHARDS = 99_999  # that a name has digits for
@@ -83,6 +81,19 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
     return images
 
 
+def find_records(shard: Path) -> list[int]:
+    """Finds the first byte of each record in a shard, by the lengths that the records say.
+
+    Raises:
+      UserError: the shard is cut off, or has no records.
+    """
+    try:
+        with damage_reported(shard, "a shard"):
+            return list(_find_records(shard, shard.stat().st_size))
+    except FileNotFoundError:
+        raise UserError(f"{shard} does not exist") from None
+
+
 def is_intact(shard: Path, images: Sequence[SourceImage]) -> bool:
     """Whether a shard exists, can be read, and holds these images in this order.
 
@@ -108,36 +119,6 @@ def first_record(folder: Path) -> tuple[list[ImageStructure], bool]:
     image = _list_shard(find_shards(folder)[0])[0]
     structures = [read_any_structure(contents) for contents in stored_files(image)]
     return structures, image.target is not None
-
-
-def serialize_example(image: SourceImage) -> bytes:
-    """Makes an image's record from the unchanged bytes of its files; from arrays as .npy files.
-
-    Raises:
-      UserError: a file can no longer be read.
-    """
-
-    def feature(value: bytes | int | list[bytes]) -> tf.train.Feature:
-        if isinstance(value, int):
-            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-        values = [value] if isinstance(value, bytes) else value
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-
-    a, *others = _rows(image) if image.arrays else map(_read_image, image.columns)
-    values: dict[str, bytes | int | list[bytes]] = {
-        "name": image.path.name.encode(),
-        "width": image.width,
-        "height": image.height,
-        "deep": int(image.is_16_bit),
-        "a": a,
-    }
-    if image.target:
-        values["b"] = others.pop(0)
-    if others:
-        values["more"] = others
-    features = tf.train.Features(feature={name: feature(value) for name, value in values.items()})
-    contents: bytes = tf.train.Example(features=features).SerializeToString(deterministic=True)
-    return contents
 
 
 def read_record(shard: tf.Tensor, position: tf.Tensor, image: SourceImage) -> list[tf.Tensor]:
@@ -215,22 +196,6 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     raise UserError(
         f"{folder} holds shards and images, first {beside[0].name}: move one kind to another folder"
     )
-
-
-def _rows(image: SourceImage) -> list[bytes]:
-    """An image's rows of an archive's arrays, as .npy files."""
-    assert image.position is not None
-    arrays = load_arrays(image.path.parent, image.arrays)
-    rows = [array[image.position] for array in arrays]
-    return [encode_npy(row if row.dtype == np.uint8 else row / np.float32(255)) for row in rows]
-
-
-def _read_image(path: Path) -> bytes:
-    try:
-        with damage_reported(path, "an image"):
-            return read_bytes(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is no longer there") from None
 
 
 def _list_shard(shard: Path) -> list[SourceImage]:

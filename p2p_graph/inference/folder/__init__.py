@@ -1,0 +1,1 @@
+"""tools/test.py: a folder of images is translated into a folder of results."""
