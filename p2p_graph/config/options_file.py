@@ -134,8 +134,8 @@ ALWAYS_WRITTEN = (
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, the
 # result of `image_sources.names_digest`, and of translations what made them: the training steps,
-# the result of `weights_digest`, CPU or GPU, and the number of shards; of a training run, the number
-# of replicas where there were several.
+# the result of `weights_digest`, CPU or GPU, and the number of shards; of a training run, the
+# number of replicas where there were several.
 RECORD_FIELDS = (
     "version",
     "working_dir",

@@ -86,7 +86,8 @@ def list_unchecked(
         )
     if source.upright and (in_archive or in_shards):
         raise UserError(
-            f"upright goes with image files only: {data} holds packed images{_UPRIGHT_ADVICE}"
+            f"upright goes with image files only: {data} holds packed images, which "
+            f"tools/pack_npz.py --upright may have turned{_UPRIGHT_ADVICE}"
         )
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
