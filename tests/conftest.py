@@ -16,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.utils.signals import STOPPING
 
 from .browser import chromium
+from .forked.forked_programs import ForkServer
 
 # Tests send these signals, which nohup and background jobs ignore.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,3 +49,10 @@ def browser():
     """Chromium; once a module, since Playwright's event loop runs as long."""
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Runs programs in forked processes."""
+    with ForkServer() as server:
+        yield server

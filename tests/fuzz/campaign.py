@@ -20,7 +20,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from .verdicts import ACCEPTED, FAILED, REFUSED, Answer
+from ..forked.verdicts import ACCEPTED, FAILED, REFUSED, Answer
 
 _PROGRESS_SECONDS = 10.0
 _SHRINKING_CASES = 400  # at most, for each cause

@@ -1,4 +1,4 @@
-"""Profiles, the fork server, and the table of a fuzz run.
+"""Profiles, and the table of a fuzz run.
 
 `make test` runs 50 cases of every parser, the same ones each time. `make fuzz` sets the variables
 below; see the Makefile.
@@ -16,10 +16,10 @@ from PIL import Image
 from p2p_graph.reproduction.reproduce_options import Budget, ReproduceOptions
 from p2p_graph.reproduction.row_stages import all_runs
 
+from ..forked.forked_programs import MEMORY
+from ..forked.verdicts import ACCEPTED, REFUSED, answer_of_run, failed
 from . import valid_files
 from .campaign import Campaign, Profile, table_of
-from .forked_programs import MEMORY, ForkServer
-from .verdicts import ACCEPTED, REFUSED, answer_of_run, failed
 
 _CASES = 50  # in `make test`
 
@@ -34,12 +34,6 @@ def profile():
         Path(folder).absolute() if folder else None,
         Path(replay).absolute() if replay else None,
     )
-
-
-@pytest.fixture(scope="session")
-def server():
-    with ForkServer() as server:
-        yield server
 
 
 @pytest.fixture

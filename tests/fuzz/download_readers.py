@@ -9,7 +9,7 @@ from p2p_graph.preparation import resumable_download
 from p2p_graph.preparation.tar_extraction import extract
 from p2p_graph.utils.errors import UserError
 
-from .verdicts import expect
+from ..forked.verdicts import expect
 
 # --- tar archives
 

@@ -31,8 +31,8 @@ from p2p_graph.preparation.check_data import inspect_images, table
 from p2p_graph.preparation.pack_records import RECORD_FILE, pack_records
 from p2p_graph.utils.errors import UserError
 
+from ..forked.verdicts import expect, one_line_problem, same_bits
 from .damage import damaged
-from .verdicts import expect, one_line_problem, same_bits
 
 # --- .npz
 

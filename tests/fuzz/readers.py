@@ -33,7 +33,7 @@ from p2p_graph.inference.option_precedence import with_training_split
 from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE, SIZE_MULTIPLE, Metadata
 from p2p_graph.utils.errors import UserError
 
-from .verdicts import expect, one_line_problem, same_bits
+from ..forked.verdicts import expect, one_line_problem, same_bits
 
 # --- options.json
 

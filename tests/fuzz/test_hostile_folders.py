@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 from hypothesis import strategies as st
 
+from ..forked.verdicts import ACCEPTED, REFUSED, failed
 from .campaign import Campaign
 from .command_lines import Command
 from .damage import damaged
 from .hostile_places import KINDS, PLACES, READ_IMAGES
 from .strategies import damages
-from .verdicts import ACCEPTED, REFUSED, failed
 
 
 class Hostile(NamedTuple):

@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 
 from p2p_graph.serving.app import make_app
 
+from ..forked.verdicts import ACCEPTED, REFUSED, Answer, expect, failure_of
 from ..serving.conftest import models, runs
 from . import valid_files
 from .campaign import Campaign
 from .strategies import damaged_file
-from .verdicts import ACCEPTED, REFUSED, Answer, expect, failure_of
 
 __all__ = ["models", "runs"]  # fixtures
 

@@ -112,7 +112,7 @@ def serve(handle):
         worker.close()
 
 
-def _run(program, argv, folder, seconds, memory):
+def _run(program, argv, folder, seconds, memory, before=None, kill_after=None):
     """Runs a program in a fork; returns its `Run`."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.monotonic()
@@ -123,8 +123,13 @@ def _run(program, argv, folder, seconds, memory):
                 _limit(memory)
                 os.chdir(folder)
                 _redirect(out, err)
+                if before:  # while the process has one thread, and may be forked again
+                    function, *args = before
+                    _find(function)(*args)
                 faulthandler.dump_traceback_later(seconds * 0.9, file=err)
-                _run_program(program, argv)
+                run_program(program, argv)
+        if kill_after is not None and not _ends(pid, kill_after):
+            os.kill(pid, signal.SIGKILL)
         timed_out = not _ends(pid, seconds)
         if timed_out:
             os.kill(pid, signal.SIGTERM)
@@ -141,7 +146,7 @@ def _run(program, argv, folder, seconds, memory):
         return Run(argv, code, *texts, time.monotonic() - start, usage.ru_maxrss * 1024, timed_out)
 
 
-def _run_program(program, argv):
+def run_program(program, argv):
     """Runs a program's entry point, and ends this process as the interpreter would end."""
     sys.argv = argv
     code = 0
@@ -241,10 +246,15 @@ def _call(function, args, memory):
     return answer
 
 
-def _answer_of(function, args):
+def _find(function):
+    """The function that `module:function` names."""
     module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _answer_of(function, args):
     try:
-        getattr(importlib.import_module(module), name)(*args)
+        _find(function)(*args)
     except UserError as error:
         return answer_of_refusal(str(error))
     except MemoryError:

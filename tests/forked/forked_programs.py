@@ -8,7 +8,8 @@ takes about 20 ms, so that 1,000 runs of programs take minutes:
         run = server.run("train", ["--input_dir", "images"], folder)
         assert run.code == 2
 
-`ForkServer.run` runs a program in a fork of its own, in a folder and with a command line.
+`ForkServer.run` runs a program in a fork of its own, in a folder and with a command line. It can
+call a function in the fork first, and kill the program after a while.
 `ForkServer.call` calls a function in a worker, a fork that answers one call after the other until
 it is killed: most calls take a millisecond, and a fork for each would take longer. A worker may
 use TensorFlow's threads, since it is not forked again.
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 10.0
 MEMORY = 2 * 2**30  # bytes
 _PATIENCE = 3  # times the seconds, for the second try
-_START = "import sys; from tests.fuzz import fork_server; fork_server.serve(int(sys.argv[1]))"
+_START = "import sys; from tests.forked import fork_server; fork_server.serve(int(sys.argv[1]))"
 
 
 class ForkServer:
@@ -60,7 +61,9 @@ class ForkServer:
         self._process.wait(timeout=30)
         self._errors.close()
 
-    def run(self, program, argv, folder, seconds=SECONDS, memory=MEMORY):
+    def run(
+        self, program, argv, folder, seconds=SECONDS, memory=MEMORY, before=None, kill_after=None
+    ):
         """Runs a program; returns its `Run`.
 
         Args:
@@ -69,12 +72,15 @@ class ForkServer:
           folder: the current folder of the run.
           seconds: how long it may take.
           memory: how many bytes it may use beyond the server's.
+          before: a function `module:function` and its arguments, called in the fork first.
+          kill_after: seconds after which the program is killed with SIGKILL; None for never.
         """
         argv = [f"tools/{program}.py", *map(str, argv)]
-        run = self._ask("run", (program, argv, str(folder), seconds, memory))
+        more = (before, kill_after)
+        run = self._ask("run", (program, argv, str(folder), seconds, memory, *more))
         place = (program, place_in_dump(run.stderr))
         if is_hanging(run) and place not in self._slow:
-            again = (program, argv, str(folder), _PATIENCE * seconds, memory)
+            again = (program, argv, str(folder), _PATIENCE * seconds, memory, *more)
             run = self._ask("run", again)
             if run.timed_out:
                 self._slow.add(place)
