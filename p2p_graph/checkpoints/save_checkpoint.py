@@ -1,5 +1,6 @@
 """Saves checkpoints atomically, and removes those that are not to be kept."""
 
+import contextlib
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -10,15 +11,17 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.checkpoints.find_checkpoint import (
     STATE_FILE,
     files_of,
+    find_prefix,
     is_complete,
     replaced_steps,
     steps_in,
 )
 from p2p_graph.checkpoints.restore_checkpoint import find
-from p2p_graph.utils.atomic_write import atomic_write, remove
+from p2p_graph.utils.atomic_write import atomic_write, flush_to_disk, remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
 _TEMPORARY = ".unfinished"
+_NAME = re.compile(r"model-(\d{1,18})")
 _OURS = re.compile(r"model-(\d{1,18})\.(index|meta|data-\d+-of-\d+)")  # meta: of the reference
 
 
@@ -51,7 +54,8 @@ def save(
     """Saves a checkpoint `model-STEP` atomically, then removes those that are not to be kept.
 
     The files are written to a temporary folder, then renamed, the `checkpoint` file last. If the
-    process is killed at any time, the newest checkpoint in the folder is intact.
+    process is killed at any time, the newest checkpoint in the folder is intact. The same holds for
+    a crash of the machine: the files are on the disk before others are removed.
 
     Args:
       saver: of the variables to save.
@@ -82,16 +86,49 @@ def save(
         size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
         reason = why_not_written(error, size)
         newest = find(folder)
+        if newest is None or newest.prefix != prefix:
+            _remove_files(prefix)
         state = f"{newest.prefix.name} there is intact" if newest else "none is saved there yet"
         raise UserError(f"checkpoint {prefix} cannot be written ({state}): {reason}") from None
     remove(temporary)
     return prefix
 
 
+def complete_save(folder: Path, retention: Retention = NEWEST_ONLY) -> None:
+    """Removes what `save` would have removed if it had not been killed; nothing if it was not.
+
+    For runs that have reached their last step, which no later `save` tidies up.
+
+    Args:
+      folder: of the checkpoints.
+      retention: as for `save`.
+
+    Raises:
+      OSError: a file cannot be removed.
+    """
+    temporary = folder / _TEMPORARY
+    newest = find_prefix(folder) if temporary.exists() else None
+    found = _NAME.fullmatch(newest.name) if newest and newest.parent == folder else None
+    if found is None:
+        return
+    step = int(found[1])
+    replaced = {other for other in replaced_steps(folder) if not retention.for_good(other)}
+    _remove_replaced(folder, step, replaced, retention)
+    remove(temporary)
+
+
+def _remove_files(prefix: Path) -> None:
+    """Removes a part of a checkpoint, as far as possible: another error is reported."""
+    for path in files_of(prefix):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def publish(written: Path, prefix: Path, replaced: Collection[int] | None = None) -> None:
     """Renames a checkpoint from a temporary to its final prefix.
 
-    The folder's `checkpoint` file is replaced last, and names the final prefix.
+    The folder's `checkpoint` file is replaced last, and names the final prefix. All is on the disk
+    then.
 
     Args:
       written: the temporary prefix.
@@ -99,8 +136,10 @@ def publish(written: Path, prefix: Path, replaced: Collection[int] | None = None
       replaced: see `write_state`.
     """
     for path in files_of(written):
+        flush_to_disk(path)
         path.replace(prefix.with_name(path.name.replace(written.name, prefix.name, 1)))
     write_state(prefix.parent, prefix.name, replaced)
+    flush_to_disk(prefix.parent)
 
 
 def write_state(folder: Path, name: str, replaced: Collection[int] | None = None) -> None:

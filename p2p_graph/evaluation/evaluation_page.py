@@ -1,7 +1,6 @@
 """The page of an evaluation: the figures, and all images with theirs, the worst first."""
 
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +23,7 @@ from p2p_graph.pages.results_page import (
     relative_address,
     write_results_page,
 )
-from p2p_graph.utils.atomic_write import atomic_write
+from p2p_graph.utils.atomic_write import copy_file
 
 _SHOWN = 3  # worst images of each metric, and best ones
 _SECOND = "other"  # ends the names of the copies of B's outputs
@@ -167,8 +166,7 @@ def _shown(
             shown.append(None)
         elif is_copied:
             copy = f"{example.name}-{kind}{path.suffix}"
-            with atomic_write(folder / IMAGE_FOLDER / copy) as temporary:
-                shutil.copyfile(path, temporary)
+            copy_file(path, folder / IMAGE_FOLDER / copy)
             shown.append(own_image(copy, size))
         else:
             shown.append(PageImage(relative_address(path, folder), size))

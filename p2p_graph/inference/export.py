@@ -216,7 +216,8 @@ def _publish(temporary: Path, folder: Path, former: Path) -> None:
             remove(folder / name)
         _recover(former, folder)
         raise
-    remove(former)
+    # Renamed first: from here on, a kill leaves the new files, and nothing to put back.
+    former.replace(temporary / former.name)
 
 
 def _recover(former: Path, folder: Path) -> None:

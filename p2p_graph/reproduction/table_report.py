@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from p2p_graph.reproduction.row_results import (
     evaluation_of,
     real_photo_figures,
 )
-from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.utils.atomic_write import atomic_write, copy_file, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import without_non_finite
@@ -233,7 +232,7 @@ def _draw(
             if images["input"] and image.shape != images["input"][0].shape:
                 raise UserError(f"{source} holds images that differ in size: {_again(source)}")
             file = f"{name}-{number}.png"
-            shutil.copyfile(source / f"{name}-{kind}.png", image_folder / file)
+            copy_file(source / f"{name}-{kind}.png", image_folder / file)
             of_row.append(own_image(file, ImageSize(*image.shape[:2])))
             images[column].append(image)
     image_grid.save_grid(folder / _FIGURE_FILE, table.title, images, names)

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.checkpoints.save_checkpoint import Retention, complete_save
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
@@ -73,6 +74,8 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
         if run.done < run.schedule.last_step:
             announce(run)
             return _train(run)
+        reports = options.reports
+        complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
     steps = run.schedule.last_step
     if run.checkpoint and real_path(run.checkpoint.folder) != real_path(folder):
         raise UserError(

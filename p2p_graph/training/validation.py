@@ -1,7 +1,6 @@
 """Validation while training: image grids, L1, PSNR, SSIM, the best checkpoint."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from p2p_graph.models import postprocess
 from p2p_graph.models.networks import translate
 from p2p_graph.training.hooks.summaries import EventFile
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.utils.atomic_write import write_json
+from p2p_graph.utils.atomic_write import copy_file, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
@@ -165,7 +164,7 @@ class BestCheckpoint:
             if value <= best if larger_is_better else value >= best:
                 return
         self._save_to(self._folder, step, session)
-        shutil.copy(self._folder.parent / OPTIONS_FILE, self._folder)
+        copy_file(self._folder.parent / OPTIONS_FILE, self._folder / OPTIONS_FILE)
         self._best = {**self._identity, "value": value, "step": step}
         write_json(self._folder / BEST_FILE, self._best)
 

@@ -1,8 +1,11 @@
 """Atomic writes: a file appears under its name in full, or not at all."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +47,33 @@ def write_json(path: Path, record: Mapping[str, Any], *, sort_keys: bool = False
     text = json.dumps(record, indent=4, sort_keys=sort_keys)
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file's contents atomically."""
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk.
+
+    A crash of the machine loses what only the system's cache holds; a kill of the program does not.
+    On Windows nothing happens.
+
+    Raises:
+      OSError: the disk is full or broken, or the path is missing.
+    """
+    if sys.platform == "win32":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do so for folders
+            raise
+    finally:
+        os.close(handle)
 
 
 def remove(path: Path) -> None:

@@ -630,6 +630,8 @@ def test_failure_while_renaming(run, name):
     assert intact == (7 if name == "checkpoint" else 3)
     assert f"(model-{intact} there" in message
     (run.folder / name).rmdir()
+    if intact == 3:
+        assert [path for path in run.files() if path.startswith("model-")] == files_of(3)[1:]
     run.save(8)
     assert run.files() == files_of(8)
     assert run.saved() == 8

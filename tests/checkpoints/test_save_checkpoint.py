@@ -1,5 +1,7 @@
 """Which checkpoints of a folder stay."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,69 @@ def test_what_a_kill_has_left_is_removed(save, tmp_path, monkeypatch):
         "model-3.data-00000-of-00001",
         "model-3.index",
     ]
+
+
+def test_a_killed_save_is_completed(save, tmp_path, monkeypatch):
+    """Of a run that has reached its last step, no later one does so."""
+    save(1)
+    with monkeypatch.context() as killed:
+        killed.setattr(save_checkpoint, "_remove_replaced", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            save(2)
+    assert steps_in(tmp_path) == [1, 2]
+    save_checkpoint.complete_save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "model-2.data-00000-of-00001",
+        "model-2.index",
+    ]
+
+
+def test_where_no_save_was_killed_nothing_is_removed(save, tmp_path):
+    for step in (1, 2):
+        save(step, 2)
+    save_checkpoint.complete_save(tmp_path, Retention(1))
+    assert steps_in(tmp_path) == [1, 2]
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
+def test_all_is_on_the_disk_before_others_are_removed(save, tmp_path, monkeypatch):
+    save(1)
+    calls, fsync, unlink = [], os.fsync, os.unlink
+
+    def noted_fsync(handle):
+        calls.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    def noted_unlink(path, *args, **kwargs):
+        calls.append(f"unlink {Path(path).name}")
+        unlink(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "unlink", noted_unlink)
+    save(2)
+    removal = min(calls.index(f"unlink {name}") for name in files_of_step(1))
+    flushed = [name for name in calls[:removal] if not name.startswith("unlink")]
+    assert flushed == [*files_of_step(2), tmp_path.name]
+
+
+def files_of_step(step):
+    return [f"model-{step}.data-00000-of-00001", f"model-{step}.index"]
+
+
+def test_a_disk_that_loses_what_is_written(save, tmp_path, monkeypatch):
+    save(1)
+
+    def fail(handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match=r"model-2 cannot be written \(model-1 there is intact\)"):
+        save(2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", *files_of_step(1)]
 
 
 def test_steps_after_the_one_that_was_gone_on_from(save, tmp_path):

@@ -9,6 +9,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
 from p2p_graph.inference.export import export
 from p2p_graph.models.networks import Networks
+from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError
 
 
@@ -82,6 +83,22 @@ def test_an_interrupted_export_is_undone_by_the_next(exported, monkeypatch):
     with pytest.raises(UserError, match="cannot be written"):
         export(flags)
     assert contents(folder) == before
+
+
+def test_an_export_that_is_killed_while_it_removes_the_former_one(exported, monkeypatch):
+    """The new files stay: a part of the former ones is not put back."""
+    folder, flags = exported
+
+    def killed(path):
+        if path.name == ".former" or (path / ".former").exists():
+            raise KeyboardInterrupt
+        remove(path)
+
+    monkeypatch.setattr("p2p_graph.inference.export.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export(flags)
+    assert not (folder / ".former").exists()
+    assert b'"output_filetype": "png"' in contents(folder)["options.json"]
 
 
 def test_an_export_replaces_the_former_one(exported):

@@ -1,13 +1,21 @@
 """Atomic writes: on success, on errors, and of JSON."""
 
+import contextlib
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from p2p_graph.utils.atomic_write import atomic_write, remove, write_json
+from p2p_graph.utils.atomic_write import (
+    atomic_write,
+    copy_file,
+    flush_to_disk,
+    remove,
+    write_json,
+)
 
 
 def test_the_temporary_file_replaces_the_target(tmp_path):
@@ -34,6 +42,38 @@ def test_an_error_leaves_the_target_and_no_temporary_file(tmp_path, error):
         write_some()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_copy_that_fails_leaves_the_target(tmp_path, monkeypatch):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("after")
+    copy_file(source, target)
+    assert target.read_text() == "after"
+    source.write_text("later")
+
+    def half(source, target):
+        Path(target).write_text("la")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(OSError, match="No space left on device"):
+        copy_file(source, target)
+    assert target.read_text() == "after"
+    assert sorted(tmp_path.iterdir()) == [source, target]
+
+
+@pytest.mark.parametrize(("number", "is_raised"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_flushing_a_folder(tmp_path, monkeypatch, number, is_raised):
+    """Some file systems cannot flush folders."""
+    flush_to_disk(tmp_path)
+
+    def fail(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    error = pytest.raises(OSError, match="Input/output error")
+    with error if is_raised else contextlib.nullcontext():
+        flush_to_disk(tmp_path)
 
 
 def test_a_path_that_cannot_be_written(tmp_path):

@@ -97,6 +97,7 @@ def train(options: TrainingOptions) -> int:
         _require_memory(options)
         session = cleanup.enter_context(tf.Session(config=device.config))
         cleanup.enter_context(claimed(options.output_dir, "train_segmenter"))
+        save_checkpoint.complete_save(options.output_dir)
         done = _initialise(step, session, options.output_dir, pretrained)
         cleanup.enter_context(image_errors_named([*pairs, *validation]))
         inputs.start(session, done)
@@ -300,13 +301,14 @@ def _run_steps(
                 tqdm.write(f"step {number}, cross-entropy {loss:.3f}")
                 sys.stdout.flush()
             is_last = number == options.max_steps
+            # First: a run that is killed goes on from its last checkpoint.
+            if scorer and options.val_freq and number % options.val_freq == 0:
+                curve.add(number, scorer.score(session))
             if number % _SAVE_FREQ == 0 or is_last or stopped.received:
                 metadata._replace(steps=number).save(options.output_dir)
                 save_checkpoint.save(step.saver, session, options.output_dir, number)
             if stopped.received and not is_last:
                 return stopped.report_stop(number, options.max_steps)
-            if scorer and options.val_freq and number % options.val_freq == 0:
-                curve.add(number, scorer.score(session))
     return 0
 
 

@@ -165,16 +165,17 @@ class WriteRunPage(StepHook):
                 f"{TIPS}#{ANCHORS[sign.name]}",
                 file=sys.stderr,
             )
-        self._write(self._running())
+        # The last page comes before the last checkpoint: a run that is killed after that is done.
+        is_last = step == self._schedule.last_step
+        done = State("done", f"Done: {counted(step, 'step')}")
+        self._write(done if is_last else self._running())
 
     def end(self, session: tf.Session) -> None:
-        """Writes the last page, where training ends without an error."""
+        """Writes the last page, where a signal has stopped training."""
         last = self._schedule.last_step
         if self._stop.received and self._step < last:
             text = f"Stopped by {self._stop.received.name} after step {self._step} of {last}"
             self._write(State("stopped", f"{text}; the same command goes on from there"))
-        else:
-            self._write(State("done", f"Done: {counted(self._step, 'step')}"))
 
     def on_error(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         """Writes the last page where training ends with an error, as an `ExitStack` calls it."""

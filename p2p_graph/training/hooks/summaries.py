@@ -17,6 +17,7 @@ from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.step import Step
 from p2p_graph.utils.errors import UserError, why_not_written
 
+_EVENTS = "events.out.tfevents."
 _SHARES = (RIGHT_ON_REAL, RIGHT_ON_FAKE)
 
 
@@ -29,7 +30,7 @@ class EventFile:
 
     def __init__(self, folder: Path, graph: tf.Graph) -> None:
         """Prepares a new file in a folder; the first write opens it, and writes the graph first."""
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}"
+        name = f"{_EVENTS}{_stamp(folder):010d}.{socket.gethostname()}"
         self._path, self._graph = _unused(folder, name), graph
         self._writer: tf.io.TFRecordWriter | None = None
 
@@ -81,6 +82,17 @@ class EventFile:
             raise UserError(
                 f"events for TensorBoard cannot be written to {self._path}: {reason}"
             ) from None
+
+
+def _stamp(folder: Path) -> int:
+    """Seconds since 1970, at least those in the names of earlier files.
+
+    TensorBoard reads a folder's files in the order of their names, and the clock may be set back.
+    """
+    names = (
+        path.name.removeprefix(_EVENTS).partition(".")[0] for path in folder.glob(f"{_EVENTS}*")
+    )
+    return max([int(time.time()), *(int(name) for name in names if name.isdecimal())])
 
 
 def _unused(folder: Path, name: str) -> Path:
