@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 CASES ?= 10000
 SEED ?=
 REPLAY ?=
+# Of `soak`: SEED and REPLAY, a test's name as pytest prints it; further flags of the training runs.
+FLAGS ?=
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test fuzz soak lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt
@@ -36,6 +38,14 @@ fuzz: $(VENV)/.installed
 	P2P_FUZZ_CASES=$(CASES) P2P_FUZZ_SEED=$$seed P2P_FUZZ_FOLDER=fuzz_failures P2P_FUZZ_REPLAY='$(REPLAY)' \
 	  $(BIN)/python -m pytest tests/fuzz -s
 
+# Kills programs, fills disks and lets calls fail, at points that a seed decides. `test` runs a case of each kind.
+soak: $(VENV)/.installed
+	rm -rf soak_failures && mkdir soak_failures
+	@seed=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')); \
+	echo "these cases again: make soak SEED=$$seed; one of them: REPLAY='tests/soak/...'"; \
+	P2P_SOAK_SEED=$$seed P2P_SOAK_FOLDER=$(CURDIR)/soak_failures P2P_SOAK_TRAINING_FLAGS='$(FLAGS)' \
+	  $(BIN)/python -m pytest '$(or $(REPLAY),tests/soak)'
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,4 +53,4 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) node_modules demo fuzz_failures build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) node_modules demo fuzz_failures soak_failures build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
