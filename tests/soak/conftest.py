@@ -8,6 +8,7 @@ import collections
 import json
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,14 @@ def undisturbed(server, tmp_path_factory):
         return made[program]
 
     return find
+
+
+def pytest_runtest_logreport(report):
+    """Writes why a case of `make soak` has failed, at once."""
+    if IS_SOAK and report.failed:
+        name = re.sub(r"[^\w\[\]-]", "_", report.nodeid.rpartition("/")[2])
+        text = f"make soak SEED={SEED} REPLAY='{report.nodeid}'\n\n{report.longreprtext}\n"
+        (Path(_FOLDER) / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -13,9 +13,9 @@ _TEMPORARY = re.compile(r"\.unfinished|\.former|\.part(\.|$)|\.tempstate")
 _OF_ITS_TIME = re.compile(r"(^|/)(events\.out\.tfevents\.|row\.lock$)")
 _PAGE = re.compile(r"(^|/)index\.html$")
 _TIMES = (
-    re.compile(rb'"seconds": [^,\n]*'),
+    re.compile(rb'"seconds": (\[[^\]]*\]|[^,\n]*)'),
+    re.compile(rb'seconds of training(</dt>\s*<dd>|": "|: )[^<"\n]*'),
     re.compile(rb"\d+(\.\d+)? seconds?"),
-    re.compile(rb"seconds of training[^<\n]*"),
 )
 _STATE = re.compile(rb'data-state="(\w+)"')
 
@@ -74,7 +74,7 @@ def leftovers(folder):
 
 
 def restored_step(folder):
-    """Reads the newest checkpoint in full; returns its step, 0 without one.
+    """Reads the newest checkpoint in full; returns its step, 0 where there is none.
 
     Raises:
       UserError: the checkpoint has lost files.
@@ -86,7 +86,7 @@ def restored_step(folder):
     reader = tf.train.load_checkpoint(str(prefix))
     for name in reader.get_variable_to_shape_map():
         reader.get_tensor(name)
-    return int(reader.get_tensor("global_step"))
+    return int(reader.get_tensor("global_step")) if reader.has_tensor("global_step") else 0
 
 
 def read_jsonl(path):

@@ -13,6 +13,7 @@ import importlib
 import io
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import sys
@@ -24,6 +25,7 @@ from typing import NamedTuple
 from ..forked import fork_server
 
 ANY = "*"
+_EVENTS = re.compile(r"tfevents\..*")  # with the time and the machine's name
 BEFORE, HALF, AFTER = "before", "half", "after"
 KILL = 0
 # Bytes of a checkpoint's data after which a write by TensorFlow ends: less than the smallest has.
@@ -65,7 +67,9 @@ class _Points:
         """A path relative to the folder; None outside of it."""
         path = Path(os.fsdecode(path))
         full = str(path.parent.resolve() / path.name)
-        return full.removeprefix(self._folder) if full.startswith(self._folder) else None
+        if not full.startswith(self._folder):
+            return None
+        return _EVENTS.sub("tfevents", full.removeprefix(self._folder))
 
     def call(self, operation, path, function, half=None):
         """Calls a function, with a fault if this is the point for it.
@@ -335,8 +339,10 @@ def _wrap_children():
     if not spawner:
         ours.close()
         _end_with(child_process, os.getppid())
-        while True:
-            theirs.send(_run_fork(child_process, *theirs.recv()))
+        with contextlib.suppress(EOFError):  # this process has ended
+            while True:
+                theirs.send(_run_fork(child_process, *theirs.recv()))
+        os._exit(0)
     theirs.close()
 
     def run_program(command, *, on_line=None, stderr=None, env=None):

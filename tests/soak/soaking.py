@@ -138,7 +138,10 @@ class Soak:
         if maybe and run.code == 0:
             return
         assert run.code == 2, self.text
-        assert re.fullmatch(r"\w+\.py: .+\n", run.stderr), self.text
+        # Beside its own line, reproduce.py shows that of the program which has failed.
+        lines = run.stderr.splitlines()
+        assert 1 <= len(lines) <= 1 + (self._program.name == "reproduce"), self.text
+        assert all(re.fullmatch(r"\w+\.py: .+", line) for line in lines), self.text
         assert not leftovers(self.output), [leftovers(self.output), self.text]
         self._step = restored_step(self.output)
 

@@ -26,7 +26,7 @@ def test_memory_and_open_files_stay(steps, server, stage, tmp_path, counted):
     every, first = steps // 100, steps // 10
     soak = Soak(server, _long(steps), stage, tmp_path / "work")
     samples = tmp_path / "samples"
-    run = soak.run(listener=("tests.soak.listeners:sample", str(samples), every), seconds=1500)
+    run = soak.run(listener=("tests.soak.listeners:sample", str(samples), every), seconds=3000)
     assert run.code == 0, soak.text
     assert len(read_jsonl(soak.output / "losses.jsonl")) == steps
     rows = [tuple(map(int, line.split())) for line in samples.read_text().splitlines()]

@@ -39,7 +39,7 @@ class StepLog:
     """A file with a line of JSON for each step; a resumed run goes on after its checkpoint's."""
 
     def __init__(self, path: Path) -> None:
-        """Reads what an earlier run has written; `begin_at` opens the file.
+        """Reads what an earlier run has written; `begin_at` writes what stays of it.
 
         Raises:
           UserError: the file cannot be read.
@@ -64,11 +64,9 @@ class StepLog:
             if found and line.endswith("}") and int(found[1]) <= step:
                 remaining.append(line)
         self._before = ""
-        with self._reported():
-            # Atomically: training may be killed here, too.
-            with atomic_write(self._path) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in remaining), encoding="utf-8")
-            self._file = self._path.open("a", encoding="utf-8")
+        # Atomically: training may be killed here, too.
+        with self._reported(), atomic_write(self._path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in remaining), encoding="utf-8")
         return remaining
 
     def write(self, record: Mapping[str, float | None]) -> None:
@@ -77,21 +75,26 @@ class StepLog:
         Raises:
           UserError: the file cannot be written.
         """
-        assert self._file
         with self._reported():
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
             self._file.write(json.dumps(record) + "\n")
 
     def flush(self) -> None:
-        """Makes sure that all lines so far are on disk; errors as `write`."""
-        assert self._file
-        with self._reported():
-            self._file.flush()
+        """Makes sure that all lines so far are in the file; errors as `write`.
+
+        The file is closed, and opened again by the next `write`: some file systems report only then
+        that a disk is full.
+        """
+        if self._file:
+            file, self._file = self._file, None
+            with self._reported():
+                file.close()
 
     def close(self) -> None:
         """Closes the file; an error has been reported by then."""
-        if self._file:
-            with contextlib.suppress(OSError):
-                self._file.close()
+        with contextlib.suppress(UserError):
+            self.flush()
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:
@@ -122,7 +125,7 @@ class LogLosses(StepHook):
         source: FigureSource | None = None,
         listener: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Prepares the log, which `begin_at` opens.
+        """Prepares the log.
 
         Args:
           call: whose losses are logged.

@@ -59,6 +59,16 @@ class EventFile:
             with self._reported():
                 self._writer.flush()
 
+    def finish(self) -> None:
+        """Closes the file, where no event follows; errors as `write`.
+
+        Some file systems report only then that a disk is full.
+        """
+        if self._writer:
+            writer, self._writer = self._writer, None
+            with self._reported():
+                writer.close()
+
     def close(self) -> None:
         """Closes the file; an event that cannot be written has been reported by then."""
         if self._writer:
@@ -168,7 +178,11 @@ class WriteSummaries(StepHook):
             self._events.write_scalar(f"{tag}_not_averaged", float(loss), step)
         for name, share in values.results["shares"].items():
             self._events.write_scalar(f"discriminator_{name}", float(share), step)
-        self._events.flush()
+        # Before the last checkpoint is saved: the same command then makes up for an error.
+        if step == self._schedule.last_step:
+            self._events.finish()
+        else:
+            self._events.flush()
 
 
 def _histograms(step: Step) -> tf.Tensor:

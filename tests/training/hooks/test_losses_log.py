@@ -1,7 +1,10 @@
 """The losses that a run logs, also when it is killed."""
 
+import errno
+import io
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,6 +76,29 @@ def test_losses_that_cannot_be_written(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value) == f"{tmp_path / LOSSES_FILE} cannot be written: File too large"
+
+
+def test_a_disk_that_is_full_only_when_a_file_is_closed(tmp_path, monkeypatch):
+    """The error comes before the checkpoint is saved, and later lines are written again."""
+
+    class Unclosable(io.StringIO):
+        def close(self):
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with tf.Graph().as_default():
+        hook = LogLosses(call_of(1, 1), tmp_path, 5, Schedule(10))
+    hook.begin_at(0)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", lambda *args, **kwargs: Unclosable())
+        hook.report(1, losses_of_a_step(), None)
+        with pytest.raises(
+            UserError, match=r"losses\.jsonl cannot be written: Disk quota exceeded"
+        ):
+            hook.flush()
+    hook.report(2, losses_of_a_step(), None)
+    hook.flush()
+    assert [json.loads(line)["step"] for line in lines(tmp_path)] == [2]
+    hook.close()
 
 
 def test_a_log_that_an_editor_has_saved_with_a_byte_order_mark(tmp_path):

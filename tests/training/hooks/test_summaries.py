@@ -2,9 +2,11 @@
 
 import time
 
+import pytest
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.training.hooks.summaries import EventFile
+from p2p_graph.utils.errors import UserError
 
 
 def test_files_have_the_order_of_the_runs(graph, tmp_path, monkeypatch):
@@ -19,3 +21,16 @@ def test_files_have_the_order_of_the_runs(graph, tmp_path, monkeypatch):
         (name,) = {path.name for path in tmp_path.iterdir()} - set(names)
         names.append(name)
     assert names == sorted(names)
+
+
+def test_a_disk_that_is_full_only_when_the_file_is_closed(graph, tmp_path, monkeypatch):
+    events = EventFile(tmp_path, graph)
+    events.write(tf.Event())
+
+    def fail(writer):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "close", fail)
+    with pytest.raises(UserError, match=r"cannot be written to .*No space left on device: free"):
+        events.finish()
+    events.close()
