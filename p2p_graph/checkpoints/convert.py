@@ -1,8 +1,9 @@
 """Conversion of checkpoints: the reference's two generations, `.pict`, PyTorch, `.safetensors`."""
 
+import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,7 @@ def _write_native(model: Model, target: Path) -> None:
     if options.model.layers.bias in ("none", "all"):
         arrays = drop_unused_biases(arrays)
         options = options.replace(bias=variable_names.bias(arrays))
-    _write(arrays, target, model.step, None)
-    save_options(options, target)
+    _write(arrays, target, model.step, functools.partial(save_options, options))
 
 
 def _write_current(model: Model, target: Path) -> None:
@@ -134,8 +134,12 @@ def _write_current(model: Model, target: Path) -> None:
         )
     flat = model.options.flat()
     options = {name: flat[name] for name in REFERENCE_FIELDS}
-    text = json.dumps(options, sort_keys=True, indent=4)
-    _write(to_current(model.arrays), target, model.step, text)
+
+    def write_options(folder: Path) -> None:
+        text = json.dumps(options, sort_keys=True, indent=4)
+        (folder / OPTIONS_FILE).write_text(text + "\n", encoding="utf-8")
+
+    _write(to_current(model.arrays), target, model.step, write_options)
 
 
 def _write_pict(model: Model, target: Path) -> None:
@@ -267,8 +271,8 @@ def _discriminator_state(model: Model) -> Arrays:
     return torch_weights.discriminator_state(model.arrays, layers)
 
 
-def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None:
-    """Writes a checkpoint, and options.json if given, to a new folder; removes it on an error."""
+def _write(arrays: Arrays, target: Path, step: int, write_options: Callable[[Path], None]) -> None:
+    """Writes options.json and a checkpoint to a new folder; removes it on an error."""
     prefix = target / f"model-{step}"
     temporary = target / ".unfinished"
     try:
@@ -282,8 +286,7 @@ def _write(arrays: Arrays, target: Path, step: int, options: str | None) -> None
                 tensors=list(values.values()),
             )
             session.run(write, {values[name]: array for name, array in arrays.items()})
-        if options is not None:
-            (target / OPTIONS_FILE).write_text(options + "\n", encoding="utf-8")
+        write_options(target)
         save_checkpoint.publish(temporary / prefix.name, prefix)
         temporary.rmdir()
     except (OSError, tf.errors.OpError) as error:

@@ -17,7 +17,7 @@ _TIMES = (
     re.compile(rb'seconds of training(</dt>\s*<dd>|": "|: )[^<"\n]*'),
     re.compile(rb"\d+(\.\d+)? seconds?"),
 )
-_STATE = re.compile(rb'data-state="(\w+)"')
+_STATE = re.compile(rb'<div id="run" data-state="(\w+)"')
 
 
 def contents_of(folder):

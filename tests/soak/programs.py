@@ -83,7 +83,7 @@ def training(steps_per_run, more=()):
     """
     argv = (
         *("--input_dir", "images", "--val_dir", "val", "--output_dir", OUTPUT, *_TINY),
-        *("--max_steps", "12", "--save_freq", "3", "--keep_every", "6", "--keep_checkpoints", "2"),
+        *("--max_steps", "12", "--save_freq", "3", "--keep_every", "6"),
         *("--sample_freq", "3", "--sample_count", "1", "--display_freq", "3"),
         *("--keep_best", "psnr"),
         *("--summary_freq", "6", "--progress_freq", "3", "--batch_size", "2"),

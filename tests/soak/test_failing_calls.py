@@ -12,13 +12,13 @@ _FAILING = ("write", "close", "fsync", "replace", "rename", "mkdir", "save", "fl
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 
 
-@pytest.mark.parametrize("number", cases(60, few=0))
+@pytest.mark.parametrize("number", cases(24, few=0))
 def test_failing_calls_of_training(number, server, stage, undisturbed, rng, tmp_path, counted):
     program = training((1, 3)[number % 2], TRAINING_FLAGS)
     _disturb(program, server, stage, undisturbed, rng, tmp_path, counted)
 
 
-@pytest.mark.parametrize(("name", "number"), cases_of_programs(15))
+@pytest.mark.parametrize(("name", "number"), cases_of_programs(4))
 def test_failing_calls_of_programs(
     name, number, server, stage_of, undisturbed, rng, tmp_path, counted
 ):

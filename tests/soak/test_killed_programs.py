@@ -6,8 +6,10 @@ from .conftest import cases_of_programs
 from .programs import PROGRAMS
 from .soaking import Soak, kill_at
 
+_ONCE = ("convert",)  # refuses to write where anything is, also where a kill has left it
 
-@pytest.mark.parametrize(("name", "number"), cases_of_programs(30))
+
+@pytest.mark.parametrize(("name", "number"), cases_of_programs(8, without=_ONCE))
 def test_killed_programs(name, number, server, stage_of, undisturbed, rng, tmp_path, counted):
     """Every second case replaces the result of an earlier run."""
     program = PROGRAMS[name]
