@@ -619,12 +619,14 @@ def updates_of(model):
 
 @pytest.mark.parametrize("order", ["stored", "alternate"])
 def test_compiled_step_keeps_the_order_of_updates(order):
-    with small(updates=order) as model:
+    """With few layers: XLA compiles each for seconds."""
+    layers = {"levels": 2, "discriminator": "patch16"}
+    with small(updates=order, **layers) as model:
         plain = updates_of(model)
     other = "simultaneous" if order == "stored" else "fresh"
-    with small(updates=other) as model:
+    with small(updates=other, **layers) as model:
         other_order = updates_of(model)
-    config = SMALL.replace(updates=order, xla=True)
+    config = SMALL.replace(updates=order, xla=True, **layers)
     inputs, targets = map(tf.constant, images())
     batch = Batch(tf.constant(["a", "b"]), inputs, targets)
 
