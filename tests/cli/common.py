@@ -72,8 +72,26 @@ def start(tool, *args, **options):
     )
 
 
-def call(tool, *args, cwd=None):
-    """Runs a tool in this process, without the seconds that TensorFlow's import takes."""
+class _Watched:
+    """A stream that shows what is written into it to a function."""
+
+    def __init__(self, stream, watch):
+        self._stream, self._watch = stream, watch
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        written = self._stream.write(text)
+        self._watch(text)
+        return written
+
+
+def call(tool, *args, cwd=None, watch=None):
+    """Runs a tool in this process, without the seconds that TensorFlow's import takes.
+
+    `watch`, if any, is called with each text that the tool prints, and can send a signal.
+    """
     argv, before = [script(tool), *map(str, args)], Path.cwd()
     code, given, path = 0, sys.argv, list(sys.path)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -82,7 +100,8 @@ def call(tool, *args, cwd=None):
         try:
             os.chdir(cwd or before)
             sys.argv = argv
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            shown = _Watched(out, watch) if watch else out
+            with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(err):
                 runpy.run_path(argv[0], run_name="__main__")
         except SystemExit as stop:
             code = stop.code
@@ -94,6 +113,20 @@ def call(tool, *args, cwd=None):
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(argv, code, out.read(), err.read())
+
+
+def signal_at(number, start, count=1):
+    """A `watch` of `call` that sends this process a signal at the count-th text with this start."""
+    shown = 0
+
+    def watch(text):
+        nonlocal shown
+        if text.startswith(start):
+            shown += 1
+            if shown == count:
+                os.kill(os.getpid(), number)
+
+    return watch
 
 
 def succeeded(done):

@@ -182,18 +182,38 @@ def test_a_row_that_failed_goes_on(made, flags, work):
     assert both.stdout.count("already done") == 6
 
 
+@contextlib.contextmanager
+def signalled(number, ready):
+    """Sends the main thread a signal once `ready()` holds within the context."""
+    over = threading.Event()
+
+    def send():
+        while not ready():
+            if over.wait(0.02):
+                return
+        signal.pthread_kill(threading.main_thread().ident, number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_an_interrupted_row_is_saved(data, tmp_path):
     flags = ("facades", "--data", data, "--output_dir", tmp_path, "--rows", "L1")
-    program = start("reproduce", *flags, "--budget", 10**6, *SMALL, "--progress_freq", 10)
-    with program:
-        for line in program.stdout:
-            if line.startswith("progress"):
-                program.terminate()  # the program alone, which passes the signal on
-                break
-        rest = program.stdout.read()
-    assert program.returncode == 143
-    assert "row L1 ended with exit code 143; the same command continues it" in rest
     folder = tmp_path / "facades_BtoA" / "L1"
+
+    def has_trained():
+        losses = folder / "losses.jsonl"
+        return losses.exists() and losses.read_bytes().count(b"\n") >= 10
+
+    with signalled(signal.SIGTERM, has_trained):  # the program alone, which passes the signal on
+        done = call("reproduce", *flags, "--budget", 10**6, *SMALL)
+    assert done.returncode == 143
+    assert "row L1 ended with exit code 143; the same command continues it" in done.stdout
     train = json.loads((folder / "row.json").read_text())["train"]
     assert not train["done"]
     assert train["seconds"] > 0
@@ -223,22 +243,10 @@ def test_training_is_saved_and_ends_when_the_program_is_killed(data, tmp_path):
 
 def test_sigint_to_the_program_alone(data, tmp_path):
     """No terminal sends the signal to the row's program, too."""
-    began, over = tmp_path / "facades_BtoA" / "L1" / "options.json", threading.Event()
-
-    def interrupt():
-        while not began.exists():
-            if over.wait(0.02):
-                return
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    began = tmp_path / "facades_BtoA" / "L1" / "options.json"
     flags = ("facades", "--data", data, "--output_dir", tmp_path, "--budget", 10**6)
-    try:
+    with signalled(signal.SIGINT, began.exists):
         done = call("reproduce", *flags, *SMALL)
-    finally:
-        over.set()
-        thread.join()
     assert done.returncode == 130
     assert "row L1 ended with exit code 130" in done.stdout
     assert "row 2 of 2" not in done.stdout

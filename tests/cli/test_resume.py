@@ -22,6 +22,7 @@ from .common import (
     assert_equal_bits,
     assert_refused,
     call,
+    signal_at,
     start,
     succeeded,
     tensors,
@@ -150,12 +151,24 @@ def test_a_finished_run_is_recognised_by_an_absolute_path(data, tmp_path):
     assert "run is done: 2 steps of 2" in succeeded(call("train", *command, cwd=tmp_path)).stdout
 
 
+def signal_within(number, lines, *args):
+    """As `train_until_signal`, in this process: the signal comes while a step is reported."""
+    watch = signal_at(number, "progress ", lines)
+    done = call("train", *args, "--progress_freq", 1, watch=watch)
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+    ("number", "code", "train_until"),
+    [
+        (signal.SIGTERM, 143, train_until_signal),
+        (signal.SIGINT, 130, signal_within),
+        (signal.SIGHUP, 129, signal_within),
+    ],
 )
-def test_stopped_by_a_signal(flags, uninterrupted, tmp_path, number, code):
+def test_stopped_by_a_signal(flags, uninterrupted, tmp_path, number, code, train_until):
     command = (*flags, "--output_dir", tmp_path)  # without a signal, it saves at the end only
-    found, printed = train_until_signal(number, 4, *command)
+    found, printed = train_until(number, 4, *command)
     assert found == code, printed
     assert "Traceback" not in printed
     stopped = re.search(

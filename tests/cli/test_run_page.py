@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ..pages.test_html_page import Page
-from .common import TINY, assert_refused, call, start, succeeded
+from .common import TINY, assert_refused, call, signal_at, succeeded
 
 LOSSES = ("discrim_loss", "gen_loss_GAN", "gen_loss_L1")
 
@@ -153,18 +153,17 @@ def test_a_run_without_a_discriminator_or_progress(data, tmp_path):
 
 def test_a_stopped_run_refreshed_until_then(data, tmp_path):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *TINY, "--max_steps", 10**6)
-    with start("train", *flags, "--progress_freq", 5) as process:
-        try:
-            # The page of the first report is there once the second is printed.
-            printed = (line for line in process.stdout if line.startswith("gen_loss_L1"))
-            assert next(printed)
-            assert next(printed)
-            text = text_of(tmp_path)
-            process.send_signal(signal.SIGTERM)
-            process.stdout.read()
-            assert process.wait(60) == 128 + signal.SIGTERM
-        finally:
-            process.kill()
+    stop, text, shown = signal_at(signal.SIGTERM, "progress ", 2), "", 0
+
+    def watch(printed):
+        nonlocal text, shown
+        shown += printed.startswith("progress ")
+        if shown == 2 and not text:
+            text = text_of(tmp_path)  # of the first report
+        stop(printed)
+
+    done = call("train", *flags, "--progress_freq", 5, watch=watch)
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout + done.stderr
     assert 'data-state="running" data-refresh="5"' in text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript></head>' in "".join(
         text.splitlines()

@@ -18,8 +18,7 @@ from .common import (
     assert_equal_bits,
     assert_refused,
     call,
-    run,
-    start,
+    signal_at,
     succeeded,
     tensors,
     write_tensors,
@@ -90,15 +89,10 @@ def test_val_dir_must_be_labels(trained, data, tmp_path):
 def test_signals_stop_training(trained, tmp_path, number):
     """A signal saves the steps so far."""
     flags = changed(changed(trained[2], "--output_dir", tmp_path / "run"), "--max_steps", 10**6)
-    with start("train_segmenter", *flags) as program:
-        for line in program.stdout:
-            if line.startswith("step 100,"):
-                program.send_signal(number)
-                break
-        rest = program.stdout.read()
-    assert program.returncode == 128 + number
+    done = call("train_segmenter", *flags, watch=signal_at(number, "step 100,"))
+    assert done.returncode == 128 + number, done.stdout + done.stderr
     stopped = re.search(
-        rf"^stopped by {number.name} after step (\d+) of 1000000; it is sa", rest, re.M
+        rf"^stopped by {number.name} after step (\d+) of 1000000; it is sa", done.stdout, re.M
     )
     assert stopped
     metadata = json.loads((tmp_path / "run" / "segmenter.json").read_text())
@@ -249,7 +243,7 @@ def test_the_folder_is_of_one_program(trained, tmp_path):
     assert_refused(done, f"output_dir {tmp_path} holds the work of tools/train.py (checkpoint)")
     (tmp_path / "checkpoint").unlink()
     with file_lock.held(tmp_path):
-        done = run("train_segmenter", *flags, "--output_dir", tmp_path)
+        done = call("train_segmenter", *flags, "--output_dir", tmp_path)
     assert_refused(done, f"another program is at work in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 

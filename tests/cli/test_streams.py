@@ -28,24 +28,24 @@ def run_in_shell(redirections, tool, *args):
 
 def test_training_with_closed_streams(data, tmp_path):
     """No file gets the number of a closed stream, into which TensorFlow writes its messages."""
-    more = ("--max_steps", 30, "--save_freq", 10, "--summary_freq", 10, "--progress_freq", 1)
+    more = ("--max_steps", 6, "--save_freq", 2, "--summary_freq", 2, "--progress_freq", 1)
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *TINY, *more)
     done = run_in_shell("<&- >&- 2>&-", "train", *flags)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert tensors(tmp_path)["global_step"] == 30
-    assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 30
+    assert tensors(tmp_path)["global_step"] == 6
+    assert len((tmp_path / "losses.jsonl").read_text().splitlines()) == 6
 
 
 def test_training_whose_reader_ends(data, tmp_path):
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *TINY)
-    more = ("--max_steps", 100, "--progress_freq", 1)
+    more = ("--max_steps", 20, "--progress_freq", 1)
     command = [sys.executable, script("train"), *map(str, (*flags, *more))]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": environment()}
     with subprocess.Popen(command, text=True, **options) as program:
         assert program.stdout.readline().startswith("device: ")
         program.stdout.close()
         assert program.wait(60) == 0
-    assert tensors(tmp_path)["global_step"] == 100
+    assert tensors(tmp_path)["global_step"] == 20
 
 
 def test_worker_processes_with_closed_streams(data, tmp_path):
