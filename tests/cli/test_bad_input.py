@@ -12,16 +12,18 @@ from PIL import Image
 
 from .common import (
     GOLDEN,
+    SHALLOW,
     SMALL,
     assert_equal_bits,
     assert_refused,
     call,
     images,
     run,
-    start,
     succeeded,
     tensors,
 )
+
+NETWORK = (*SMALL, *SHALLOW)
 
 
 def tree(folder):
@@ -352,19 +354,19 @@ def test_a_full_disk_while_saving(data, tmp_path):
 def test_an_image_removed_during_training(data, tmp_path):
     """The steps before are saved."""
     shutil.copytree(data / "train", tmp_path / "train")
-    command = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", *SMALL)
+    command = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", *NETWORK)
     more = ("--max_steps", 10_000, "--cache_mb", 0, "--progress_freq", 1)
-    with start("train", *command, *more) as process:
-        for line in process.stdout:
-            if line.startswith("gen_loss_L1"):
-                (tmp_path / "train" / "3.png").unlink(missing_ok=True)
-                break
-        said = process.stdout.read().splitlines()[-1]
-    assert process.returncode == 2
+
+    def remove(printed):
+        if printed.startswith("gen_loss_L1"):
+            (tmp_path / "train" / "3.png").unlink(missing_ok=True)
+
+    done = call("train", *command, *more, watch=remove)
+    assert_refused(done)
     gone = f"{tmp_path}/train/3.png: does not exist"
     step = int(tensors(tmp_path / "run")["global_step"])
     kept = f"the last checkpoint is kept (model-{step})"
-    assert said == f"train.py: an image can no longer be read: {gone}; {kept}"
+    assert done.stderr == f"train.py: an image can no longer be read: {gone}; {kept}\n"
     assert step > 0
     assert len((tmp_path / "run" / "losses.jsonl").read_text().splitlines()) == step
 
@@ -383,7 +385,8 @@ def test_a_full_disk_while_reporting(data, tmp_path):
     """TensorBoard's file does not fit."""
     flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL)
     more = ("--max_steps", 3, "--save_freq", 1, "--summary_freq", 1)
-    done = run("train", *flags, *more, preexec_fn=limit(300_000))
+    with limited(300_000):
+        done = call("train", *flags, *more)
     assert_refused(done, f"events for TensorBoard cannot be written to {tmp_path}/events.out.")
 
 
@@ -434,7 +437,7 @@ def test_a_line_break_in_a_name(data, tmp_path):
 
 def test_a_gradient_that_is_not_finite_in_a_summary(data, tmp_path):
     """G's gradient goes through D's weights, which are not finite after D's first update."""
-    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *NETWORK, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--summary_freq", 1)
     words = ("a gradient or a weight of step 1 is not finite", "no checkpoint is saved yet", "--lr")
     assert_refused(done, *words)
@@ -443,7 +446,7 @@ def test_a_gradient_that_is_not_finite_in_a_summary(data, tmp_path):
 # Without summaries, and with one in step 2, whose losses are not finite.
 @pytest.mark.parametrize("summary_freq", [0, 2])
 def test_losses_that_are_not_finite(data, tmp_path, summary_freq):
-    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *NETWORK, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--summary_freq", summary_freq)
     words = (f"{data}/train/", ".png; no checkpoint is saved yet: try a smaller --lr")
     assert_refused(done, "the losses of step 2 are not finite", *words)
@@ -452,7 +455,7 @@ def test_losses_that_are_not_finite(data, tmp_path, summary_freq):
 
 
 def test_weights_that_are_not_finite_are_not_saved(data, tmp_path):
-    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *NETWORK, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e30", "--save_freq", 1)
     words = ("weights are not finite after step 1; no checkpoint is saved yet", "--lr")
     assert_refused(done, *words)
@@ -461,7 +464,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, tmp_path):
 
 def test_the_last_finite_checkpoint_is_kept(data, tmp_path):
     """Without D in G's loss, G's weights are merely enormous after a step."""
-    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL, "--max_steps", 5)
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *NETWORK, "--max_steps", 5)
     done = call("train", *flags, "--lr", "1e20", "--gan_weight", 0, "--save_freq", 1)
     assert_refused(
         done, "the losses of step 2 are not finite", ".png; the last checkpoint is kept (model-1)"
