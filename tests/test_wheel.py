@@ -160,18 +160,8 @@ def test_a_message_begins_with_the_programs_name(programs, work, command, name):
         assert done.stderr.count("\n") == 1
 
 
-def test_trains_and_translates(programs, data, work):
-    train = (programs / "p2p-train", "--input_dir", data / "train", "--output_dir", "run")
-    succeeded(run(*train, "--max_steps", 2, *SMALL, cwd=work))
-    assert json.loads((work / "run" / "options.json").read_text())["ngf"] == 2
-    assert (work / "run" / "model-2.index").is_file()
-    test = (programs / "p2p-test", "--input_dir", data / "test", "--checkpoint", "run")
-    succeeded(run(*test, "--output_dir", "result", cwd=work))
-    assert len(list((work / "result" / "images").glob("*-outputs.png"))) == 3
-    assert (work / "result" / "index.html").read_text().count("<img") == 9
-
-
-def test_reproduces(programs, data, work):
+def test_trains_translates_and_reproduces(programs, data, work):
+    """Each in a process that the program of the tables starts."""
     reproduce = (programs / "p2p-reproduce", "facades", "--data", data, "--output_dir", "tables")
     said = succeeded(run(*reproduce, "--budget", 2, "--rows", "L1", "--", *SMALL, cwd=work))
     for stage in ("train", "test", "evaluate"):
@@ -179,3 +169,8 @@ def test_reproduces(programs, data, work):
     table = json.loads((work / "tables" / "facades" / "facades.json").read_text())
     assert [row["name"] for row in table["rows"]] == ["L1"]
     assert (work / "tables" / "facades" / "facades.md").read_text() in said
+    row = work / "tables" / "facades_BtoA" / "L1"
+    assert json.loads((row / "options.json").read_text())["ngf"] == 2
+    assert (row / "model-2.index").is_file()
+    assert len(list((row / "made" / "images").glob("*-outputs.png"))) == 3
+    assert (row / "made" / "index.html").read_text().count("<img") == 9
