@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from .common import (
     GOLDEN,
     KINDS,
+    SHALLOW,
     SMALL,
     assert_equal_bits,
     call,
@@ -24,6 +25,7 @@ from .common import (
     tensors,
 )
 
+NETWORK = (*SMALL, *SHALLOW)
 STEPS = 6
 LOSSES = ("discrim_loss", "gen_loss_GAN", "gen_loss_L1")
 TAGS = ("discriminator_loss", "generator_loss_GAN", "generator_loss_L1")
@@ -54,9 +56,9 @@ def facades(data, tmp_path_factory):
 def watched(facades, tmp_path_factory):
     """A run with every kind of report, from a folder of its own: (what it printed, its folder)."""
     here = tmp_path_factory.mktemp("here")
-    done = run(
+    done = call(
         "train",
-        *("--input_dir", facades / "train", *SMALL, "--max_steps", STEPS, "--progress_freq", 2),
+        *("--input_dir", facades / "train", *NETWORK, "--max_steps", STEPS, "--progress_freq", 2),
         *("--summary_freq", 2, "--trace_freq", 3, "--display_freq", 1, "--save_freq", 4),
         cwd=here,
     )
@@ -195,7 +197,7 @@ def test_training_images_and_their_page(watched):
 
 
 def test_flags_override_the_recipe(facades, tmp_path):
-    flags = ("--input_dir", facades / "train", *SMALL, "--max_steps", 1)
+    flags = ("--input_dir", facades / "train", *NETWORK, "--max_steps", 1)
     done = succeeded(call("train", *flags, "--which_direction", "AtoB", "--no_flip", cwd=tmp_path))
     assert done.stdout.startswith(
         "recipe facades: AtoB, batch 1, scaled to 36 and cropped to 32, n"
@@ -204,7 +206,7 @@ def test_flags_override_the_recipe(facades, tmp_path):
 
 
 def test_recipe_none_is_without_its_defaults(facades, tmp_path):
-    flags = ("--input_dir", facades / "train", *SMALL, "--max_steps", 1)
+    flags = ("--input_dir", facades / "train", *NETWORK, "--max_steps", 1)
     done = succeeded(call("train", *flags, "--recipe", "none", cwd=tmp_path))
     assert "recipe" not in done.stdout
     options = json.loads((tmp_path / "runs/facades_AtoB/options.json").read_text())
@@ -212,7 +214,7 @@ def test_recipe_none_is_without_its_defaults(facades, tmp_path):
 
 
 def test_a_recipe_can_be_named(data, tmp_path):
-    flags = ("--input_dir", data / "train", *SMALL, "--max_steps", 1)
+    flags = ("--input_dir", data / "train", *NETWORK, "--max_steps", 1)
     done = succeeded(call("train", *flags, "--recipe", "edges2shoes", cwd=tmp_path))
     assert done.stdout.startswith(
         "recipe edges2shoes: AtoB, batch 4, scaled to 32 and cropped to 32"
@@ -246,7 +248,7 @@ def test_the_references_command_lines(facades, tmp_path):
     """The commands of its README, with small sizes added."""
     train = (
         *("--mode", "train", "--output_dir", "facades_train", "--max_epochs", 2),
-        *("--input_dir", facades / "train", "--which_direction", "BtoA", *SMALL),
+        *("--input_dir", facades / "train", "--which_direction", "BtoA", *NETWORK),
     )
     done = succeeded(call("train", *train, cwd=tmp_path))
     assert "5 steps an epoch, 10 steps in all" in done.stdout
@@ -258,7 +260,7 @@ def test_the_references_command_lines(facades, tmp_path):
 
 
 def test_epochs_and_steps_are_totals(data, tmp_path):
-    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *SMALL)
+    flags = ("--input_dir", data / "train", "--output_dir", tmp_path, *NETWORK)
     succeeded(call("train", *flags, "--max_epochs", 1))
     assert tensors(tmp_path)["global_step"] == 5
     done = succeeded(call("train", *flags, "--max_epochs", 2))
@@ -286,7 +288,7 @@ def test_epochs_and_steps_are_totals(data, tmp_path):
 def test_lab(data, tmp_path, direction, shapes):
     flags = ("--lab_colorization", "--which_direction", direction, "--display_freq", 2)
     where = ("--input_dir", data / "train", "--output_dir", tmp_path)
-    succeeded(call("train", *where, *SMALL, *flags, "--max_steps", 2))
+    succeeded(call("train", *where, *NETWORK, *flags, "--max_steps", 2))
     channels = {"AtoB": (1, 2), "BtoA": (2, 1)}[direction]
     found = tensors(tmp_path)
     assert found["generator/encoder_1/conv/filter"].shape == (4, 4, channels[0], 2)
@@ -299,7 +301,7 @@ def test_lab(data, tmp_path, direction, shapes):
 
 def test_separable(data, tmp_path):
     where = ("--input_dir", data / "train", "--output_dir", tmp_path)
-    succeeded(call("train", *where, *SMALL, "--separable_conv", "--max_steps", 2))
+    succeeded(call("train", *where, *NETWORK, "--separable_conv", "--max_steps", 2))
     names = [name for name in tensors(tmp_path) if is_weight(name)]
     kinds = {(name.split("/")[0], name.split("/")[2]) for name in names}
     assert kinds == {
@@ -316,7 +318,7 @@ def test_a_batch_larger_than_the_data_set(data, tmp_path):
         shutil.copy(data / "train" / name, tmp_path / "two" / name)
     where = ("--input_dir", tmp_path / "two", "--output_dir", tmp_path / "run")
     flags = ("--batch_size", 3, "--max_steps", 2, "--display_freq", 1)
-    done = succeeded(call("train", *where, *SMALL, *flags))
+    done = succeeded(call("train", *where, *NETWORK, *flags))
     assert "examples count = 2, 1 step an epoch, 2 steps in all" in done.stdout
     drawn = [path.name[:10] for path in (tmp_path / "run" / "images").glob("*-outputs.png")]
     # Six places, filled by three epochs of two images; in one step an image may be twice.
@@ -328,7 +330,7 @@ def test_a_batch_larger_than_the_data_set(data, tmp_path):
 def seeded(data, tmp_path_factory):
     """The flags of a run with seed 7, and the folder of one such run."""
     folder = tmp_path_factory.mktemp("seeded")
-    flags = ("--input_dir", data / "train", *SMALL, "--max_steps", 8, "--batch_size", 2)
+    flags = ("--input_dir", data / "train", *NETWORK, "--max_steps", 8, "--batch_size", 2)
     succeeded(run("train", *flags, "--seed", 7, "--output_dir", folder))
     return flags, folder
 
