@@ -64,9 +64,10 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     # Before the checkpoint to go on from is chosen: no other program may write another one. Of
     # several processes the chief writes the folder.
     cluster = read_cluster()
+    is_chief = cluster is None or cluster.worker == 0
     with (
         claimed(folder, "train", (LOSSES_FILE, REPORTS_FILE, INDEX_FILE, *_FOLDERS))
-        if cluster is None or cluster.worker == 0
+        if is_chief
         else contextlib.nullcontext()
     ):
         run = plan_run(options, folder, given)
@@ -74,8 +75,9 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
         if run.done < run.schedule.last_step:
             announce(run)
             return _train(run)
-        reports = options.reports
-        complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
+        if is_chief:
+            reports = options.reports
+            complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
     steps = run.schedule.last_step
     if run.checkpoint and real_path(run.checkpoint.folder) != real_path(folder):
         raise UserError(
