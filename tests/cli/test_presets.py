@@ -30,25 +30,33 @@ FLAGS = {
 
 @pytest.fixture(scope="module", params=PRESETS)
 def trained(request, data, tmp_path_factory):
-    """The preset's name, and the folders of a run of 4 steps, whole and in two parts."""
+    """The preset's name, and the folders of a run of 4 steps and of one resumed from its step 2."""
     preset = request.param
     root = tmp_path_factory.mktemp("presets")
     flags = ("--input_dir", data / "train", *SIZE, "--preset", preset, *FLAGS.get(preset, ()))
-    whole = ("--output_dir", root / "whole", "--max_steps", 4)
-    succeeded(call("train", *flags, *whole))
-    for steps in (2, 4):
-        parts = ("--output_dir", root / "parts", "--max_steps", steps)
-        succeeded(call("train", *flags, *parts))
-    return preset, root / "whole", root / "parts"
+    train_and_resume((*flags, "--max_steps", 4), root / "whole", root / "resumed")
+    return preset, root / "whole", root / "resumed"
+
+
+def train_and_resume(flags, whole, resumed):
+    """Trains 4 steps, and the last two of them again in another folder."""
+    succeeded(call("train", *flags, "--keep_every", 2, "--output_dir", whole))
+    onward = ("--checkpoint", whole / "model-2", "--output_dir", resumed)
+    done = succeeded(call("train", *flags, *onward))
+    assert f"going on from {whole / 'model-2'}\n" in done.stdout
+    # The folder's options.json is of these flags.
+    done = succeeded(call("train", *flags, "--output_dir", resumed))
+    assert "is done: 4 steps of 4" in done.stdout
 
 
 def test_resuming_is_exact(trained):
-    _, whole, parts = trained
-    found = tensors(parts)
+    _, whole, resumed = trained
+    found = tensors(resumed)
     assert found["global_step"] == 4
     assert all(np.isfinite(array).all() for array in found.values())
     assert_equal_bits(found, tensors(whole))
-    assert (parts / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
+    recorded = (whole / "losses.jsonl").read_text().splitlines()
+    assert (resumed / "losses.jsonl").read_text().splitlines() == recorded[2:]
 
 
 def test_translation_reads_the_system_from_options_json(trained, data, tmp_path):
@@ -144,7 +152,7 @@ def test_another_preset_in_the_same_folder_is_refused(trained, data):
 def test_ablations(data, tmp_path, flags):
     """Each trains, with summaries, and translates."""
     fixed = ("--output_dir", tmp_path / "run", "--max_steps", 3, *SMALL, "--summary_freq", 2)
-    succeeded(call("train", "--input_dir", data / "train", *fixed, *flags))
+    succeeded(call("train", "--input_dir", data / "train", *fixed, "--levels", 3, *flags))
     lines = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()
     losses = json.loads(lines[-1])
     assert (losses["gen_loss_GAN"] == 0) == ("--gan_weight" in flags)
@@ -164,13 +172,11 @@ def test_ablations(data, tmp_path, flags):
 
 def test_mixed_precision(data, tmp_path):
     """It resumes exactly, what it saves is float32, and images differ by rounding alone."""
-    flags = ("--input_dir", data / "train", *SMALL, "--precision", "mixed", "--lr", 0.01)
-    for name, parts in (("whole", (4,)), ("parts", (2, 4))):
-        for steps in parts:
-            out = ("--output_dir", tmp_path / name, "--max_steps", steps)
-            succeeded(call("train", *flags, *out))
+    flags = ("--input_dir", data / "train", *SMALL, "--levels", 3, "--discriminator", "patch16")
+    flags = (*flags, "--precision", "mixed", "--lr", 0.01)
+    train_and_resume((*flags, "--max_steps", 4), tmp_path / "whole", tmp_path / "resumed")
     found = tensors(tmp_path / "whole")
-    assert_equal_bits(tensors(tmp_path / "parts"), found)
+    assert_equal_bits(tensors(tmp_path / "resumed"), found)
     assert {array.dtype.name for array in found.values()} == {"float32", "int64"}
     other = ("--output_dir", tmp_path / "whole", "--max_steps", 5, "--precision", "fp32")
     assert_refused(call("train", *flags, *other), 'precision (was "mixed", now "fp32")')
