@@ -1,5 +1,6 @@
 """Export: a trained generator without this package, in the reference's form and TensorFlow's."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -200,7 +201,8 @@ def _publish(temporary: Path, folder: Path, former: Path) -> None:
 
     Former files of other formats go: they may be of another checkpoint.
     """
-    names = [path.name for path in temporary.iterdir()]
+    # The record first: by it, the next export knows the rest as its own where this one is killed.
+    names = sorted((path.name for path in temporary.iterdir()), key=_is_no_record)
     others = [path.name for path in folder.iterdir() if _OURS.fullmatch(path.name)]
     former.mkdir(exist_ok=True)
     published = []
@@ -217,7 +219,13 @@ def _publish(temporary: Path, folder: Path, former: Path) -> None:
         _recover(former, folder)
         raise
     # Renamed first: from here on, a kill leaves the new files, and nothing to put back.
-    former.replace(temporary / former.name)
+    with contextlib.suppress(OSError):
+        former.replace(temporary / former.name)
+    remove(former)
+
+
+def _is_no_record(name: str) -> bool:
+    return name != model_card.RECORD_FILE
 
 
 def _recover(former: Path, folder: Path) -> None:

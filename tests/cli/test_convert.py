@@ -1,6 +1,8 @@
 """Checkpoints pass between the reference's generations and `.pict` without loss."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import struct
@@ -421,6 +423,18 @@ def test_a_target_that_cannot_be_written(form, tmp_path):
         tmp_path / "file" / "below" / "x.pict",
     )
     assert_refused(call("convert", *flags), f"{tmp_path}/file")
+
+
+def test_a_disk_that_is_full_leaves_no_folder(tmp_path, monkeypatch):
+    """What is left would be refused by the same command."""
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("p2p_graph.checkpoints.convert.save_options", fail)
+    flags = ("--checkpoint", FIRST, "--to", "native", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), "out cannot be written: No space left on device")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_converted_folder_is_found_by_tensorflow(current, tmp_path):

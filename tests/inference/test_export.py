@@ -44,13 +44,13 @@ def exported(checkpoint, tmp_path):
     return tmp_path / "exported", {**flags, "output_filetype": "png"}
 
 
-def failing_replace(monkeypatch, name):
+def failing_replace(monkeypatch, name, kind=None):
     """Lets the move of a new file into the folder fail, as on a full or broken disk."""
     replace = Path.replace
 
     def fail(self, target):
         if self.parent.name == ".unfinished" and self.name == name:
-            raise OSError(28, "No space left on device", str(target))
+            raise kind or OSError(28, "No space left on device", str(target))
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
@@ -83,6 +83,22 @@ def test_an_interrupted_export_is_undone_by_the_next(exported, monkeypatch):
     with pytest.raises(UserError, match="cannot be written"):
         export(flags)
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "saved_model", "export.meta", "options.json"])
+def test_a_first_export_that_is_killed_is_replaced_by_the_next(
+    checkpoint, tmp_path, monkeypatch, name
+):
+    """What it has left is known as an export's."""
+    flags = {"checkpoint": str(checkpoint), "output_dir": str(tmp_path / "exported")}
+    with monkeypatch.context() as killed:
+        failing_replace(killed, name, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            export(flags)
+    assert not (tmp_path / "exported" / name).exists()
+    export(flags)
+    assert (tmp_path / "exported" / name).exists()
+    assert not (tmp_path / "exported" / ".former").exists()
 
 
 def test_an_export_that_is_killed_while_it_removes_the_former_one(exported, monkeypatch):
