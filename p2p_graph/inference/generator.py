@@ -3,7 +3,7 @@
 import functools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -12,22 +12,19 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
-from p2p_graph.checkpoints import restore_checkpoint
-from p2p_graph.checkpoints.model_files import FILES, read_model
-from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.option_fields import check_value
 from p2p_graph.config.options import FIELDS, RECORDS
+from p2p_graph.inference.find_model import Restore, find_model
 from p2p_graph.inference.image_arguments import (
     array_of,
     array_of_pil,
     as_floats,
     size_of,
 )
-from p2p_graph.inference.image_values import ImageValues
-from p2p_graph.inference.option_precedence import configure
+from p2p_graph.inference.image_values import HALVES, ImageValues
 from p2p_graph.inference.translation import image_channels, to_values, translated
 from p2p_graph.models.layer_settings import FROZEN
 from p2p_graph.models.networks import translate
@@ -37,8 +34,6 @@ from p2p_graph.runtime import devices
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
-# Restores variables in a session; returns the number of training steps.
-_Restore = Callable[[list[tf.Variable], tf.Session], int]
 
 # The process that has loaded the first generator, and its threads.
 _first_load: list[tuple[int, int | None]] = []
@@ -79,19 +74,7 @@ def load(
     seed = int(seed) if isinstance(seed, np.integer) else seed
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
-    source = Path(path)
-    restore: _Restore
-    if source.suffix in FILES:
-        if step is not None:
-            raise UserError(f"step {step} is of no use: {source} holds one generator")
-        model = read_model(source, "AtoB")
-        options = model.options.replace(mode="test", **given)
-        restore = functools.partial(_assign, model.arrays, model.step)
-    else:
-        given |= {"checkpoint": str(source)} | ({} if step is None else {"step": step})
-        options, _ = configure(given, "test")
-        assert options.run.checkpoint is not None
-        restore = functools.partial(_restore_newest, Path(options.run.checkpoint))
+    options, restore, _ = find_model(Path(path), given, step)
     return Generator(options.data, options.model, options.run.seed, chosen, restore)
 
 
@@ -111,22 +94,6 @@ def _check_process(threads: int | None) -> None:
                 f"threads {threads}: a generator with threads {first} was loaded before, and a "
                 "process has one set of threads; load all with the same"
             )
-
-
-def _assign(
-    arrays: Mapping[str, Array], step: int, variables: list[tf.Variable], session: tf.Session
-) -> int:
-    for variable in variables:
-        variable.load(arrays[variable.op.name], session)
-    return step
-
-
-def _restore_newest(path: Path, variables: list[tf.Variable], session: tf.Session) -> int:
-    def restore(checkpoint: Checkpoint) -> int:
-        checkpoint.restorer(variables)(session)
-        return checkpoint.step()
-
-    return restore_checkpoint.with_newest(path, restore)
 
 
 class _Network(NamedTuple):
@@ -166,7 +133,7 @@ class Generator:
         model: ModelOptions,
         seed: int,
         device: devices.Device,
-        restore: _Restore,
+        restore: Restore,
     ) -> None:
         """Builds the graph and restores the weights; `load` is the way to make one."""
         self.data = data
@@ -195,7 +162,9 @@ class Generator:
             compute_once(self._session)
         self._networks[False] = network
 
-    def __call__(self, images: Any, *, size: Any = None, seed: int | None = None) -> Array:
+    def __call__(
+        self, images: Any, *, size: Any = None, seed: int | None = None, half: str | None = None
+    ) -> Array:
         """Translates images.
 
         Args:
@@ -208,6 +177,8 @@ class Generator:
             and a file's image is scaled to `size`, as by tools/test.py. "original" keeps every
             image's size, with a border by reflection that is cut off the output.
           seed: of the dropout masks in this call; None for that of `load`.
+          half: "left" or "right": of a file that holds a pair side by side, the half that is
+            translated.
 
         Returns:
           [H, W, C] or [N, H, W, C] of the same type; of PIL images and files uint8. An image is
@@ -222,8 +193,11 @@ class Generator:
         seed = int(seed) if isinstance(seed, np.integer) else seed
         if seed is not None:
             check_value(RECORDS["seed"], FIELDS["seed"], seed)
+        is_file = isinstance(images, str | os.PathLike | bytes)
+        if half not in HALVES or (half and not is_file):
+            raise UserError(f'half is "left" or "right" of an image file, not {half!r} of this')
         if isinstance(images, str | os.PathLike | bytes):
-            values = self._values.of_file(images, wanted or self._size)
+            values = self._values.of_file(images, wanted or self._size, half)
             found = self._run(None, values[None], np.uint8, seed)
             return np.asarray(found[0])
         if isinstance(images, Image.Image):

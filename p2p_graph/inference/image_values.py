@@ -21,6 +21,7 @@ from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
+HALVES = (None, "left", "right")  # of a pair side by side; None for all of an image
 # Fetches a tensor with values for others.
 Run = Callable[[tf.Tensor, Mapping[tf.Tensor, Any]], Array]
 
@@ -43,21 +44,25 @@ class ImageValues:
             self._wanted = tf.placeholder(tf.int32, [2])
             self._contents = tf.placeholder(tf.string, [])
             self._orientation = tf.placeholder_with_default(exif.UPRIGHT, [])
+            self._half = tf.placeholder_with_default(0, [])
             if channels in PIL_MODES:
                 decoded = with_channels(decode_file(self._contents, max(RGB, channels)), channels)
-                decoded = turned_upright(decoded, self._orientation)
+                decoded = _half_of(turned_upright(decoded, self._orientation), self._half)
                 self._image = tf.placeholder_with_default(decoded, [None, None, channels])
             else:
                 self._image = tf.placeholder(tf.float32, [None, None, channels])
             self._values = to_values(self._image, self._task)
             self._scaled_values = scale(self._values, tf.unstack(self._wanted), data.scaling.resize)
 
-    def of_file(self, file: str | os.PathLike[str] | bytes, size: ImageSize) -> Array:
+    def of_file(
+        self, file: str | os.PathLike[str] | bytes, size: ImageSize, half: str | None = None
+    ) -> Array:
         """Decodes a file as tools/test.py does.
 
         Args:
           file: its path, or its contents.
           size: that the image is scaled to, or `ORIGINAL`.
+          half: "left" or "right" of a pair side by side; None for all of the image.
 
         Returns:
           float32 [H, W, C] in [-1, 1].
@@ -75,15 +80,21 @@ class ImageValues:
                 if (image.shape[2], self._channels) == (1, RGB):
                     image = np.repeat(image, RGB, axis=2)
                 self._check_channels_of_file(image.shape[2])
-                feed: dict[tf.Tensor, Any] = {self._image: image}
                 height, width = image.shape[:2]
+                if half:
+                    middle = _middle(width)
+                    image = image[:, middle:] if half == "right" else image[:, :middle]
+                feed: dict[tf.Tensor, Any] = {self._image: image}
             else:
                 structure = read_structure(contents)
                 height, width = structure.height, structure.width
                 if self._channels not in PIL_MODES:
                     self._check_channels_of_file(structure.channels)
                 number = structure.orientation if self._upright else number
-                feed = {self._contents: contents}
+                if exif.swaps_sides(number):
+                    height, width = width, height
+                feed = {self._contents: contents, self._half: HALVES.index(half)}
+            width = _middle(width) if half else width
         except UserError as error:
             raise UserError(f"{name} {error}") from None
         if size == ORIGINAL:
@@ -136,3 +147,18 @@ class ImageValues:
                 f"images have sides of multiples of {multiple} pixels, not {size}: give a size "
                 f"({size.rounded(multiple)}), or size='original'"
             )
+
+
+def _half_of(image: tf.Tensor, half: tf.Tensor) -> tf.Tensor:
+    """The half of an image [h, w, C] by its number in `HALVES`."""
+    width = tf.shape(image)[1]
+    first = tf.where(tf.equal(half, 2), width // 2, 0)
+    end = tf.where(tf.equal(half, 1), width // 2, width)
+    return image[:, first:end]
+
+
+def _middle(width: int) -> int:
+    """The width of a half; the message lacks its subject."""
+    if width % 2:
+        raise UserError(f"is {counted(width, 'pixel')} wide: two equal halves need an even width")
+    return width // 2

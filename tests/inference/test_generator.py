@@ -102,6 +102,22 @@ def test_arrays_are_translated_as_by_the_program(data, run, tmp_path):
     generator.close()
 
 
+def test_half_of_a_pair(data, run, tmp_path):
+    path = data / "pairs" / "1.png"
+    with Image.open(path) as image:
+        pair = np.asarray(image)
+    Image.fromarray(pair[:, :31]).save(tmp_path / "odd.png")
+    np.save(tmp_path / "pair.npy", pair)
+    with p2p_graph.load(run, device="cpu") as generator:
+        for half, wanted in (("left", pair[:, :16]), ("right", pair[:, 16:])):
+            for file in (path, path.read_bytes(), tmp_path / "pair.npy"):
+                np.testing.assert_array_equal(generator(file, half=half), generator(wanted))
+        with pytest.raises(UserError, match=r"odd.png is 31 pixels wide: two equal halves"):
+            generator(tmp_path / "odd.png", half="left")
+        with pytest.raises(UserError, match='half is "left" or "right" of an image file'):
+            generator(pair, half="left")
+
+
 def test_types(data, run, tmp_path):
     """uint16 and float, in and out, are what --output_bits 16 writes, up to rounding."""
     generator = p2p_graph.load(run, device="cpu")

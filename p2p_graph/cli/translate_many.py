@@ -1,0 +1,158 @@
+"""Translates very many images with a trained model, shard by shard, by workers that Ray runs.
+
+Images come from a folder, a CSV list, TFRecord shards of pack_records.py, or Parquet files. The
+outputs are those of tools/test.py. A shard appears when it is complete; the same command again
+translates the missing shards only. Images that cannot be translated are listed in failed.jsonl.
+
+python tools/translate_many.py --input_dir photos --checkpoint runs/photos_AtoB --output_dir made
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from p2p_graph.cli.program import program
+from p2p_graph.config import flags
+from p2p_graph.config.data_options import ImageSource
+from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils.errors import UserError, check_bounds
+
+_MOST = 2**31 - 1
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the flags and translates."""
+    given = _parser().parse_args(argv)
+    if (given.input_dir is None) == (given.manifest is None):
+        raise UserError("name the images by one of --input_dir and --manifest")
+    check_bounds("shard_size", given.shard_size, 1, _MOST)
+    check_bounds("seed", given.seed, 0, _MOST)
+    for name, least, most in (("workers", 1, 2**16), ("dropout", 0, 1), ("step", 0, 2**40)):
+        if getattr(given, name) is not None:
+            check_bounds(name, getattr(given, name), least, most)
+    with tensorflow_import():
+        from p2p_graph.inference.bulk.translate_many import ManyOptions, translate_many
+        from p2p_graph.inference.bulk.work_shards import Columns
+    translate_many(
+        ManyOptions(
+            Path(given.checkpoint),
+            given.step,
+            ImageSource(input_dir=given.input_dir, manifest=given.manifest),
+            Columns(given.image_column, given.name_column),
+            given.inputs_only,
+            Path(given.output_dir),
+            given.format,
+            given.shard_size,
+            None if given.crop_size is None else str(given.crop_size),
+            given.seed,
+            given.dropout,
+            given.precision,
+            given.device,
+            given.workers,
+            given.address,
+        )
+    )
+
+
+def _parser() -> flags.Parser:
+    parser = flags.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_images(parser)
+    _add_model(parser)
+    parser.add_argument("--output_dir", metavar="DIR", required=True, help="folder to write to")
+    parser.add_argument(
+        "--format",
+        choices=("files", "tfrecord", "parquet"),
+        default="files",
+        help="form of a shard of outputs: a folder of PNG files, or one file (default: files)",
+    )
+    parser.add_argument(
+        "--shard_size",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="images in a shard (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="processes that translate; the cores are divided among them (default: one a GPU, or "
+        "without GPUs one a machine)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="NAME",
+        help="address of a Ray cluster, whose machines share the disk (default: this machine)",
+    )
+    return parser
+
+
+def _add_images(parser: flags.Parser) -> None:
+    parser.add_argument(
+        "--input_dir",
+        metavar="DIR",
+        help="images: a folder of A|B pairs side by side, of TFRecord shards or of Parquet files",
+    )
+    parser.add_argument(
+        "--manifest",
+        metavar="CSV",
+        help="CSV file of image paths, columns input (A) and target (B), instead of input_dir",
+    )
+    parser.add_argument(
+        "--inputs_only", action="store_true", help="the images are inputs without targets"
+    )
+    for name in ("image", "name"):
+        parser.add_argument(
+            f"--{name}_column",
+            metavar="NAME",
+            default=name,
+            help=f"column of Parquet files that holds "
+            f"{'the bytes of image files' if name == 'image' else 'their names'} "
+            "(default: %(default)s)",
+        )
+
+
+def _add_model(parser: flags.Parser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        required=True,
+        help="folder of a training run, or a .pict, .safetensors or .pth file",
+    )
+    parser.add_argument(
+        "--step",
+        metavar="N",
+        type=int,
+        help="take the checkpoint of step N in the checkpoint's folder (default: the newest)",
+    )
+    parser.add_argument(
+        "--crop_size",
+        metavar="SIZE",
+        type=flags.size_argument,
+        help="scale images to this height and width, as in 256 or 256x512; original: each image's "
+        "own size (default: training's)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="seed of the dropout masks (default: 0)"
+    )
+    parser.add_argument(
+        "--dropout", metavar="X", type=float, help="rate of dropout (default: training's)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "mixed"),
+        default="fp32",
+        help="mixed: convolutions in bfloat16 (default: fp32)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="auto: GPUs where Ray finds some (default)",
+    )
+
+
+run = program(main)
+
+if __name__ == "__main__":
+    run()

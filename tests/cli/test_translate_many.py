@@ -1,0 +1,320 @@
+"""tools/translate_many.py: shards by workers of Ray, with the images of tools/test.py.
+
+Reading and writing are tested without Ray, by a process that starts as a worker does.
+"""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from p2p_graph.data.packed.tfrecord_shards import list_packed_images, stored_files
+
+from .common import ROOT, assert_refused, call, environment, start, succeeded
+
+HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
+HAS_RAY = HAS_PYARROW and importlib.util.find_spec("ray") is not None
+needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed (the extra ray)")
+needs_pyarrow = pytest.mark.skipif(
+    not HAS_PYARROW, reason="pyarrow is not installed (the extra ray)"
+)
+# Translates a folder by tools/test.py, then sources by a worker's translator, as JSON says.
+_WORK = """
+import json, sys
+from pathlib import Path
+from p2p_graph.cli import test
+from p2p_graph.config.data_options import ImageSource
+from p2p_graph.inference.bulk.shard_translator import ShardTranslator, WorkerSetup
+from p2p_graph.inference.bulk.work_shards import Columns, WorkShard, list_work
+from p2p_graph.inference.find_model import find_model
+
+model, flags, jobs = json.loads(sys.argv[1])
+test.main(flags)
+columns = Columns("image", "name")
+for source, form, single, folder in jobs:
+    (Path(folder) / "done").mkdir(parents=True)
+    size = 3
+    work = list_work(
+        ImageSource(**source), columns, size, single=single, b_is_input=False
+    )
+    weights = find_model(Path(model), {}, None).weights()
+    setup = WorkerSetup(
+        model, weights, "cpu", "fp32", 0, None, None, single, columns, folder, form,
+        len(work.shards), 2,
+    )
+    translator = ShardTranslator(setup)
+    for shard in work.shards:
+        done = translator.translate(WorkShard.from_json(shard.to_json()))
+        assert translator.translate(shard) == done
+    translator.close()
+(Path(folder) / "done" / "00000-of-00003.json").unlink()
+(Path(folder) / "done" / "00000-of-00003.attempts").write_bytes(b".....")
+try:
+    translator.translate(work.shards[0])
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(data, tmp_path_factory):
+    """The test images in each form of a source, by its name: options and whether it is single."""
+    folder = tmp_path_factory.mktemp("sources")
+    succeeded(
+        call(
+            "pack_records",
+            "--input_dir",
+            data / "test",
+            "--output_dir",
+            folder / "records",
+            "--pairs_per_shard",
+            4,
+        )
+    )
+    inputs = folder / "inputs"
+    inputs.mkdir()
+    lines = ["input"]
+    for path in sorted((data / "test").iterdir()):
+        left = tf.io.decode_image(path.read_bytes())[:, :32]
+        tf.io.write_file(str(inputs / path.name), tf.io.encode_png(left))
+        lines.append(f"inputs/{path.name}")
+    (folder / "list.csv").write_text("\n".join(lines))
+    found = {
+        "folder": ({"input_dir": str(data / "test")}, False),
+        "records": ({"input_dir": str(folder / "records")}, False),
+        "list": ({"manifest": str(folder / "list.csv")}, True),
+    }
+    if HAS_PYARROW:
+        from p2p_graph.inference.bulk import parquet_files
+
+        rows = [(path.name, path.read_bytes()) for path in sorted((data / "test").iterdir())]
+        (folder / "tables").mkdir()
+        parquet_files.write(folder / "tables" / "a.parquet", rows[:5])
+        parquet_files.write(folder / "tables" / "b.parquet", rows[5:])
+        found["parquet"] = ({"input_dir": str(folder / "tables")}, False)
+    return found
+
+
+FORMS = {"folder": "files", "records": "tfrecord", "list": "files", "parquet": "parquet"}
+
+
+@pytest.fixture(scope="module")
+def made(data, model, sources, tmp_path_factory):
+    """The folders that a worker made, by source; and tools/test.py's, under test."""
+    folder = tmp_path_factory.mktemp("made")
+    jobs = [
+        (options, FORMS[name], single, str(folder / name))
+        for name, (options, single) in sources.items()
+    ]
+    flags = ["--input_dir", data / "test", "--checkpoint", model, "--output_dir", folder / "test"]
+    given = json.dumps([str(model / "model-4"), [str(flag) for flag in flags], jobs])
+    done = subprocess.run(
+        [sys.executable, "-c", _WORK, given],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**environment(), "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "workers have died on it 5 times" in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outputs(made):
+    """The outputs of tools/test.py by name."""
+    return {path.name: path.read_bytes() for path in (made / "test").rglob("*-outputs.png")}
+
+
+def outputs_in(folder):
+    """The outputs in all shards of files, by name."""
+    return {path.name: path.read_bytes() for path in folder.glob("outputs-*/*.png")}
+
+
+@pytest.mark.parametrize("source", ["folder", "list"])
+def test_files(made, outputs, source):
+    assert len(outputs) == 7
+    assert outputs_in(made / source) == outputs
+    folders = sorted(path.name for path in (made / source).glob("outputs-*"))
+    assert folders == [f"outputs-0000{number}-of-00003" for number in range(3)]
+
+
+def test_records(made, outputs):
+    """Shards that cross those of the source; the programs take them as inputs."""
+    images = list_packed_images(made / "records")
+    assert [(image.width, image.height) for image in images] == [(32, 32)] * 7
+    found = {image.path.stem: stored_files(image)[0] for image in images}
+    assert {f"{name}-outputs.png": contents for name, contents in found.items()} == outputs
+
+
+@needs_pyarrow
+def test_parquet(made, outputs):
+    from p2p_graph.inference.bulk import parquet_files
+
+    found = {}
+    for path in sorted((made / "parquet").glob("*.parquet")):
+        rows = parquet_files.count_rows(path, "image", "name")
+        found |= dict(parquet_files.read_rows(path, 0, rows, "image", "name"))
+    wanted = {name.replace("-outputs", ""): contents for name, contents in outputs.items()}
+    assert found == wanted
+
+
+@pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
+def test_without_ray(data, model, tmp_path):
+    where = ("--input_dir", data / "test", "--output_dir", tmp_path / "out")
+    done = call("translate_many", *where, "--checkpoint", model)
+    assert_refused(done, "Ray is not installed: pip install -c constraints.txt -e '.[ray]'")
+
+
+@pytest.fixture(scope="module")
+def many(data, tmp_path_factory):
+    """Many names of a few images, of which two cannot be decoded."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(300):
+        os.link(data / "test" / f"{number % 7 + 1}.png", folder / f"{number:03d}.png")
+    (folder / "100-bad.png").write_bytes(b"no image")
+    (folder / "200-bad.png").write_bytes((data / "test" / "1.png").read_bytes()[:300])
+    return folder
+
+
+def command(many, model, folder):
+    where = ("--input_dir", many, "--checkpoint", model, "--output_dir", folder)
+    return ("translate_many", *where, "--shard_size", 5, "--workers", 2)
+
+
+def wait_for_shards(folder, program, count):
+    """Waits until shards are done, and returns how many."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end and program.poll() is None:
+        if len(found := list((folder / "done").glob("*.json"))) >= count:
+            return len(found)
+        time.sleep(0.005)
+    program.terminate()
+    raise AssertionError(program.communicate(timeout=60)[0])
+
+
+def workers_of(program):
+    """The numbers of the processes of Ray's workers that a program has started."""
+    parents, workers = {}, []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (path / "stat").read_text()
+            name = (path / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        parents[int(path.name)] = int(text.rpartition(")")[2].split()[1])
+        if name.startswith(b"ray::MapWorker"):
+            workers.append(int(path.name))
+
+    def is_of_program(process):
+        while process in parents:
+            if process == program.pid:
+                return True
+            process = parents[process]
+        return False
+
+    return [worker for worker in workers if is_of_program(worker)]
+
+
+@pytest.fixture(scope="module")
+def interrupted(many, model, tmp_path_factory):
+    """The folder of a run that Ctrl-C has ended in the middle, and what it printed."""
+    folder = tmp_path_factory.mktemp("ray") / "out"
+    with start(*command(many, model, folder)) as program:
+        wait_for_shards(folder, program, 3)
+        program.send_signal(signal.SIGINT)
+        printed, _ = program.communicate(timeout=120)
+    assert program.returncode == 130, printed
+    return folder, printed
+
+
+@pytest.fixture(scope="module")
+def finished(many, model, interrupted):
+    """The same folder after a second run, of which a worker was killed; what it printed."""
+    folder, _ = interrupted
+    before = {path: path.stat().st_mtime_ns for path in (folder / "done").glob("*.json")}
+    with start(*command(many, model, folder)) as program:
+        wait_for_shards(folder, program, len(before) + 3)
+        workers = workers_of(program)
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        done = len(list((folder / "done").glob("*.json")))
+        printed, _ = program.communicate(timeout=300)
+    assert program.returncode == 0, printed
+    assert done < 61, "the worker was killed too late to show anything"
+    return folder, printed, before
+
+
+@needs_ray
+def test_ctrl_c(interrupted):
+    folder, printed = interrupted
+    *_, advice, last = printed.splitlines()
+    assert advice == "the same command goes on with the shards that are not done"
+    assert last == "interrupted"
+    assert 3 <= len(list((folder / "done").glob("*.json"))) < 61
+    assert not (folder / "failed.jsonl").exists()
+
+
+@needs_ray
+def test_a_killed_worker_changes_nothing(outputs, finished):
+    folder, printed, before = finished
+    names = [f"{number:03d}" for number in range(300)]
+    wanted = {f"{name}-outputs.png": outputs[f"{int(name) % 7 + 1}-outputs.png"] for name in names}
+    assert outputs_in(folder) == wanted
+    # Nothing was done twice, and nothing is left.
+    assert all(path.stat().st_mtime_ns == modified for path, modified in before.items())
+    assert not list(folder.glob(".*"))
+    assert "302 images in 61 shards, " in printed
+    assert f"{len(before)} of them done before" in printed
+    assert "300 images translated into" in printed
+
+
+@needs_ray
+def test_failed_images_are_listed(many, finished):
+    folder, printed, _ = finished
+    failed = [json.loads(line) for line in (folder / "failed.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in failed] == [str(many / f"{n}-bad.png") for n in (100, 200)]
+    assert failed[1]["reason"] == "cannot be decoded: it is cut off"
+    assert all(line["reason"] and str(many) not in line["reason"] for line in failed)
+    assert "2 images failed, see" in printed
+
+
+@needs_ray
+def test_nothing_but_our_own_lines(finished):
+    """No message, no progress bar and no warning of Ray."""
+    known = ("302 images in", "2 workers of 1 core", "shard ", "300 images tr", "2 images failed")
+    for line in finished[1].splitlines():
+        assert line.startswith(known) or "images/s" in line, line
+
+
+@needs_ray
+def test_when_all_is_done_nothing_is_started(many, model, finished):
+    done = succeeded(call(*command(many, model, finished[0])))
+    assert "302 images in 61 shards, 61 of them done before" in done.stdout
+    assert "worker" not in done.stdout
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--seed", 5), "made with seed 0, not 5"),
+        (("--shard_size", 6), "made with shard_size 5, not 6"),
+        (("--format", "parquet"), 'made with format "files", not "parquet"'),
+        (("--inputs_only",), "made with inputs_only false, not true"),
+        (("--input_dir", "{test}"), "made with images 302, not 7"),
+        (("--checkpoint", "{other}"), "made with another checkpoint"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_another_run_is_refused(data, many, model, other_model, finished, more, message):
+    more = [str(word).format(test=data / "test", other=other_model) for word in more]
+    assert_refused(call(*command(many, model, finished[0]), *more), message, finished[0])

@@ -1,0 +1,134 @@
+"""How a source is cut into shards, and what a folder of shards remembers."""
+
+import itertools
+import json
+
+import pytest
+import tensorflow as tf
+
+from p2p_graph.config.data_options import ImageSource
+from p2p_graph.data.packed.make_records import example_of
+from p2p_graph.inference.bulk import bulk_record
+from p2p_graph.inference.bulk.bulk_record import DoneShard
+from p2p_graph.inference.bulk.read_shards import read_images
+from p2p_graph.inference.bulk.shard_translator import ordered_map
+from p2p_graph.inference.bulk.work_shards import Columns, WorkShard, list_work
+from p2p_graph.utils.errors import UserError
+
+COLUMNS = Columns("image", "name")
+
+
+def write_records(path, contents):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number, each in contents:
+            writer.write(example_of(f"{number}.png", 2, 2, {"a": each}, is_16_bit=False))
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A folder of two shards, of three and four records."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for shard, numbers in enumerate((range(3), range(3, 7))):
+        path = folder / f"pairs-0000{shard}-of-00002.tfrecord"
+        write_records(path, [(number, b"image %d" % number) for number in numbers])
+    return folder
+
+
+def listed(folder, size=2):
+    source = ImageSource(input_dir=str(folder))
+    return list_work(source, COLUMNS, size, single=True, b_is_input=False)
+
+
+def read(work):
+    """The names and contents of each shard, after a way as text."""
+    shards = [WorkShard.from_json(shard.to_json()) for shard in work.shards]
+    assert shards == list(work.shards)
+    return [
+        [(i.name, i.file) for i in read_images(shard, COLUMNS, single=True, b_is_input=False)]
+        for shard in shards
+    ]
+
+
+def test_shards_of_records_have_their_own_size(records):
+    work = listed(records)
+    assert work.images == 7
+    found = read(work)
+    assert [len(shard) for shard in found] == [2, 2, 2, 1]
+    assert list(itertools.chain(*found)) == [(f"{n}.png", b"image %d" % n) for n in range(7)]
+    assert len(work.shards[1].pieces) == 2
+    assert listed(records).digest == work.digest
+
+
+def test_one_damaged_record_is_one_failed_image(records):
+    path = records / "pairs-00001-of-00002.tfrecord"
+    work = listed(records, 7)
+    contents = path.read_bytes()
+    place = contents.index(b"image 4")
+    path.write_bytes(contents[:place] + b"IMAGE 4" + contents[place + 7 :])
+    [found] = read(work)
+    good = [name for name, _ in found if name.endswith(".png")]
+    assert good == [f"{number}.png" for number in (0, 1, 2, 3, 5, 6)]
+    [(name, reason)] = [each for each in found if not each[0].endswith(".png")]
+    assert name.startswith(f"{path}, byte ")
+    assert reason == "is damaged: its checksum is wrong"
+
+
+def test_files_keep_their_order(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.png").touch()
+    found = read(listed(tmp_path, 5))
+    assert [len(shard) for shard in found] == [5, 5, 2]
+    assert [name for name, _ in itertools.chain(*found)] == [
+        str(tmp_path / f"{number}.png") for number in range(12)
+    ]
+
+
+def test_too_many_shards_are_refused(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / f"{number}.png").touch()
+    monkeypatch.setattr("p2p_graph.inference.bulk.work_shards.MOST_SHARDS", 2)
+    with pytest.raises(UserError, match="shard_size must be at least 2 for 3 images, not 1"):
+        listed(tmp_path, 1)
+
+
+def test_what_a_folder_remembers(tmp_path):
+    record = {"seed": 0, "weights": "abc"}
+    bulk_record.begin(tmp_path, record)
+    bulk_record.refuse_other(tmp_path, record)
+    with pytest.raises(UserError, match="made with seed 0, not 1: name another folder"):
+        bulk_record.refuse_other(tmp_path, {"seed": 1})
+    with pytest.raises(UserError, match="made with another checkpoint: name another"):
+        bulk_record.refuse_other(tmp_path, {"weights": "abd"})
+    assert [bulk_record.count_attempt(tmp_path, 0, 2) for _ in range(2)] == [1, 2]
+    bulk_record.begin(tmp_path, record)
+    assert bulk_record.count_attempt(tmp_path, 0, 2) == 1
+    bulk_record.write_done(tmp_path, 0, 2, DoneShard(3, []))
+    bulk_record.write_done(tmp_path, 1, 2, DoneShard(1, [("a", "is empty")]))
+    assert len(list((tmp_path / "done").iterdir())) == 2
+    assert bulk_record.write_failed(tmp_path, 2) == (4, 1)
+    [line] = (tmp_path / "failed.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"name": "a", "reason": "is empty"}
+    bulk_record.done_path(tmp_path, 1, 2).write_text("{}")
+    with pytest.raises(UserError, match="is damaged: remove it"):
+        bulk_record.read_done(tmp_path, 1, 2)
+
+
+def test_shards_of_a_person_are_not_replaced(tmp_path):
+    (tmp_path / "outputs-00000-of-00001.parquet").write_text("mine")
+    with pytest.raises(UserError, match=r"holds outputs-00000-of-00001.parquet, but no transl"):
+        bulk_record.begin(tmp_path, {"seed": 0})
+
+
+def test_results_keep_their_order_and_little_is_read_ahead():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(lambda number: number * 2, items(), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert len(taken) < 12
+    assert list(results) == [number * 2 for number in range(3, 100)]
