@@ -105,7 +105,8 @@ def started(address: str | None) -> Iterator[Machines]:
                 _init(ray, address)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"connect to the cluster at {address}" if address else "start on this machine"
-            raise UserError(f"Ray cannot {where}: {one_line_reason(error)}") from None
+            advice = "; it must run, and this machine have its token, if any" if address else ""
+            raise UserError(f"Ray cannot {where}: {one_line_reason(error)}{advice}") from None
         try:
             found = ray.cluster_resources()
             alive = [node for node in ray.nodes() if node["Alive"]]
