@@ -84,7 +84,7 @@ def test_programs_outside_the_package_refuse_shortened_flags():
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Parser"):
                 found += 1
                 assert "allow_abbrev=False" in map(ast.unparse, node.keywords), path
-    assert found == 15
+    assert found == 17
 
 
 def imports(path):

@@ -140,10 +140,9 @@ def announce(run: RunPlan) -> None:
         )
     print(f"device: {run.device.name}")
     if run.replicas.count > 1:
-        print(
-            f"batch: {run.share.total} images a step, "
-            f"{options.data.batches.batch_size} for each of {run.replicas.count} replicas"
-        )
+        each = f"{options.data.batches.batch_size} for each of"
+        total = counted(run.share.total, "image")
+        print(f"batch: {total} a step, {each} {counted(run.replicas.count, 'replica')}")
     if options.execution.xla and run.device.is_cpu:
         print("note: on a CPU --xla makes steps slower; it is for GPUs")
     print(f"generator: {options.model.generator.levels} levels for {scaling.crop_size} pixels")
