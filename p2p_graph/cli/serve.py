@@ -11,6 +11,7 @@ gives a PNG; /api/openapi.json describes all routes. Needs: pip install -c const
 
 import argparse
 import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def main(argv: Sequence[str]) -> None:
     for name in ("max_queue", "time_limit"):
         if getattr(given, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(given, name)}")
+    for name in given.allow_host or []:
+        if not re.fullmatch(r"[^][\s/?#@:\\]+|[0-9a-fA-F:.]+", name):
+            raise UserError(f"allow_host must be a name, as in images.example.org, not {name!r}")
     if not 0 <= given.port < 2**16:
         raise UserError(f"port must be from 0 to 65535, not {given.port}")
     try:

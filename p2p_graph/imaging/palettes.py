@@ -192,7 +192,7 @@ def load(name: str) -> Palette:
     if not name or not (path.exists() or path.is_symlink()):
         raise UserError(
             f"palette must be one of {', '.join(PALETTES)} or a CSV file of class, red, green and "
-            f"blue, not {name!r}"
+            f"blue; there is no file {name!r}"
         )
     try:
         with damage_reported(f"palette {path}", "CSV"):

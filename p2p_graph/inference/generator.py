@@ -69,6 +69,8 @@ def load(
       UserError: there is no checkpoint, or it cannot be read, or a value is not allowed.
     """
     _check_process(threads)
+    if not (step is None or (isinstance(step, int | np.integer) and step >= 0)):
+        raise UserError(f"step must be a whole number or None, not {step!r}")
     chosen = devices.choose(device, threads=threads)
     _first_load[:] = [(os.getpid(), threads)]
     seed = int(seed) if isinstance(seed, np.integer) else seed

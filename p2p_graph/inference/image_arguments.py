@@ -48,7 +48,7 @@ def array_of(images: Any, channels: int) -> Array:
         raise UserError(f"images are uint8, uint16 or float in 0..1, not {array.dtype}")
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 1):
-        raise UserError(f"float images have values in 0..1, not {low:g}..{high:g}")
+        raise UserError(f"float images have values in 0..1, not {low}..{high}")
     return array
 
 

@@ -35,7 +35,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
             bound.close()
         reason = why_not_written(error)
         raise UserError(
-            f"host {host}, port {port} cannot be listened on: {reason}; give another --port"
+            f"host {host}, port {port} cannot be listened on: {reason}; "
+            "give another --port or --host"
         ) from None
     return bound
 

@@ -129,7 +129,13 @@ def test_refusals(run, tmp_path, monkeypatch):
     flags = ("--checkpoint", run)
     assert_refused(call("serve", *flags, "--max_queue", 0), "max_queue must be at least 1, not 0")
     assert_refused(call("serve", *flags, "--port", 70000), "port must be from 0 to 65535")
-    assert_refused(call("serve", *flags, "--host", "203.0.113.1"), "cannot be listened on")
+    assert_refused(
+        call("serve", *flags, "--host", "203.0.113.1"), "cannot be listened on", "--host"
+    )
+    for name in ("http://x y", "a/b", "host:80"):
+        assert_refused(
+            call("serve", *flags, "--allow_host", name), "allow_host must be a name", name
+        )
     assert_refused(call("serve", *flags, "--palette", "none"), "palette")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

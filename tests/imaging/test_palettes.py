@@ -245,7 +245,7 @@ def test_no_such_palette(name):
     with pytest.raises(UserError) as error:
         palettes.load(name)
     assert "palette must be one of cityscapes, facades or a CSV file" in str(error.value)
-    assert str(error.value).endswith(f"not {name!r}")
+    assert str(error.value).endswith(f"; there is no file {name!r}")
 
 
 @pytest.mark.parametrize(
