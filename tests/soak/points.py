@@ -38,7 +38,8 @@ class Fault(NamedTuple):
     Attributes:
       operation: of the point; ANY for any.
       path: of the point, relative to the folder; ANY for any.
-      count: of the points of this operation and path, the n-th has the fault.
+      count: of the points of this operation and path, the n-th has the fault; where it is an error,
+        all later ones have it, too.
       when: BEFORE the call, AFTER it, or with HALF of it done.
       error: the number of the error that the call raises; KILL ends the process with SIGKILL.
     """
@@ -118,7 +119,9 @@ class _Points:
             if fault.path not in (ANY, name):
                 return ""
             self._seen += 1
-            return fault.when if self._seen == fault.count else ""
+            # A disk that fails goes on to fail: a second way to write the same file is no way out.
+            is_here = self._seen == fault.count or (fault.error and self._seen > fault.count)
+            return fault.when if is_here else ""
 
     def _strike(self):
         if self._fault.error == KILL:

@@ -128,6 +128,8 @@ class Soak:
     def fail(self, fault=None, *, maybe=False, listener=None, prepare=_PREPARE):
         """Runs the program with a fault, which it reports in one line; nothing half-written stays.
 
+        Returns whether it has failed.
+
         Args:
           fault: a `Fault` with an error; None where the surroundings are at fault.
           maybe: whether the program may also do without what fails.
@@ -136,7 +138,7 @@ class Soak:
         """
         run = self.run(fault, listener=listener, prepare=prepare)
         if maybe and run.code == 0:
-            return
+            return False
         assert run.code == 2, self.text
         # Beside its own line, reproduce.py shows that of the program which has failed.
         lines = run.stderr.splitlines()
@@ -144,6 +146,7 @@ class Soak:
         assert all(re.fullmatch(r"\w+\.py: .+", line) for line in lines), self.text
         assert not leftovers(self.output), [leftovers(self.output), self.text]
         self._step = restored_step(self.output)
+        return True
 
     def check_checkpoint(self):
         """The newest checkpoint can be read, and is not older than it was."""
