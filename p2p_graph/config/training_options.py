@@ -115,7 +115,7 @@ class ExecutionOptions(Record):
         "copies of the networks, each on a GPU of its own and with batch_size images of a step: a "
         "number, or all; without a GPU they share the CPU, which is for trying only",
         rule=_replicas_rule,
-        metavar="N|all",
+        metavar="N",
     )
     xla: bool = option(
         False,

@@ -22,9 +22,6 @@ from .common import ROOT, assert_refused, call, environment, start, succeeded
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 HAS_RAY = HAS_PYARROW and importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed (the extra ray)")
-needs_pyarrow = pytest.mark.skipif(
-    not HAS_PYARROW, reason="pyarrow is not installed (the extra ray)"
-)
 # Translates a folder by tools/test.py, then sources by a worker's translator, as JSON says.
 _WORK = """
 import json, sys
@@ -105,10 +102,8 @@ def sources(data, tmp_path_factory):
 FORMS = {"folder": "files", "records": "tfrecord", "list": "files", "parquet": "parquet"}
 
 
-@pytest.fixture(scope="module")
-def made(data, model, sources, tmp_path_factory):
-    """The folders that a worker made, by source; and tools/test.py's, under test."""
-    folder = tmp_path_factory.mktemp("made")
+def made_without_ray(data, model, sources, folder):
+    """Lets a worker's translator make folders, by source, and tools/test.py one, called test."""
     jobs = [
         (options, FORMS[name], single, str(folder / name))
         for name, (options, single) in sources.items()
@@ -125,13 +120,11 @@ def made(data, model, sources, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     assert "workers have died on it 5 times" in done.stdout
-    return folder
 
 
-@pytest.fixture(scope="module")
-def outputs(made):
+def outputs_of(folder):
     """The outputs of tools/test.py by name."""
-    return {path.name: path.read_bytes() for path in (made / "test").rglob("*-outputs.png")}
+    return {path.name: path.read_bytes() for path in folder.rglob("*-outputs.png")}
 
 
 def outputs_in(folder):
@@ -139,32 +132,33 @@ def outputs_in(folder):
     return {path.name: path.read_bytes() for path in folder.glob("outputs-*/*.png")}
 
 
-@pytest.mark.parametrize("source", ["folder", "list"])
-def test_files(made, outputs, source):
+def test_every_source_and_form(data, model, sources, tmp_path):
+    """In one test, since a process of its own makes them; shards cross those of the source."""
+    made_without_ray(data, model, sources, tmp_path)
+    outputs = outputs_of(tmp_path / "test")
     assert len(outputs) == 7
-    assert outputs_in(made / source) == outputs
-    folders = sorted(path.name for path in (made / source).glob("outputs-*"))
-    assert folders == [f"outputs-0000{number}-of-00003" for number in range(3)]
-
-
-def test_records(made, outputs):
-    """Shards that cross those of the source; the programs take them as inputs."""
-    images = list_packed_images(made / "records")
+    for source in ("folder", "list"):
+        assert outputs_in(tmp_path / source) == outputs
+        folders = sorted(path.name for path in (tmp_path / source).glob("outputs-*"))
+        assert folders == [f"outputs-0000{number}-of-00003" for number in range(3)]
+    images = list_packed_images(tmp_path / "records")  # as the programs take them
     assert [(image.width, image.height) for image in images] == [(32, 32)] * 7
     found = {image.path.stem: stored_files(image)[0] for image in images}
     assert {f"{name}-outputs.png": contents for name, contents in found.items()} == outputs
+    if HAS_PYARROW:
+        wanted = {name.replace("-outputs", ""): contents for name, contents in outputs.items()}
+        assert rows_in(tmp_path / "parquet") == wanted
 
 
-@needs_pyarrow
-def test_parquet(made, outputs):
+def rows_in(folder):
+    """The images in Parquet files, by name."""
     from p2p_graph.inference.bulk import parquet_files
 
     found = {}
-    for path in sorted((made / "parquet").glob("*.parquet")):
+    for path in sorted(folder.glob("*.parquet")):
         rows = parquet_files.count_rows(path, "image", "name")
         found |= dict(parquet_files.read_rows(path, 0, rows, "image", "name"))
-    wanted = {name.replace("-outputs", ""): contents for name, contents in outputs.items()}
-    assert found == wanted
+    return found
 
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
@@ -224,24 +218,45 @@ def workers_of(program):
     return [worker for worker in workers if is_of_program(worker)]
 
 
-@pytest.fixture(scope="module")
-def interrupted(many, model, tmp_path_factory):
-    """The folder of a run that Ctrl-C has ended in the middle, and what it printed."""
-    folder = tmp_path_factory.mktemp("ray") / "out"
-    with start(*command(many, model, folder)) as program:
+@needs_ray
+def test_interrupted_killed_and_finished(data, many, model, other_model, tmp_path):
+    """One test, since Ray starts slowly: Ctrl-C, a second run that loses a worker, a third."""
+    folder = tmp_path / "out"
+    interrupt(folder, command(many, model, folder))
+    printed = finish_without_a_worker(folder, command(many, model, folder))
+    flags = ("--input_dir", data / "test", "--checkpoint", model, "--output_dir", tmp_path / "test")
+    succeeded(call("test", *flags))
+    of_test = outputs_of(tmp_path / "test")
+    names = [f"{number:03d}" for number in range(300)]
+    wanted = {f"{name}-outputs.png": of_test[f"{int(name) % 7 + 1}-outputs.png"] for name in names}
+    assert outputs_in(folder) == wanted
+    check_failed_images(folder, many, printed)
+    check_lines(printed)
+    done = succeeded(call(*command(many, model, folder)))
+    assert "302 images in 61 shards, 61 of them done before" in done.stdout
+    assert "worker" not in done.stdout  # nothing is started
+    for more, message in refusals(data, other_model):
+        assert_refused(call(*command(many, model, folder), *more), message, folder)
+
+
+def interrupt(folder, command):
+    """Ends a run in the middle by Ctrl-C."""
+    with start(*command) as program:
         wait_for_shards(folder, program, 3)
         program.send_signal(signal.SIGINT)
         printed, _ = program.communicate(timeout=120)
     assert program.returncode == 130, printed
-    return folder, printed
+    *_, advice, last = printed.splitlines()
+    assert advice == "the same command goes on with the shards that are not done"
+    assert last == "interrupted"
+    assert 3 <= len(list((folder / "done").glob("*.json"))) < 61
+    assert not (folder / "failed.jsonl").exists()
 
 
-@pytest.fixture(scope="module")
-def finished(many, model, interrupted):
-    """The same folder after a second run, of which a worker was killed; what it printed."""
-    folder, _ = interrupted
+def finish_without_a_worker(folder, command):
+    """Runs again, and kills one of two workers; returns what was printed."""
     before = {path: path.stat().st_mtime_ns for path in (folder / "done").glob("*.json")}
-    with start(*command(many, model, folder)) as program:
+    with start(*command) as program:
         wait_for_shards(folder, program, len(before) + 3)
         workers = workers_of(program)
         assert len(workers) == 2
@@ -250,36 +265,15 @@ def finished(many, model, interrupted):
         printed, _ = program.communicate(timeout=300)
     assert program.returncode == 0, printed
     assert done < 61, "the worker was killed too late to show anything"
-    return folder, printed, before
-
-
-@needs_ray
-def test_ctrl_c(interrupted):
-    folder, printed = interrupted
-    *_, advice, last = printed.splitlines()
-    assert advice == "the same command goes on with the shards that are not done"
-    assert last == "interrupted"
-    assert 3 <= len(list((folder / "done").glob("*.json"))) < 61
-    assert not (folder / "failed.jsonl").exists()
-
-
-@needs_ray
-def test_a_killed_worker_changes_nothing(outputs, finished):
-    folder, printed, before = finished
-    names = [f"{number:03d}" for number in range(300)]
-    wanted = {f"{name}-outputs.png": outputs[f"{int(name) % 7 + 1}-outputs.png"] for name in names}
-    assert outputs_in(folder) == wanted
     # Nothing was done twice, and nothing is left.
     assert all(path.stat().st_mtime_ns == modified for path, modified in before.items())
     assert not list(folder.glob(".*"))
-    assert "302 images in 61 shards, " in printed
-    assert f"{len(before)} of them done before" in printed
+    assert f"302 images in 61 shards, {len(before)} of them done before" in printed
     assert "300 images translated into" in printed
+    return printed
 
 
-@needs_ray
-def test_failed_images_are_listed(many, finished):
-    folder, printed, _ = finished
+def check_failed_images(folder, many, printed):
     failed = [json.loads(line) for line in (folder / "failed.jsonl").read_text().splitlines()]
     assert [line["name"] for line in failed] == [str(many / f"{n}-bad.png") for n in (100, 200)]
     assert failed[1]["reason"] == "cannot be decoded: it is cut off"
@@ -287,34 +281,18 @@ def test_failed_images_are_listed(many, finished):
     assert "2 images failed, see" in printed
 
 
-@needs_ray
-def test_nothing_but_our_own_lines(finished):
+def check_lines(printed):
     """No message, no progress bar and no warning of Ray."""
     known = ("302 images in", "2 workers of 1 core", "shard ", "300 images tr", "2 images failed")
-    for line in finished[1].splitlines():
+    for line in printed.splitlines():
         assert line.startswith(known) or "images/s" in line, line
 
 
-@needs_ray
-def test_when_all_is_done_nothing_is_started(many, model, finished):
-    done = succeeded(call(*command(many, model, finished[0])))
-    assert "302 images in 61 shards, 61 of them done before" in done.stdout
-    assert "worker" not in done.stdout
-
-
-@needs_ray
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (("--seed", 5), "made with seed 0, not 5"),
-        (("--shard_size", 6), "made with shard_size 5, not 6"),
-        (("--format", "parquet"), 'made with format "files", not "parquet"'),
-        (("--inputs_only",), "made with inputs_only false, not true"),
-        (("--input_dir", "{test}"), "made with images 302, not 7"),
-        (("--checkpoint", "{other}"), "made with another checkpoint"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
-)
-def test_another_run_is_refused(data, many, model, other_model, finished, more, message):
-    more = [str(word).format(test=data / "test", other=other_model) for word in more]
-    assert_refused(call(*command(many, model, finished[0]), *more), message, finished[0])
+def refusals(data, other_model):
+    """Flags of other runs, and why the folder is not theirs."""
+    yield ("--seed", 5), "made with seed 0, not 5"
+    yield ("--shard_size", 6), "made with shard_size 5, not 6"
+    yield ("--format", "parquet"), 'made with format "files", not "parquet"'
+    yield ("--inputs_only",), "made with inputs_only false, not true"
+    yield ("--input_dir", data / "test"), "made with images 302, not 7"
+    yield ("--checkpoint", other_model), "made with another checkpoint"
