@@ -85,13 +85,21 @@ class Checkpoint:
         Raises:
           UserError: the checkpoint is damaged, or a value is not finite.
         """
+        return dict(self.read_each(names))
+
+    def read_each(self, names: Iterable[str]) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
+        """Reads variables as `read`, one after the other: the caller decides what stays in memory.
+
+        Raises:
+          UserError: as `read`.
+        """
         with _reading(self.prefix) as prefix:
             reader = tf.train.load_checkpoint(prefix)
-            arrays = {name: np.asarray(reader.get_tensor(self.stored[name])) for name in names}
-        for name, array in arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise self._not_finite([name])
-        return arrays
+            for name in names:
+                array = np.asarray(reader.get_tensor(self.stored[name]))
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    raise self._not_finite([name])
+                yield name, array
 
     def check(self, variables: Iterable[tf.Variable]) -> None:
         """Checks that the checkpoint holds variables of these names, shapes and types.

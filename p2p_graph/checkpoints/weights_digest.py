@@ -19,8 +19,7 @@ def digest_of_checkpoint(checkpoint: Checkpoint) -> str:
     Raises:
       UserError: the checkpoint is damaged, or a value is not finite.
     """
-    names = sorted(filter(_is_of_generator, checkpoint.stored))
-    return _digest((name, checkpoint.read([name])[name]) for name in names)
+    return _digest(checkpoint.read_each(sorted(filter(_is_of_generator, checkpoint.stored))))
 
 
 def digest_of_arrays(arrays: Mapping[str, Array]) -> str:

@@ -1,7 +1,7 @@
 """Compares the options of a resumed training run with those of its folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from p2p_graph.config.options_file import (
     same_path,
 )
 from p2p_graph.utils.errors import UserError
+
+_PATHS = ("input_dir", "target_dir", "manifest")
 
 
 def check_unchanged(
@@ -63,20 +65,36 @@ def changed_options(
     free = set(FREE_FIELDS)
     if flat["lr_schedule"] == "linear":  # the schedule depends on the last step
         free -= {"max_steps", "max_epochs"}
-    changed = []
-    for name, was in stored.items():
-        now = flat[name]
-        if name in free or was == now or (name == "seed" and name not in given):
-            continue
-        if now is None and name in ("input_channels", "target_channels"):
-            continue  # they are those of data that have not been read yet
-        paths = name in ("input_dir", "target_dir", "manifest") and None not in (was, now)
-        if paths and same_path(was, now, folder):
-            continue
-        if name == "more_inputs" and was and now and _same_paths(was, now, folder):
-            continue
-        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
-    return changed
+    free |= {"seed"} - set(given)
+    # Without a value, the channels are those of data that have not been read yet.
+    free |= {name for name in ("input_channels", "target_channels") if flat[name] is None}
+    was, now = stored.get("more_inputs"), flat["more_inputs"]
+    if was and now and _same_paths(was, now, folder):
+        free.add("more_inputs")
+    return differences(stored, flat, folder, free)
+
+
+def differences(
+    stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path, free: Collection[str]
+) -> list[str]:
+    """Lists the options of a folder's options.json that have other values now.
+
+    Args:
+      stored: the options in the file, by flat name.
+      now: the options now, by flat name; at least those of `stored`.
+      folder: of the file: paths may have been relative to another current folder.
+      free: names of options that may differ.
+
+    Returns:
+      As `changed_options`.
+    """
+    return [
+        f"{name} (was {json.dumps(was)}, now {json.dumps(now[name])})"
+        for name, was in stored.items()
+        if name not in free
+        and was != now[name]
+        and not (name in _PATHS and was and now[name] and same_path(was, now[name], folder))
+    ]
 
 
 def _divide_alike(

@@ -70,7 +70,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
         if is_chief
         else contextlib.nullcontext()
     ):
-        run = plan_run(options, folder, given)
+        run = plan_run(options, folder, given, cluster)
         refuse_data_folder(folder, files_of([*run.images, *run.validation_images]), _FOLDERS)
         if run.done < run.schedule.last_step:
             announce(run)
@@ -133,12 +133,13 @@ def _train(run: RunPlan) -> int:
             if restore:
                 restore(session)
             inputs.start(session, run.done)
+            record = run_record(options, run.replicas.count)
             if agreement:
-                agreement.check(session, _facts(run), run.folder)
+                agreement.check(session, _facts(run, record["images"]), run.folder)
             # All checks have passed: from here on, the folder is written.
             with _reported(run.folder):
                 if run.replicas.is_chief:
-                    save_options(options, run.folder, run_record(options, run.replicas.count))
+                    save_options(options, run.folder, record)
 
         scaffold = tf.train.Scaffold(
             init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
@@ -158,11 +159,11 @@ def _train(run: RunPlan) -> int:
     return 0
 
 
-def _facts(run: RunPlan) -> dict[str, Any]:
+def _facts(run: RunPlan, images: str) -> dict[str, Any]:
     """What must be the same in all processes of a run."""
     return {
         "options": compared_options(run.options.flat()),
-        "images": run_record(run.options)["images"],
+        "images": images,
         "the step of the checkpoint": run.done,
     }
 

@@ -15,7 +15,7 @@ from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import StepShare
 from p2p_graph.models.memory_estimate import checkpoint_bytes, training_bytes
 from p2p_graph.runtime import devices
-from p2p_graph.runtime.cluster import Cluster, read_cluster
+from p2p_graph.runtime.cluster import Cluster
 from p2p_graph.runtime.distribute import distribute
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.runtime.replicas import Replicas
@@ -72,10 +72,21 @@ class RunPlan(NamedTuple):
         return StepShare(total, self.replicas.worker * own, own)
 
 
-def plan_run(options: Options, folder: Path, given: Mapping[str, Any]) -> RunPlan:
-    """Checks everything that could refuse the run, before the graph is built."""
+def plan_run(
+    options: Options, folder: Path, given: Mapping[str, Any], cluster: Cluster | None = None
+) -> RunPlan:
+    """Checks everything that could refuse the run, before the graph is built.
+
+    Args:
+      options: from `configure`.
+      folder: of the run.
+      given: the flags' values by flat name.
+      cluster: the processes of the run, if there are several.
+
+    Raises:
+      UserError: something refuses the run.
+    """
     options = options.replace(**channels_of_data(options.data.task, options.data.source))
-    cluster = read_cluster()
     device = devices.choose(options.execution.device)
     replicas, device = distribute(options.execution.replicas, device, cluster)
     if options.execution.xla and replicas.count > 1:

@@ -17,7 +17,7 @@ from p2p_graph.utils import signals
 _PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
-INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
+_INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
 
 def run_program(
@@ -43,20 +43,12 @@ def run_program(
       program received the signal.
     """
     import subprocess
-    import threading
 
     child: subprocess.Popen[str] | None = None
 
     def pass_on(number: signal.Signals) -> None:
-        if child is None:
-            return
-        # Ctrl-C in a terminal reaches the child, too, and one SIGINT is enough. A signal sent to
-        # this process alone does not reach the child. The timer's thread sends the signal because
-        # a signal handler may interrupt `wait`, whose lock `send_signal` needs.
-        delay = INTERRUPT_DELAY if number == signal.SIGINT else 0
-        timer = threading.Timer(delay, child.send_signal, [number])
-        timer.daemon = True
-        timer.start()
+        if child is not None:
+            pass_signal_on(number, child.send_signal)
 
     stdout = subprocess.PIPE if on_line else None
     env = knowing_parent(os.environ if env is None else env)
@@ -76,6 +68,25 @@ def run_program(
     if stop.received:
         return 128 + stop.received
     return 128 - code if code < 0 else code
+
+
+def pass_signal_on(number: signal.Signals, send: Callable[[signal.Signals], None]) -> None:
+    """Passes a signal that has come to this process on to children; for signal handlers.
+
+    Ctrl-C in a terminal reaches a child, too, and one SIGINT is enough. A signal sent to this
+    process alone does not reach the child. A timer's thread sends the signal, because a signal
+    handler may interrupt code that holds a lock which `send` needs, such as `Popen.wait`.
+
+    Args:
+      number: the signal.
+      send: sends it.
+    """
+    import threading
+
+    delay = _INTERRUPT_DELAY if number == signal.SIGINT else 0
+    timer = threading.Timer(delay, send, [number])
+    timer.daemon = True
+    timer.start()
 
 
 def environment() -> dict[str, str]:

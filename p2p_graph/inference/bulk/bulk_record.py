@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2p_graph.utils.atomic_write import atomic_write, write_json
+from p2p_graph.inference.folder import failed_images
+from p2p_graph.inference.folder.failed_images import FAILED_FILE
+from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError, why_not_written
 from p2p_graph.utils.outside_files import read_json
 
 RECORD_FILE = "translated.json"
 DONE_FOLDER = "done"
-FAILED_FILE = "failed.jsonl"
 WRITTEN = (DONE_FOLDER, FAILED_FILE)
 _OUTPUTS = "outputs-*"  # names of shards
 _ATTEMPTS = ".attempts"
@@ -154,21 +155,15 @@ def write_failed(folder: Path, count: int) -> tuple[int, int]:
     Returns:
       The number of images that were translated, and of those that failed.
     """
-    translated = failed = 0
+    translated = 0
 
-    def lines() -> Iterator[str]:
-        nonlocal translated, failed
+    def failed() -> Iterator[tuple[str, str]]:
+        nonlocal translated
         for number in range(count):
             done = read_done(folder, number, count)
             assert done is not None
             translated += done.images
-            failed += len(done.failed)
-            for name, reason in done.failed:
-                yield json.dumps({"name": name, "reason": reason}) + "\n"
+            yield from done.failed
 
-    path = folder / FAILED_FILE
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(lines())
-    if not failed:
-        path.unlink()
-    return translated, failed
+    number_failed = failed_images.write_failed(folder, failed())
+    return translated, number_failed

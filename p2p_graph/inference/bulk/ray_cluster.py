@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from p2p_graph.inference.bulk.parquet_files import INSTALL
 from p2p_graph.inference.bulk.shard_translator import RayWorker, WorkerSetup
 from p2p_graph.utils import child_process, signals
+from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.hidden_stderr import hidden_stderr
@@ -128,7 +129,7 @@ def _init(ray: Any, address: str | None) -> None:
         ray.init(
             address="local",
             include_dashboard=False,
-            num_cpus=os.cpu_count() or 1,
+            num_cpus=available_cores(),
             object_store_memory=_STORE_BYTES,
             **quiet,
         )

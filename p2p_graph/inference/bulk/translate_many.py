@@ -20,6 +20,7 @@ from p2p_graph.inference.bulk.shard_outputs import remove_unfinished
 from p2p_graph.inference.bulk.shard_translator import WorkerSetup
 from p2p_graph.inference.bulk.work_shards import Columns, WorkList, list_work
 from p2p_graph.inference.find_model import FoundModel, find_model
+from p2p_graph.inference.folder.failed_images import FAILED_FILE
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped
 
@@ -235,5 +236,5 @@ def _report_end(folder: Path, work: WorkList) -> None:
     translated, failed = bulk_record.write_failed(folder, len(work.shards))
     print(f"{counted(translated, 'image')} translated into {escaped(str(folder))}")
     if failed:
-        where = escaped(str(folder / bulk_record.FAILED_FILE))
+        where = escaped(str(folder / FAILED_FILE))
         print(f"{counted(failed, 'image')} failed, see {where}")

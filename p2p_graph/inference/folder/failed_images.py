@@ -40,17 +40,27 @@ def failed_while_translated(images: Iterable[tuple[int, SourceImage]]) -> list[F
     return failed
 
 
-def write_failed(folder: Path, failed: Sequence[FailedImage]) -> None:
-    """Writes failed.jsonl, a JSON object `{"name": ..., "reason": ...}` a line; nothing for none.
+def write_failed(folder: Path, failed: Iterable[tuple[str, str]]) -> int:
+    """Writes failed.jsonl, a JSON object `{"name": ..., "reason": ...}` a line; no file for none.
+
+    Args:
+      folder: an earlier file in it is replaced or removed.
+      failed: names and reasons, of which none is held.
+
+    Returns:
+      The number of images.
 
     Raises:
       OSError: the file cannot be written.
     """
-    if not failed:
-        return
-    with atomic_write(folder / FAILED_FILE) as temporary:
-        lines = [json.dumps({"name": image.name, "reason": image.reason}) for image in failed]
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    path, count = folder / FAILED_FILE, 0
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for name, reason in failed:
+            file.write(json.dumps({"name": name, "reason": reason}) + "\n")
+            count += 1
+    if not count:
+        path.unlink()
+    return count
 
 
 def report_failed(folder: Path, failed: Sequence[FailedImage]) -> None:

@@ -6,7 +6,6 @@ in shards, each shard leaves a file in `shards/` when it is done; the last one w
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +15,9 @@ from p2p_graph.config.options_file import (
     OPTIONS_FILE,
     read_options,
     read_record,
-    same_path,
 )
 from p2p_graph.config.output_folder import one_at_a_time
+from p2p_graph.config.resumed_options import differences
 from p2p_graph.imaging import preview
 from p2p_graph.imaging.array_files import ARRAY_SUFFIX
 from p2p_graph.inference.folder.failed_images import FAILED_FILE, FailedImage
@@ -44,7 +43,6 @@ ALL_ENDINGS = tuple(
 )
 # Options that change no image, nor which images there are.
 _FREE = {*FREE_FIELDS} - {"max_steps", "aspect_ratio", "output_bits", "inputs_only"}
-_PATHS = ("input_dir", "target_dir", "manifest")
 _ADVICE = "name another folder, or remove this one"
 
 
@@ -117,8 +115,11 @@ class ResultsFolder(NamedTuple):
             raise UserError(f"{where} that were made by another checkpoint: {_ADVICE}")
         if record.get("made_on") != made.on:
             raise UserError(f"{where} that were made on a {record.get('made_on')}: {_ADVICE}")
-        if changed := _changed(self.path, made.options):
-            raise UserError(f"{where} that were made with other options: {changed}: {_ADVICE}")
+        changed = differences(read_options(self.path), made.options, self.path, _FREE)
+        if changed:
+            raise UserError(
+                f"{where} that were made with other options: {'; '.join(changed)}: {_ADVICE}"
+            )
         if record.get("images") != made.images:
             raise UserError(
                 f"{where} of another list of images ({record.get('images', '').partition(' ')[0]} "
@@ -229,16 +230,3 @@ class ResultsFolder(NamedTuple):
             found = [read_json(mark) for mark in marks]
             failed = sorted(FailedImage(*image) for mark in found for image in mark["failed"])
             yield Ended(sum(mark["done"] for mark in found), failed)
-
-
-def _changed(folder: Path, options: Mapping[str, Any]) -> str:
-    """The options that differ from those in a folder's options.json, and change images."""
-    changed = []
-    for name, was in read_options(folder).items():
-        now = options[name]
-        if name in _FREE or was == now:
-            continue
-        if name in _PATHS and was and now and same_path(was, now, folder):
-            continue
-        changed.append(f"{name} (was {json.dumps(was)}, now {json.dumps(now)})")
-    return "; ".join(changed)

@@ -32,11 +32,6 @@ class Choice(NamedTuple):
     failed: list[FailedImage]
     done_before: int
 
-    @property
-    def done(self) -> int:
-        """How many images are done when these are."""
-        return len(self.images) + self.done_before
-
 
 def numbers_of_part(
     count: int, part: tuple[int, int] | None, batch_size: int, max_batches: int | None

@@ -176,7 +176,8 @@ def _finish(work: Work, into: ResultsFolder, own: Ended, checkpoint: Restored) -
         def names() -> Iterator[str]:
             return filter(into.is_done, (work.names[number] for number in numbers))
 
-        write_failed(folder, ended.failed)
+        if ended.failed:
+            write_failed(folder, ((image.name, image.reason) for image in ended.failed))
         if options.outputs.grid:
             title, count = f"step {checkpoint.step}", options.validation.sample_count
             results.write_grid(folder, title, columns, names(), count)

@@ -85,12 +85,7 @@ class Children:
         return 128 - code if code < 0 else code
 
     def _pass_on(self, number: signal.Signals) -> None:
-        # As `child_process.run_program` does. A thread sends the signals, because the handler may
-        # interrupt code that holds the lock.
-        delay = child_process.INTERRUPT_DELAY if number == signal.SIGINT else 0
-        timer = threading.Timer(delay, self._send, [number])
-        timer.daemon = True
-        timer.start()
+        child_process.pass_signal_on(number, self._send)
 
     def _send(self, number: signal.Signals) -> None:
         with self._lock:
