@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.models.custom_gradient import custom_gradient
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import variable_seed, zeros_variable
 
@@ -62,7 +63,7 @@ def _fused_batchnorm(
     reread_weights: bool,
 ) -> tf.Tensor:
     # The raw op, since tf.nn's raises epsilon to 1.001e-5, an old lower bound of cuDNN's.
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @custom_gradient
     def op(
         inputs: tf.Tensor, scale_value: tf.Tensor, offset_value: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[..., Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow.compat.v1 as tf
 
+from p2p_graph.models.custom_gradient import custom_gradient
 from p2p_graph.models.tensor_shapes import size_of
 
 
@@ -59,7 +60,7 @@ def deconv(
 # few rows of X instead of the filter W.
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@custom_gradient
 def _matmul(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """X W and its gradient function."""
 
@@ -70,7 +71,7 @@ def _matmul(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., 
     return tf.matmul(x, weights), grad
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@custom_gradient
 def _matmul_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """X W^T and its gradient function."""
 
@@ -80,14 +81,14 @@ def _matmul_transposed(x: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Cal
     return tf.transpose(tf.matmul(weights, x, transpose_b=True)), grad
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@custom_gradient
 def _extract_patches(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """Extracts the 4x4 patches of a stride of 2: [N, H, W, C] => [N, H/2, W/2, 16C]."""
     four, two, one = ([1, n, n, 1] for n in (4, 2, 1))
     return tf.image.extract_patches(inputs, four, two, one, "SAME"), _sum_patches
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@custom_gradient
 def _sum_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     """Adds overlapping patches, the adjoint of `_extract_patches`: => [N, 2h, 2w, C]."""
     _, height, width = size_of(patches)

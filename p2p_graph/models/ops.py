@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import matmul_conv
+from p2p_graph.models.custom_gradient import custom_gradient
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import filter_variable, zeros_variable
 from p2p_graph.models.precision import cast_for_compute, computed_once, filter_value
@@ -81,7 +82,7 @@ def conv(
 def _conv_rereading_weights(
     inputs: tf.Tensor, variable: tf.Variable, how: dict[str, Any], settings: LayerSettings
 ) -> tf.Tensor:
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @custom_gradient
     def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             weight = cast_for_compute(variable.read_value(), settings)

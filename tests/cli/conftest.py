@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from .common import ROOT, SMALL, call, succeeded, tensors, write_tensors
+from .common import ROOT, SHALLOW, SMALL, call, succeeded, tensors, write_tensors
 
 sys.path.insert(0, str(ROOT / "data"))
 from facade_paint import CLASSES
@@ -49,7 +49,7 @@ def make_model(data, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(make_model):
     """A folder with a small model's checkpoint, AtoB."""
-    return make_model()
+    return make_model(*SHALLOW)
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ from .common import (
 )
 
 SIZE = (*SMALL, "--crop_size", "32x64")
-# The smallest sizes that all networks of a kind can see.
+LEVELS = ("--levels", 3)
 FLAGS = {
-    "pyimagesearch": ("--batch_size", 2),
+    "pyimagesearch": ("--batch_size", 2, "--levels", 5),  # as many as it can have
     "junyanz": ("--lr_schedule", "constant"),  # a linear one depends on the last step
 }
 
@@ -33,7 +33,15 @@ def trained(request, data, tmp_path_factory):
     """The preset's name, and the folders of a run of 4 steps and of one resumed from its step 2."""
     preset = request.param
     root = tmp_path_factory.mktemp("presets")
-    flags = ("--input_dir", data / "train", *SIZE, "--preset", preset, *FLAGS.get(preset, ()))
+    flags = (
+        "--input_dir",
+        data / "train",
+        *SIZE,
+        *LEVELS,
+        "--preset",
+        preset,
+        *FLAGS.get(preset, ()),
+    )
     train_and_resume((*flags, "--max_steps", 4), root / "whole", root / "resumed")
     return preset, root / "whole", root / "resumed"
 
@@ -67,7 +75,7 @@ def test_translation_reads_the_system_from_options_json(trained, data, tmp_path)
     made = images(tmp_path / "all")
     assert len(made) == 2
     options = json.loads((whole / "options.json").read_text())
-    kept = ("preset", "ngf", "ndf", "which_direction")
+    kept = ("preset", "ngf", "ndf", "which_direction", "levels")
     few = tmp_path / "few"
     few.mkdir()
     for path in (*whole.glob("model-*"), whole / "checkpoint"):
@@ -91,7 +99,7 @@ def test_dropout_in_use(trained, data, tmp_path):
         succeeded(call("test", *where, "--output_dir", out, "--seed", seed))
         made.append(images(out))
     same = all(np.array_equal(made[0][name], made[1][name]) for name in made[0])
-    # Of 5 levels, none is between the fifth and the innermost.
+    # There is no level between the fifth and the innermost.
     assert same == (preset in ("pyimagesearch", "junyanz"))
 
 

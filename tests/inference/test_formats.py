@@ -34,7 +34,7 @@ CLOSE = 2e-3
 def make_run(folder, **options):
     """A folder with the checkpoint of a small generator with random weights."""
     folder.mkdir()
-    made = Options.of(**{"ngf": 2, "ndf": 1, **options})
+    made = Options.of(**{"ngf": 2, "ndf": 1, "levels": 2, **options})
     size, channels = made.data.scaling.crop_size, made.data.task.channels
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(3)
@@ -83,11 +83,14 @@ CASES = {
     **{name: {"preset": name, **PRESETS[name]} for name in PRESETS},
     "lab": {"lab_colorization": True},
     "lab, BtoA": {"lab_colorization": True, "which_direction": "BtoA"},
-    "channels": {"input_channels": "3+2", "target_channels": 6},
-    "grey": {"input_channels": 1, "target_channels": 1},
+    "channels": {"input_channels": "3+2", "target_channels": 1},
     "separable": {"separable_conv": True, "bias": "all"},
     "encoder-decoder, no dropout": {"generator": "encoder_decoder", "dropout": 0.0},
-    "two levels, not square": {"levels": 2, "crop_size": "16x32"},
+    "grey to 6 channels, not square": {
+        "input_channels": 1,
+        "target_channels": 6,
+        "crop_size": "16x32",
+    },
 }
 
 
@@ -97,7 +100,7 @@ def test_formats(case, tmp_path):
     options["crop_size"] = options["crop_size"] if "not square" in case else 32
     options["scale_size"] = None
     # As few levels as a network can have: conversions take long.
-    options["levels"] = {"two levels, not square": 2, "pyimagesearch": 4}.get(case, 3)
+    options["levels"] = 4 if case == "pyimagesearch" else 2
     names = ("jitter", "resize_first", "max_steps", "split", "split_seed", "val_dir")
     run = make_run(tmp_path / "run", **{n: v for n, v in options.items() if n not in names})
     folder = tmp_path / "exported"
@@ -133,12 +136,10 @@ def smooth_images(count, size, channels, seed=0):
     return np.repeat(np.repeat(small, size // 4, axis=1), size // 4, axis=2)
 
 
-@pytest.mark.parametrize("case", ["separable", "lab, BtoA"])
-def test_smaller_litert_models(case, tmp_path):
+def test_smaller_litert_models(tmp_path):
     """The fewer the bits, the smaller the file and the farther the output, within bounds."""
-    options = {name: value for name, value in CASES[case].items() if name != "jitter"}
-    options = {**options, "crop_size": 32, "ngf": 16, "dropout": 0.0, "levels": 3}
-    run = make_run(tmp_path / "run", **options)
+    options = {**CASES["separable"], **CASES["lab, BtoA"]}
+    run = make_run(tmp_path / "run", **options, crop_size=32, ngf=16, dropout=0.0)
     data = tmp_path / "data"
     data.mkdir()
     for number, image in enumerate(smooth_images(3, 32, 3)):
@@ -165,7 +166,7 @@ def test_smaller_litert_models(case, tmp_path):
 
 def test_litert_int8_is_calibrated(tmp_path):
     """Convolutions get int8 and give int8, whose ranges are those of the images."""
-    run = make_run(tmp_path / "run", crop_size=32, levels=3)
+    run = make_run(tmp_path / "run", crop_size=32)
     flags = {"checkpoint": str(run), "format": "litert-int8"}
     ranges = {}
     for name, brightness in (("dark", 20), ("light", 250)):
@@ -188,7 +189,7 @@ def test_litert_int8_is_calibrated(tmp_path):
 
 
 def test_litert_calibration_refusals(tmp_path):
-    run = make_run(tmp_path / "run", crop_size=32, levels=2)
+    run = make_run(tmp_path / "run", crop_size=32)
     flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -413,7 +414,7 @@ def test_a_persons_export_json_stays(tmp_path):
 
 def test_the_documents_snippets(tmp_path):
     """Each reads input.png, and writes output.png or leaves `outputs`."""
-    run = make_run(tmp_path / "run", ngf=1, levels=2)
+    run = make_run(tmp_path / "run", ngf=1)
     flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "exported")}
     export({**flags, "format": "saved_model,onnx,litert"})
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
