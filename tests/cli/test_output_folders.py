@@ -346,10 +346,9 @@ def test_the_checkpoint_of_another_folder_is_not_resumed(work, data, tmp_path):
     assert f"going on from {folder}/model-1" in succeeded(call(*flags)).stdout
 
 
-@pytest.mark.parametrize("name", ["a[1]", "b]*?", "c\\d"])
-def test_folders_that_look_like_patterns(work, data, tmp_path, name):
+def test_a_folder_that_looks_like_a_pattern(work, data, tmp_path):
     """Train, resume, translate and export; TensorFlow takes such a prefix for a pattern."""
-    root = tmp_path / name
+    root = tmp_path / "a[1]b]*?c\\d"
     root.mkdir()
     shutil.copytree(data / "train", root / "train")
     train = ("train", "--input_dir", root / "train", *TINY, "--output_dir", root / "run")

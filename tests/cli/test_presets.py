@@ -23,7 +23,7 @@ from .common import (
 SIZE = (*SMALL, "--crop_size", "32x64")
 LEVELS = ("--levels", 3)
 FLAGS = {
-    "pyimagesearch": ("--batch_size", 2, "--levels", 5),  # as many as it can have
+    "pyimagesearch": ("--batch_size", 2, "--levels", 4),  # it has as many
     "junyanz": ("--lr_schedule", "constant"),  # a linear one depends on the last step
 }
 

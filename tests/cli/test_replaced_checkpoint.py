@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow.compat.v1 as tf
 
-from .common import SMALL, assert_same_images, call, images, succeeded
+from .common import SHALLOW, SMALL, assert_same_images, call, images, succeeded
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def newer(model, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("newer") / "run"
     shutil.copytree(model, folder)
     flags = ("--output_dir", folder, "--max_steps", 8, "--lr", 0.01)
-    succeeded(call("train", "--input_dir", data / "train", *flags, *SMALL))
+    succeeded(call("train", "--input_dir", data / "train", *flags, *SMALL, *SHALLOW))
     return folder
 
 

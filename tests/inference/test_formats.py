@@ -139,7 +139,7 @@ def smooth_images(count, size, channels, seed=0):
 def test_smaller_litert_models(tmp_path):
     """The fewer the bits, the smaller the file and the farther the output, within bounds."""
     options = {**CASES["separable"], **CASES["lab, BtoA"]}
-    run = make_run(tmp_path / "run", **options, crop_size=32, ngf=16, dropout=0.0)
+    run = make_run(tmp_path / "run", **options, crop_size=32, levels=3, ngf=16, dropout=0.0)
     data = tmp_path / "data"
     data.mkdir()
     for number, image in enumerate(smooth_images(3, 32, 3)):
@@ -324,9 +324,21 @@ def test_a_later_export_leaves_no_other_formats(tmp_path):
     assert json.loads((tmp_path / "out" / "options.json").read_text())["format"] == "onnx"
 
 
-@pytest.mark.parametrize("options", [{"lab_colorization": True}, {"input_channels": 5}], ids=str)
-def test_the_model_card(tmp_path, options):
-    """Its snippets run, and it says what was trained, evaluated and exported."""
+def test_the_model_cards(tmp_path):
+    """Their snippets run, and they say what was trained, evaluated and exported."""
+    scripts, checks = zip(
+        card(tmp_path / "lab", lab_colorization=True),
+        card(tmp_path / "channels", input_channels=5),
+        strict=True,
+    )
+    run_script(tmp_path, "import os\n" + "".join(scripts))
+    for check in checks:
+        check()
+
+
+def card(tmp_path, **options):
+    """A script of a card's snippets, and a function that checks what it writes."""
+    tmp_path.mkdir()
     run = make_run(tmp_path / "run", crop_size="16x32", levels=3, input_dir="a`b\nc", **options)
     used = Options.of(**read_options(run)).replace(mode="test", seed=3)
     for name, made, step in (
@@ -365,13 +377,17 @@ def test_the_model_card(tmp_path, options):
     rng = np.random.default_rng(5)
     image = rng.integers(0, 256, (16, 32, 3), np.uint8)
     Image.fromarray(image).save(folder / "input.png")
-    check = "assert outputs.shape == (1, 16, 32, 3)\nImage.open('output.png').save(f'{n}.png')\n"
-    run_script(folder, "".join(f"{one}n = {n}\n{check}" for n, one in enumerate(snippets)))
-    with p2p_graph.load(run, device="cpu", seed=3) as generator:
-        made = generator(np.zeros((16, 32, 5), np.uint8) if wanted == 5 else image).astype(int)
-    for number in range(4):
-        with Image.open(folder / f"{number}.png") as output:
-            np.testing.assert_allclose(np.asarray(output), made, atol=1)
+    each = "assert outputs.shape == (1, 16, 32, 3)\nImage.open('output.png').save(f'{n}.png')\n"
+
+    def check():
+        with p2p_graph.load(run, device="cpu", seed=3) as generator:
+            made = generator(np.zeros((16, 32, 5), np.uint8) if wanted == 5 else image).astype(int)
+        for number in range(4):
+            with Image.open(folder / f"{number}.png") as output:
+                np.testing.assert_allclose(np.asarray(output), made, atol=1)
+
+    script = "".join(f"{one}n = {n}\n{each}" for n, one in enumerate(snippets))
+    return f"os.chdir({str(folder)!r})\n{script}", check
 
 
 def test_a_persons_readme_stays(tmp_path):
