@@ -17,10 +17,17 @@ from p2p_graph.config.options_file import (
 from p2p_graph.utils.errors import UserError
 
 _PATHS = ("input_dir", "target_dir", "manifest")
+# Options that name images, which may lie elsewhere on each host of a run.
+IMAGE_PATHS = (*_PATHS, "more_inputs")
 
 
 def check_unchanged(
-    options: Mapping[str, Any], folder: Path, given: Mapping[str, Any], replica_count: int = 1
+    options: Mapping[str, Any],
+    folder: Path,
+    given: Mapping[str, Any],
+    replica_count: int = 1,
+    *,
+    is_chief: bool = True,
 ) -> None:
     """Checks that a run's folder may be resumed with these options.
 
@@ -29,13 +36,16 @@ def check_unchanged(
       folder: of the run.
       given: the flags' values by flat name.
       replica_count: of the resumed run.
+      is_chief: whether this process writes the folder. The paths in it are the chief's, and are not
+        compared with those of another host.
 
     Raises:
       UserError: see `read_options`; or an option that affects the result has changed, or is missing
         in options.json.
     """
     check_complete(folder, read_options(folder), ALWAYS_WRITTEN)
-    if changed := changed_options(options, folder, given, replica_count):
+    changed = changed_options(options, folder, given, replica_count, is_chief=is_chief)
+    if changed:
         raise UserError(
             f"{folder} was made with other options: {'; '.join(changed)}; "
             "give the same options, or another --output_dir"
@@ -43,7 +53,12 @@ def check_unchanged(
 
 
 def changed_options(
-    options: Mapping[str, Any], folder: Path, given: Mapping[str, Any], replica_count: int = 1
+    options: Mapping[str, Any],
+    folder: Path,
+    given: Mapping[str, Any],
+    replica_count: int = 1,
+    *,
+    is_chief: bool = True,
 ) -> list[str]:
     """Lists the options that differ from a run's folder and affect the result.
 
@@ -55,6 +70,7 @@ def changed_options(
       folder: of the run.
       given: the flags' values by flat name.
       replica_count: of the resumed run.
+      is_chief: as in `check_unchanged`.
 
     Returns:
       One entry a changed option, "name (was X, now Y)".
@@ -71,6 +87,8 @@ def changed_options(
     was, now = stored.get("more_inputs"), flat["more_inputs"]
     if was and now and _same_paths(was, now, folder):
         free.add("more_inputs")
+    if not is_chief:
+        free |= set(IMAGE_PATHS)
     return differences(stored, flat, folder, free)
 
 

@@ -9,14 +9,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.config.options_file import FREE_FIELDS
+from p2p_graph.config.resumed_options import IMAGE_PATHS
 from p2p_graph.runtime.replicas import Replicas
 from p2p_graph.utils.errors import UserError
 
 _LARGEST = 2**24
-# Options that do not affect the result, but the number of Session.run calls; and those that name
-# images, which may lie elsewhere on each host.
+# Options that do not affect the result, but the number of Session.run calls.
 _ALSO_COMPARED = {"max_steps", "max_epochs", "steps_per_run"}
-_ELSEWHERE = {"input_dir", "target_dir", "manifest", "arrays", "more_inputs"}
 
 
 class Agreement:
@@ -53,7 +52,7 @@ class Agreement:
 
 def compared_options(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The options, by flat name, that must be the same in all processes."""
-    left_out = set(FREE_FIELDS) - _ALSO_COMPARED | _ELSEWHERE
+    left_out = set(FREE_FIELDS) - _ALSO_COMPARED | set(IMAGE_PATHS)
     return {name: value for name, value in flat.items() if name not in left_out}
 
 

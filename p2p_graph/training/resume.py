@@ -20,7 +20,12 @@ from p2p_graph.utils.outside_files import real_path
 
 
 def starting_point(
-    options: Options, folder: Path, given: Mapping[str, Any], replica_count: int = 1
+    options: Options,
+    folder: Path,
+    given: Mapping[str, Any],
+    replica_count: int = 1,
+    *,
+    is_chief: bool = True,
 ) -> tuple[Options, Checkpoint | None]:
     """Finds the checkpoint that training starts from.
 
@@ -31,6 +36,7 @@ def starting_point(
       folder: of the run; no other program may train in it now.
       given: the flags' values by flat name.
       replica_count: of the run.
+      is_chief: whether this process writes the folder.
 
     Returns:
       The options with what the checkpoint decides (seed, biases), and the checkpoint.
@@ -41,7 +47,7 @@ def starting_point(
     source = _own_checkpoint(folder) if folder.exists() else None
     if source:
         options = _with_bias(options, source, given)
-        check_unchanged(options.flat(), folder, given, replica_count)
+        check_unchanged(options.flat(), folder, given, replica_count, is_chief=is_chief)
         _compare_images(options, folder)
         if "seed" not in given:
             options = options.replace(seed=read_options(folder).get("seed", options.run.seed))

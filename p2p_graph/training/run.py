@@ -162,7 +162,7 @@ def _train(run: RunPlan) -> int:
 def _facts(run: RunPlan, images: str) -> dict[str, Any]:
     """What must be the same in all processes of a run."""
     return {
-        "options": compared_options(run.options.flat()),
+        **compared_options(run.options.flat()),
         "images": images,
         "the step of the checkpoint": run.done,
     }

@@ -38,7 +38,7 @@ class RunPlan(NamedTuple):
       options: of the run.
       folder: where everything goes.
       images: to train on.
-      validation_images: none if there is no validation.
+      validation_images: none if there is no validation, or another process validates.
       checkpoint: to start from, if any.
       done: how many steps the checkpoint has done.
       device: that the graph runs on.
@@ -91,10 +91,13 @@ def plan_run(
     replicas, device = distribute(options.execution.replicas, device, cluster)
     if options.execution.xla and replicas.count > 1:
         raise UserError("xla compiles the step of one replica: leave out --xla, or --replicas")
-    options, checkpoint = starting_point(options, folder, given, replicas.count)
+    options, checkpoint = starting_point(
+        options, folder, given, replicas.count, is_chief=replicas.is_chief
+    )
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)
-    validated = validation_images(source, options.validation, task)
+    # Other processes need not have them: the chief alone validates.
+    validated = validation_images(source, options.validation, task) if replicas.is_chief else []
     length, batch_size = options.length, options.data.batches.batch_size
     step_images = replicas.count * batch_size
     steps_per_epoch = length.steps_per_epoch or math.ceil(len(images) / step_images)

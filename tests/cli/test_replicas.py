@@ -1,6 +1,7 @@
 """Training with several replicas, in one process and in two."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -99,13 +100,14 @@ def free_ports(count):
     return ports
 
 
-def start_processes(*flags):
-    """Starts a run of two processes; returns them, the chief first."""
+def start_processes(*flags, images):
+    """Starts a run of two processes, which have a folder of images each; the chief is first."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
     for index in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         command = [sys.executable, script("train"), *map(str, flags)]
+        command += ["--input_dir", str(images[index])]
         processes.append(
             subprocess.Popen(
                 command,
@@ -130,10 +132,17 @@ def until_saved(process, folder, step):
         time.sleep(0.02)
 
 
-def test_two_processes_of_which_one_is_killed_and_one_stopped(flags, together, tmp_path):
-    """The other one stops, too; what goes on from there ends with the same bits."""
+def test_two_processes_of_which_one_is_killed_and_one_stopped(
+    data, flags, together, tmp_path, tmp_path_factory
+):
+    """The other one stops, too; what goes on from there ends with the same bits.
+
+    The other one has the images at another path.
+    """
+    images = (data / "train", tmp_path_factory.mktemp("elsewhere") / "train")
+    shutil.copytree(*images)
     command = (*flags, "--output_dir", tmp_path)
-    processes = start_processes(*command, "--progress_freq", 1)
+    processes = start_processes(*command, "--progress_freq", 1, images=images)
     try:
         chief, other = processes
         until_saved(chief, tmp_path, 30)
@@ -143,7 +152,7 @@ def test_two_processes_of_which_one_is_killed_and_one_stopped(flags, together, t
         saved = tensors(tmp_path)["global_step"]
         assert saved in (30, 60)
 
-        processes = start_processes(*command, "--progress_freq", 1)
+        processes = start_processes(*command, "--progress_freq", 1, images=images)
         chief, other = processes
         assert "device: CPU" in other.stdout.readline()
         while chief.stdout.readline().split()[:1] != ["progress"]:

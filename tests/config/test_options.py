@@ -536,6 +536,16 @@ def test_options_without_effect_on_the_result_may_change(config, saved, change):
     assert changed_options(config.replace(**change).flat(), saved, change) == []
 
 
+def test_images_may_lie_elsewhere_on_another_host(config, saved):
+    """All but the chief, whose paths the folder has."""
+    moved = {"input_dir": "elsewhere", "target_dir": "beside", "more_inputs": ["further"]}
+    flat = config.replace(**moved, lr=0.5).flat()
+    of_other = changed_options(flat, saved, {}, is_chief=False)
+    assert of_other == ["lr (was 0.0002, now 0.5)"]
+    of_chief = changed_options(flat, saved, {})
+    assert sorted(line.split()[0] for line in of_chief) == sorted([*moved, "lr"])
+
+
 def test_seed_is_compared_only_if_given(config, saved):
     other = config.replace(seed=6)
     assert changed_options(other.flat(), saved, {}) == []

@@ -138,7 +138,8 @@ def test_processes_that_were_given_other_images(monkeypatch, difference, words):
 
 def test_options_that_must_be_the_same():
     flat = {"lr": 0.1, "input_dir": "x", "output_dir": "y", "max_steps": 5, "save_freq": 3}
-    assert compared_options(flat) == {"lr": 0.1, "max_steps": 5}
+    flat |= {"arrays": "A,B", "more_inputs": ["z"]}
+    assert compared_options(flat) == {"lr": 0.1, "max_steps": 5, "arrays": "A,B"}
 
 
 def test_a_cpu_of_several_hosts_has_one_replica():
