@@ -14,10 +14,11 @@ from p2p_graph.reproduction.side_by_side import row_devices
 from p2p_graph.reproduction.side_by_side.row_devices import RowDevice
 from p2p_graph.reproduction.side_by_side.run_rows import CommandOf, Outcome, run_rows
 from p2p_graph.reproduction.table_plan import TablePlan, make_plan, steps_done
-from p2p_graph.runtime import devices
+from p2p_graph.runtime import cluster, devices
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.counted import counted
+from p2p_graph.utils.errors import UserError
 
 _NEED_MEMORY = (
     "need about {needed} GB of memory, and this machine has {present} GB: try a smaller --parallel"
@@ -46,6 +47,7 @@ def reproduce(
     Raises:
       UserError: something that a person can mend.
     """
+    _refuse_several_hosts()
     # Named GPUs are looked for first: the checks of the plan take longer.
     gpus = row_devices.choose(devices.gpu_names(), options.devices, 1) if options.devices else []
     plan = make_plan(options, gpus[0].environment if gpus else None)
@@ -61,6 +63,14 @@ def reproduce(
     if not outcome.is_stopped:
         _write_table(plan)
     return outcome.code
+
+
+def _refuse_several_hosts() -> None:
+    if cluster.read_cluster():
+        raise UserError(
+            f"environment variable {cluster.VARIABLE} names several processes, and a row is of one "
+            f"machine: unset {cluster.VARIABLE}"
+        )
 
 
 def _devices_of_rows(plan: TablePlan) -> list[RowDevice]:

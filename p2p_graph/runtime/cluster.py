@@ -5,6 +5,7 @@ started with the same command and its own TF_CONFIG.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from p2p_graph.utils.errors import UserError
 
 VARIABLE = "TF_CONFIG"
 _ADDRESS = re.compile(r"(?P<host>[^\s:]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
+_MOST_PORT = 2**16 - 1
 _JOBS = ("chief", "worker")  # in the order of the workers' numbers
 _LONGEST_START = 600.0  # seconds until all processes have started
 _REPORT_EVERY = 10.0  # seconds, while others are waited for
@@ -89,14 +91,19 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     if other := sorted(set(jobs) - set(_JOBS)):
         raise _wrong(f"the job {other[0]} has no part in training here: name workers alone")
     addresses = [address for name in _JOBS for address in jobs.get(name, [])]
-    if bad := [one for one in addresses if not _ADDRESS.fullmatch(one)]:
-        raise _wrong(f"{bad[0]!r} must be HOST:PORT")
+    if bad := [one for one in addresses if not _is_address(one)]:
+        raise _wrong(f"{bad[0]!r} must be HOST:PORT, with a port from 1 to 65535")
     if len(set(addresses)) < len(addresses) or len(jobs.get("chief", [])) > 1:
         raise _wrong("two processes have one address, or there are two chiefs")
     if job not in jobs or not 0 <= index < len(jobs[job]):
         raise _wrong(f"the cluster has no task {index} of type {job}")
     worker = index + (len(jobs.get("chief", [])) if job == "worker" else 0)
     return Cluster(jobs, addresses, worker) if len(addresses) > 1 else None
+
+
+def _is_address(text: str) -> bool:
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and 1 <= int(found["port"]) <= _MOST_PORT
 
 
 def _wrong(problem: str) -> UserError:
@@ -127,14 +134,15 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
       The connection.
 
     Raises:
-      UserError: this process's address cannot be used, or another process does not start within
-        ten minutes.
+      UserError: this process's address is of another machine or cannot be used, or another process
+        does not start within ten minutes.
     """
     if cluster is None:
         yield Connection()
         return
     job, index = cluster.task
     own = cluster.addresses[cluster.worker]
+    _refuse_other_machine(cluster)
     if _answers(own):
         raise UserError(f"{cluster.named(cluster.worker)}: another program has this port already")
     try:
@@ -151,6 +159,29 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
         yield Connection(server.target, watch)
     finally:
         watch.close()
+
+
+def _refuse_other_machine(cluster: Cluster) -> None:
+    """Refuses an address of another machine: the server would start, and nobody would find it."""
+    host = _host_and_port(cluster.addresses[cluster.worker])[0]
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return  # a name that is known later, such as of a pod that has just started
+    if not any(_is_own(family, address) for family, _, _, _, address in found):
+        raise UserError(
+            f"{cluster.named(cluster.worker)}: this is no address of this machine: check "
+            f'"index" in {VARIABLE}, or name the address that this machine has'
+        )
+
+
+def _is_own(family: int, address: Any) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            one.bind(address)
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _wait_for_all(cluster: Cluster) -> None:
@@ -223,11 +254,14 @@ class PeerWatch(tf.train.SessionRunHook):
         os._exit(2)
 
 
-def _answers(address: str) -> bool:
+def _host_and_port(address: str) -> tuple[str, int]:
     found: Any = _ADDRESS.fullmatch(address)
-    host, port = found["host"].strip("[]"), int(found["port"])
+    return found["host"].strip("[]"), int(found["port"])
+
+
+def _answers(address: str) -> bool:
     try:
-        socket.create_connection((host, port), _ANSWER_WITHIN).close()
+        socket.create_connection(_host_and_port(address), _ANSWER_WITHIN).close()
     except OSError:
         return False
     return True

@@ -535,6 +535,16 @@ def test_refuses_what_does_not_fit(data, tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+def test_refuses_several_hosts(monkeypatch, data, tmp_path):
+    """The programs of a row would wait for processes that nobody starts."""
+    task = {"cluster": {"worker": ["one:1", "two:2"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+    flags = ("--data", data, "--output_dir", tmp_path / "work", "--budget", 2, *SMALL)
+    done = call("reproduce", "facades", *flags)
+    assert_refused(done, "TF_CONFIG names several processes", "unset TF_CONFIG")
+    assert not (tmp_path / "work").exists()
+
+
 def test_refuses_data_of_other_channels(tmp_path):
     for part in ("train", "test"):
         (tmp_path / "bands" / part).mkdir(parents=True)

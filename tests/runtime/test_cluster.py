@@ -50,6 +50,8 @@ def test_one_process(environment):
         ({"TF_CONFIG": '{"cluster": {"worker": 5}, "task": {}}'}, "must be JSON"),
         ({"TF_CONFIG": "[" * 200_000}, "must be JSON"),
         (config({"worker": ["one:1", "two"]}), "'two' must be HOST:PORT"),
+        (config({"worker": ["one:1", "two:99999"]}), "'two:99999' must be .* from 1 to 65535"),
+        (config({"worker": ["one:0", "two:1"]}), "'one:0' must be .* from 1 to 65535"),
         (config({"worker": ["one:1", "one:1"]}), "one address"),
         (config({"chief": ["one:1", "two:1"]}), "two chiefs"),
         (config({**TWO, "ps": ["three:3"]}), "the job ps has no part"),
@@ -72,6 +74,14 @@ def peer():
 def test_a_port_that_is_taken(peer):
     taken = Cluster({"worker": [peer[0], "127.0.0.1:1"]}, [peer[0], "127.0.0.1:1"], 0)
     with pytest.raises(UserError, match="another program has this port"), joined(taken, None):
+        pass
+
+
+def test_an_address_of_another_machine():
+    addresses = ["198.51.100.7:31111", "127.0.0.1:1"]  # the first of a network for documents
+    other = Cluster({"worker": addresses}, addresses, 0)
+    wanted = 'no address of this machine: check "index"'
+    with pytest.raises(UserError, match=wanted), joined(other, None):
         pass
 
 
