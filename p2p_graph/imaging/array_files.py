@@ -130,6 +130,19 @@ def encode_npy(image: Array) -> bytes:
     return stream.getvalue()
 
 
+def npy_size(head: bytes) -> int | None:
+    """The bytes that a .npy file has whose first ones these are; None if NumPy wrote no such file.
+
+    Args:
+      head: with all of the file's header.
+    """
+    try:
+        shape, _, dtype, start = _read_header(head)
+    except (UserError, ValueError):
+        return None
+    return start + math.prod(shape) * int(dtype.itemsize)
+
+
 def _decode_npy(contents: bytes) -> Array:
     shape, is_fortran, dtype, start = _read_header(contents)
     _check_form(shape, dtype)

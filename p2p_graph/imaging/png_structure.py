@@ -14,6 +14,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length and type; data and a checksum follow
 _HEADER = struct.Struct(">IIBBBBB")
 _CHECKSUM = 4  # bytes
+_END = b"\0\0\0\0IEND\xaeB\x60\x82"  # the last chunk, which is empty
 _PIECE = 2**16  # bytes; zlib decompresses them to 64 MiB at most
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGB_ALPHA: 4}
@@ -83,6 +84,16 @@ def size_in(head: bytes) -> ImageSize:
         raise UserError(WRONG_HEADER)
     width, height = struct.unpack_from(">II", head, 16)
     return ImageSize(height, width)
+
+
+def is_bounded(head: bytes, tail: bytes) -> bool:
+    """Whether a file that begins and ends with these bytes is a PNG file that is not cut off.
+
+    Args:
+      head: at least its first 16 bytes.
+      tail: its last 12.
+    """
+    return head.startswith(SIGNATURE) and head[12:16] == b"IHDR" and tail == _END
 
 
 def _list_chunks(contents: bytes) -> list[_Chunk]:

@@ -1,6 +1,7 @@
 """tools/test.py with very many images: shards, resuming, pages of a bounded length, bad images."""
 
 import json
+import os
 import shutil
 import zlib
 
@@ -78,12 +79,16 @@ def test_shards_are_evaluated_when_all_are_done(flags, sharded, tmp_path):
 def test_a_shard_of_something_else_is_refused(flags, sharded, whole, other_model, tmp_path):
     folder = sharded[0]
     before = file_bytes(folder)
-    shard = ("test", *flags, "--output_dir", folder, "--shard")
+    shard = ("test", *flags, "--grid", "--output_dir", folder, "--shard")
     assert_refused(call(*shard, "1/3"), "made with --shard I/2, not I/3", folder)
     assert_refused(call(*shard, "1/2", "--seed", 5), "seed (was 0, now 5)")
     assert_refused(call(*shard, "1/2", "--checkpoint", other_model), "made by another checkpoint")
     assert_refused(call(*shard, "3/2"), "shard must be I/N, with I from 1 to N, as in 2/8, not")
-    in_whole = ("test", *flags, "--output_dir", whole, "--shard", "1/2")
+    # The last shard writes the page and the grid for all.
+    assert_refused(call(*shard, "1/2", "--sample_count", 2), "sample_count (was 5, now 2)")
+    without = ("test", *flags, "--page_limit", 2, "--output_dir", folder, "--shard", "2/2")
+    assert_refused(call(*without), "grid (was true, now false)", "page_limit (was 5000, now 2)")
+    in_whole = ("test", *flags, "--grid", "--output_dir", whole, "--shard", "1/2")
     assert_refused(call(*in_whole), "made without --shard, not I/2")
     assert_refused(call(*shard[:-2], tmp_path / "new", "--shard", "8/8"), "has none")
     assert file_bytes(folder) == before
@@ -91,7 +96,7 @@ def test_a_shard_of_something_else_is_refused(flags, sharded, whole, other_model
 
 def test_a_shard_that_is_at_work_is_refused(flags, sharded):
     folder = sharded[0]
-    shard = ("test", *flags, "--output_dir", folder, "--shard", "1/2")
+    shard = ("test", *flags, "--grid", "--output_dir", folder, "--shard", "1/2")
     with file_lock.held(folder / "shards" / "1-of-2.lock"):
         assert_refused(call(*shard), "another program is at work in")
     with file_lock.held(folder, shared=True):  # another shard, of no matter what
@@ -127,6 +132,53 @@ def test_a_killed_run_goes_on(flags, whole, interrupted):
     (interrupted / "index.html").unlink()
     assert "no image is left to translate" in succeeded(call(*command)).stdout
     assert page(interrupted) == page(whole)
+
+
+def test_files_that_are_not_whole_images_are_made_again(flags, whole, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(whole, folder)
+    images = folder / "images"
+    (images / "1-inputs.png").write_bytes((images / "1-inputs.png").read_bytes()[:200])
+    (images / "2-outputs.png").write_bytes(b"")
+    (images / "3-targets.png").write_text("a note")
+    (images / "4-outputs.png").write_bytes(bytes((images / "4-outputs.png").stat().st_size))
+    for name in ("5-outputs.png", "6-inputs.png"):
+        (images / name).unlink()
+    os.mkfifo(images / "5-outputs.png")
+    (images / "6-inputs.png").symlink_to("nowhere")
+    command = ("test", *flags, "--grid", "--skip_done", "--output_dir", folder)
+    assert "1 image done before, left out" in succeeded(call(*command)).stdout
+    assert file_bytes(folder) == file_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["images/3-inputs.png", "index.html", "failed.jsonl", "grid.png"])
+@pytest.mark.parametrize("more", [(), ("--skip_done",)])
+def test_folders_in_the_way_are_named(flags, whole, tmp_path, name, more):
+    folder = tmp_path / "out"
+    shutil.copytree(whole, folder)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    done = call("test", *flags, "--grid", *more, "--output_dir", folder)
+    assert_refused(done, folder / name, "is a folder, in the place of a file to write: remove it")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_what_another_shard_left_is_damaged(flags, sharded, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(sharded[0], folder)
+    again = ("test", *flags, "--grid", "--output_dir", folder, "--skip_done", "--shard")
+    mark = folder / "shards" / "1-of-2.json"
+    contents = mark.read_text()
+    mark.write_text("{}")
+    assert_refused(call(*again, "2/2"), mark, "the record of a shard", "running it again mends")
+    mark.write_text(contents)
+    image = folder / "images" / "1-outputs.png"  # of the first shard
+    image.unlink()
+    os.mkfifo(image)
+    assert_refused(call(*again, "2/2"), f"{image} is a FIFO", "again, with --skip_done")
+    succeeded(call(*again, "1/2"))
+    assert file_bytes(folder) == file_bytes(sharded[0])
 
 
 @pytest.mark.parametrize(
@@ -176,11 +228,10 @@ def test_a_record_names_no_weights_while_it_has_images_of_others(flags, whole, t
     """A run is stopped where it removes the former images: --skip_done takes none of them."""
     folder = tmp_path / "out"
     shutil.copytree(whole, folder)
-    in_the_way = folder / "images" / "4-outputs.png"
-    in_the_way.unlink()
+    in_the_way = folder / "images" / "4-outputs.npy"  # of other options
     in_the_way.mkdir()
     command = ("test", *flags, "--seed", 5, "--output_dir", folder)
-    assert_refused(call(*command), "cannot be written")
+    assert_refused(call(*command), "cannot be written", in_the_way)
     in_the_way.rmdir()
     assert (folder / "images" / "7-outputs.png").exists()
     assert_refused(call(*command, "--skip_done"), "does not say by which weights")

@@ -21,28 +21,26 @@ from p2p_graph.config.resumed_options import differences
 from p2p_graph.imaging import preview
 from p2p_graph.imaging.array_files import ARRAY_SUFFIX
 from p2p_graph.inference.folder.failed_images import FAILED_FILE, FailedImage
+from p2p_graph.inference.folder.written_files import is_whole
 from p2p_graph.pages import html_page
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import remove, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
-from p2p_graph.utils.outside_files import read_json
+from p2p_graph.utils.outside_files import damage_reported, read_json
 
 GRID_FILE = "grid.png"
 SHARD_FOLDER = "shards"
-WRITTEN = (
-    html_page.INDEX_FILE,
-    html_page.IMAGE_FOLDER,
-    GRID_FILE,
-    FAILED_FILE,
-    SHARD_FOLDER,
-)
+LAST_FILES = (html_page.INDEX_FILE, GRID_FILE, FAILED_FILE)  # of a translation
+WRITTEN = (*LAST_FILES, html_page.IMAGE_FOLDER, SHARD_FOLDER)
 # Of the files of an image, of whatever options.
 ALL_ENDINGS = tuple(
     f"-{kind}{suffix}" for kind in preview.KINDS for suffix in (".png", ARRAY_SUFFIX)
 )
 # Options that change no image, nor which images there are.
 _FREE = {*FREE_FIELDS} - {"max_steps", "aspect_ratio", "output_bits", "inputs_only"}
+# Of these, what the shard that ends last writes for all, so that each must ask for the same.
+_OF_ALL_SHARDS = {"grid", "sample_count", "page_limit"}
 _ADVICE = "name another folder, or remove this one"
 
 
@@ -92,7 +90,11 @@ class ResultsFolder(NamedTuple):
         return [images / f"{name}{ending}" for ending in self.endings]
 
     def is_done(self, name: str) -> bool:
-        """Whether all files of an image are there; each was written atomically."""
+        """Whether all files of an image are there, and whole."""
+        return all(map(is_whole, self.files_of(name)))
+
+    def is_there(self, name: str) -> bool:
+        """Whether all files of an image are there: failed images have none."""
         return all(path.exists() for path in self.files_of(name))
 
     def refuse_other(self) -> None:
@@ -115,7 +117,8 @@ class ResultsFolder(NamedTuple):
             raise UserError(f"{where} that were made by another checkpoint: {_ADVICE}")
         if record.get("made_on") != made.on:
             raise UserError(f"{where} that were made on a {record.get('made_on')}: {_ADVICE}")
-        changed = differences(read_options(self.path), made.options, self.path, _FREE)
+        free = _FREE - _OF_ALL_SHARDS if self.part else _FREE
+        changed = differences(read_options(self.path), made.options, self.path, free)
         if changed:
             raise UserError(
                 f"{where} that were made with other options: {'; '.join(changed)}: {_ADVICE}"
@@ -153,8 +156,9 @@ class ResultsFolder(NamedTuple):
                 else:
                     stack.enter_context(self._shard_begun(names, record, self.part))
             except OSError as error:
+                named = f"{error.filename}: " if error.filename else ""
                 raise UserError(
-                    f"output_dir {self.path} cannot be written: {why_not_written(error)}"
+                    f"output_dir {self.path} cannot be written: {named}{why_not_written(error)}"
                 ) from None
             yield
 
@@ -194,7 +198,7 @@ class ResultsFolder(NamedTuple):
 
     def _remove_ending(self) -> None:
         """Removes what is written last: without the page, the translation is not finished."""
-        for name in (html_page.INDEX_FILE, GRID_FILE, FAILED_FILE):
+        for name in LAST_FILES:
             (self.path / name).unlink(missing_ok=True)
 
     def _remove_images(self, names: Iterable[str]) -> None:
@@ -227,6 +231,15 @@ class ResultsFolder(NamedTuple):
                 print(f"shard {number} of {count} is done; {counted(missing, 'shard')} to go")
                 yield None
                 return
-            found = [read_json(mark) for mark in marks]
-            failed = sorted(FailedImage(*image) for mark in found for image in mark["failed"])
-            yield Ended(sum(mark["done"] for mark in found), failed)
+            found = list(map(_read_mark, marks))
+            failed = sorted(image for mark in found for image in mark.failed)
+            yield Ended(sum(mark.done for mark in found), failed)
+
+
+def _read_mark(path: Path) -> Ended:
+    """Reads what a shard has left when it was done."""
+    with damage_reported(
+        path, f"the record of a shard ({path.stem}), which running it again mends"
+    ):
+        record = read_json(path)
+        return Ended(int(record["done"]), [FailedImage(*image) for image in record["failed"]])

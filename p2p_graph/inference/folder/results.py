@@ -14,9 +14,11 @@ from p2p_graph.imaging import image_grid, preview
 from p2p_graph.imaging.image_arrays import opened, read_contents, to_8_bits
 from p2p_graph.imaging.png_structure import size_in
 from p2p_graph.inference.folder.folder_record import GRID_FILE
+from p2p_graph.inference.folder.written_files import damage_named
 from p2p_graph.pages import html_page, results_page
 from p2p_graph.pages.results_page import ImageColumn, Row, own_image
 from p2p_graph.utils.counted import counted
+from p2p_graph.utils.outside_files import open_regular
 
 Array = np.ndarray[Any, Any]
 _PNG_HEAD = 24  # bytes that hold the size
@@ -108,13 +110,13 @@ def _files(name: str, kinds: Iterable[str]) -> Iterator[str]:
 
 
 def _size_of(path: Path) -> ImageSize:
-    with path.open("rb") as file:
+    with damage_named(path), open_regular(path) as file:
         return size_in(file.read(_PNG_HEAD))
 
 
 def _read_png(path: Path) -> Array:
     """Reads a PNG that this program has written: uint8 [H, W, 1, 3 or 4]; of 16 bits the upper."""
-    with opened(read_contents(path)) as image:
+    with damage_named(path), opened(read_contents(path)) as image:
         array = np.asarray(_eight_bits(image))
     array = to_8_bits(array)
     return array[..., None] if array.ndim == 2 else array

@@ -16,7 +16,12 @@ from p2p_graph.inference.folder.failed_images import (
     report_failed,
     write_failed,
 )
-from p2p_graph.inference.folder.folder_record import WRITTEN, Ended, ResultsFolder
+from p2p_graph.inference.folder.folder_record import (
+    LAST_FILES,
+    WRITTEN,
+    Ended,
+    ResultsFolder,
+)
 from p2p_graph.inference.folder.image_choice import (
     Choice,
     choose_images,
@@ -25,6 +30,7 @@ from p2p_graph.inference.folder.image_choice import (
 from p2p_graph.inference.folder.network import Restored
 from p2p_graph.inference.folder.translated_batches import translate_all
 from p2p_graph.inference.folder.work import Work, list_work, output_folder
+from p2p_graph.inference.folder.written_files import refuse_in_the_way
 from p2p_graph.inference.option_precedence import configure, named_data, with_training_split
 from p2p_graph.pages import html_page
 from p2p_graph.runtime import devices
@@ -54,7 +60,12 @@ def test(given: Mapping[str, Any]) -> None:
 
 def _test(work: Work) -> None:
     """Translates the images into a folder that no other program works in."""
-    bulk, known = work.options.bulk, None
+    bulk, endings, known = work.options.bulk, work.endings, None
+    refuse_in_the_way(
+        [work.folder / name for name in LAST_FILES],
+        work.folder / html_page.IMAGE_FOLDER,
+        (work.names[number] + end for number in work.numbers for end in endings),
+    )
     if bulk.skip_done or bulk.part:
         known = restore_checkpoint.with_newest(work.checkpoint, network.identified)
         work.results_by(known).refuse_other()
@@ -174,7 +185,7 @@ def _finish(work: Work, into: ResultsFolder, own: Ended, checkpoint: Restored) -
         numbers = range(len(work.names)) if into.part else work.numbers
 
         def names() -> Iterator[str]:
-            return filter(into.is_done, (work.names[number] for number in numbers))
+            return filter(into.is_there, (work.names[number] for number in numbers))
 
         if ended.failed:
             write_failed(folder, ((image.name, image.reason) for image in ended.failed))

@@ -65,11 +65,17 @@ class Work(NamedTuple):
         kinds = preview.titles(task.shown_parts)
         return {kind: text for kind, text in kinds.items() if kind != "targets" or task.has_targets}
 
+    @property
+    def endings(self) -> list[str]:
+        """The endings of the names of an image's files."""
+        parts = self.options.data.task.shown_parts
+        arrays = [k for k in self.columns() if k != "inputs" and not preview.is_whole(parts[k])]
+        return [f"-{k}.png" for k in self.columns()] + [f"-{k}{ARRAY_SUFFIX}" for k in arrays]
+
     def results_by(self, checkpoint: Restored) -> ResultsFolder:
         """The folder of results that a checkpoint makes."""
-        options, parts = self.options, self.options.data.task.shown_parts
+        options = self.options
         shared = options.replace(shard=None, skip_done=False)
-        arrays = [k for k in self.columns() if k != "inputs" and not preview.is_whole(parts[k])]
         made = Made(
             shared.flat(),
             checkpoint.weights,
@@ -81,7 +87,7 @@ class Work(NamedTuple):
             made,
             functools.partial(save_options, shared, self.folder),
             options.bulk.part,
-            [f"-{kind}.png" for kind in self.columns()] + [f"-{k}{ARRAY_SUFFIX}" for k in arrays],
+            self.endings,
         )
 
 
