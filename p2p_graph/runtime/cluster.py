@@ -28,6 +28,7 @@ _JOBS = ("chief", "worker")  # in the order of the workers' numbers
 _LONGEST_START = 600.0  # seconds until all processes have started
 _REPORT_EVERY = 10.0  # seconds, while others are waited for
 _ANSWER_WITHIN = 5.0  # seconds
+_SEEN_WITHIN = _ANSWER_WITHIN + 1  # by all others that wait for a process to start
 _PROBE_EVERY = 5.0  # seconds
 _PROBES = 3  # without an answer, until a process has gone
 _STEP_MAY_END = 10.0  # seconds that a Session.run call is given to fail by itself
@@ -133,6 +134,8 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
     Yields:
       The connection.
 
+    If the context is left by a `UserError`, it ends late enough for the others to notice.
+
     Raises:
       UserError: this process's address is of another machine or cannot be used, or another process
         does not start within ten minutes.
@@ -154,9 +157,13 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
             f"{cluster.named(cluster.worker)}: this address cannot be used ({error.message})"
         ) from None
     _wait_for_all(cluster)
-    watch = PeerWatch(cluster)
+    met, watch = time.monotonic(), PeerWatch(cluster)
     try:
         yield Connection(server.target, watch)
+    except UserError:
+        # Others may not have seen this process yet, and would wait for it to start.
+        time.sleep(max(0, met + _SEEN_WITHIN - time.monotonic()))
+        raise
     finally:
         watch.close()
 
@@ -201,11 +208,12 @@ def _wait_for_all(cluster: Cluster) -> None:
 
 
 class PeerWatch(tf.train.SessionRunHook):
-    """Notices, while a `Session.run` call waits, that another process has gone.
+    """Notices, while a `Session.run` call or a new session waits, that another process has gone.
 
     A process that ends closes its connections, and the call of every other process fails. A host
-    that vanishes from the network closes nothing: a thread here connects to every process now and
-    then, and ends this process where a call would wait forever.
+    that vanishes from the network closes nothing, and a process that refuses its part before it has
+    a session has no connection: a thread here connects to every process now and then, and ends this
+    process where it would wait forever.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -214,6 +222,14 @@ class PeerWatch(tf.train.SessionRunHook):
         self._in_call = False
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        """A session is about to be made, which waits for all processes."""
+        self._in_call = True
+
+    def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
+        """The session has been made, and all processes are in it."""
+        self._in_call = False
 
     def before_run(self, run_context: tf.train.SessionRunContext) -> None:
         """A call begins."""
@@ -249,7 +265,9 @@ class PeerWatch(tf.train.SessionRunHook):
                 self._end(self._gone(gone))
 
     def _end(self, reason: str) -> NoReturn:
-        text = f"{reason}: start all processes again with the same command\n"
+        text = (
+            f"{reason}: its own output says why; start all processes again with the same command\n"
+        )
         print(f"{Path(sys.argv[0]).name}: {text}", end="", file=sys.stderr, flush=True)
         os._exit(2)
 

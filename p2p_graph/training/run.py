@@ -33,7 +33,7 @@ from p2p_graph.training.hooks.step_hook import StepHook
 from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.resume import run_record
 from p2p_graph.training.run_hooks import make_hooks
-from p2p_graph.training.run_plan import RunPlan, announce, plan_run
+from p2p_graph.training.run_plan import RunPlan, announce, place_run, plan_run
 from p2p_graph.training.session_calls import SessionCall, build_session_call, compiled
 from p2p_graph.training.step import Step, build_step
 from p2p_graph.training.updates import ORDERS
@@ -61,20 +61,23 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
     """
     assert options.run.output_dir is not None
     folder = Path(options.run.output_dir)
-    # Before the checkpoint to go on from is chosen: no other program may write another one. Of
-    # several processes the chief writes the folder.
-    cluster = read_cluster()
-    is_chief = cluster is None or cluster.worker == 0
+    placement = place_run(options, read_cluster())
+    is_chief = placement.replicas.is_chief
+    devices.set_gpu_arithmetic(options.model.layers.precision)
     with (
+        # Before what may refuse one process alone: the others notice then that it has gone.
+        joined(placement.cluster, placement.device.config) as connection,
+        # Before the checkpoint to go on from is chosen: no other program may write another one. Of
+        # several processes the chief writes the folder.
         claimed(folder, "train", (LOSSES_FILE, REPORTS_FILE, INDEX_FILE, *_FOLDERS))
         if is_chief
-        else contextlib.nullcontext()
+        else contextlib.nullcontext(),
     ):
-        run = plan_run(options, folder, given, cluster)
+        run = plan_run(options, folder, given, placement)
         refuse_data_folder(folder, files_of([*run.images, *run.validation_images]), _FOLDERS)
         if run.done < run.schedule.last_step:
             announce(run)
-            return _train(run)
+            return _train(run, connection)
         if is_chief:
             reports = options.reports
             complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
@@ -103,13 +106,11 @@ def _reported(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _train(run: RunPlan) -> int:
+def _train(run: RunPlan, connection: Connection) -> int:
     """Builds the graph - decode, split, jitter, generate, discriminate, update - and runs it."""
     options = run.options
-    devices.set_gpu_arithmetic(options.model.layers.precision)
     with (
         contextlib.ExitStack() as cleanup,
-        joined(run.cluster, run.device.config) as connection,
         tf.Graph().as_default(),
         run.replicas.scope(),
     ):

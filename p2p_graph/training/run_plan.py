@@ -16,6 +16,7 @@ from p2p_graph.data.input_graph import StepShare
 from p2p_graph.models.memory_estimate import checkpoint_bytes, training_bytes
 from p2p_graph.runtime import devices
 from p2p_graph.runtime.cluster import Cluster
+from p2p_graph.runtime.devices import Device
 from p2p_graph.runtime.distribute import distribute
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.runtime.replicas import Replicas
@@ -29,6 +30,20 @@ from p2p_graph.utils.outside_files import nearest_existing
 
 DEFAULT_EPOCHS = 200
 _MUCH_DISK = 10**10  # bytes
+
+
+class Placement(NamedTuple):
+    """Where a training run is computed.
+
+    Attributes:
+      device: that the graph runs on.
+      replicas: the copies of the networks on it.
+      cluster: the processes of the run, if there are several.
+    """
+
+    device: Device
+    replicas: Replicas
+    cluster: Cluster | None
 
 
 class RunPlan(NamedTuple):
@@ -56,7 +71,7 @@ class RunPlan(NamedTuple):
     validation_images: Sequence[SourceImage]
     checkpoint: Checkpoint | None
     done: int
-    device: devices.Device
+    device: Device
     replicas: Replicas
     cluster: Cluster | None
     steps_per_epoch: int
@@ -72,8 +87,25 @@ class RunPlan(NamedTuple):
         return StepShare(total, self.replicas.worker * own, own)
 
 
+def place_run(options: Options, cluster: Cluster | None = None) -> Placement:
+    """Chooses where a run is computed.
+
+    Args:
+      options: from `configure`.
+      cluster: the processes of the run, if there are several.
+
+    Raises:
+      UserError: this machine has no such devices.
+    """
+    device = devices.choose(options.execution.device)
+    replicas, device = distribute(options.execution.replicas, device, cluster)
+    if options.execution.xla and replicas.count > 1:
+        raise UserError("xla compiles the step of one replica: leave out --xla, or --replicas")
+    return Placement(device, replicas, cluster)
+
+
 def plan_run(
-    options: Options, folder: Path, given: Mapping[str, Any], cluster: Cluster | None = None
+    options: Options, folder: Path, given: Mapping[str, Any], placement: Placement
 ) -> RunPlan:
     """Checks everything that could refuse the run, before the graph is built.
 
@@ -81,16 +113,13 @@ def plan_run(
       options: from `configure`.
       folder: of the run.
       given: the flags' values by flat name.
-      cluster: the processes of the run, if there are several.
+      placement: from `place_run`.
 
     Raises:
       UserError: something refuses the run.
     """
+    device, replicas, cluster = placement
     options = options.replace(**channels_of_data(options.data.task, options.data.source))
-    device = devices.choose(options.execution.device)
-    replicas, device = distribute(options.execution.replicas, device, cluster)
-    if options.execution.xla and replicas.count > 1:
-        raise UserError("xla compiles the step of one replica: leave out --xla, or --replicas")
     options, checkpoint = starting_point(
         options, folder, given, replicas.count, is_chief=replicas.is_chief
     )

@@ -154,7 +154,8 @@ def test_two_processes_of_which_one_is_killed_and_one_stopped(
 
         processes = start_processes(*command, "--progress_freq", 1, images=images)
         chief, other = processes
-        assert "device: CPU" in other.stdout.readline()
+        while "device: CPU" not in other.stdout.readline():
+            assert other.poll() is None, ended(other).stderr
         while chief.stdout.readline().split()[:1] != ["progress"]:
             assert chief.poll() is None, ended(chief).stderr
         other.terminate()

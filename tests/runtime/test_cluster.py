@@ -99,8 +99,9 @@ def test_a_process_that_goes(peer, monkeypatch):
 
 
 @pytest.mark.parametrize("in_call", [True, False])
-def test_a_host_that_vanishes(peer, monkeypatch, capfd, in_call):
-    """A call that would wait forever is ended; between calls nothing is."""
+@pytest.mark.parametrize("what", ["call", "session"])
+def test_a_host_that_vanishes(peer, monkeypatch, capfd, what, in_call):
+    """A call or a new session that would wait forever is ended; between calls nothing is."""
     ended = threading.Event()
     monkeypatch.setattr(cluster, "_PROBE_EVERY", 0.01)
     monkeypatch.setattr(cluster, "_STEP_MAY_END", 0.01)
@@ -108,16 +109,21 @@ def test_a_host_that_vanishes(peer, monkeypatch, capfd, in_call):
     addresses = ["127.0.0.1:1", peer[0]]
     watch = PeerWatch(Cluster({"worker": addresses}, addresses, 0))
     try:
-        watch.before_run(None)
+        watch.before_run(None) if what == "call" else watch.begin()
         if not in_call:
-            watch.after_run(None, None)
+            watch.after_run(None, None) if what == "call" else watch.after_create_session(
+                None, None
+            )
         assert not ended.wait(0.2)
         peer[1].close()
         assert ended.wait(10 if in_call else 0.3) == in_call
     finally:
         watch.close()
     if in_call:
-        assert f"worker 1 ({peer[0]}) does not answer any more: start all" in capfd.readouterr().err
+        assert (
+            f"worker 1 ({peer[0]}) does not answer any more: its own output"
+            in capfd.readouterr().err
+        )
 
 
 class Summed:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.training.option_precedence import configure
-from p2p_graph.training.run_plan import announce, plan_run
+from p2p_graph.training.run_plan import announce, place_run, plan_run
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,8 @@ def test_much_disk_use_is_told(tmp_path, capsys, more, count):
     (tmp_path / "images").mkdir()
     Image.new("RGB", (8, 4)).save(tmp_path / "images" / "1.png")
     given = {"input_dir": str(tmp_path / "images"), **more}
-    announce(plan_run(configure(given), tmp_path / "a" / "b", given))
+    options = configure(given)
+    announce(plan_run(options, tmp_path / "a" / "b", given, place_run(options)))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("disk")]
     if count is None:
         assert lines == []
