@@ -46,8 +46,7 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
         except MemoryError as error:
             code = _refuse(f"not enough memory: {_why_no_memory(error)}")
         except KeyboardInterrupt as interrupt:
-            line, code = signals.ending_of(interrupt)
-            print(line, file=sys.stderr)
+            code = signals.report_ending(interrupt)
         sys.exit(code or 0)
 
     return run

@@ -8,20 +8,81 @@ python tools/translate_many.py --input_dir photos --checkpoint runs/photos_AtoB 
 """
 
 import argparse
+import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import ImageSource
+from p2p_graph.inference.bulk.parquet_files import check_ray
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.errors import UserError, check_bounds
 
 _MOST = 2**31 - 1
+_KILL_AFTER = 10.0  # seconds that the child process has to end after a signal
+_ADVICE = "the same command goes on with the shards that are not done"
+# What the child process runs: it is named as this program, and leaves the last line to it.
+_CHILD = """
+import sys
+del sys.argv[0]
+from p2p_graph.utils import signals
+signals.handle(silent=True)
+from p2p_graph.cli import translate_many
+translate_many.run_child()
+"""
 
 
-def main(argv: Sequence[str]) -> None:
-    """Parses the flags and translates."""
+def main(argv: Sequence[str]) -> int:
+    """Parses the flags, and translates in a child process.
+
+    While Ray starts and ends, its C++ code handles SIGTERM, and no Python code runs. A process
+    without Ray prints the line and gives the exit code of every other program.
+    """
+    _parsed(argv)
+    check_ray()
+    return run_to_end([sys.executable, "-c", _CHILD, sys.argv[0], *argv])
+
+
+def run_to_end(command: Sequence[str]) -> int:
+    """Runs a child process to its end; returns its exit code.
+
+    Args:
+      command: the program and its arguments.
+
+    Raises:
+      Interrupted: a signal that stops programs has ended it, or came to this process.
+      UserError: another signal has ended it.
+    """
+    code = child_process.run_program(
+        command, env=child_process.environment(), kill_after=_KILL_AFTER
+    )
+    if code <= 128:
+        return code
+    number = signal.Signals(code - 128)
+    if number in signals.STOPPING:
+        print(_ADVICE, file=sys.stderr)
+        raise signals.Interrupted(number)
+    why = ", as by a lack of memory (take fewer --workers)" if number.name == "SIGKILL" else ""
+    raise UserError(f"the process that runs Ray was ended by {number.name}{why}; {_ADVICE}")
+
+
+def run_child() -> NoReturn:
+    """Translates in this process, and ends it at once: threads of Ray may never end."""
+    try:
+        program(_translate)()
+    except SystemExit as end:
+        code = end.code
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     given = _parser().parse_args(argv)
     if (given.input_dir is None) == (given.manifest is None):
         raise UserError("name the images by one of --input_dir and --manifest")
@@ -30,6 +91,11 @@ def main(argv: Sequence[str]) -> None:
     for name, least, most in (("workers", 1, 2**16), ("dropout", 0, 1), ("step", 0, 2**40)):
         if getattr(given, name) is not None:
             check_bounds(name, getattr(given, name), least, most)
+    return given
+
+
+def _translate(argv: Sequence[str]) -> None:
+    given = _parsed(argv)
     with tensorflow_import():
         from p2p_graph.inference.bulk.translate_many import ManyOptions, translate_many
         from p2p_graph.inference.bulk.work_shards import Columns

@@ -26,6 +26,7 @@ def run_program(
     on_line: Callable[[str], None] | None = None,
     stderr: IO[str] | None = None,
     env: Mapping[str, str] | None = None,
+    kill_after: float | None = None,
 ) -> int:
     """Runs a child program to its end, and passes the signals that stop this program on to it.
 
@@ -37,6 +38,8 @@ def run_program(
         child writes to this program's stdout.
       stderr: a file for the child's stderr, instead of this program's stderr.
       env: the child's environment variables, instead of this program's.
+      kill_after: seconds after a signal was passed on at which the child is killed, if it has not
+        ended; None for never.
 
     Returns:
       The child's exit code. 128 + the signal's number if a signal ended the child, or if this
@@ -49,6 +52,8 @@ def run_program(
     def pass_on(number: signal.Signals) -> None:
         if child is not None:
             pass_signal_on(number, child.send_signal)
+            if kill_after is not None:
+                _later(kill_after, child.kill)
 
     stdout = subprocess.PIPE if on_line else None
     env = knowing_parent(os.environ if env is None else env)
@@ -81,10 +86,14 @@ def pass_signal_on(number: signal.Signals, send: Callable[[signal.Signals], None
       number: the signal.
       send: sends it.
     """
+    _later(_INTERRUPT_DELAY if number == signal.SIGINT else 0, lambda: send(number))
+
+
+def _later(delay: float, function: Callable[[], None]) -> None:
+    """Calls a function in a thread, after some seconds."""
     import threading
 
-    delay = _INTERRUPT_DELAY if number == signal.SIGINT else 0
-    timer = threading.Timer(delay, send, [number])
+    timer = threading.Timer(delay, function)
     timer.daemon = True
     timer.start()
 

@@ -6,6 +6,7 @@ Programs import this module first. It imports little: few milliseconds pass with
 import contextlib
 import os
 import signal
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,19 +38,25 @@ class _Ending:
       stderr: the file descriptor to which the line is written then.
       held: whether the exception waits for the end of `held`.
       received: the exception of the first signal since `raised` was entered.
+      silent: without the line, which the parent process prints.
     """
 
     at_once = True
     stderr = 2
     held = False
     received: Interrupted | None = None
+    silent = False
 
 
-def handle() -> None:
+def handle(*, silent: bool = False) -> None:
     """Lets a signal end this process at once, with one line; ignored signals stay ignored.
 
     The handlers hold from now on. Until `raised` is entered, the program has nothing to clean up.
+
+    Args:
+      silent: whether the process leaves the line to its parent from now on.
     """
+    _Ending.silent = _Ending.silent or silent
     for number in STOPPING:
         if signal.getsignal(number) not in (signal.SIG_IGN, _end):
             signal.signal(number, _end)
@@ -113,12 +120,21 @@ def ending_of(interrupt: KeyboardInterrupt) -> tuple[str, int]:
     return line, 128 + number
 
 
+def report_ending(interrupt: KeyboardInterrupt) -> int:
+    """Prints the line with which an interrupt ends the program; returns the exit code."""
+    line, code = ending_of(interrupt)
+    if not _Ending.silent:
+        print(line, file=sys.stderr)
+    return code
+
+
 def _end(number: int, frame: types.FrameType | None) -> None:
     interrupt = Interrupted(signal.Signals(number))
     if _Ending.at_once:
         line, code = ending_of(interrupt)
         with contextlib.suppress(OSError):
-            os.write(_Ending.stderr, f"{line}\n".encode())
+            if not _Ending.silent:
+                os.write(_Ending.stderr, f"{line}\n".encode())
         os._exit(code)
     # A second signal ends the process even where the first one's exception does not.
     for each in STOPPING:

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from p2p_graph.cli import translate_many
 from p2p_graph.data.packed.tfrecord_shards import list_packed_images, stored_files
+from p2p_graph.utils import signals
+from p2p_graph.utils.errors import UserError
 
-from .common import ROOT, assert_refused, call, environment, start, succeeded
+from .common import ROOT, assert_refused, call, environment, run, start, succeeded
 
 HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None
 HAS_RAY = HAS_PYARROW and importlib.util.find_spec("ray") is not None
@@ -168,6 +171,40 @@ def test_without_ray(data, model, tmp_path):
     assert_refused(done, "Ray is not installed: pip install -c constraints.txt -e '.[ray]'")
 
 
+def test_how_the_process_with_ray_ends():
+    """Whatever Ray does with a signal, this program has the exit code of all others."""
+
+    def end(code):
+        return translate_many.run_to_end([sys.executable, "-c", f"import os, sys; {code}"])
+
+    assert end("sys.exit(2)") == 2
+    with pytest.raises(signals.Interrupted) as error:
+        end("os.kill(os.getpid(), 15)")
+    assert signals.ending_of(error.value) == ("stopped by SIGTERM", 143)
+    with pytest.raises(UserError, match="was ended by SIGABRT; the same command goes on"):
+        end("os.abort()")
+    with pytest.raises(UserError, match="was ended by SIGKILL, as by a lack of memory"):
+        end("os.kill(os.getpid(), 9)")
+
+
+def test_the_process_with_ray_ends_beside_threads_that_do_not():
+    code = (
+        "import sys, threading\nfrom p2p_graph.cli import translate_many\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "sys.argv = ['translate_many.py']\ntranslate_many.run_child()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2, done.stderr
+    assert "required: --checkpoint" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def many(data, tmp_path_factory):
     """Many names of a few images, of which two cannot be decoded."""
@@ -232,18 +269,18 @@ def test_interrupted_killed_and_finished(data, many, model, other_model, tmp_pat
     assert outputs_in(folder) == wanted
     check_failed_images(folder, many, printed)
     check_lines(printed)
-    done = succeeded(call(*command(many, model, folder)))
+    done = succeeded(run(*command(many, model, folder)))
     assert "302 images in 61 shards, 61 of them done before" in done.stdout
     assert "worker" not in done.stdout  # nothing is started
     for more, message in refusals(data, other_model):
-        assert_refused(call(*command(many, model, folder), *more), message, folder)
+        assert_refused(run(*command(many, model, folder), *more), message, folder)
 
 
 def interrupt(folder, command):
     """Ends a run in the middle by Ctrl-C."""
-    with start(*command) as program:
+    with start(*command, start_new_session=True) as program:
         wait_for_shards(folder, program, 3)
-        program.send_signal(signal.SIGINT)
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
         printed, _ = program.communicate(timeout=120)
     assert program.returncode == 130, printed
     *_, advice, last = printed.splitlines()

@@ -157,3 +157,13 @@ def test_the_parent_is_that_of_the_child_alone():
     lines = []
     code = child_process.run_program([sys.executable, "-c", source], on_line=lines.append)
     assert (code, lines) == (0, ["None\n"])
+
+
+def test_a_child_that_does_not_end_is_killed():
+    source = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint(flush=True)\n"
+    code = child_process.run_program(
+        [sys.executable, "-c", f"{source}time.sleep(600)"],
+        on_line=lambda line: signal.raise_signal(signal.SIGTERM),
+        kill_after=0.1,
+    )
+    assert code == 128 + signal.SIGTERM

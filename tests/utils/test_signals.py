@@ -109,3 +109,14 @@ def test_a_second_held_signal_ends_the_process():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "held\n")
+
+
+def test_a_silent_process_leaves_the_line_to_its_parent():
+    code = (
+        "import signal\nfrom p2p_graph.utils.signals import handle\nhandle(silent=True)\n"
+        "handle()\nsignal.raise_signal(signal.SIGTERM)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")

@@ -1,6 +1,7 @@
 """Parquet files of images: a column of their files' bytes, and one of their names."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ from p2p_graph.utils.outside_files import damage_reported, open_regular
 SUFFIX = ".parquet"
 INSTALL = "pip install -c constraints.txt -e '.[ray]'"
 _ROWS = 64  # that are held
+
+
+def check_ray() -> None:
+    """Checks that Ray is there, and pyarrow, before long work.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    if not all(map(importlib.util.find_spec, ("ray", "pyarrow"))):
+        raise UserError(f"Ray is not installed: {INSTALL}")
 
 
 def find(path: Path) -> list[Path]:

@@ -9,14 +9,12 @@ worker reads, translates and writes it, and records that it is done.
 """
 
 import contextlib
-import importlib.util
 import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from p2p_graph.inference.bulk.parquet_files import INSTALL
 from p2p_graph.inference.bulk.shard_translator import RayWorker, WorkerSetup
 from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.cores import available_cores
@@ -28,6 +26,7 @@ _STORE_BYTES = 2**27  # of objects that processes share: descriptions of shards 
 _MOST_BLOCKS = 4096  # of rows
 _LONGEST_SHARD = 7 * 24 * 3600  # seconds without progress
 _LOGGERS = ("ray", "ray.data")
+_NEVER_FREED: list[Any] = []
 # No telemetry, no warning of how Ray hides GPUs, this program's priority for the workers, and none
 # of the lines that Ray prints for its processes, such as of a worker that has died.
 _ENVIRONMENT = {
@@ -74,19 +73,12 @@ class ShardResult(NamedTuple):
     error: str
 
 
-def check_installed() -> None:
-    """Checks that Ray is there, before long work.
-
-    Raises:
-      UserError: it is not installed.
-    """
-    if not all(map(importlib.util.find_spec, ("ray", "pyarrow"))):
-        raise UserError(f"Ray is not installed: {INSTALL}")
-
-
 @contextlib.contextmanager
 def started(address: str | None) -> Iterator[Machines]:
     """Starts Ray on this machine, or connects to a cluster; ends it, or the connection.
+
+    After an error the process is to end at once (os._exit), and Ray's processes end with it: Ray
+    may wait forever for work that is under way. A signal within the context ends the process so.
 
     Args:
       address: of an existing cluster, as Ray takes it; None for this machine.
@@ -100,7 +92,7 @@ def started(address: str | None) -> Iterator[Machines]:
     for name in _LOGGERS:  # after the import, which sets their levels
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    with hidden_stderr():  # of what Ray's C++ code writes; its log files have it
+    with signals.at_once(), hidden_stderr():  # of what Ray's C++ code writes; its log files have it
         try:
             with _handlers_kept():
                 _init(ray, address)
@@ -108,13 +100,10 @@ def started(address: str | None) -> Iterator[Machines]:
             where = f"connect to the cluster at {address}" if address else "start on this machine"
             advice = "; it must run, and this machine have its token, if any" if address else ""
             raise UserError(f"Ray cannot {where}: {one_line_reason(error)}{advice}") from None
-        try:
-            found = ray.cluster_resources()
-            alive = [node for node in ray.nodes() if node["Alive"]]
-            yield Machines(len(alive), int(found.get("CPU", 0)), int(found.get("GPU", 0)))
-        finally:
-            with signals.held():
-                ray.shutdown()
+        found = ray.cluster_resources()
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        yield Machines(len(alive), int(found.get("CPU", 0)), int(found.get("GPU", 0)))
+        ray.shutdown()
 
 
 def _init(ray: Any, address: str | None) -> None:
@@ -205,8 +194,11 @@ def translate_shards(
         num_cpus=pool.cores,
         num_gpus=1 if pool.on_gpu else 0,
     )
+    found = iter(done.iter_rows())
+    # After an error they would wait, when they are freed, for workers that have gone.
+    _NEVER_FREED.extend((done, found))
     try:
-        for row in done.iter_rows():
+        for row in found:
             yield ShardResult(int(row["images"]), int(row["failed"]), str(row["error"]))
     except (ray.exceptions.RayError, ray.exceptions.UserCodeException) as error:
         raise UserError(

@@ -1,5 +1,6 @@
 """Translation of very many images: list, cut into shards, hand the missing ones to workers."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from p2p_graph.checkpoints.model_files import FILES as MODEL_FILES
 from p2p_graph.config.data_options import FILE_CHANNELS, ImageSource
 from p2p_graph.config.options_file import MODEL_FIELDS
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
-from p2p_graph.data.image_sources import is_archive
+from p2p_graph.data.image_sources import is_archive, source_named
 from p2p_graph.inference.bulk import bulk_record, ray_cluster
 from p2p_graph.inference.bulk.ray_cluster import Pool, ShardResult
 from p2p_graph.inference.bulk.shard_outputs import remove_unfinished
@@ -71,7 +72,6 @@ def translate_many(many: ManyOptions) -> None:
     Raises:
       UserError: something that a person can mend.
     """
-    ray_cluster.check_installed()
     many = _with_prefix(many)
     model = _found(many)
     single = _is_single(model, many)
@@ -80,13 +80,14 @@ def translate_many(many: ManyOptions) -> None:
             f"input_dir {many.source.path} is an archive: translate_many takes folders, lists, "
             "TFRecord shards and Parquet files"
         )
-    work = list_work(
-        many.source,
-        many.columns,
-        many.shard_size,
-        single=single,
-        b_is_input=model.options.data.task.which_direction == "BtoA",
-    )
+    with source_named("input_dir"):  # without advice on flags that this program lacks
+        work = list_work(
+            dataclasses.replace(many.source, upright=model.options.data.source.upright),
+            many.columns,
+            many.shard_size,
+            single=single,
+            b_is_input=model.options.data.task.which_direction == "BtoA",
+        )
     refuse_data_folder(
         many.folder, (Path(piece.path) for shard in work.shards for piece in shard.pieces)
     )
@@ -209,23 +210,18 @@ def _with_progress(results: Iterable[ShardResult], images: int, shards: int) -> 
       UserError: a worker has met what ends the run.
     """
     start, done = time.monotonic(), 0
-    try:
-        with tqdm(total=images, unit="image", disable=not sys.stderr.isatty()) as bar:
-            for number, result in enumerate(results, 1):
-                if result.error:
-                    raise UserError(result.error)
-                done += result.images + result.failed
-                bar.update(result.images + result.failed)
-                if bar.disable:
-                    rate = done / (time.monotonic() - start)
-                    print(
-                        f"shard {number}: {done} of {counted(images, 'image')}, "
-                        f"{rate:.1f} images/s",
-                        flush=True,
-                    )
-    except KeyboardInterrupt:
-        print("the same command goes on with the shards that are not done", file=sys.stderr)
-        raise
+    with tqdm(total=images, unit="image", disable=not sys.stderr.isatty()) as bar:
+        for number, result in enumerate(results, 1):
+            if result.error:
+                raise UserError(result.error)
+            done += result.images + result.failed
+            bar.update(result.images + result.failed)
+            if bar.disable:
+                rate = done / (time.monotonic() - start)
+                print(
+                    f"shard {number}: {done} of {counted(images, 'image')}, {rate:.1f} images/s",
+                    flush=True,
+                )
     seconds = time.monotonic() - start
     print(f"{counted(done, 'image')} in {seconds:.1f} s, {done / seconds:.1f} images/s")
 
