@@ -76,19 +76,8 @@ def list_unchecked(
     """
     data = Path(source.path)
     in_archive, in_shards = is_archive(source), is_packed(source)
-    if source.target_dir is not None and (in_archive or in_shards):
-        raise UserError(
-            f"target_dir goes with a folder of images only: {data} already holds A and B"
-        )
-    if source.more_inputs and (in_archive or in_shards):
-        raise UserError(
-            f"more_inputs goes with a folder of images only: {data} holds packed images"
-        )
-    if source.upright and (in_archive or in_shards):
-        raise UserError(
-            f"upright goes with image files only: {data} holds packed images, which "
-            f"tools/pack_npz.py --upright may have turned{_UPRIGHT_ADVICE}"
-        )
+    if in_archive or in_shards:
+        refuse_packed_options(source)
     if in_archive:
         rows = npz_archives.archive_images(data, source.arrays, single=single)
         return _select_part(rows, source, held_out)
@@ -99,6 +88,28 @@ def list_unchecked(
         _check_packed(packed, data, single)
         return _select_part(packed, source, held_out)
     return _select_part(list_entries(source, single=single), source, held_out)
+
+
+def refuse_packed_options(source: ImageSource) -> None:
+    """Refuses options that an archive and shards do not go with.
+
+    Raises:
+      UserError: the source has one.
+    """
+    data = source.path
+    if source.target_dir is not None:
+        raise UserError(
+            f"target_dir goes with a folder of images only: {data} already holds A and B"
+        )
+    if source.more_inputs:
+        raise UserError(
+            f"more_inputs goes with a folder of images only: {data} holds packed images"
+        )
+    if source.upright:
+        raise UserError(
+            f"upright goes with image files only: {data} holds packed images, which "
+            f"tools/pack_npz.py --upright may have turned{_UPRIGHT_ADVICE}"
+        )
 
 
 @contextlib.contextmanager

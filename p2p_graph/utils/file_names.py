@@ -6,6 +6,16 @@ LONGEST_NAME = 255  # bytes of a file's name on the common file systems
 _DIGITS = 12  # of the digest: 48 bits
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a file of a folder can have a name: one part of a path, in UTF-8, not too long."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    is_plain = name not in (".", "..") and not {"/", "\0"} & set(name)
+    return is_plain and 0 < size <= LONGEST_NAME
+
+
 def shortened(name: str, longest: int) -> str:
     """Shortens a name of more bytes than a limit, so that different names stay different.
 

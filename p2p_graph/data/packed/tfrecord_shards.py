@@ -12,8 +12,9 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
@@ -28,6 +29,7 @@ from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
+_Item = TypeVar("_Item")
 SUFFIX = ".tfrecord"
 MOST_SHARDS = 99_999  # that a name has digits for
 _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
@@ -59,26 +61,44 @@ def list_packed_images(folder: Path) -> list[SourceImage]:
     Raises:
       UserError: a shard is missing, damaged, or was not written by `preparation.pack_records`.
     """
+    images: list[SourceImage] = []
+    for shard, found in complete_shards(folder, _list_shard):
+        check_alike(shard, found, images or found)
+        images += found
+    return images
+
+
+def complete_shards(
+    folder: Path, list_shard: Callable[[Path], Sequence[_Item]]
+) -> Iterator[tuple[Path, Sequence[_Item]]]:
+    """Yields a folder's shards and their images, and checks that none is missing.
+
+    Args:
+      folder: of the shards.
+      list_shard: lists the images of a shard, in any form.
+
+    Raises:
+      UserError: a shard or an image is missing, or there is a file too many.
+    """
     shards = find_shards(folder)
     _check_complete(folder, shards)
     per_shard, count = read_counts(folder)
-    images: list[SourceImage] = []
+    images = 0
     bar = tqdm(shards, "checking", unit="shard", disable=not sys.stderr.isatty(), leave=False)
     for shard in bar:
-        found = _list_shard(shard)
-        check_alike(shard, found, images or found)
+        found = list_shard(shard)
         if per_shard and len(found) != per_shard and shard != shards[-1]:
             raise UserError(
                 f"{shard} holds {counted(len(found), 'image')}, not the {per_shard} of "
                 f"{RECORD_FILE}: rerun tools/pack_records.py"
             )
-        images += found
-    if count and len(images) != count:
+        images += len(found)
+        yield shard, found
+    if count and images != count:
         raise UserError(
-            f"{folder} holds {counted(len(images), 'image')}, not the {count} of {RECORD_FILE}: "
+            f"{folder} holds {counted(images, 'image')}, not the {count} of {RECORD_FILE}: "
             "rerun tools/pack_records.py"
         )
-    return images
 
 
 def find_records(shard: Path) -> list[int]:

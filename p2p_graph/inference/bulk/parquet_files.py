@@ -64,8 +64,8 @@ def count_rows(path: Path, image: str, name: str) -> int:
 
 def read_rows(
     path: Path, first: int, count: int, image: str, name: str
-) -> Iterator[tuple[str, bytes | None]]:
-    """Yields names and images of rows; None where a row has no image.
+) -> Iterator[tuple[str | None, bytes | None]]:
+    """Yields names and images of rows; None where a row has none, or a name that is not UTF-8.
 
     Raises:
       UserError: the file can no longer be read.
@@ -86,10 +86,19 @@ def read_rows(
                 names, images = batch.column(name), batch.column(image)
                 for row in range(batch.num_rows):
                     if first <= place + row < first + count:
-                        yield names[row].as_py() or "", images[row].as_py()
+                        yield _text(names[row]), images[row].as_py()
                 place += batch.num_rows
         except (OSError, ValueError) as error:  # pyarrow's errors are of these types
             raise UserError(f"{path} cannot be read: {one_line_reason(error)}") from None
+
+
+def _text(value: Any) -> str | None:
+    """A value of a column of strings; None for none, or bytes that are no UTF-8."""
+    try:
+        text: str | None = value.as_py()
+    except UnicodeDecodeError:
+        return None
+    return text
 
 
 def write(path: Path, rows: Iterable[tuple[str, bytes]]) -> None:

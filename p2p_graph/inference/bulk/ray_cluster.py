@@ -11,6 +11,7 @@ worker reads, translates and writes it, and records that it is done.
 import contextlib
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ _STORE_BYTES = 2**27  # of objects that processes share: descriptions of shards 
 _MOST_BLOCKS = 4096  # of rows
 _LONGEST_SHARD = 7 * 24 * 3600  # seconds without progress
 _LOGGERS = ("ray", "ray.data")
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
 _NEVER_FREED: list[Any] = []
 # No telemetry, no warning of how Ray hides GPUs, this program's priority for the workers, and none
 # of the lines that Ray prints for its processes, such as of a worker that has died.
@@ -202,6 +204,17 @@ def translate_shards(
             yield ShardResult(int(row["images"]), int(row["failed"]), str(row["error"]))
     except (ray.exceptions.RayError, ray.exceptions.UserCodeException) as error:
         raise UserError(
-            f"a worker has failed: {one_line_reason(error)}; the same command goes on with the "
+            f"a worker has failed: {worker_reason(error)}; the same command goes on with the "
             "shards that are not done"
         ) from None
+
+
+def worker_reason(error: BaseException) -> str:
+    """Why a worker has failed, in one line, without Ray's colours and names of its objects."""
+    while isinstance(cause := getattr(error, "cause", None), BaseException):
+        error = cause
+    lines = [line for line in _COLOR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    # Ray's own texts begin with the worker, and end with the line of the error.
+    return lines[-1 if "ray::" in lines[0] else 0].strip()

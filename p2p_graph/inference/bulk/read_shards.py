@@ -12,6 +12,7 @@ from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.inference.bulk import parquet_files
 from p2p_graph.inference.bulk.work_shards import FILES, PARQUET, Columns, Piece, WorkShard
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.file_names import is_file_name
 from p2p_graph.utils.outside_files import open_regular
 
 # A record: length of the data, checksum of the length, data, checksum of the data.
@@ -23,14 +24,16 @@ class ReadImage(NamedTuple):
     """An image of a shard.
 
     Attributes:
-      name: its path, or its name in a record or row.
+      name: its path, or its name in a record or row; where it is when it has no name.
       file: its path or contents; a text says why it cannot be read.
       is_alone: whether it is an input alone, not a pair side by side.
+      output: the name of its output; the last part of it is one that a file can have.
     """
 
     name: str
     file: Path | bytes | str
     is_alone: bool
+    output: str = ""
 
 
 def read_images(
@@ -49,7 +52,8 @@ def read_images(
     """
     for piece in shard.pieces:
         if shard.kind == FILES:
-            yield ReadImage(piece.path, Path(piece.path), single)
+            path = Path(piece.path)
+            yield _named(ReadImage(piece.path, path, single), path.name, piece.path)
         elif shard.kind == PARQUET:
             yield from _rows(piece, columns, single=single)
         else:
@@ -59,10 +63,25 @@ def read_images(
 def _rows(piece: Piece, columns: Columns, *, single: bool) -> Iterator[ReadImage]:
     rows = parquet_files.read_rows(Path(piece.path), piece.first, piece.images, *columns)
     for number, (name, contents) in enumerate(rows, piece.first):
+        where = f"{piece.path}, row {number}"
         if contents is None:
-            yield ReadImage(name or f"{piece.path}, row {number}", "is missing", single)
+            yield ReadImage(name or where, "is missing", single)
         else:
-            yield ReadImage(name, contents, single)
+            yield _named(ReadImage(name or where, contents, single), name or "", where)
+
+
+def _named(image: ReadImage, output: str, where: str) -> ReadImage:
+    """Names an image's output; the image fails if no file can have the name.
+
+    Args:
+      image: the image.
+      output: the name, perhaps with folders.
+      where: what names the image if it fails.
+    """
+    if not is_file_name(Path(output).name) or "\0" in output:
+        why = f"has the name {output!r}, which no file can have" if output else "has no name"
+        return ReadImage(where, why, image.is_alone)
+    return image._replace(output=output)
 
 
 def _records(piece: Piece, *, single: bool, b_is_input: bool) -> Iterator[ReadImage]:
@@ -84,7 +103,7 @@ def _records(piece: Piece, *, single: bool, b_is_input: bool) -> Iterator[ReadIm
             yield ReadImage(name, "holds two files, and inputs are asked for", single)
             continue
         taken = files["b"][0] if files["b"] and b_is_input else a
-        yield ReadImage(name, taken, single or bool(files["b"]))
+        yield _named(ReadImage(name, taken, single or bool(files["b"])), name, where)
 
 
 def _raw_records(piece: Piece) -> Iterator[tuple[int, bytes | None]]:

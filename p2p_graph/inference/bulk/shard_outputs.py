@@ -19,6 +19,7 @@ from p2p_graph.data.packed.tfrecord_shards import shard_name
 from p2p_graph.inference.bulk import parquet_files
 from p2p_graph.utils.atomic_write import remove
 from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.file_names import LONGEST_NAME, shortened
 
 _UNFINISHED = ".unfinished"
 _NAME = "outputs"
@@ -28,7 +29,7 @@ class TranslatedImage(NamedTuple):
     """A translated image.
 
     Attributes:
-      name: of its input.
+      name: of its output, as the input's record, row or file is named.
       contents: of a PNG file.
       width: in pixels.
       height: in pixels.
@@ -105,17 +106,28 @@ def _write_files(path: Path, images: Images) -> None:
 
 def _write_records(path: Path, images: Images) -> None:
     """Writes a shard as tools/pack_records.py does, which all programs take as inputs."""
+    plain = (image._replace(name=Path(image.name).name) for image in images)
     with tf.io.TFRecordWriter(os.fsencode(path)) as writer:
-        for image in images:
-            writer.write(
-                example_of(
-                    image.name, image.width, image.height, {"a": image.contents}, is_16_bit=False
-                )
-            )
+        for name, image in unique_names(plain):
+            files: dict[str, bytes | list[bytes]] = {"a": image.contents}
+            writer.write(example_of(name, image.width, image.height, files, is_16_bit=False))
 
 
 def _write_parquet(path: Path, images: Images) -> None:
-    parquet_files.write(path, ((image.name, image.contents) for image in images))
+    rows = ((name, image.contents) for name, image in unique_names(images))
+    parquet_files.write(path, rows)
+
+
+def unique_names(images: Images) -> Iterator[tuple[str, TranslatedImage]]:
+    """Yields the images of a shard with names; one that came before has a number put before it."""
+    taken: set[str] = set()
+    for number, image in enumerate(images, 1):
+        name = image.name
+        while name in taken:
+            path = Path(name)
+            name = str(path.with_name(shortened(f"{number:05d}_{path.name}", LONGEST_NAME)))
+        taken.add(name)
+        yield name, image
 
 
 FORMS: dict[str, Callable[[Path, Images], None]] = {

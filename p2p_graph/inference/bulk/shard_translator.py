@@ -130,7 +130,7 @@ class ShardTranslator:
             subject = str(image.file) if isinstance(image.file, Path) else "the image"
             return image.name, str(error).removeprefix(subject).lstrip(": ")
         height, width = output.shape[:2]
-        return image.name, TranslatedImage(image.name, encode_png(output), width, height)
+        return image.name, TranslatedImage(image.output, encode_png(output), width, height)
 
 
 def ordered_map(

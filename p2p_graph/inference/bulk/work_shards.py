@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.image_files import Entry
-from p2p_graph.data.image_sources import is_packed, list_entries
-from p2p_graph.data.packed.tfrecord_shards import MOST_SHARDS, find_records, find_shards
+from p2p_graph.data.image_sources import is_packed, list_entries, refuse_packed_options
+from p2p_graph.data.packed.tfrecord_shards import MOST_SHARDS, complete_shards, find_records
 from p2p_graph.inference.bulk import parquet_files
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
@@ -107,7 +107,8 @@ def list_work(
         kind = PARQUET
         runs = ((path, range(parquet_files.count_rows(path, *columns))) for path in tables)
     elif is_packed(source):
-        kind, runs = RECORDS, ((path, find_records(path)) for path in find_shards(data))
+        refuse_packed_options(source)
+        kind, runs = RECORDS, complete_shards(data, find_records)
     else:
         kind, entries = FILES, list_entries(source, single=single)
         runs = ((_input_of(entry, b_is_input=b_is_input), _ONE) for entry in entries)

@@ -10,7 +10,9 @@ from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.packed.make_records import example_of
 from p2p_graph.inference.bulk import bulk_record
 from p2p_graph.inference.bulk.bulk_record import DoneShard
+from p2p_graph.inference.bulk.ray_cluster import worker_reason
 from p2p_graph.inference.bulk.read_shards import read_images
+from p2p_graph.inference.bulk.shard_outputs import TranslatedImage, unique_names
 from p2p_graph.inference.bulk.shard_translator import ordered_map
 from p2p_graph.inference.bulk.work_shards import Columns, WorkShard, list_work
 from p2p_graph.utils.errors import UserError
@@ -132,3 +134,46 @@ def test_results_keep_their_order_and_little_is_read_ahead():
     assert [next(results) for _ in range(3)] == [0, 2, 4]
     assert len(taken) < 12
     assert list(results) == [number * 2 for number in range(3, 100)]
+
+
+def test_a_set_that_has_lost_a_shard_is_refused(records):
+    (records / "pairs-00001-of-00002.tfrecord").unlink()
+    with pytest.raises(UserError, match="lacks 1 of 2 shards, first pairs-00001-of-00002"):
+        listed(records)
+
+
+def test_packed_images_are_not_turned_upright(records):
+    source = ImageSource(input_dir=str(records), upright=True)
+    with pytest.raises(UserError, match="upright goes with image files only"):
+        list_work(source, COLUMNS, 2, single=True, b_is_input=False)
+
+
+@pytest.mark.parametrize("name", ["\0n", "n" * 256, "", ".", "..", "/", "a/.."])
+def test_an_image_whose_name_no_file_can_have_fails(tmp_path, name):
+    path = tmp_path / "pairs-00000-of-00001.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for each in ("good.png", name):
+            writer.write(example_of(each, 2, 2, {"a": b"contents"}, is_16_bit=False))
+    [[good, (where, reason)]] = read(listed(tmp_path))
+    assert good == ("good.png", b"contents")
+    assert where.startswith(f"{path}, byte ")
+    assert reason == (f"has the name {name!r}, which no file can have" if name else "has no name")
+
+
+def test_outputs_are_named_as_the_files_and_uniquely(tmp_path):
+    (tmp_path / "1.png").touch()
+    [shard] = listed(tmp_path).shards
+    [image] = read_images(shard, COLUMNS, single=True, b_is_input=False)
+    assert image.output == "1.png"
+    images = [TranslatedImage(name, b"", 1, 1) for name in ("a", "b/a", "a", "00003_a", "b/a")]
+    names = [name for name, _ in unique_names(images)]
+    assert names == ["a", "b/a", "00003_a", "00004_00003_a", "b/00005_a"]
+
+
+def test_the_reason_of_a_worker_is_one_line_without_its_names():
+    text = "\x1b[36mray::MapWorker()\x1b[39m (pid=1, repr=<x>)\n  File x\nValueError: null byte\n"
+    assert worker_reason(RuntimeError(text)) == "ValueError: null byte"
+    error = RuntimeError(text)
+    error.cause = ValueError("null byte")
+    assert worker_reason(error) == "null byte"
+    assert worker_reason(RuntimeError("The actor died.\nMore")) == "The actor died."
