@@ -55,6 +55,12 @@ _PROGRAMS = {
         "out/segmenter.json",
         10,
     ),
+    # Of Ray, which is not installed where this runs, only the flags are read.
+    "translate_many": (
+        ("--input_dir", "images", "--checkpoint", "model", "--output_dir", "out"),
+        None,
+        1,
+    ),
 }
 # After the flags that are drawn: the rows of the stage are trained already, with these flags, and
 # a dry run need not time their steps.
