@@ -3,14 +3,23 @@
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from p2p_graph.config.options_file import REFERENCE_FIELDS
-from p2p_graph.utils import file_lock
 
-from .common import TINY, assert_refused, call, file_bytes, run, succeeded, tensors, write_tensors
+from .common import ROOT, TINY, assert_refused, call, file_bytes, succeeded, tensors, write_tensors
+
+HOLDER = """
+import pathlib, sys
+from p2p_graph.utils import file_lock
+with file_lock.held(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def tree(folder):
@@ -209,6 +218,21 @@ def test_folders_that_hold_something_else(work, data, tmp_path, file, text):
     assert [path.name for path in out.iterdir()] == [file]
 
 
+@contextlib.contextmanager
+def held_elsewhere(folder):
+    """Another process holds the folder's lock, which is of a process, within the context."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, folder],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.stdin.close()
+
+
 @pytest.mark.parametrize("program", ["train", "test", "export", "evaluate"])
 def test_one_program_at_a_time(work, data, tmp_path, program):
     if program == "evaluate":
@@ -221,8 +245,8 @@ def test_one_program_at_a_time(work, data, tmp_path, program):
         out.mkdir(parents=True)
         arguments = (*command(program, work, data), "--output_dir", out)
     before = tree(out)
-    with file_lock.held(out):
-        done = run(*arguments)  # a lock is of a process
+    with held_elsewhere(out):
+        done = call(*arguments)
     assert_refused(done, f"another program is at work in {out}")
     assert tree(out) == before
 
@@ -240,8 +264,8 @@ def test_preparation_is_one_program_at_a_time(data, tmp_path, program):
         "pack_npz": (*flags[:2], "--output_file", out / "a.npz"),
     }.get(program, flags)
     before = tree(out)
-    with file_lock.held(out):
-        done = run(program, *flags)
+    with held_elsewhere(out):
+        done = call(program, *flags)
     assert_refused(done, f"another program is at work in {out}")
     assert tree(out) == before
 

@@ -70,8 +70,8 @@ def flags(data, work):
 
 @pytest.fixture(scope="module")
 def made(flags, work):
-    """What is printed for one row, by child processes, then for both."""
-    one = succeeded(call("reproduce", *flags, "--budget", 3, "--rows", "L1", *LINEAR))
+    """What is printed for one row, then for both."""
+    one = succeeded(reproduce(*flags, "--budget", 3, "--rows", "L1", *LINEAR))
     both = succeeded(reproduce(*flags, "--budget", 3, *LINEAR))
     return one.stdout, both.stdout
 
