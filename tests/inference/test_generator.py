@@ -17,6 +17,7 @@ from p2p_graph.utils.cores import available_cores
 
 from ..cli.common import TINY, call, environment, succeeded
 from ..cli.common import run as in_own_process
+from .test_formats import make_run
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +210,8 @@ def test_seed_dropout_and_step(data, run):
     assert (outputs["none"] != outputs["step"]).any()
 
 
-def test_a_pict_file_and_a_checkpoint_of_the_reference(data, tmp_path):
-    run = tmp_path / "run"
-    flags = ("--input_dir", data / "pairs", "--crop_size", 256, "--ngf", 1, "--ndf", 1)
-    succeeded(call("train", *flags, "--max_steps", 1, "--output_dir", run, "--bias", "all"))
+def test_a_pict_file_and_a_checkpoint_of_the_reference(tmp_path):
+    run = make_run(tmp_path / "run", ngf=1, levels=8, bias="all")
     current, pict = tmp_path / "current", tmp_path / "a.pict"
     succeeded(call("convert", "--checkpoint", run, "--to", "current", "--output", current))
     succeeded(call("convert", "--checkpoint", run, "--to", "pict", "--output", pict))
@@ -423,8 +422,7 @@ def test_the_same_bytes_with_one_thread(tmp_path):
     for number in range(4):
         pair = np.random.default_rng(number).integers(0, 256, (64, 128, 3), np.uint8)
         Image.fromarray(pair).save(tmp_path / "data" / f"{number}.png")
-    flags = ("--crop_size", 64, "--ngf", 32, "--levels", 4)
-    run = trained(tmp_path, tmp_path / "run", *flags, pairs="data")
+    run = make_run(tmp_path / "run", crop_size=64, ngf=32, levels=4)
     flags = ("--input_dir", tmp_path / "data", "--checkpoint", run, "--device", "cpu")
     succeeded(in_own_process("test", *flags, "--output_dir", tmp_path / "out"))
     names = [tmp_path / "out" / "images" / str(number) for number in range(4)]
