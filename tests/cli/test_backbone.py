@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ..segmentation.published_weights import parameters_of
-from .common import assert_refused, call, signal_at, succeeded, tensors
+from .common import assert_equal_bits, assert_refused, call, signal_at, succeeded, tensors
 
 TORCH = """
 import numpy
@@ -86,19 +86,23 @@ def curve(folder):
 
 
 def test_training_from_published_weights(importable, flags, weights, tmp_path):
-    """Also that a stopped run goes on without PyTorch."""
+    """Also that an interrupted run ends with the same bits, and without PyTorch."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    succeeded(call("train_segmenter", *flags, "--output_dir", whole))
     stop = signal_at(signal.SIGTERM, "step 2,")
-    stopped = call("train_segmenter", *flags, "--output_dir", tmp_path, watch=stop)
+    stopped = call("train_segmenter", *flags, "--output_dir", parts, watch=stop)
     assert stopped.returncode == 128 + signal.SIGTERM, stopped.stdout + stopped.stderr
-    assert 2 <= tensors(tmp_path)["global_step"] < 4
+    assert 2 <= tensors(parts)["global_step"] < 4
     sys.modules["torch"] = None
-    done = succeeded(call("train_segmenter", *flags, "--output_dir", tmp_path))
+    done = succeeded(call("train_segmenter", *flags, "--output_dir", parts))
     assert "going on from" in done.stdout
-    found = tensors(tmp_path)
-    assert [line["step"] for line in curve(tmp_path)] == [2, 4]
-    record = json.loads((tmp_path / "segmenter.json").read_text())
+    found = tensors(whole)
+    assert_equal_bits(tensors(parts), found)
+    assert curve(parts) == curve(whole)
+    assert [line["step"] for line in curve(whole)] == [2, 4]
+    record = json.loads((whole / "segmenter.json").read_text())
     scores = {
-        name: value for name, value in curve(tmp_path)[-1].items() if name not in ("step", "images")
+        name: value for name, value in curve(whole)[-1].items() if name not in ("step", "images")
     }
     assert record["scores"] == pytest.approx(scores)
     assert (record["backbone"], record["width"]) == ("efficientnet_lite0", 4)

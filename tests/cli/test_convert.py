@@ -404,9 +404,9 @@ def test_a_generator_that_the_demo_does_not_know_is_refused(flags, words, make_m
     assert_refused(call("convert", "--checkpoint", make_model(*flags), *convert_flags), words)
 
 
-def test_what_the_reference_does_not_know_is_not_made_current(model, tmp_path):
-    flags = ("--checkpoint", model, "--to", "current", "--output", tmp_path / "out")
-    assert_refused(call("convert", *flags), "discriminator patch16", "patch70")
+def test_what_the_reference_does_not_know_is_not_made_current(make_model, tmp_path):
+    flags = ("--checkpoint", make_model(), "--to", "current", "--output", tmp_path / "out")
+    assert_refused(call("convert", *flags), "crop_size 32", "256")
     assert not (tmp_path / "out").exists()
 
 

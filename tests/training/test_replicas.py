@@ -97,7 +97,7 @@ def distance(after, expected, before, network):
 @pytest.mark.parametrize(
     ("order", "count", "batch_size"),
     [
-        ("stored", 4, 1),
+        *((order, 4, 1) for order in ORDERS),
         ("stored", 2, 1),
         ("fresh", 2, 1),
         ("simultaneous", 2, 1),
