@@ -12,7 +12,6 @@ if not os.environ.get("P2P_GRAPH_TEST_GPU"):
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
 from p2p_graph.utils.signals import STOPPING
 
@@ -43,6 +42,8 @@ def signal_handlers():
 @pytest.fixture
 def graph():
     """A new graph, which is the default graph during the test."""
+    import tensorflow.compat.v1 as tf  # not at the top: the process that hands out tests needs none
+
     with tf.Graph().as_default() as graph:
         yield graph
 

@@ -22,7 +22,7 @@ class Step(NamedTuple):
       outputs: float32 [N, H, W, C_out] in [-1, 1], G's outputs.
       predict_real: float32 [N, h, w, 1], D's scores of real pairs: probabilities, or unbounded
         scores with `gan_loss` lsgan. None where there is no D.
-      predict_fake: the same for generated pairs.
+      predict_fake: the same for generated pairs; with both, D's loss is computed.
       losses: of this step, the mean over all replicas.
       averages: moving averages of the losses after this step, from 0, not debiased.
       gradients: pairs (gradient, variable), D's and then G's.
@@ -101,17 +101,16 @@ def _update(
     outputs = networks.generate(batch.inputs, batch.targets.shape[-1], number)
     if networks.has_discriminator:
         predict_real = networks.discriminate(batch.inputs, batch.targets, "real")
-        predict_fake = networks.discriminate(batch.inputs, outputs, "fake")
     else:
-        predict_real = predict_fake = None
+        predict_real = None
         order = without_discriminator
-    first = Forward(batch.inputs, batch.targets, outputs, predict_real, predict_fake, number)
-    losses, gradients, train = order(networks, first, optimizers)
+    first = Forward(batch.inputs, batch.targets, outputs, predict_real, number)
+    updates = order(networks, first, optimizers)  # which discriminate generated pairs, too
     return _Replica(
         outputs,
         networks.probabilities(predict_real),
-        networks.probabilities(predict_fake),
-        tf.stack(losses),
-        gradients,
-        train,
+        networks.probabilities(updates.predict_fake),
+        tf.stack(updates.losses),
+        updates.gradients,
+        updates.train,
     )

@@ -27,14 +27,13 @@ Gradients = list[tuple[tf.Tensor, tf.Variable]]
 
 
 class Forward(NamedTuple):
-    """The first forward pass of a step, and what further passes need.
+    """The first forward passes of a step, of G and of D on real pairs, and what others need.
 
     Attributes:
       inputs: float32 [N, H, W, C_in] in [-1, 1].
       targets: float32 [N, H, W, C_out] in [-1, 1].
       outputs: G's outputs.
       predict_real: D's scores of real pairs; None where there is no D.
-      predict_fake: D's scores of generated pairs; None where there is no D.
       step: int64 scalar, which the dropout masks are a function of.
     """
 
@@ -42,13 +41,21 @@ class Forward(NamedTuple):
     targets: tf.Tensor
     outputs: tf.Tensor
     predict_real: tf.Tensor | None
-    predict_fake: tf.Tensor | None
     step: tf.Tensor
 
 
 class Updates(NamedTuple):
-    """The updates of one step, of D (if there is one) and of G."""
+    """The updates of one step, of D (if there is one) and of G.
 
+    Attributes:
+      predict_fake: the scores of generated pairs that D's loss is computed from; None where there
+        is no D.
+      losses: of this step.
+      gradients: pairs (gradient, variable), D's and then G's.
+      train: does both updates.
+    """
+
+    predict_fake: tf.Tensor | None
     losses: Losses
     gradients: Gradients
     train: tf.Operation
@@ -61,12 +68,13 @@ def stored(networks: Networks, first: Forward, optimizers: Optimizers) -> Update
     activations of the first forward pass with the weights D'. The reference and the paper's Torch
     program do the same.
     """
-    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
-    g_loss, *terms = networks.g_loss(first.targets, first.outputs, first.predict_fake)
+    predict_fake = networks.discriminate(first.inputs, first.outputs, "fake")
+    d_loss = networks.d_loss(first.predict_real, predict_fake)
+    g_loss, *terms = networks.g_loss(first.targets, first.outputs, predict_fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
     # All gradients of G read D's weights after D's update.
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
-    return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
+    return Updates(predict_fake, Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
 def fresh(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
@@ -74,13 +82,14 @@ def fresh(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates
 
     D' = Adam(D, dL_D/dD); G' = Adam(G, dL_G(D'(G))/dG).
     """
-    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
+    predict_fake = networks.discriminate(first.inputs, first.outputs, "fake")
+    d_loss = networks.d_loss(first.predict_real, predict_fake)
     d_train, d_gradients = _update_d(d_loss, optimizers)
     with tf.control_dependencies([d_train]):
         scores = networks.discriminate(first.inputs, first.outputs, "fresh")
         g_loss, *terms = networks.g_loss(first.targets, first.outputs, scores)
     g_train, g_gradients = _update_g(g_loss, optimizers, after=d_train)
-    return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
+    return Updates(predict_fake, Losses(d_loss, *terms), [*d_gradients, *g_gradients], g_train)
 
 
 def simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
@@ -88,13 +97,15 @@ def simultaneous(networks: Networks, first: Forward, optimizers: Optimizers) -> 
 
     D' = Adam(D, dL_D/dD); G' = Adam(G, dL_G(D(G))/dG).
     """
-    d_loss = networks.d_loss(first.predict_real, first.predict_fake)
-    g_loss, *terms = networks.g_loss(first.targets, first.outputs, first.predict_fake)
+    predict_fake = networks.discriminate(first.inputs, first.outputs, "fake")
+    d_loss = networks.d_loss(first.predict_real, predict_fake)
+    g_loss, *terms = networks.g_loss(first.targets, first.outputs, predict_fake)
     d_gradients, g_gradients = _gradients(d_loss, "discriminator"), _gradients(g_loss, "generator")
     known = [gradient for gradient, _ in (*d_gradients, *g_gradients)]
     d_train = _apply(d_gradients, optimizers, "discriminator", after=known)
     g_train = _apply(g_gradients, optimizers, "generator", after=known)
-    return Updates(Losses(d_loss, *terms), [*d_gradients, *g_gradients], tf.group(d_train, g_train))
+    train = tf.group(d_train, g_train)
+    return Updates(predict_fake, Losses(d_loss, *terms), [*d_gradients, *g_gradients], train)
 
 
 def alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
@@ -105,8 +116,8 @@ def alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Upd
     real_loss = networks.d_loss(first.predict_real, None)
     real_train, real_gradients = _update_d(real_loss, optimizers)
     with tf.control_dependencies([real_train]):
-        scores = networks.discriminate(first.inputs, first.outputs, "second")
-        fake_loss = networks.d_loss(None, scores)
+        predict_fake = networks.discriminate(first.inputs, first.outputs, "fake")
+        fake_loss = networks.d_loss(None, predict_fake)
     fake_train, fake_gradients = _update_d(fake_loss, optimizers, after=real_train)
     with tf.control_dependencies([fake_train]):
         channels = first.targets.shape[-1]
@@ -119,14 +130,14 @@ def alternate(networks: Networks, first: Forward, optimizers: Optimizers) -> Upd
         for (real, variable), (fake, _) in zip(real_gradients, fake_gradients, strict=True)
     ]
     losses = Losses(real_loss + fake_loss, *terms)
-    return Updates(losses, [*d_gradients, *g_gradients], g_train)
+    return Updates(predict_fake, losses, [*d_gradients, *g_gradients], g_train)
 
 
 def without_discriminator(networks: Networks, first: Forward, optimizers: Optimizers) -> Updates:
     """Updates G by L1 alone: G' = Adam(G, d(l1_weight * L1)/dG)."""
     g_loss, *terms = networks.g_loss(first.targets, first.outputs, None)
     g_train, g_gradients = _update_g(g_loss, optimizers)
-    return Updates(Losses(tf.zeros([]), *terms), g_gradients, g_train)
+    return Updates(None, Losses(tf.zeros([]), *terms), g_gradients, g_train)
 
 
 Order = Callable[[Networks, Forward, Optimizers], Updates]

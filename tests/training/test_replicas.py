@@ -16,7 +16,7 @@ from p2p_graph.training.optimizers import make_optimizers
 from p2p_graph.training.step import build_step
 from p2p_graph.training.updates import ORDERS
 
-from .test_step import accesses, ahead_of
+from .test_step import accesses, ahead_of, fetched_of
 
 SMALL = Options.of(
     crop_size=16,
@@ -161,7 +161,8 @@ def test_no_read_of_a_variable_races_with_an_update_on_any_replica(order):
     def in_order(one, other):
         return ahead[other] >> number[one] & 1
 
-    used = [op for op in operations if op is second.train or in_order(op, second.train)]
+    fetched = [second.train, *(tensor.op for tensor in fetched_of(second))]
+    used = [op for op in operations if op in fetched or any(in_order(op, f) for f in fetched)]
     reads = accesses(used, "ReadVariableOp")
     updates = accesses(used, ("ResourceApplyAdam", "Assign"))
     assert sum(name.endswith("/replica_1") for name in updates) == len(updates) / 2

@@ -148,8 +148,9 @@ class WriteSummaries(StepHook):
                     shown = tf.image.convert_image_dtype(scores, tf.uint8, saturate=True)
                     tf.summary.image(name, shown)
         image_summaries = tf.summary.merge_all()
-        # A histogram refuses NaN. `CheckLosses` reports where it came from.
-        finite = tf.reduce_all(tf.is_finite(tf.stack(step.losses)))
+        # Histograms show the weights after the step. They refuse NaN: `CheckLosses` reports it.
+        with tf.control_dependencies([step.train]):
+            finite = tf.reduce_all(tf.is_finite(tf.stack(step.losses)))
         histograms = tf.cond(finite, lambda: _histograms(step), lambda: tf.constant(""))
         self._fetches = {
             "summary": tf.raw_ops.MergeSummary(inputs=[image_summaries, histograms]),

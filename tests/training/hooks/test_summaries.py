@@ -2,11 +2,16 @@
 
 import time
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.training.hooks.summaries import EventFile
+from p2p_graph.training.hooks.summaries import EventFile, WriteSummaries
+from p2p_graph.training.optimizers import make_optimizers
+from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.errors import UserError
+
+from ..test_step import SMALL, build
 
 
 def test_files_have_the_order_of_the_runs(graph, tmp_path, monkeypatch):
@@ -34,3 +39,20 @@ def test_a_disk_that_is_full_only_when_the_file_is_closed(graph, tmp_path, monke
     with pytest.raises(UserError, match=r"cannot be written to .*No space left on device: free"):
         events.finish()
     events.close()
+
+
+def test_histograms_are_of_the_weights_after_the_step(graph, tmp_path):
+    step = build(SMALL, make_optimizers(SMALL.optimizer))
+    variables = {f"{v.op.name}/values": v for v in tf.trainable_variables()}
+    hook = WriteSummaries(step, {}, {}, EventFile(tmp_path, graph), 1, Schedule(10))
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for _ in range(3):
+            _, fetched = session.run([step.train, hook.request().fetches])
+            summary = tf.Summary.FromString(fetched["summary"])
+            found = {value.tag: value.histo for value in summary.value if value.tag in variables}
+            after = session.run(variables)
+            assert found.keys() == after.keys()
+            for tag, values in after.items():
+                bounds = found[tag].min, found[tag].max
+                np.testing.assert_array_equal(bounds, (values.min(), values.max()), err_msg=tag)
