@@ -1,8 +1,9 @@
 """Decodes image files by the input graph's operations, before a run and after its errors."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -46,6 +47,36 @@ def verifying_session() -> Iterator[Verify]:
     config.use_per_session_threads = True
     config.inter_op_parallelism_threads = available_cores()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
+    graph = _decoding_graph()
+    with tf.Session(graph=graph.graph, config=config) as session, hidden_stderr():
+        decode_one = {
+            kind: session.make_callable(size, [graph.file]) for kind, size in graph.sizes.items()
+        }
+        decode_many = session.make_callable(graph.sizes_of_many, [graph.files])
+        yield lambda images: _verify(images, decode_one, decode_many)
+
+
+class _DecodingGraph(NamedTuple):
+    """A graph that decodes files to the shapes of their images.
+
+    Attributes:
+      graph: holds what follows.
+      file: string scalar, a file's contents.
+      sizes: int32 [3], height, width and channels of `file`, by format and whether it has 16 bits;
+        of a JPEG at 1/8 of its size.
+      files: string [_TOGETHER], contents of JPEG files.
+      sizes_of_many: int32 [_TOGETHER, 3], of `files`.
+    """
+
+    graph: tf.Graph
+    file: tf.Tensor
+    sizes: Mapping[tuple[str, bool], tf.Tensor]
+    files: tf.Tensor
+    sizes_of_many: tf.Tensor
+
+
+@functools.cache  # the graph is always the same, and takes longer to build than a few images to check
+def _decoding_graph() -> _DecodingGraph:
     with signals.held(), tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         file = tf.placeholder(tf.string, [])
         files = tf.placeholder(tf.string, [_TOGETHER])
@@ -55,10 +86,8 @@ def verifying_session() -> Iterator[Verify]:
             ("JPEG", False): tf.shape(_decode_small(file)),
         }
         sizes_of_many = tf.stack([tf.shape(_decode_small(one)) for one in tf.unstack(files)])
-    with tf.Session(graph=graph, config=config) as session, hidden_stderr():
-        decode_one = {kind: session.make_callable(size, [file]) for kind, size in sizes.items()}
-        decode_many = session.make_callable(sizes_of_many, [files])
-        yield lambda images: _verify(images, decode_one, decode_many)
+    graph.finalize()
+    return _DecodingGraph(graph, file, sizes, files, sizes_of_many)
 
 
 def _decode_small(contents: tf.Tensor) -> tf.Tensor:
