@@ -138,22 +138,32 @@ class Checkpoint:
         """
         variables = list(variables)
         self.check(variables)
+        with tf.device("/cpu:0"):
+            path = tf.placeholder(tf.string, [])
+            # A tf.train.Saver would also make what saves: several operations a variable.
+            values = tf.raw_ops.RestoreV2(
+                prefix=path,
+                tensor_names=[self.stored[variable.op.name] for variable in variables],
+                shape_and_slices=[""] * len(variables),
+                dtypes=[variable.dtype.base_dtype for variable in variables],
+            )
         # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
-        copies = map(tf.distribute.get_strategy().experimental_local_results, variables)
-        names = [self.stored[variable.op.name] for variable in variables]
-        savers = [
-            tf.train.Saver(dict(zip(names, replica, strict=True)))
-            for replica in zip(*copies, strict=True)
+        copies = tf.distribute.get_strategy().experimental_local_results
+        assigned = [
+            copy.assign(value, read_value=False)
+            for variable, value in zip(variables, values, strict=True)
+            for copy in copies(variable)
         ]
-        floats = [variable for variable in variables if variable.dtype.is_floating]
-        finite = [tf.reduce_all(tf.is_finite(variable)) for variable in floats]
+        floats = {
+            variable.op.name: value
+            for variable, value in zip(variables, values, strict=True)
+            if variable.dtype.is_floating
+        }
 
         def restore(session: tf.Session) -> None:
             with _reading(self.prefix) as prefix:
-                for saver in savers:
-                    saver.restore(session, prefix)
-            found = zip(floats, session.run(finite), strict=True)
-            if bad := [variable.op.name for variable, is_finite in found if not is_finite]:
+                found, *_ = session.run([floats, *assigned], {path: prefix})
+            if bad := [name for name, value in found.items() if not np.isfinite(value).all()]:
                 raise self._not_finite(bad)
 
         return restore

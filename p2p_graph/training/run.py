@@ -143,7 +143,14 @@ def _train(run: RunPlan, connection: Connection) -> int:
                     save_options(options, run.folder, record)
 
         scaffold = tf.train.Scaffold(
-            init_fn=initialize, saver=saver, summary_op=tf.no_op(), local_init_op=tf.no_op()
+            init_fn=initialize,
+            saver=saver,
+            summary_op=tf.no_op(),
+            local_init_op=tf.no_op(),
+            # No names of variables that are not initialised: `init_fn` comes after their
+            # initialisers, and a check of each would be two more operations a variable.
+            ready_op=tf.constant([], tf.string),
+            ready_for_local_init_op=tf.constant([], tf.string),
         )
         with signals.held():
             step_hooks, saving, stopping = make_hooks(run, call, saver, cleanup)

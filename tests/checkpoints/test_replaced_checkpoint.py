@@ -40,9 +40,9 @@ def before(monkeypatch):
     def happen(owner, name, event):
         former = getattr(owner, name)
 
-        def wrapped(*args):
+        def wrapped(*args, **named):
             event()
-            return former(*args)
+            return former(*args, **named)
 
         monkeypatch.setattr(owner, name, wrapped)
 
@@ -75,7 +75,7 @@ def test_replaced_between_its_name_and_its_index(folder, before):
 
 
 def test_replaced_before_it_is_restored(folder, before):
-    before(tf.train.Saver, "restore", once(folder, 7))
+    before(tf.raw_ops, "RestoreV2", once(folder, 7))
     assert restore_checkpoint.with_newest(folder, restored) == ([7, 7, 7], 7)
 
 
@@ -87,7 +87,7 @@ def test_replaced_after_it_is_restored(folder, before):
 
 def test_replaced_at_every_reading(folder, before):
     steps = itertools.count(4)
-    before(tf.train.Saver, "restore", lambda: write(folder, next(steps)))
+    before(tf.raw_ops, "RestoreV2", lambda: write(folder, next(steps)))
     with pytest.raises(UserError, match=r"model-\d+ was removed while it was read: ") as caught:
         restore_checkpoint.with_newest(folder, restored)
     assert "cannot be read" not in str(caught.value)
@@ -102,7 +102,7 @@ def test_a_removed_checkpoint_is_not_damaged(folder):
 
 
 def test_a_named_checkpoint_is_not_replaced_by_another(folder, before):
-    before(tf.train.Saver, "restore", once(folder, 7))
+    before(tf.raw_ops, "RestoreV2", once(folder, 7))
     with pytest.raises(UserError, match="model-3 does not exist"):
         restore_checkpoint.with_newest(folder / "model-3", restored)
 
@@ -111,7 +111,7 @@ def test_damage_is_reported_at_once(folder, before):
     [data] = folder.glob("*.data-*")
     data.write_bytes(data.read_bytes()[:-1])
     attempts = []
-    before(tf.train.Saver, "restore", lambda: attempts.append(1))
+    before(tf.raw_ops, "RestoreV2", lambda: attempts.append(1))
     with pytest.raises(UserError, match="model-3 cannot be read: "):
         restore_checkpoint.with_newest(folder, restored)
     assert len(attempts) == 1

@@ -33,11 +33,11 @@ def replaced(run, newer, monkeypatch):
     def replace_at(owner, name, number):
         former, calls = getattr(owner, name), []
 
-        def wrapped(*args):
+        def wrapped(*args, **named):
             calls.append(args)
             if len(calls) == number:
                 replace()
-            return former(*args)
+            return former(*args, **named)
 
         monkeypatch.setattr(owner, name, wrapped)
 
@@ -56,7 +56,7 @@ def replaced(run, newer, monkeypatch):
     [
         (tf.train, "load_checkpoint", 1),
         (tf.train, "load_checkpoint", 2),
-        (tf.train.Saver, "restore", 1),
+        (tf.raw_ops, "RestoreV2", 1),
     ],
     ids=["found", "found again", "restored"],
 )
@@ -78,8 +78,8 @@ def page_text(folder):
 @pytest.mark.parametrize(
     ("tool", "flags", "call_of_tensorflow"),
     [
-        ("export", ["--output_dir"], (tf.train.Saver, "restore", 1)),
-        ("export", ["--output_dir"], (tf.train.Saver, "restore", 2)),
+        ("export", ["--output_dir"], (tf.raw_ops, "RestoreV2", 1)),
+        ("export", ["--output_dir"], (tf.raw_ops, "RestoreV2", 2)),
         ("convert", ["--to", "native", "--output"], (tf.train, "load_checkpoint", 2)),
     ],
     ids=["the meta graph", "the SavedModel", "conversion"],
