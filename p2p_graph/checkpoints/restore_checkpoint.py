@@ -147,6 +147,11 @@ class Checkpoint:
                 shape_and_slices=[""] * len(variables),
                 dtypes=[variable.dtype.base_dtype for variable in variables],
             )
+            floats = [variable.op.name for variable in variables if variable.dtype.is_floating]
+            values = [
+                tf.check_numerics(value, "restored") if value.dtype.is_floating else value
+                for value in values
+            ]
         # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
         copies = tf.distribute.get_strategy().experimental_local_results
         assigned = [
@@ -154,17 +159,17 @@ class Checkpoint:
             for variable, value in zip(variables, values, strict=True)
             for copy in copies(variable)
         ]
-        floats = {
-            variable.op.name: value
-            for variable, value in zip(variables, values, strict=True)
-            if variable.dtype.is_floating
-        }
 
         def restore(session: tf.Session) -> None:
             with _reading(self.prefix) as prefix:
-                found, *_ = session.run([floats, *assigned], {path: prefix})
-            if bad := [name for name, value in found.items() if not np.isfinite(value).all()]:
-                raise self._not_finite(bad)
+                try:
+                    session.run(assigned, {path: prefix})
+                except tf.errors.InvalidArgumentError:
+                    reader = tf.train.load_checkpoint(prefix)
+                    stored = ((name, reader.get_tensor(self.stored[name])) for name in floats)
+                    if bad := [name for name, value in stored if not np.isfinite(value).all()]:
+                        raise self._not_finite(bad) from None
+                    raise
 
         return restore
 

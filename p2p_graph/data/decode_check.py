@@ -75,7 +75,7 @@ class _DecodingGraph(NamedTuple):
     sizes_of_many: tf.Tensor
 
 
-@functools.cache  # the graph is always the same, and takes longer to build than a few images to check
+@functools.cache  # always the same, and building it takes longer than checking a few images
 def _decoding_graph() -> _DecodingGraph:
     with signals.held(), tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         file = tf.placeholder(tf.string, [])
