@@ -68,5 +68,5 @@ def damage_named(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(
-            f"{path} {error}: give the command of its --shard again, with --skip_done"
+            f"{path} {error}: give the command that wrote it again, with --skip_done"
         ) from None
