@@ -88,6 +88,8 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
         raise UserError("name the images by one of --input_dir and --manifest")
     check_bounds("shard_size", given.shard_size, 1, _MOST)
     check_bounds("seed", given.seed, 0, _MOST)
+    if given.address == "":
+        raise UserError("address must not be empty")
     for name, least, most in (("workers", 1, 2**16), ("dropout", 0, 1), ("step", 0, 2**40)):
         if getattr(given, name) is not None:
             check_bounds(name, getattr(given, name), least, most)
@@ -109,7 +111,7 @@ def _translate(argv: Sequence[str]) -> None:
             Path(given.output_dir),
             given.format,
             given.shard_size,
-            None if given.crop_size is None else str(given.crop_size),
+            given.crop_size,
             given.seed,
             given.dropout,
             given.precision,

@@ -332,7 +332,7 @@ def test_bad_sources(refused, sources, data, tmp_path):
         (("--manifest", tmp_path / "none.csv"), "none.csv does not exist"),
         (
             ("--input_dir", tmp_path / "cut"),
-            "is cut off or damaged at record 5: rerun tools/pack_records.py",
+            "is cut off or damaged at record 5: rerun what wrote it, tools/pack_records.py",
         ),
         ((*sources["pairs"], "--split", 0.01), "leaves none to train on"),
         ((*sources["pairs"], "--split", 1.5), "split must be over 0 and at most 1, not 1.5"),

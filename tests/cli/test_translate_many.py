@@ -6,6 +6,7 @@ Reading and writing are tested without Ray, by a process that starts as a worker
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,13 @@ import pytest
 import tensorflow as tf
 
 from p2p_graph.cli import translate_many
+from p2p_graph.config.data_options import ImageSource
+from p2p_graph.config.image_size import ImageSize
 from p2p_graph.data.packed.tfrecord_shards import list_packed_images, stored_files
+from p2p_graph.inference.bulk.translate_many import ManyOptions
+from p2p_graph.inference.bulk.translate_many import translate_many as translate_images
+from p2p_graph.inference.bulk.work_shards import Columns
+from p2p_graph.runtime import memory_check
 from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
 
@@ -171,6 +178,39 @@ def test_without_ray(data, model, tmp_path):
     assert_refused(done, "Ray is not installed: pip install -c constraints.txt -e '.[ray]'")
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("33", "crop_size must be a multiple of 4, as the generator has 2 levels: 33 is not"),
+        ("40x34", "crop_size must be a multiple of 4"),
+        ("65536", "images of this size need about .* try a smaller --crop_size"),
+    ],
+)
+def test_a_size_that_no_image_can_have(data, model, tmp_path, monkeypatch, size, message):
+    """Refused before Ray starts, as it would be the failure of every image."""
+    monkeypatch.setattr(memory_check, "_machine_memory", lambda: 2**30)
+    options = ManyOptions(
+        checkpoint=model,
+        step=None,
+        source=ImageSource(input_dir=str(data / "test")),
+        columns=Columns(),
+        inputs_only=False,
+        folder=tmp_path / "out",
+        form="files",
+        shard_size=1000,
+        size=ImageSize.parse(size),
+        seed=0,
+        dropout=None,
+        precision="fp32",
+        device="auto",
+        workers=None,
+        address=None,
+    )
+    with pytest.raises(UserError, match=message):
+        translate_images(options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_how_the_process_with_ray_ends():
     """Whatever Ray does with a signal, this program has the exit code of all others."""
 
@@ -272,6 +312,11 @@ def test_interrupted_killed_and_finished(data, many, model, other_model, tmp_pat
     done = succeeded(run(*command(many, model, folder)))
     assert "302 images in 61 shards, 61 of them done before" in done.stdout
     assert "worker" not in done.stdout  # nothing is started
+    shutil.rmtree(folder / "outputs-00003-of-00061")
+    (folder / "outputs-00004-of-00061" / "020-outputs.png").unlink()
+    done = succeeded(run(*command(many, model, folder)))
+    assert "302 images in 61 shards, 59 of them done before" in done.stdout
+    assert outputs_in(folder) == wanted
     for more, message in refusals(data, other_model):
         assert_refused(run(*command(many, model, folder), *more), message, folder)
 

@@ -37,6 +37,7 @@ _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 _HEAD = struct.Struct("<QI")
 _FRAME = _HEAD.size + 4
 _RECORDS_PER_CALL = 64  # read by one Session.run call
+_RERUN = "rerun what wrote it, tools/pack_records.py or tools/translate_many.py"
 
 
 def shard_name(name: str, number: int, count: int) -> str:
@@ -90,14 +91,13 @@ def complete_shards(
         if per_shard and len(found) != per_shard and shard != shards[-1]:
             raise UserError(
                 f"{shard} holds {counted(len(found), 'image')}, not the {per_shard} of "
-                f"{RECORD_FILE}: rerun tools/pack_records.py"
+                f"{RECORD_FILE}: {_RERUN}"
             )
         images += len(found)
         yield shard, found
     if count and images != count:
         raise UserError(
-            f"{folder} holds {counted(images, 'image')}, not the {count} of {RECORD_FILE}: "
-            "rerun tools/pack_records.py"
+            f"{folder} holds {counted(images, 'image')}, not the {count} of {RECORD_FILE}: {_RERUN}"
         )
 
 
@@ -202,12 +202,12 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
     if extra := sorted(numbers - set(range(count))):
         raise UserError(
             f"{folder} holds {shard_name(name, extra[0], count)}, which is none of "
-            f"{counted(count, 'shard')}: remove it, or rerun tools/pack_records.py"
+            f"{counted(count, 'shard')}: remove it, or {_RERUN}"
         )
     if missing := sorted(set(range(count)) - numbers):
         raise UserError(
             f"{folder} lacks {len(missing)} of {counted(count, 'shard')}, "
-            f"first {shard_name(name, missing[0], count)}: rerun tools/pack_records.py"
+            f"first {shard_name(name, missing[0], count)}: {_RERUN}"
         )
     try:
         beside = find_images(folder)
@@ -224,7 +224,7 @@ def _list_shard(shard: Path) -> list[SourceImage]:
             status = shard.stat()
             return _list_records(shard, status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
-        raise UserError(f"{shard} does not exist: rerun tools/pack_records.py") from None
+        raise UserError(f"{shard} does not exist: {_RERUN}") from None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -240,9 +240,7 @@ def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
                 images.append(check_record(where, shard, position, record))
     except tf.errors.OpError:
         number = len(images) + _count_readable(shard, len(images)) + 1
-        raise UserError(
-            f"{shard} is damaged at record {number}: rerun tools/pack_records.py"
-        ) from None
+        raise UserError(f"{shard} is damaged at record {number}: {_RERUN}") from None
     return images
 
 
@@ -276,7 +274,7 @@ def _find_records(shard: Path, size: int) -> Iterator[int]:
     position, number = 0, 1
     with open_regular(shard) as file:
         if not size:
-            raise UserError(f"{shard} is empty: rerun tools/pack_records.py")
+            raise UserError(f"{shard} is empty: {_RERUN}")
         while position < size:
             file.seek(position)
             head = file.read(_HEAD.size)
@@ -288,8 +286,6 @@ def _find_records(shard: Path, size: int) -> Iterator[int]:
                     "tools/pack_records.py"
                 )
             if end > size:
-                raise UserError(
-                    f"{shard} is cut off or damaged at record {number}: rerun tools/pack_records.py"
-                )
+                raise UserError(f"{shard} is cut off or damaged at record {number}: {_RERUN}")
             yield position
             position, number = end, number + 1

@@ -1,11 +1,11 @@
 """translated.json and `done/`: what a folder of shards was made by, and which shards are done.
 
-A shard is done when its file in `done/` is there, which is written after its images. A worker that
-is killed in between has its shard translated again.
+A shard is done when its file in `done/` is there, which is written after its images, and the images
+are as that file says. A worker that is killed in between has its shard translated again.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +28,12 @@ class DoneShard(NamedTuple):
     Attributes:
       images: how many were translated.
       failed: the names of the others, and the reasons.
+      size: see `shard_outputs.written_size`; None in a record that lacks it.
     """
 
     images: int
     failed: Sequence[tuple[str, str]]
+    size: int | None
 
 
 def begin(folder: Path, record: Mapping[str, Any]) -> None:
@@ -52,9 +54,8 @@ def begin(folder: Path, record: Mapping[str, Any]) -> None:
         for path in (folder / DONE_FOLDER).glob(f"*{_ATTEMPTS}"):
             path.unlink()
     except OSError as error:
-        raise UserError(
-            f"output_dir {folder} cannot be written: {why_not_written(error)}"
-        ) from None
+        path = error.filename or folder
+        raise UserError(f"{path} cannot be written: {why_not_written(error)}") from None
 
 
 def refuse_other(folder: Path, record: Mapping[str, Any]) -> None:
@@ -136,13 +137,27 @@ def read_done(folder: Path, number: int, count: int) -> DoneShard | None:
     path = done_path(folder, number, count)
     try:
         found = read_json(path)
-        return DoneShard(int(found["images"]), [(str(n), str(why)) for n, why in found["failed"]])
+        failed = [(str(name), str(why)) for name, why in found["failed"]]
+        size = found.get("size")
+        return DoneShard(int(found["images"]), failed, None if size is None else int(size))
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
+    except (KeyError, TypeError, ValueError):  # a UserError is a ValueError
         raise UserError(f"{path} is damaged: remove it, and run the command again") from None
+
+
+def forget(folder: Path, numbers: Iterable[int], count: int) -> None:
+    """Removes the records of shards, which are to be translated again.
+
+    Raises:
+      UserError: a file cannot be removed.
+    """
+    for number in numbers:
+        path = done_path(folder, number, count)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"{path} cannot be removed: {why_not_written(error)}") from None
 
 
 def write_failed(folder: Path, count: int) -> tuple[int, int]:

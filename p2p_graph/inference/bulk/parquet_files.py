@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,32 +65,42 @@ def count_rows(path: Path, image: str, name: str) -> int:
 
 def read_rows(
     path: Path, first: int, count: int, image: str, name: str
-) -> Iterator[tuple[str | None, bytes | None]]:
-    """Yields names and images of rows; None where a row has none, or a name that is not UTF-8.
+) -> Iterator[tuple[str | None, bytes | str | None]]:
+    """Yields names and images of rows.
+
+    A name is None where a row has none, or one that is not UTF-8. An image is None where a row has
+    none, and a text that says why where it cannot be read: a group of rows may be damaged in a file
+    that can be read otherwise.
 
     Raises:
       UserError: the file can no longer be read.
     """
+    last = first + count
     with _opened(path) as file:
-        groups, before = [], 0  # before: rows of the groups that end before the first row
         start = 0
         for group in range(file.metadata.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if start + rows <= first:
-                before += rows
-            elif start < first + count:
-                groups.append(group)
-            start += rows
-        place = before
-        try:
-            for batch in file.iter_batches(_ROWS, row_groups=groups, columns=[image, name]):
-                names, images = batch.column(name), batch.column(image)
-                for row in range(batch.num_rows):
-                    if first <= place + row < first + count:
-                        yield _text(names[row]), images[row].as_py()
-                place += batch.num_rows
-        except (OSError, ValueError) as error:  # pyarrow's errors are of these types
-            raise UserError(f"{path} cannot be read: {one_line_reason(error)}") from None
+            end = start + file.metadata.row_group(group).num_rows
+            if start < last and end > first:
+                rows = _read_group(file, group, start, end, [image, name])
+                yield from itertools.islice(rows, max(first - start, 0), last - start)
+            start = end
+
+
+def _read_group(
+    file: Any, group: int, start: int, end: int, columns: list[str]
+) -> Iterator[tuple[str | None, bytes | str | None]]:
+    """Yields the rows of a group, `start` to `end` of the file, as `read_rows` does."""
+    place = start
+    try:
+        for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns):
+            images, names = map(batch.column, columns)
+            for row in range(batch.num_rows):
+                values = _text(names[row]), images[row].as_py()
+                place += 1
+                yield values
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these types
+        reason = f"cannot be read: {one_line_reason(error)}"
+        yield from itertools.repeat((None, reason), end - place)
 
 
 def _text(value: Any) -> str | None:

@@ -13,6 +13,9 @@ import logging
 import os
 import re
 import signal
+import socket
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +29,10 @@ from p2p_graph.utils.hidden_stderr import hidden_stderr
 _STORE_BYTES = 2**27  # of objects that processes share: descriptions of shards alone
 _MOST_BLOCKS = 4096  # of rows
 _LONGEST_SHARD = 7 * 24 * 3600  # seconds without progress
+_CONNECT_SECONDS = 10
+_LARGEST_PORT = 2**16 - 1
+_ANSWER_SECONDS = 60
+_PLACE = re.compile(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:]+):([0-9]{1,9})")
 _LOGGERS = ("ray", "ray.data")
 _COLOR = re.compile("\x1b\\[[0-9;]*m")
 _NEVER_FREED: list[Any] = []
@@ -96,16 +103,54 @@ def started(address: str | None) -> Iterator[Machines]:
 
     with signals.at_once(), hidden_stderr():  # of what Ray's C++ code writes; its log files have it
         try:
-            with _handlers_kept():
-                _init(ray, address)
+            if address:
+                _connect(ray, address)
+            else:
+                with _handlers_kept():
+                    _init(ray, None)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"connect to the cluster at {address}" if address else "start on this machine"
-            advice = "; it must run, and this machine have its token, if any" if address else ""
-            raise UserError(f"Ray cannot {where}: {one_line_reason(error)}{advice}") from None
+            advice = (
+                "; it must run, and if it has a token, this one needs it and RAY_AUTH_MODE=token"
+                if address
+                else ""
+            )
+            reason = getattr(error, "strerror", None) or one_line_reason(error)
+            raise UserError(f"Ray cannot {where}: {reason}{advice}") from None
         found = ray.cluster_resources()
         alive = [node for node in ray.nodes() if node["Alive"]]
         yield Machines(len(alive), int(found.get("CPU", 0)), int(found.get("GPU", 0)))
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    """Connects to a cluster, in a thread: Ray would wait for one that does not answer forever.
+
+    Raises:
+      Exception: what Ray raises, or TimeoutError.
+    """
+    if place := _PLACE.fullmatch(address):
+        if int(place[2]) > _LARGEST_PORT:
+            raise ValueError(f"there is no port {place[2]}")
+        socket.create_connection((place[1].strip("[]"), int(place[2])), _CONNECT_SECONDS).close()
+    failed: list[Exception] = []
+
+    def init() -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                _init(ray, address)
+        except Exception as error:
+            failed.append(error)
+
+    # Not at the end of the process: it ends without it.
+    thread = threading.Thread(target=init, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"it does not answer as a Ray cluster within {_ANSWER_SECONDS} s")
+    if failed:
+        raise failed[0]
 
 
 def _init(ray: Any, address: str | None) -> None:
@@ -151,6 +196,8 @@ def pool_of(machines: Machines, workers: int | None, device: str) -> Pool:
     on_gpu = device == "gpu" or (device == "auto" and machines.gpus > 0)
     least = machines.gpus if on_gpu else machines.machines
     count = workers or max(1, least)
+    if on_gpu and not machines.gpus:
+        raise UserError("device gpu: Ray finds no GPU; take --device cpu")
     if on_gpu and machines.gpus < count:
         raise UserError(
             f"workers {count} need as many GPUs, and Ray finds {machines.gpus}: take fewer, or "

@@ -66,6 +66,8 @@ def _rows(piece: Piece, columns: Columns, *, single: bool) -> Iterator[ReadImage
         where = f"{piece.path}, row {number}"
         if contents is None:
             yield ReadImage(name or where, "is missing", single)
+        elif isinstance(contents, str):
+            yield ReadImage(where, contents, single)
         else:
             yield _named(ReadImage(name or where, contents, single), name or "", where)
 

@@ -23,6 +23,7 @@ from p2p_graph.utils.file_names import LONGEST_NAME, shortened
 
 _UNFINISHED = ".unfinished"
 _NAME = "outputs"
+_ENDING = "-outputs.png"
 
 
 class TranslatedImage(NamedTuple):
@@ -71,6 +72,24 @@ def shard_path(folder: Path, form: str, number: int, count: int) -> Path:
     return folder / Path(name).with_suffix("" if form == "files" else f".{form}")
 
 
+def written_size(folder: Path, form: str, number: int, count: int) -> int | None:
+    """A shard's size: the bytes of its file, or the number of images in its folder.
+
+    Where a file was emptied or cut off, or an image was removed, it is another one.
+
+    Returns:
+      The size; None if there is no such file or folder.
+    """
+    path = shard_path(folder, form, number, count)
+    try:
+        if form == "files":
+            with os.scandir(path) as entries:
+                return sum(entry.name.endswith(_ENDING) for entry in entries)
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def remove_unfinished(folder: Path) -> None:
     """Removes what killed workers have left."""
     for path in folder.glob(f".*{_UNFINISHED}"):
@@ -101,7 +120,7 @@ def _write_files(path: Path, images: Images) -> None:
         (path / f".{number}").write_bytes(image.contents)
         names.append(image.name)
     for number, name in enumerate(output_names([Path(name) for name in names])):
-        (path / f".{number}").rename(path / f"{name}-outputs.png")
+        (path / f".{number}").rename(path / f"{name}{_ENDING}")
 
 
 def _write_records(path: Path, images: Images) -> None:

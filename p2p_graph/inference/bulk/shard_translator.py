@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.inference.bulk.bulk_record import DoneShard, count_attempt, read_done, write_done
 from p2p_graph.inference.bulk.read_shards import ReadImage, read_images
-from p2p_graph.inference.bulk.shard_outputs import TranslatedImage, write_shard
+from p2p_graph.inference.bulk.shard_outputs import TranslatedImage, write_shard, written_size
 from p2p_graph.inference.bulk.work_shards import Columns, WorkShard
 from p2p_graph.inference.find_model import find_model
 from p2p_graph.inference.generator import Generator, load
@@ -111,7 +111,8 @@ class ShardTranslator:
                 yield result
 
         write_shard(folder, setup.form, shard.number, setup.shards, images())
-        found = DoneShard(translated, failed)
+        size = written_size(folder, setup.form, shard.number, setup.shards)
+        found = DoneShard(translated, failed, size)
         write_done(folder, shard.number, setup.shards, found)
         return found
 

@@ -12,20 +12,27 @@ from tqdm import tqdm
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.model_files import FILES as MODEL_FILES
 from p2p_graph.config.data_options import FILE_CHANNELS, ImageSource
+from p2p_graph.config.image_size import ORIGINAL, ImageSize
 from p2p_graph.config.options_file import MODEL_FIELDS
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.image_sources import is_archive, source_named
 from p2p_graph.inference.bulk import bulk_record, ray_cluster
 from p2p_graph.inference.bulk.ray_cluster import Pool, ShardResult
-from p2p_graph.inference.bulk.shard_outputs import remove_unfinished
+from p2p_graph.inference.bulk.shard_outputs import remove_unfinished, written_size
 from p2p_graph.inference.bulk.shard_translator import WorkerSetup
 from p2p_graph.inference.bulk.work_shards import Columns, WorkList, list_work
 from p2p_graph.inference.find_model import FoundModel, find_model
 from p2p_graph.inference.folder.failed_images import FAILED_FILE
+from p2p_graph.models.memory_estimate import translation_bytes
+from p2p_graph.runtime import devices
+from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped
 
-_SHOWN = 5  # failed images
+_TOO_LARGE = (
+    "images of this size need about {needed} GB of memory, and this machine has {present} GB: try "
+    "a smaller --crop_size"
+)
 
 
 class ManyOptions(NamedTuple):
@@ -40,7 +47,7 @@ class ManyOptions(NamedTuple):
       folder: to write to.
       form: "files", "tfrecord" or "parquet".
       shard_size: images in a shard.
-      size: that images are scaled to, as "256x512" or "original"; None for training's.
+      size: that images are scaled to; None for training's.
       seed: of the dropout masks.
       dropout: rate; None for that of tools/test.py.
       precision: "fp32" or "mixed".
@@ -57,7 +64,7 @@ class ManyOptions(NamedTuple):
     folder: Path
     form: str
     shard_size: int
-    size: str | None
+    size: ImageSize | None
     seed: int
     dropout: float | None
     precision: str
@@ -74,6 +81,7 @@ def translate_many(many: ManyOptions) -> None:
     """
     many = _with_prefix(many)
     model = _found(many)
+    _check_size(many, model)
     single = _is_single(model, many)
     if is_archive(many.source):
         raise UserError(
@@ -107,10 +115,24 @@ def _with_prefix(many: ManyOptions) -> ManyOptions:
     return many._replace(checkpoint=restore_checkpoint.need(Path(folder)).prefix, step=None)
 
 
-def _found(many: ManyOptions) -> FoundModel:
-    given: dict[str, Any] = {"seed": many.seed, "precision": many.precision}
+def _found(many: ManyOptions, **more: Any) -> FoundModel:
+    given: dict[str, Any] = {"seed": many.seed, "precision": many.precision, **more}
     given |= {} if many.dropout is None else {"dropout": many.dropout}
     return find_model(many.checkpoint, given, many.step)
+
+
+def _check_size(many: ManyOptions, model: FoundModel) -> None:
+    """Refuses a size that the generator cannot translate, or no memory holds.
+
+    Every image would fail. Sizes of their own are not known before the images are read.
+    """
+    if many.size is None or many.size == ORIGINAL:
+        return
+    options = _found(many, crop_size=many.size).options
+    channels = model.options.data.task.channels
+    if many.device != "gpu" and not many.address:
+        needed = translation_bytes(options.model, channels, many.size, 1)
+        check_memory(needed, devices.choose("cpu"), _TOO_LARGE)
 
 
 def _is_single(model: FoundModel, many: ManyOptions) -> bool:
@@ -145,7 +167,7 @@ def _record(many: ManyOptions, model: FoundModel, work: WorkList) -> dict[str, A
         "images": work.images,
         "source": work.digest,
         "inputs_only": many.inputs_only,
-        "size": many.size,
+        "size": many.size and str(many.size),
         "seed": many.seed,
         "precision": many.precision,
         **{name: options[name] for name in MODEL_FIELDS},
@@ -158,11 +180,7 @@ def _translate_missing(
 ) -> None:
     """Lets workers translate the shards that are not done."""
     count = len(work.shards)
-    missing = [
-        shard
-        for shard in work.shards
-        if not bulk_record.done_path(many.folder, shard.number, count).exists()
-    ]
+    missing = [shard for shard in work.shards if not _is_done(shard.number, count, many)]
     of_all = f"{counted(work.images, 'image')} in {counted(count, 'shard')}"
     before = f", {count - len(missing)} of them done before" if len(missing) < count else ""
     print(f"{of_all}{before}", flush=True)
@@ -172,6 +190,7 @@ def _translate_missing(
         pool = ray_cluster.pool_of(machines, many.workers, many.device)
         made_on = "GPU" if pool.on_gpu else "CPU"
         bulk_record.begin(many.folder, {**record, "made_on": made_on})
+        bulk_record.forget(many.folder, (shard.number for shard in missing), count)
         remove_unfinished(many.folder)
         threads = f"of {counted(pool.cores, 'core')}"
         print(
@@ -181,6 +200,15 @@ def _translate_missing(
         texts = [shard.to_json() for shard in missing]
         results = ray_cluster.translate_shards(texts, setup, pool)
         _with_progress(results, sum(p.images for shard in missing for p in shard.pieces), count)
+
+
+def _is_done(number: int, count: int, many: ManyOptions) -> bool:
+    """Whether a shard is recorded as done, and its file or folder is as it was written."""
+    done = bulk_record.read_done(many.folder, number, count)
+    if done is None:
+        return False
+    written = written_size(many.folder, many.form, number, count)
+    return written is not None and done.size in (written, None)
 
 
 def _setup(
@@ -193,7 +221,7 @@ def _setup(
         many.precision,
         many.seed,
         many.dropout,
-        many.size,
+        many.size and str(many.size),
         single,
         many.columns,
         str(many.folder.absolute()),

@@ -28,8 +28,8 @@ _Run = tuple[Path, Sequence[int]]
 class Columns(NamedTuple):
     """The names of the columns of Parquet files: of images as bytes, and of their names."""
 
-    image: str
-    name: str
+    image: str = "image"
+    name: str = "name"
 
 
 class Piece(NamedTuple):
@@ -98,11 +98,14 @@ def list_work(
       b_is_input: whether B is the input of a pair of two files.
 
     Raises:
-      UserError: there are no images, a file is damaged, or there would be too many shards.
+      UserError: there are no images, a file is damaged, columns are named of what has none, or
+        there would be too many shards.
     """
     data = Path(source.path)
     runs: Iterable[_Run]
     tables = parquet_files.find(data) if source.manifest is None else []
+    if not tables and columns != Columns():
+        raise UserError(f"image_column and name_column are for Parquet files, and {data} has none")
     if tables:
         kind = PARQUET
         runs = ((path, range(parquet_files.count_rows(path, *columns))) for path in tables)

@@ -20,7 +20,7 @@ from p2p_graph.imaging.array_files import ARRAY_SUFFIX, save_npy
 from p2p_graph.imaging.image_arrays import save_png
 from p2p_graph.inference.folder.network import Fetches
 from p2p_graph.utils.counted import counted
-from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
+from p2p_graph.utils.errors import UserError, escaped, one_line_reason, why_not_written
 
 _WAITING = 2  # batches for each thread
 _REPORT_INTERVAL = 30.0  # seconds
@@ -122,7 +122,7 @@ def _with_progress(indices: Iterable[int], names: Sequence[str]) -> Iterator[int
     with tqdm(total=len(names), unit="image", disable=not sys.stderr.isatty()) as bar:
         for done, index in enumerate(indices, 1):
             if bar.disable:
-                print("evaluated image", names[index])
+                print("evaluated image", escaped(names[index]))
                 now = time.monotonic()
                 if now - last > _REPORT_INTERVAL:
                     last = now

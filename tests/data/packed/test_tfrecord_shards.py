@@ -161,13 +161,13 @@ def flipped(position):
     [
         (
             lambda contents: contents[:-5],
-            "is cut off or damaged at record 3: rerun tools/pack_records.py",
+            "is cut off or damaged at record 3: rerun what wrote it, tools/pack_records.py",
         ),
         (
             lambda contents: contents[:5],
-            "is cut off or damaged at record 1: rerun tools/pack_records.py",
+            "is cut off or damaged at record 1: rerun what wrote it, tools/pack_records.py",
         ),
-        (lambda contents: b"", "is empty: rerun tools/pack_records.py"),
+        (lambda contents: b"", "is empty: rerun what wrote it, tools/pack_records.py"),
         (lambda contents: contents + b"more", "is cut off"),
         (flipped(40), "is damaged at record 1: rerun"),
         (flipped(-6), "is damaged at record 3: rerun"),

@@ -1,23 +1,36 @@
 """How a source is cut into shards, and what a folder of shards remembers."""
 
+import importlib.util
 import itertools
 import json
+import socket
+import time
 
 import pytest
 import tensorflow as tf
 
 from p2p_graph.config.data_options import ImageSource
 from p2p_graph.data.packed.make_records import example_of
-from p2p_graph.inference.bulk import bulk_record
+from p2p_graph.inference.bulk import bulk_record, parquet_files, ray_cluster
 from p2p_graph.inference.bulk.bulk_record import DoneShard
 from p2p_graph.inference.bulk.ray_cluster import worker_reason
 from p2p_graph.inference.bulk.read_shards import read_images
-from p2p_graph.inference.bulk.shard_outputs import TranslatedImage, unique_names
+from p2p_graph.inference.bulk.shard_outputs import (
+    FORMS,
+    TranslatedImage,
+    shard_path,
+    unique_names,
+    write_shard,
+    written_size,
+)
 from p2p_graph.inference.bulk.shard_translator import ordered_map
 from p2p_graph.inference.bulk.work_shards import Columns, WorkShard, list_work
 from p2p_graph.utils.errors import UserError
 
 COLUMNS = Columns("image", "name")
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed (the extra ray)"
+)
 
 
 def write_records(path, contents):
@@ -105,15 +118,87 @@ def test_what_a_folder_remembers(tmp_path):
     assert [bulk_record.count_attempt(tmp_path, 0, 2) for _ in range(2)] == [1, 2]
     bulk_record.begin(tmp_path, record)
     assert bulk_record.count_attempt(tmp_path, 0, 2) == 1
-    bulk_record.write_done(tmp_path, 0, 2, DoneShard(3, []))
-    bulk_record.write_done(tmp_path, 1, 2, DoneShard(1, [("a", "is empty")]))
+    bulk_record.write_done(tmp_path, 0, 2, DoneShard(3, [], 30))
+    bulk_record.write_done(tmp_path, 1, 2, DoneShard(1, [("a", "is empty")], 10))
+    assert bulk_record.read_done(tmp_path, 1, 2) == (1, [("a", "is empty")], 10)
     assert len(list((tmp_path / "done").iterdir())) == 2
     assert bulk_record.write_failed(tmp_path, 2) == (4, 1)
     [line] = (tmp_path / "failed.jsonl").read_text().splitlines()
     assert json.loads(line) == {"name": "a", "reason": "is empty"}
-    bulk_record.done_path(tmp_path, 1, 2).write_text("{}")
-    with pytest.raises(UserError, match="is damaged: remove it"):
-        bulk_record.read_done(tmp_path, 1, 2)
+    for damage in ("{}", ""):
+        bulk_record.done_path(tmp_path, 1, 2).write_text(damage)
+        with pytest.raises(UserError, match="is damaged: remove it"):
+            bulk_record.read_done(tmp_path, 1, 2)
+    bulk_record.done_path(tmp_path, 0, 2).write_text('{"images": 3, "failed": []}')
+    assert bulk_record.read_done(tmp_path, 0, 2).size is None
+    bulk_record.forget(tmp_path, [1], 2)
+    assert bulk_record.read_done(tmp_path, 1, 2) is None
+    assert bulk_record.read_done(tmp_path, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [form if form != "parquet" else pytest.param(form, marks=needs_pyarrow) for form in FORMS],
+)
+def test_the_size_of_a_shard_shows_what_has_gone(tmp_path, form):
+    assert written_size(tmp_path, form, 1, 3) is None
+    images = [TranslatedImage(f"{n}.png", b"contents", 1, 1) for n in range(3)]
+    write_shard(tmp_path, form, 1, 3, images)
+    path, size = shard_path(tmp_path, form, 1, 3), written_size(tmp_path, form, 1, 3)
+    if form == "files":
+        assert size == 3
+        (path / "notes.txt").touch()  # a person's
+        assert written_size(tmp_path, form, 1, 3) == size
+        (path / "1-outputs.png").unlink()
+        assert written_size(tmp_path, form, 1, 3) == 2
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+        assert written_size(tmp_path, form, 1, 3) == size - 1
+
+
+def test_columns_are_for_parquet_files_only(records):
+    source = ImageSource(input_dir=str(records))
+    for columns in (Columns("jpeg"), Columns(name="id")):
+        with pytest.raises(UserError, match=r"are for Parquet files, and .*records has none"):
+            list_work(source, columns, 2, single=True, b_is_input=False)
+
+
+@needs_pyarrow
+def test_a_damaged_group_of_rows_fails_alone(tmp_path):
+    from pyarrow.parquet import ParquetFile
+
+    rows = [(f"{n}.png", bytes([n])) for n in range(200)]
+    path = tmp_path / "rows.parquet"
+    parquet_files.write(path, rows)
+    with ParquetFile(path) as file:
+        groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+    assert [group.num_rows for group in groups] == [64, 64, 64, 8]
+    contents = bytearray(path.read_bytes())
+    place = groups[1].column(1).data_page_offset
+    contents[place : place + 20] = b"\xff" * 20
+    path.write_bytes(contents)
+    found = list(itertools.chain(*read(listed(tmp_path, 150))))
+    assert found[:64] + found[128:] == rows[:64] + rows[128:]
+    for number, (name, reason) in enumerate(found[64:128], 64):
+        assert name == f"{path}, row {number}"
+        assert reason.startswith("cannot be read: ")
+
+
+def test_an_address_that_does_not_answer(monkeypatch):
+    with pytest.raises(ValueError, match="there is no port 99999"):
+        ray_cluster._connect(None, "127.0.0.1:99999")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            ray_cluster._connect(None, f"ray://127.0.0.1:{unused.getsockname()[1]}")
+    monkeypatch.setattr(ray_cluster, "_ANSWER_SECONDS", 0.05)
+
+    class Silent:
+        def init(self, **flags):
+            time.sleep(0.5)
+
+    with pytest.raises(TimeoutError, match="does not answer as a Ray cluster within"):
+        ray_cluster._connect(Silent(), "auto")
 
 
 def test_shards_of_a_person_are_not_replaced(tmp_path):
