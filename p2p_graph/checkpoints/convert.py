@@ -22,7 +22,7 @@ from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import RGB
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.model_options import N_LAYERS
-from p2p_graph.config.options import DEFAULTS
+from p2p_graph.config.options import DEFAULTS, Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
     OPTIONS_FILE,
@@ -98,9 +98,10 @@ def convert(
     if form == "torch":
         return _write_torch(model, target)
     if form == "safetensors":
-        flat = model.options.flat()
+        arrays, options = _native(model)
+        flat = options.flat()
         kept = {name: flat[name] for name in (*MODEL_FIELDS, *_REFERENCE_DISCRIMINATOR)}
-        safetensors_files.write(target, model.arrays, kept)
+        safetensors_files.write(target, arrays, kept)
         return []
     if form == "pict":
         _check_supported(model, _REFERENCE_GENERATOR)
@@ -118,11 +119,17 @@ def convert(
 
 
 def _write_native(model: Model, target: Path) -> None:
+    arrays, options = _native(model)
+    _write(arrays, target, model.step, functools.partial(save_options, options))
+
+
+def _native(model: Model) -> tuple[Arrays, Options]:
+    """The arrays without biases that nothing uses, and the options that say which biases remain."""
     arrays, options = model.arrays, model.options
     if options.model.layers.bias in ("none", "all"):
         arrays = drop_unused_biases(arrays)
         options = options.replace(bias=variable_names.bias(arrays))
-    _write(arrays, target, model.step, functools.partial(save_options, options))
+    return arrays, options
 
 
 def _write_current(model: Model, target: Path) -> None:

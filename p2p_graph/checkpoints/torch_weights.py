@@ -10,6 +10,7 @@ level above there, in the other order here.
 """
 
 import io
+import pickle
 import re
 import warnings
 import zipfile
@@ -204,7 +205,7 @@ def _read(path: Path, network: str) -> Arrays:
             file.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = torch.load(file, map_location="cpu", weights_only=True)
+                found = _loaded(file, torch)
             if not isinstance(found, dict) or not all(
                 isinstance(key, str) and isinstance(value, torch.Tensor)
                 for key, value in found.items()
@@ -220,6 +221,19 @@ def _read(path: Path, network: str) -> Arrays:
     if reason := _unsupported(state):
         raise UserError(f"{path} holds a {network} with {reason}, which is not supported")
     return state
+
+
+def _loaded(file: Any, torch: Any) -> Any:
+    """Loads tensors, and runs nothing that the file holds.
+
+    Raises:
+      ValueError: the file holds something else, or is none of PyTorch's. PyTorch's own message
+        advises to run it.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("it is no file of PyTorch, or holds more than tensors") from None
 
 
 def _array(key: str, value: Any, torch: Any) -> Array:

@@ -24,6 +24,7 @@ from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.errors import UserError, check_bounds
 
 _MOST = 2**31 - 1
+_PROGRAMS_OWN = (0, 2)  # exit codes of programs that were not interrupted
 _KILL_AFTER = 10.0  # seconds that the child process has to end after a signal
 _ADVICE = "the same command goes on with the shards that are not done"
 # What the child process runs: it is named as this program, and leaves the last line to it.
@@ -56,13 +57,15 @@ def run_to_end(command: Sequence[str]) -> int:
 
     Raises:
       Interrupted: a signal that stops programs has ended it, or came to this process.
-      UserError: another signal has ended it.
+      UserError: something else has ended it than the program in it.
     """
     code = child_process.run_program(
         command, env=child_process.environment(), kill_after=_KILL_AFTER
     )
-    if code <= 128:
+    if code in _PROGRAMS_OWN:
         return code
+    if code <= 128:  # Ray's C++ code ends the process, and says so in Ray's log files only
+        raise UserError(f"Ray has ended, as when a machine or the cluster goes; {_ADVICE}")
     number = signal.Signals(code - 128)
     if number in signals.STOPPING:
         print(_ADVICE, file=sys.stderr)

@@ -285,9 +285,11 @@ def test_damaged_and_hostile_files(state, tmp_path):
         path.write_bytes(flipped)
         assert "is damaged" in refusal(path) or "cannot be read as a PyTorch" in refusal(path)
     torch.save({**state, "x": _Code(touched)}, path)
-    assert refusal(path).startswith(f"{path} cannot be read as a PyTorch state dictionary: ")
-    path.write_bytes(pickle.dumps(_Code(touched)))
-    assert refusal(path).startswith(f"{path} cannot be read as a PyTorch state dictionary: ")
+    no_tensors = "a PyTorch state dictionary: it is no file of PyTorch, or holds more than tensors"
+    assert refusal(path) == f"{path} cannot be read as {no_tensors}"
+    for contents in (pickle.dumps(_Code(touched)), b"<html>404</html>\n"):
+        path.write_bytes(contents)
+        assert refusal(path) == f"{path} cannot be read as {no_tensors}"
     assert not touched.exists()
     for content in ([1], {"state_dict": state}, {"x": 1}):
         torch.save(content, path)

@@ -218,6 +218,16 @@ def test_pict_to_native(tmp_path):
         assert np.abs(image.astype(int) - recorded[name]).mean() < 8
 
 
+@pytest.mark.parametrize("source", [FIRST, CURRENT, SEPARABLE])
+def test_safetensors_of_the_references_checkpoints(source, tmp_path):
+    file = convert(source, "safetensors", tmp_path / "a.safetensors")
+    again = convert(file, "native", tmp_path / "again")
+    native = convert(source, "native", tmp_path / "native")
+    assert_equal_bits(tensors(again), tensors(native))
+    made = [json.loads((folder / "options.json").read_text()) for folder in (again, native)]
+    assert made[0]["bias"] == made[1]["bias"]
+
+
 def test_a_lab_pict_tells_its_direction(tmp_path):
     made = convert(GOLDEN / "mini_lab_BtoA" / "step1", "pict", tmp_path / "a.pict")
     native = convert(made, "native", tmp_path / "native")

@@ -61,6 +61,10 @@ for source, form, single, folder in jobs:
         done = translator.translate(WorkShard.from_json(shard.to_json()))
         assert translator.translate(shard) == done
     translator.close()
+try:
+    ShardTranslator(setup._replace(checkpoint=model + "9"))
+except ValueError as error:
+    print(error)
 (Path(folder) / "done" / "00000-of-00003.json").unlink()
 (Path(folder) / "done" / "00000-of-00003.attempts").write_bytes(b".....")
 try:
@@ -130,6 +134,7 @@ def made_without_ray(data, model, sources, folder):
     )
     assert done.returncode == 0, done.stderr
     assert "workers have died on it 5 times" in done.stdout
+    assert "model-49 has gone since the run began, as training keeps the newest" in done.stdout
 
 
 def outputs_of(folder):
@@ -218,6 +223,8 @@ def test_how_the_process_with_ray_ends():
         return translate_many.run_to_end([sys.executable, "-c", f"import os, sys; {code}"])
 
     assert end("sys.exit(2)") == 2
+    with pytest.raises(UserError, match="Ray has ended, as when a machine or the cluster goes; "):
+        end("os._exit(1)")  # as Ray's C++ code does
     with pytest.raises(signals.Interrupted) as error:
         end("os.kill(os.getpid(), 15)")
     assert signals.ending_of(error.value) == ("stopped by SIGTERM", 143)

@@ -49,7 +49,7 @@ def begin(folder: Path, record: Mapping[str, Any]) -> None:
     refuse_other(folder, record)
     try:
         (folder / DONE_FOLDER).mkdir(exist_ok=True)
-        if not (folder / RECORD_FILE).exists():
+        if not (folder / RECORD_FILE).exists() or not _has_shards(folder):
             write_json(folder / RECORD_FILE, record)
         for path in (folder / DONE_FOLDER).glob(f"*{_ATTEMPTS}"):
             path.unlink()
@@ -77,6 +77,8 @@ def refuse_other(folder: Path, record: Mapping[str, Any]) -> None:
                 f"tools/translate_many.py: name another folder, or remove {found[0].name}"
             ) from None
         return
+    if not _has_shards(folder):  # a run that has ended before its first shard
+        return
     if not isinstance(before, dict):
         raise UserError(f"{folder / RECORD_FILE} must hold one JSON object: remove the folder")
     for name, now in json.loads(json.dumps(record)).items():
@@ -88,6 +90,10 @@ def refuse_other(folder: Path, record: Mapping[str, Any]) -> None:
                 f"output_dir {folder} holds images that were made with {what}{instead}: name "
                 "another folder, or remove this one"
             )
+
+
+def _has_shards(folder: Path) -> bool:
+    return any((folder / DONE_FOLDER).glob("*.json")) or any(folder.glob(_OUTPUTS))
 
 
 def _text(value: Any) -> str:

@@ -90,6 +90,37 @@ def written_size(folder: Path, form: str, number: int, count: int) -> int | None
         return None
 
 
+def refuse_foreign(folder: Path, form: str, numbers: Iterable[int], count: int) -> None:
+    """Refuses what stands where shards are to be written, and was not written by this program.
+
+    Args:
+      folder: as in `write_shard`.
+      form: as in `write_shard`.
+      numbers: of the shards.
+      count: of all shards.
+
+    Raises:
+      UserError: there is something; the message names it.
+    """
+    for number in numbers:
+        path = shard_path(folder, form, number, count)
+        if not os.path.lexists(path):
+            continue
+        is_folder = path.is_dir() and not path.is_symlink()
+        if is_folder != (form == "files"):
+            what = "is no folder" if form == "files" else "is a folder"
+            raise UserError(f"{path} {what}, and a shard is to be written there: move it elsewhere")
+        if not is_folder:
+            continue
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.endswith(_ENDING):
+                    raise UserError(
+                        f"{path} is to be written again, and holds {entry.name}, which is no "
+                        "output: move it elsewhere"
+                    )
+
+
 def remove_unfinished(folder: Path) -> None:
     """Removes what killed workers have left."""
     for path in folder.glob(f".*{_UNFINISHED}"):

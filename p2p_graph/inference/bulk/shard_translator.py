@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from p2p_graph.checkpoints.find_checkpoint import is_complete
+from p2p_graph.checkpoints.model_files import FILES as MODEL_FILES
 from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.inference.bulk.bulk_record import DoneShard, count_attempt, read_done, write_done
 from p2p_graph.inference.bulk.read_shards import ReadImage, read_images
@@ -62,9 +64,16 @@ class ShardTranslator:
         """Loads the generator.
 
         Raises:
-          UserError: it cannot be loaded, or has other weights than the driver has found.
+          UserError: it cannot be loaded, has gone, or has other weights than the driver has found.
         """
         self._setup = setup
+        source = Path(setup.checkpoint)
+        if not (source.exists() if source.suffix in MODEL_FILES else is_complete(source)):
+            raise UserError(
+                f"checkpoint {setup.checkpoint} has gone since the run began, as training keeps "
+                "the newest one only: translate by one that --keep_every keeps (--step), or when "
+                "training is done"
+            )
         self._generator: Generator = load(
             setup.checkpoint,
             device=setup.device,
@@ -73,7 +82,7 @@ class ShardTranslator:
             dropout=setup.dropout,
             threads=1,
         )
-        if find_model(Path(setup.checkpoint), {}, None).weights() != setup.weights:
+        if find_model(source, {}, None).weights() != setup.weights:
             raise UserError(f"checkpoint {setup.checkpoint} has changed since the run began")
         # The input of a pair: A is its left half.
         self._b_is_input = self._generator.direction == "BtoA"

@@ -18,7 +18,11 @@ from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.image_sources import is_archive, source_named
 from p2p_graph.inference.bulk import bulk_record, ray_cluster
 from p2p_graph.inference.bulk.ray_cluster import Pool, ShardResult
-from p2p_graph.inference.bulk.shard_outputs import remove_unfinished, written_size
+from p2p_graph.inference.bulk.shard_outputs import (
+    refuse_foreign,
+    remove_unfinished,
+    written_size,
+)
 from p2p_graph.inference.bulk.shard_translator import WorkerSetup
 from p2p_graph.inference.bulk.work_shards import Columns, WorkList, list_work
 from p2p_graph.inference.find_model import FoundModel, find_model
@@ -186,6 +190,7 @@ def _translate_missing(
     print(f"{of_all}{before}", flush=True)
     if not missing:
         return
+    refuse_foreign(many.folder, many.form, (shard.number for shard in missing), count)
     with ray_cluster.started(many.address) as machines:
         pool = ray_cluster.pool_of(machines, many.workers, many.device)
         made_on = "GPU" if pool.on_gpu else "CPU"

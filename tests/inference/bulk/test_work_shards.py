@@ -18,6 +18,7 @@ from p2p_graph.inference.bulk.read_shards import read_images
 from p2p_graph.inference.bulk.shard_outputs import (
     FORMS,
     TranslatedImage,
+    refuse_foreign,
     shard_path,
     unique_names,
     write_shard,
@@ -111,6 +112,9 @@ def test_what_a_folder_remembers(tmp_path):
     record = {"seed": 0, "weights": "abc"}
     bulk_record.begin(tmp_path, record)
     bulk_record.refuse_other(tmp_path, record)
+    bulk_record.begin(tmp_path, {**record, "seed": 7})  # nothing was made by the first record
+    bulk_record.begin(tmp_path, record)
+    bulk_record.write_done(tmp_path, 0, 2, DoneShard(3, [], 30))
     with pytest.raises(UserError, match="made with seed 0, not 1: name another folder"):
         bulk_record.refuse_other(tmp_path, {"seed": 1})
     with pytest.raises(UserError, match="made with another checkpoint: name another"):
@@ -154,6 +158,24 @@ def test_the_size_of_a_shard_shows_what_has_gone(tmp_path, form):
     else:
         path.write_bytes(path.read_bytes()[:-1])
         assert written_size(tmp_path, form, 1, 3) == size - 1
+
+
+def test_what_a_person_put_into_a_shard_is_not_removed(tmp_path):
+    images = [TranslatedImage("1.png", b"contents", 1, 1)]
+    write_shard(tmp_path, "files", 0, 1, images)
+    path = shard_path(tmp_path, "files", 0, 1)
+    refuse_foreign(tmp_path, "files", [0], 1)
+    (path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"is to be written again, and holds notes.txt, which is"):
+        refuse_foreign(tmp_path, "files", [0], 1)
+    path.rename(tmp_path / "elsewhere")
+    refuse_foreign(tmp_path, "files", [0], 1)
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is no folder, and a shard is to be written there"):
+        refuse_foreign(tmp_path, "files", [0], 1)
+    shard_path(tmp_path, "tfrecord", 0, 1).mkdir()
+    with pytest.raises(UserError, match="is a folder, and a shard is to be written there"):
+        refuse_foreign(tmp_path, "tfrecord", [0], 1)
 
 
 def test_columns_are_for_parquet_files_only(records):
