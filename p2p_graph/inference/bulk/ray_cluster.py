@@ -111,7 +111,7 @@ def started(address: str | None) -> Iterator[Machines]:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"connect to the cluster at {address}" if address else "start on this machine"
             advice = (
-                "; it must run, and if it has a token, this one needs it and RAY_AUTH_MODE=token"
+                "; it must run; if it has a token, this machine needs it, and RAY_AUTH_MODE=token"
                 if address
                 else ""
             )
@@ -143,7 +143,7 @@ def _connect(ray: Any, address: str) -> None:
         except Exception as error:
             failed.append(error)
 
-    # Not at the end of the process: it ends without it.
+    # A daemon: the process can end while Ray still waits.
     thread = threading.Thread(target=init, daemon=True)
     thread.start()
     thread.join(_ANSWER_SECONDS)
