@@ -94,12 +94,17 @@ class Checkpoint:
           UserError: as `read`.
         """
         with _reading(self.prefix) as prefix:
-            reader = tf.train.load_checkpoint(prefix)
-            for name in names:
-                array = np.asarray(reader.get_tensor(self.stored[name]))
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
+            for name, array in self._arrays(prefix, names):
+                if not _is_finite(array):
                     raise self._not_finite([name])
                 yield name, array
+
+    def _arrays(
+        self, prefix: str, names: Iterable[str]
+    ) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
+        reader = tf.train.load_checkpoint(prefix)
+        for name in names:
+            yield name, np.asarray(reader.get_tensor(self.stored[name]))
 
     def check(self, variables: Iterable[tf.Variable]) -> None:
         """Checks that the checkpoint holds variables of these names, shapes and types.
@@ -147,7 +152,6 @@ class Checkpoint:
                 shape_and_slices=[""] * len(variables),
                 dtypes=[variable.dtype.base_dtype for variable in variables],
             )
-            floats = [variable.op.name for variable in variables if variable.dtype.is_floating]
             values = [
                 tf.check_numerics(value, "restored") if value.dtype.is_floating else value
                 for value in values
@@ -165,9 +169,8 @@ class Checkpoint:
                 try:
                     session.run(assigned, {path: prefix})
                 except tf.errors.InvalidArgumentError:
-                    reader = tf.train.load_checkpoint(prefix)
-                    stored = ((name, reader.get_tensor(self.stored[name])) for name in floats)
-                    if bad := [name for name, value in stored if not np.isfinite(value).all()]:
+                    stored = self._arrays(prefix, (variable.op.name for variable in variables))
+                    if bad := [name for name, array in stored if not _is_finite(array)]:
                         raise self._not_finite(bad) from None
                     raise
 
@@ -197,6 +200,10 @@ def _reading(prefix: Path) -> Iterator[str]:
             f"checkpoint {prefix} was removed while it was read: training keeps the newest one "
             "only, run the same command again"
         ) from None
+
+
+def _is_finite(array: "np.ndarray[Any, Any]") -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def _join_some(items: Sequence[str]) -> str:

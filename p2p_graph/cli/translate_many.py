@@ -114,7 +114,7 @@ def _translate(argv: Sequence[str]) -> None:
             Path(given.output_dir),
             given.format,
             given.shard_size,
-            given.crop_size,
+            None if given.crop_size is None else str(given.crop_size),
             given.seed,
             given.dropout,
             given.precision,

@@ -18,7 +18,6 @@ import tensorflow as tf
 
 from p2p_graph.cli import translate_many
 from p2p_graph.config.data_options import ImageSource
-from p2p_graph.config.image_size import ImageSize
 from p2p_graph.data.packed.tfrecord_shards import list_packed_images, stored_files
 from p2p_graph.inference.bulk.translate_many import ManyOptions
 from p2p_graph.inference.bulk.translate_many import translate_many as translate_images
@@ -203,7 +202,7 @@ def test_a_size_that_no_image_can_have(data, model, tmp_path, monkeypatch, size,
         folder=tmp_path / "out",
         form="files",
         shard_size=1000,
-        size=ImageSize.parse(size),
+        size=size,
         seed=0,
         dropout=None,
         precision="fp32",

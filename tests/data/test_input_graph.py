@@ -890,21 +890,21 @@ def assert_same(batch, expected):
 
 
 def test_batch_size_memory_and_start_do_not_matter(images, config):
-    expected = stream(images, config.replace(cache_mb=0), 12)
+    expected = stream(images, config.replace(cache_mb=0), 24)
     assert expected.inputs.shape == (
-        12,
+        24,
         *config.data.scaling.crop_size,
         config.data.task.channels[0],
     )
     for cache_mb, cache_as, batch_size in [
-        (0, "auto", 4),
+        (0, "auto", 8),
         (1, "auto", 1),
-        (1, "values", 6),
+        (1, "values", 12),
         (64, "bytes", 3),
-        (64, "values", 2),
+        (64, "values", 4),
     ]:
         chosen = config.replace(cache_mb=cache_mb, cache_as=cache_as, batch_size=batch_size)
-        steps = 12 // batch_size
+        steps = 24 // batch_size
         starts = [0, steps - 1, steps // 2]  # each start continues from its step
         parts = [(start, steps - start) for start in starts]
         for start, batch in zip(starts, streams(images, chosen, *parts), strict=True):
@@ -926,7 +926,7 @@ def test_cached_images_are_not_read_again(images, kind, config, cache_mb, cached
             with Image.open(path) as image:
                 size = image.size
             Image.new("RGB", size).save(path)
-        for _ in range(8):
+        for _ in range(20):
             batch = session.run(next_batch)
     assert set(batch.paths) == set(originals.paths)
     noisy = sum(np.ptp(values) > 0.5 for values in batch.inputs)

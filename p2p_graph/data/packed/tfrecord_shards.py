@@ -282,8 +282,7 @@ def _find_records(shard: Path, size: int) -> Iterator[int]:
             end = position + length + _FRAME
             if not length:  # a shard of zeros would have such a record every few bytes
                 raise UserError(
-                    f"{shard}, record {number} is of another format (0 bytes): rerun "
-                    "tools/pack_records.py"
+                    f"{shard}, record {number} is of another format (0 bytes): {_RERUN}"
                 )
             if end > size:
                 raise UserError(f"{shard} is cut off or damaged at record {number}: {_RERUN}")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.model_files import FILES as MODEL_FILES
 from p2p_graph.config.data_options import FILE_CHANNELS, ImageSource
-from p2p_graph.config.image_size import ORIGINAL, ImageSize
+from p2p_graph.config.image_size import ORIGINAL
 from p2p_graph.config.options_file import MODEL_FIELDS
 from p2p_graph.config.output_folder import claimed, refuse_data_folder
 from p2p_graph.data.image_sources import is_archive, source_named
@@ -51,7 +51,7 @@ class ManyOptions(NamedTuple):
       folder: to write to.
       form: "files", "tfrecord" or "parquet".
       shard_size: images in a shard.
-      size: that images are scaled to; None for training's.
+      size: that images are scaled to, as "256x512" or "original"; None for training's.
       seed: of the dropout masks.
       dropout: rate; None for that of tools/test.py.
       precision: "fp32" or "mixed".
@@ -68,7 +68,7 @@ class ManyOptions(NamedTuple):
     folder: Path
     form: str
     shard_size: int
-    size: ImageSize | None
+    size: str | None
     seed: int
     dropout: float | None
     precision: str
@@ -85,7 +85,7 @@ def translate_many(many: ManyOptions) -> None:
     """
     many = _with_prefix(many)
     model = _found(many)
-    _check_size(many, model)
+    _check_size(many)
     single = _is_single(model, many)
     if is_archive(many.source):
         raise UserError(
@@ -125,17 +125,17 @@ def _found(many: ManyOptions, **more: Any) -> FoundModel:
     return find_model(many.checkpoint, given, many.step)
 
 
-def _check_size(many: ManyOptions, model: FoundModel) -> None:
+def _check_size(many: ManyOptions) -> None:
     """Refuses a size that the generator cannot translate, or no memory holds.
 
     Every image would fail. Sizes of their own are not known before the images are read.
     """
-    if many.size is None or many.size == ORIGINAL:
+    if many.size is None or many.size == str(ORIGINAL):
         return
     options = _found(many, crop_size=many.size).options
-    channels = model.options.data.task.channels
     if many.device != "gpu" and not many.address:
-        needed = translation_bytes(options.model, channels, many.size, 1)
+        data = options.data
+        needed = translation_bytes(options.model, data.task.channels, data.scaling.crop_size, 1)
         check_memory(needed, devices.choose("cpu"), _TOO_LARGE)
 
 
@@ -171,7 +171,7 @@ def _record(many: ManyOptions, model: FoundModel, work: WorkList) -> dict[str, A
         "images": work.images,
         "source": work.digest,
         "inputs_only": many.inputs_only,
-        "size": many.size and str(many.size),
+        "size": many.size,
         "seed": many.seed,
         "precision": many.precision,
         **{name: options[name] for name in MODEL_FIELDS},
@@ -226,7 +226,7 @@ def _setup(
         many.precision,
         many.seed,
         many.dropout,
-        many.size and str(many.size),
+        many.size,
         single,
         many.columns,
         str(many.folder.absolute()),
