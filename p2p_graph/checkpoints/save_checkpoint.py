@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +42,35 @@ class Retention(NamedTuple):
 
 
 NEWEST_ONLY = Retention()
+
+
+def saver_of(variables: Iterable[tf.Variable]) -> tf.train.Saver:
+    """A saver that does not restore: what restores would be two more operations a variable.
+
+    It writes the same files as any other.
+    """
+    by_name = {variable.op.name: variable for variable in variables}
+    names = sorted(by_name)
+    # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
+    copies = tf.distribute.get_strategy().experimental_local_results
+    graph = tf.get_default_graph()
+    with tf.name_scope("save"), tf.device("/cpu:0"):
+        prefix = tf.placeholder(tf.string, [])
+        written = tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[graph.as_graph_element(copies(by_name[name])[0]) for name in names],
+        )
+        with tf.control_dependencies([written]):
+            result = tf.identity(prefix)
+    definition = tf.train.SaverDef(
+        filename_tensor_name=prefix.name,
+        save_tensor_name=result.name,
+        restore_op_name="none",  # a Saver wants a name
+        version=tf.train.SaverDef.V2,
+    )
+    return tf.train.Saver(saver_def=definition)
 
 
 def save(

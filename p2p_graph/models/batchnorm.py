@@ -1,5 +1,6 @@
 """Batch normalisation by the statistics of its own inputs, with the reference's gradients."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.models.custom_gradient import custom_gradient
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import variable_seed, zeros_variable
+from p2p_graph.models.tensor_shapes import size_of
 
 
 def batchnorm(
@@ -81,7 +83,7 @@ def _fused_batchnorm(
             gradients = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=dy,
                 x=inputs,
-                scale=scale.read_value() if reread_weights and settings.fused else scale_value,
+                scale=scale.value() if reread_weights and settings.fused else scale_value,
                 reserve_space_1=stored[0],
                 reserve_space_2=stored[1],
                 reserve_space_3=stored[2],
@@ -90,14 +92,14 @@ def _fused_batchnorm(
             )
             d_inputs, d_scale, d_offset = gradients[:3]
             if reread_weights and not settings.fused:
-                change = scale.read_value() - scale_value
+                change = scale.value() - scale_value
                 through = _through_deviation(inputs, d_scale * change, settings.epsilon)
                 d_inputs -= tf.cast(through, d_inputs.dtype)
             return [d_inputs, d_scale, d_offset]
 
         return outputs, grad
 
-    return op(inputs, scale.read_value(), offset.read_value())
+    return op(inputs, scale.value(), offset.value())
 
 
 def _through_deviation(inputs: tf.Tensor, d_scale: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -114,5 +116,5 @@ def _through_deviation(inputs: tf.Tensor, d_scale: tf.Tensor, epsilon: float) ->
     """
     inputs = tf.cast(inputs, tf.float32)
     mean, variance = tf.nn.moments(inputs, [0, 1, 2], keepdims=True)
-    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+    count = tf.cast(math.prod(size_of(inputs)), tf.float32)
     return (inputs - mean) * (d_scale / count / (variance + epsilon))

@@ -98,9 +98,9 @@ def _sum_patches(patches: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     parts = tf.transpose(parts, [3, 5, 0, 1, 4, 2, 6, 7])  # => [u, v, N, h, p, w, q, C]
     total = tf.add_n(
         [
-            tf.pad(parts[u, v], [[0, 0], [u, 1 - u], [0, 0], [v, 1 - v], [0, 0], [0, 0]])
-            for u in (0, 1)
-            for v in (0, 1)
+            tf.pad(part, [[0, 0], [u, 1 - u], [0, 0], [v, 1 - v], [0, 0], [0, 0]])
+            for u, row in enumerate(tf.unstack(parts, 2))
+            for v, part in enumerate(tf.unstack(row, 2))
         ]
     )
     image = tf.reshape(total, [-1, 2 * height + 2, 2 * width + 2, channels])

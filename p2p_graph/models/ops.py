@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.models import matmul_conv
-from p2p_graph.models.custom_gradient import custom_gradient
+from p2p_graph.models.custom_gradient import custom_gradient, pad_one, scale
 from p2p_graph.models.layer_settings import DEFAULT_LAYERS, LayerSettings
 from p2p_graph.models.layer_variables import filter_variable, zeros_variable
 from p2p_graph.models.precision import cast_for_compute, computed_once, filter_value
@@ -21,7 +21,6 @@ from p2p_graph.models.tensor_shapes import size_of
 from p2p_graph.runtime import replicas
 
 _THIN = 4  # channels
-_PAD_ONE = [[0, 0], [1, 1], [1, 1], [0, 0]]
 
 
 def _add_bias(outputs: tf.Tensor) -> tf.Tensor:
@@ -70,7 +69,7 @@ def conv(
             return _add_bias(outputs) if bias else outputs
         if padding == "one":
             # A separate pad: on a CPU, tf.nn.conv2d with explicit padding is slower.
-            inputs, padding = tf.pad(inputs, _PAD_ONE), "valid"
+            inputs, padding = pad_one(inputs), "valid"
         how = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
         if reread_weights:
             outputs = _conv_rereading_weights(inputs, variable, how, settings)
@@ -85,14 +84,14 @@ def _conv_rereading_weights(
     @custom_gradient
     def op(inputs: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def grad(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            weight = cast_for_compute(variable.read_value(), settings)
+            weight = cast_for_compute(variable.value(), settings)
             d_inputs = tf.nn.conv2d_backprop_input(tf.shape(inputs), weight, dy, **how)
             d_filter = tf.nn.conv2d_backprop_filter(inputs, tf.shape(value), dy, **how)
             return d_inputs, d_filter
 
         return tf.nn.conv2d(inputs, value, **how), grad
 
-    return op(inputs, cast_for_compute(variable.read_value(), settings))
+    return op(inputs, cast_for_compute(variable.value(), settings))
 
 
 def deconv(
@@ -212,7 +211,7 @@ def lrelu(inputs: tf.Tensor, slope: float = 0.2) -> tf.Tensor:
     if inputs.dtype == tf.bfloat16:  # one rounding instead of three
         return tf.nn.leaky_relu(inputs, slope)
     with tf.name_scope("lrelu"):
-        return 0.5 * (1 + slope) * inputs + 0.5 * (1 - slope) * tf.abs(inputs)
+        return scale(0.5 * (1 + slope), inputs) + scale(0.5 * (1 - slope), tf.abs(inputs))
 
 
 def dropout(

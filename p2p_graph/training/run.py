@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
-from p2p_graph.checkpoints.save_checkpoint import Retention, complete_save
+from p2p_graph.checkpoints.save_checkpoint import Retention, complete_save, saver_of
 from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
@@ -127,7 +127,7 @@ def _train(run: RunPlan, connection: Connection) -> int:
             call = _build_call(inputs, run)
             variables = tf.global_variables()
             restore = _restorer(run.checkpoint, variables) if run.checkpoint else None
-            saver = tf.train.Saver(variables)
+            saver = saver_of(variables)
             agreement = Agreement(run.replicas) if run.cluster else None
 
         def initialize(scaffold: tf.train.Scaffold, session: tf.Session) -> None:

@@ -4,9 +4,10 @@ import gc
 import weakref
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.models.custom_gradient import custom_gradient
+from p2p_graph.models.custom_gradient import custom_gradient, pad_one, scale
 from p2p_graph.models.ops import conv
 
 
@@ -50,3 +51,29 @@ def test_a_graph_ends_with_its_last_user():
     del graph, outputs
     gc.collect()
     assert found() is None
+
+
+# (ours, TensorFlow's)
+SAME = {
+    "scale": (lambda x: scale(0.6, x), lambda x: 0.6 * x),
+    "pad_one": (pad_one, lambda x: tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("known", [True, False], ids=["known size", "unknown size"])
+def test_the_same_values_and_gradients_of_fewer_operations(graph, rng, name, known):
+    values = np.float32(rng.normal(size=(2, 3, 5, 4)))
+    x = tf.placeholder(tf.float32, values.shape if known else [None, None, None, 4])
+    sizes, found = [], []
+    for function in SAME[name]:
+        before = len(graph.get_operations())
+        outputs = function(x)
+        [gradient] = tf.gradients(outputs, x, grad_ys=tf.sin(outputs))
+        sizes.append(len(graph.get_operations()) - before)
+        found.append((outputs, gradient))
+    with tf.Session() as session:
+        ours, theirs = session.run(found, {x: values})
+    assert sizes[0] < sizes[1]
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)

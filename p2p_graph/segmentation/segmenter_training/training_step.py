@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.checkpoints import restore_checkpoint
+from p2p_graph.checkpoints.save_checkpoint import saver_of
 from p2p_graph.data.input_graph import Batch
 from p2p_graph.segmentation.networks import backbone_weights
 from p2p_graph.segmentation.networks.backbone_fcn import BACKBONE_SCOPE
@@ -56,7 +57,7 @@ def build_step(batch: Batch, options: TrainingOptions) -> TrainingStep:
         updates.append(optimizer.minimize(loss, var_list=pretrained))
     with tf.control_dependencies(updates):  # the learning rate is that of the step before
         update = number.assign_add(1).op
-    return TrainingStep(loss, update, number, tf.train.Saver())
+    return TrainingStep(loss, update, number, saver_of(tf.global_variables()))
 
 
 def require_memory_to_train(options: TrainingOptions) -> None:

@@ -47,10 +47,9 @@ class SaveCheckpoints(StepHook):
         self._retention = retention
         self._folder = folder
         self._before_saving: list[Callable[[], None]] = []
-        variables = tf.trainable_variables()
-        self._finite = tf.reduce_all(
-            tf.stack([tf.reduce_all(tf.is_finite(variable)) for variable in variables])
-        )
+        graph = tf.get_default_graph()
+        values = [graph.as_graph_element(variable) for variable in tf.trainable_variables()]
+        self._finite = tf.group(*(tf.check_numerics(value, "saved") for value in values))
         self._saved = 0
         self._session: tf.Session | None = None
 
@@ -109,11 +108,13 @@ class SaveCheckpoints(StepHook):
         Raises:
           UserError: as `save`.
         """
-        if not session.run(self._finite):
+        try:
+            session.run(self._finite)
+        except tf.errors.InvalidArgumentError:
             raise NotFiniteError(
                 f"weights are not finite after step {step}; "
                 f"{what_is_kept(self._folder)}: {SMALLER_RATE}"
-            )
+            ) from None
         save_checkpoint.save(self._saver, session, folder, step, retention)
 
 
