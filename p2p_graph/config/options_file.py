@@ -135,11 +135,12 @@ ALWAYS_WRITTEN = (
 # Keys of an options.json besides options: the version and the working directory that wrote it, the
 # result of `image_sources.names_digest`, and of translations what made them: the training steps,
 # the result of `weights_digest`, CPU or GPU, and the number of shards; of a training run, the
-# number of replicas where there were several.
+# images that could be used, as `names_digest`, and the number of replicas where there were several.
 RECORD_FIELDS = (
     "version",
     "working_dir",
     "images",
+    "usable_images",
     "trained_steps",
     "weights",
     "made_on",

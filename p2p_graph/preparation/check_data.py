@@ -266,9 +266,10 @@ def _duplicates(inspections: Sequence[Inspection]) -> list[str]:
     first: dict[bytes, str] = {}
     names = []
     for name, digest in ((i.name, i.digest) for i in inspections if i.digest):
-        same = first.setdefault(digest, name)
-        if same != name:
-            names.append(f"{name} (as {same})")
+        if (same := first.get(digest)) is None:
+            first[digest] = name
+        else:
+            names.append(f"{name} ({'listed before' if same == name else f'as {same}'})")
     return names
 
 

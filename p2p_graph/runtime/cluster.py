@@ -134,7 +134,8 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
     Yields:
       The connection.
 
-    If the context is left by a `UserError`, it ends late enough for the others to notice.
+    Left without a session, or by a `UserError`, the context ends late enough for the others to have
+    seen this process.
 
     Raises:
       UserError: this process's address is of another machine or cannot be used, or another process
@@ -157,13 +158,14 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
             f"{cluster.named(cluster.worker)}: this address cannot be used ({error.message})"
         ) from None
     _wait_for_all(cluster)
-    met, watch = time.monotonic(), PeerWatch(cluster)
+    watch = PeerWatch(cluster)
     try:
         yield Connection(server.target, watch)
     except UserError:
-        # Others may not have seen this process yet, and would wait for it to start.
-        time.sleep(max(0, met + _SEEN_WITHIN - time.monotonic()))
+        watch.stay_until_seen()
         raise
+    else:
+        watch.stay_until_seen()
     finally:
         watch.close()
 
@@ -219,6 +221,8 @@ class PeerWatch(tf.train.SessionRunHook):
     def __init__(self, cluster: Cluster) -> None:
         """Starts the thread."""
         self._cluster = cluster
+        self._met = time.monotonic()
+        self._had_session = False
         self._in_call = False
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -229,6 +233,7 @@ class PeerWatch(tf.train.SessionRunHook):
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
         """The session has been made, and all processes are in it."""
+        self._had_session = True
         self._in_call = False
 
     def before_run(self, run_context: tf.train.SessionRunContext) -> None:
@@ -238,6 +243,11 @@ class PeerWatch(tf.train.SessionRunHook):
     def after_run(self, run_context: tf.train.SessionRunContext, run_values: Any) -> None:
         """A call has ended."""
         self._in_call = False
+
+    def stay_until_seen(self) -> None:
+        """Waits until all others have seen this process: they would wait for it to start."""
+        if not self._had_session:
+            time.sleep(max(0, self._met + _SEEN_WITHIN - time.monotonic()))
 
     def close(self) -> None:
         """Ends the thread."""

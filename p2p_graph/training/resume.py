@@ -4,7 +4,7 @@ No random state is saved: image order and jitter are functions of seed and posit
 (`data.input_graph`), dropout masks of seed and step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import read_options, read_record
 from p2p_graph.config.resumed_options import check_unchanged
-from p2p_graph.data.image_sources import count_before, names_digest
+from p2p_graph.data.image_files import SourceImage
+from p2p_graph.data.image_sources import count_before, digest_of, names_digest
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import real_path
 
@@ -82,9 +83,20 @@ def _own_checkpoint(folder: Path) -> Checkpoint | None:
     )
 
 
-def run_record(options: Options, replica_count: int = 1) -> dict[str, str]:
-    """What options.json records besides options: the images, and the number of replicas."""
-    record = {"images": names_digest(options.data.source, single=options.data.task.is_single)}
+def run_record(
+    options: Options, images: Sequence[SourceImage], replica_count: int = 1
+) -> dict[str, str]:
+    """What options.json records besides options: the images, and the number of replicas.
+
+    Args:
+      options: of the run.
+      images: that it trains on; `skip_bad` leaves some of those that are there out.
+      replica_count: of the run.
+    """
+    record = {
+        "images": names_digest(options.data.source, single=options.data.task.is_single),
+        "usable_images": digest_of([image.path for image in images]),
+    }
     return record | ({"replica_count": str(replica_count)} if replica_count > 1 else {})
 
 
@@ -107,6 +119,16 @@ def _compare_images(options: Options, folder: Path) -> None:
             "restore them, or name another --output_dir"
         )
     print(f"note: {changed}: training goes on with those that are there now")
+
+
+def compare_usable(images: Sequence[SourceImage], options: Options, folder: Path) -> None:
+    """Reports that `skip_bad` leaves out other images than when a run was last trained."""
+    before = read_record(folder).get("usable_images") if options.data.source.skip_bad else None
+    if before is not None and before != digest_of([image.path for image in images]):
+        print(
+            f"note: other images in {options.data.source.path} can be used than when {folder} was "
+            f"trained: {len(images)} now, {before.partition(' ')[0]} then"
+        )
 
 
 def _with_bias(options: Options, source: Checkpoint, given: Mapping[str, Any]) -> Options:

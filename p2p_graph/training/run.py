@@ -134,9 +134,9 @@ def _train(run: RunPlan, connection: Connection) -> int:
             if restore:
                 restore(session)
             inputs.start(session, run.done)
-            record = run_record(options, run.replicas.count)
+            record = run_record(options, run.images, run.replicas.count)
             if agreement:
-                agreement.check(session, _facts(run, record["images"]), run.folder)
+                agreement.check(session, _facts(run, record), run.folder)
             # All checks have passed: from here on, the folder is written.
             with _reported(run.folder):
                 if run.replicas.is_chief:
@@ -167,11 +167,12 @@ def _train(run: RunPlan, connection: Connection) -> int:
     return 0
 
 
-def _facts(run: RunPlan, images: str) -> dict[str, Any]:
-    """What must be the same in all processes of a run."""
+def _facts(run: RunPlan, record: Mapping[str, str]) -> dict[str, Any]:
+    """What must be the same in all processes of a run, for which images decide the order, too."""
     return {
         **compared_options(run.options.flat()),
-        "images": images,
+        "images": record["images"],
+        "usable images": record["usable_images"],
         "the step of the checkpoint": run.done,
     }
 

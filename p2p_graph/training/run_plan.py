@@ -20,13 +20,13 @@ from p2p_graph.runtime.devices import Device
 from p2p_graph.runtime.distribute import distribute
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.runtime.replicas import Replicas
-from p2p_graph.training.resume import starting_point
+from p2p_graph.training.resume import compare_usable, starting_point
 from p2p_graph.training.session_calls import Schedule
 from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import nearest_existing
+from p2p_graph.utils.outside_files import nearest_existing, real_path
 
 DEFAULT_EPOCHS = 200
 _MUCH_DISK = 10**10  # bytes
@@ -125,6 +125,8 @@ def plan_run(
     )
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)
+    if checkpoint and real_path(checkpoint.folder) == real_path(folder):
+        compare_usable(images, options, folder)
     # Other processes need not have them: the chief alone validates.
     validated = validation_images(source, options.validation, task) if replicas.is_chief else []
     length, batch_size = options.length, options.data.batches.batch_size

@@ -93,6 +93,13 @@ def test_unusual_images_stop_nothing(folder):
     assert "duplicate" in rows(succeeded(call("check_data", "--input_dir", folder)))
 
 
+def test_pairs_that_a_manifest_lists_twice(data, tmp_path):
+    halves = data / "train" / "1.png"
+    (tmp_path / "list.csv").write_text(f"input,target\n{halves},{halves}\n{halves},{halves}\n")
+    found = rows(succeeded(call("check_data", "--manifest", tmp_path / "list.csv")))
+    assert found["duplicate"] == ("1", "no", f"{halves} (listed before)")
+
+
 def test_many_images_of_a_finding(data, tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(b"")

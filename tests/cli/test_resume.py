@@ -307,3 +307,23 @@ def test_an_image_that_is_added_between_two_runs_is_told(data, tmp_path):
     assert "examples count = 6" in done.stdout
     settled = succeeded(call("train", *flags, "--max_steps", 4))
     assert "note:" not in settled.stdout
+
+
+def test_an_image_that_is_mended_between_two_runs_is_told(data, tmp_path):
+    """The order of all images depends on how many can be used."""
+    shutil.copytree(data / "train", tmp_path / "train")
+    mended = (tmp_path / "train" / "1.png").read_bytes()
+    where = ("--input_dir", tmp_path / "train", "--output_dir", tmp_path / "run", "--skip_bad")
+
+    def train_to(step):
+        done = call("train", *where, *TINY, "--max_steps", step)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "train" / "1.png").write_bytes(mended[:40])
+    assert "examples count = 4" in train_to(1)
+    assert "note:" not in train_to(2)
+    (tmp_path / "train" / "1.png").write_bytes(mended)
+    told = f"note: other images in {tmp_path}/train can be used than when {tmp_path}/run was"
+    assert f"{told} trained: 5 now, 4 then\n" in train_to(3)
+    assert "note:" not in train_to(4)

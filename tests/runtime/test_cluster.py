@@ -1,8 +1,10 @@
 """TF_CONFIG, and what is noticed of other processes."""
 
+import contextlib
 import json
 import socket
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -96,6 +98,29 @@ def test_a_process_that_goes(peer, monkeypatch):
         assert watch.why() == f"worker 1 ({peer[0]}) does not answer any more"
     finally:
         watch.close()
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+@pytest.mark.parametrize("has_session", [True, False])
+def test_a_process_without_work_stays_until_the_others_have_seen_it(
+    peer, monkeypatch, refuses, has_session
+):
+    """A run that is done already needs no session; the others would wait for it to start."""
+    slept = []
+    server = types.SimpleNamespace(target="grpc://here")
+    monkeypatch.setattr(cluster.tf.train, "Server", lambda *_, **__: server)
+    monkeypatch.setattr(cluster.time, "sleep", slept.append)
+    addresses = ["127.0.0.1:1", peer[0]]
+    with (
+        pytest.raises(UserError) if refuses else contextlib.nullcontext(),
+        joined(Cluster({"worker": addresses}, addresses, 0), None) as connection,
+    ):
+        if has_session:
+            connection.watch.after_create_session(None, None)
+        if refuses:
+            raise UserError("no")
+    assert len(slept) == (0 if has_session else 1)
+    assert all(cluster._ANSWER_WITHIN < seconds <= cluster._SEEN_WITHIN for seconds in slept)
 
 
 @pytest.mark.parametrize("in_call", [True, False])

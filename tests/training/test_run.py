@@ -1,12 +1,15 @@
 """A run's folder: locked before the checkpoint to resume from is chosen, and never left empty."""
 
+import types
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.training.option_precedence import configure
-from p2p_graph.training.run import train
+from p2p_graph.training.resume import run_record
+from p2p_graph.training.run import _facts, train
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.errors import UserError
 
@@ -59,3 +62,13 @@ def test_a_refused_run_leaves_a_folder_that_was_there(given, tmp_path):
     with pytest.raises(UserError):
         train(configure(wrong), wrong)
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_processes_must_have_the_same_usable_images(given, tmp_path):
+    """What `skip_bad` leaves out on one host alone changes the order of all images there."""
+    options = configure({**given, "skip_bad": True})
+    names = [tmp_path / "pairs" / name for name in ("1.png", "2.png")]
+    images = [types.SimpleNamespace(path=path) for path in names]
+    run = types.SimpleNamespace(options=options, done=0)
+    one, other = (_facts(run, run_record(options, part)) for part in (images, images[:1]))
+    assert [name for name in one if one[name] != other[name]] == ["usable images"]

@@ -48,9 +48,10 @@ def begin(folder: Path, record: Mapping[str, Any]) -> None:
     """
     refuse_other(folder, record)
     try:
-        (folder / DONE_FOLDER).mkdir(exist_ok=True)
+        # First: without it, the folder would be taken for another program's.
         if not (folder / RECORD_FILE).exists() or not _has_shards(folder):
             write_json(folder / RECORD_FILE, record)
+        (folder / DONE_FOLDER).mkdir(exist_ok=True)
         for path in (folder / DONE_FOLDER).glob(f"*{_ATTEMPTS}"):
             path.unlink()
     except OSError as error:
