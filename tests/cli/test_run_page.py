@@ -106,7 +106,7 @@ def test_options_that_differ_stand_first(trained, data):
     assert set(changed) == {"crop_size", "ngf", "display_freq"}
     folded = names.index("batch_size")
     assert all(names.index(name) < folded for name in changed)
-    assert set(names) >= set(options) - {"version", "working_dir", "images"}
+    assert set(names) >= set(options) - {"version", "working_dir", "images", "usable_images"}
     assert str(data / "train") in page.text("td")
 
 
