@@ -13,7 +13,7 @@ from p2p_graph.checkpoints import variable_names
 from p2p_graph.checkpoints.find_checkpoint import files_of, find_prefix, is_complete
 from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, open_regular
+from p2p_graph.utils.outside_files import damage_reported, open_regular, real_path
 
 _Result = TypeVar("_Result")
 
@@ -99,6 +99,10 @@ class Checkpoint:
                     raise self._not_finite([name])
                 yield name, array
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether the checkpoint lies in this folder, named in any way."""
+        return real_path(self.folder) == real_path(folder)
+
     def _arrays(
         self, prefix: str, names: Iterable[str]
     ) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
@@ -156,12 +160,10 @@ class Checkpoint:
                 tf.check_numerics(value, "restored") if value.dtype.is_floating else value
                 for value in values
             ]
-        # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
-        copies = tf.distribute.get_strategy().experimental_local_results
         assigned = [
             copy.assign(value, read_value=False)
             for variable, value in zip(variables, values, strict=True)
-            for copy in copies(variable)
+            for copy in copies_of(variable)
         ]
 
         def restore(session: tf.Session) -> None:
@@ -200,6 +202,14 @@ def _reading(prefix: Path) -> Iterator[str]:
             f"checkpoint {prefix} was removed while it was read: training keeps the newest one "
             "only, run the same command again"
         ) from None
+
+
+def copies_of(variable: tf.Variable) -> Sequence[tf.Variable]:
+    """A variable's copies on the replicas of this process; otherwise it is its only copy."""
+    copies: Sequence[tf.Variable] = tf.distribute.get_strategy().experimental_local_results(
+        variable
+    )
+    return copies
 
 
 def _is_finite(array: "np.ndarray[Any, Any]") -> bool:

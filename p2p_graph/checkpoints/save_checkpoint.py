@@ -16,7 +16,7 @@ from p2p_graph.checkpoints.find_checkpoint import (
     replaced_steps,
     steps_in,
 )
-from p2p_graph.checkpoints.restore_checkpoint import find
+from p2p_graph.checkpoints.restore_checkpoint import copies_of, find
 from p2p_graph.utils.atomic_write import atomic_write, flush_to_disk, remove
 from p2p_graph.utils.errors import UserError, why_not_written
 
@@ -51,8 +51,6 @@ def saver_of(variables: Iterable[tf.Variable]) -> tf.train.Saver:
     """
     by_name = {variable.op.name: variable for variable in variables}
     names = sorted(by_name)
-    # A variable of several replicas has a copy on each of them; otherwise it is its only copy.
-    copies = tf.distribute.get_strategy().experimental_local_results
     graph = tf.get_default_graph()
     with tf.name_scope("save"), tf.device("/cpu:0"):
         prefix = tf.placeholder(tf.string, [])
@@ -60,7 +58,7 @@ def saver_of(variables: Iterable[tf.Variable]) -> tf.train.Saver:
             prefix=prefix,
             tensor_names=names,
             shape_and_slices=[""] * len(names),
-            tensors=[graph.as_graph_element(copies(by_name[name])[0]) for name in names],
+            tensors=[graph.as_graph_element(copies_of(by_name[name])[0]) for name in names],
         )
         with tf.control_dependencies([written]):
             result = tf.identity(prefix)

@@ -134,8 +134,8 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
     Yields:
       The connection.
 
-    Left without a session, or by a `UserError`, the context ends late enough for the others to have
-    seen this process.
+    Left before a session was made, the context ends late enough for the others to have seen this
+    process.
 
     Raises:
       UserError: this process's address is of another machine or cannot be used, or another process

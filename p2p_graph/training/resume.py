@@ -17,7 +17,6 @@ from p2p_graph.config.resumed_options import check_unchanged
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import count_before, digest_of, names_digest
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import real_path
 
 
 def starting_point(
@@ -75,7 +74,7 @@ def _own_checkpoint(folder: Path) -> Checkpoint | None:
             "name: name another folder"
         )
     source = restore_checkpoint.find(folder)
-    if source is None or real_path(source.folder) == real_path(folder):
+    if source is None or source.is_in(folder):
         return source
     raise UserError(
         f"{folder / STATE_FILE} names a checkpoint of another folder, {source.prefix}: remove the "

@@ -41,7 +41,6 @@ from p2p_graph.training.validation import BEST_FOLDER, SAMPLES_FOLDER
 from p2p_graph.utils import signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason, why_not_written
-from p2p_graph.utils.outside_files import real_path
 
 _FOLDERS = (IMAGE_FOLDER, SAMPLES_FOLDER, BEST_FOLDER)
 
@@ -82,7 +81,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
             reports = options.reports
             complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
     steps = run.schedule.last_step
-    if run.checkpoint and real_path(run.checkpoint.folder) != real_path(folder):
+    if run.checkpoint and not run.checkpoint.is_in(folder):
         raise UserError(
             f"checkpoint {run.checkpoint.prefix} has done {counted(run.done, 'step')} already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"
@@ -168,7 +167,7 @@ def _train(run: RunPlan, connection: Connection) -> int:
 
 
 def _facts(run: RunPlan, record: Mapping[str, str]) -> dict[str, Any]:
-    """What must be the same in all processes of a run, for which images decide the order, too."""
+    """What must be the same in all processes of a run."""
     return {
         **compared_options(run.options.flat()),
         "images": record["images"],

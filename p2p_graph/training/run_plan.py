@@ -26,7 +26,7 @@ from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import nearest_existing, real_path
+from p2p_graph.utils.outside_files import nearest_existing
 
 DEFAULT_EPOCHS = 200
 _MUCH_DISK = 10**10  # bytes
@@ -125,7 +125,7 @@ def plan_run(
     )
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)
-    if checkpoint and real_path(checkpoint.folder) == real_path(folder):
+    if checkpoint and checkpoint.is_in(folder):
         compare_usable(images, options, folder)
     # Other processes need not have them: the chief alone validates.
     validated = validation_images(source, options.validation, task) if replicas.is_chief else []
