@@ -12,10 +12,12 @@ _TEMPORARY = re.compile(r"\.unfinished|\.former|\.part(\.|$)|\.tempstate")
 # Time and machine: TensorBoard's files, how long a row's stages took, the page's rates.
 _OF_ITS_TIME = re.compile(r"(^|/)(events\.out\.tfevents\.|row\.lock$)")
 _PAGE = re.compile(r"(^|/)index\.html$")
-_TIMES = (
+_VARYING = (
     re.compile(rb'"seconds": (\[[^\]]*\]|[^,\n]*)'),
     re.compile(rb'seconds of training(</dt>\s*<dd>|": "|: )[^<"\n]*'),
     re.compile(rb"\d+(\.\d+)? seconds?"),
+    # A row's digest of its evaluation.json, which names folders. That file itself is compared.
+    re.compile(rb'"wrote": "[0-9a-f]+"'),
 )
 _STATE = re.compile(rb'<div id="run" data-state="(\w+)"')
 
@@ -41,7 +43,7 @@ def _stable(name, contents, folder):
         return state[1]
     for parent in (folder, folder.parent):
         contents = contents.replace(os.fsencode(parent), b"FOLDER")
-    for pattern in _TIMES:
+    for pattern in _VARYING:
         contents = pattern.sub(b"", contents)
     return contents
 

@@ -183,6 +183,8 @@ def _wrap_paths(points):
             if dir_fd is not None:
                 kwargs["dir_fd"] = dir_fd
             shown = path if dir_fd is None else _path_of(dir_fd) / path
+            if name == "mkdir" and Path(os.fsdecode(shown)).is_dir():
+                return original(path, *args, **kwargs)  # changes nothing: no disk makes it fail
             return points.call(name, shown, lambda: original(path, *args, **kwargs))
 
         return call

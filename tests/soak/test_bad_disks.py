@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from .programs import PROGRAMS, training
 from .soaking import Soak
 
 _DISK = 64 * 2**20  # bytes
+_HELPERS_END = 10  # seconds
 _PARTS = 4  # of the sizes of a disk for training, so that several processes share them
 _SIZES = 8 if IS_SOAK else 1  # of a disk for each other program
 
@@ -27,7 +29,15 @@ def _disk(folder):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        _unmount(folder)
+
+
+def _unmount(folder):
+    """Waits for helper processes, which end a moment after their program (as multiprocessing's)."""
+    end = time.monotonic() + _HELPERS_END
+    while subprocess.run(["umount", folder], capture_output=True, check=False).returncode:
+        assert time.monotonic() < end, f"a process still works in {folder}"
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager
