@@ -10,6 +10,7 @@ from p2p_graph.config.training_options import LossOptions
 
 EPS = 1e-12
 KERAS_EPS = 1e-7  # default of keras.backend.epsilon
+PROBABILITIES, LOGITS, UNBOUNDED = "probabilities", "logits", "unbounded"
 
 
 class GanLoss(NamedTuple):
@@ -22,14 +23,15 @@ class GanLoss(NamedTuple):
       as_real: the loss of scores, float32 [N, h, w, 1], whose label is "real": float32 scalar, the
         mean over patches.
       as_fake: the same for the label "fake".
-      sigmoid: whether scores are probabilities in (0, 1) instead of logits.
+      scores: what they are: PROBABILITIES in (0, 1), of a D that ends in a sigmoid; LOGITS; or
+        UNBOUNDED numbers, of which 0.5 decides.
       guessing: as_real + as_fake of a D that gives every patch the probability 0.5, or where there
         are no probabilities the score 0.5.
     """
 
     as_real: Callable[[tf.Tensor], tf.Tensor]
     as_fake: Callable[[tf.Tensor], tf.Tensor]
-    sigmoid: bool
+    scores: str
     guessing: float = 2 * math.log(2)
 
 
@@ -47,25 +49,25 @@ GAN_LOSSES: Mapping[str, GanLoss] = {
     "eps": GanLoss(
         lambda scores: tf.reduce_mean(-tf.log(scores + EPS)),
         lambda scores: tf.reduce_mean(-tf.log(1 - scores + EPS)),
-        sigmoid=True,
+        scores=PROBABILITIES,
     ),
     # Keras' binary cross-entropy on probabilities clipped to [1e-7, 1 - 1e-7]
     "clip": GanLoss(
         lambda scores: tf.reduce_mean(-tf.log(_clip(scores))),
         lambda scores: tf.reduce_mean(-tf.log(1 - _clip(scores))),
-        sigmoid=True,
+        scores=PROBABILITIES,
     ),
     # Cross-entropy of logits x: log(1 + exp(-x)) and log(1 + exp(x))
     "logits": GanLoss(
         lambda scores: _cross_entropy(scores, 1.0),
         lambda scores: _cross_entropy(scores, 0.0),
-        sigmoid=False,
+        scores=LOGITS,
     ),
     # Mao et al. 2017, equation 2 with a = 0, b = c = 1, without its factors 1/2: (s - 1)^2, s^2
     "lsgan": GanLoss(
         lambda scores: tf.reduce_mean((scores - 1) ** 2),
         lambda scores: tf.reduce_mean(scores**2),
-        sigmoid=False,
+        scores=UNBOUNDED,
         guessing=0.5,
     ),
 }

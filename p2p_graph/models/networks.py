@@ -7,7 +7,13 @@ from p2p_graph.config.training_options import LossOptions
 from p2p_graph.models.discriminators import discriminator, layers_of
 from p2p_graph.models.generators import Pooled, UNet, generator, pooled, unet
 from p2p_graph.models.layer_settings import LayerSettings
-from p2p_graph.models.losses import GAN_LOSSES, discriminator_loss, generator_loss
+from p2p_graph.models.losses import (
+    GAN_LOSSES,
+    LOGITS,
+    PROBABILITIES,
+    discriminator_loss,
+    generator_loss,
+)
 from p2p_graph.models.tensor_shapes import size_of
 
 # Measured on two cores: see docs/PERFORMANCE.md.
@@ -32,6 +38,7 @@ class Networks:
         """
         self.has_discriminator = losses.gan_weight > 0
         self._model, self._losses, self._seed = model, losses, seed
+        self._scores = GAN_LOSSES[losses.gan_loss].scores
         self._settings = layer_settings(model.layers, on_cpu=on_cpu)
 
     def generate(
@@ -80,13 +87,13 @@ class Networks:
                 bias=self._model.layers.bias
                 if options.discriminator_bias == "same"
                 else options.discriminator_bias,
-                sigmoid=GAN_LOSSES[self._losses.gan_loss].sigmoid,
+                sigmoid=self._scores == PROBABILITIES,
                 settings=self._settings,
             )
 
     def probabilities(self, scores: tf.Tensor | None) -> tf.Tensor | None:
         """Scores for summaries: logits are converted to probabilities."""
-        is_logit = self._losses.gan_loss == "logits" and scores is not None
+        is_logit = self._scores == LOGITS and scores is not None
         return tf.sigmoid(scores) if is_logit else scores
 
     def d_loss(self, predict_real: tf.Tensor | None, predict_fake: tf.Tensor | None) -> tf.Tensor:

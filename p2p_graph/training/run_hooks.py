@@ -9,7 +9,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.data.image_files import output_names
 from p2p_graph.imaging import preview
 from p2p_graph.models import postprocess
-from p2p_graph.models.losses import GAN_LOSSES
+from p2p_graph.models.losses import GAN_LOSSES, UNBOUNDED
 from p2p_graph.training.hooks.checkpoint_schedule import SaveCheckpoints
 from p2p_graph.training.hooks.display_images import WriteImages
 from p2p_graph.training.hooks.loss_check import CheckLosses
@@ -105,7 +105,7 @@ def _figures(run: RunPlan, call: SessionCall) -> dict[str, tf.Tensor]:
     assert call.batch.targets is not None
     figures = spread_figures(step.outputs, call.batch.targets)
     if step.predict_real is not None and step.predict_fake is not None:
-        bounded = run.options.losses.gan_loss != "lsgan"
+        bounded = GAN_LOSSES[run.options.losses.gan_loss].scores != UNBOUNDED
         figures |= discriminator_figures(step.predict_real, step.predict_fake, bounded=bounded)
     return figures
 

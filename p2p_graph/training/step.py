@@ -55,7 +55,7 @@ def build_step(
       batch: the images.
       networks: G, D and their losses.
       order: of the updates, one of `updates.ORDERS`.
-      optimizers: from `updates.make_optimizers`.
+      optimizers: from `optimizers.make_optimizers`.
       replicas: each takes its part of the batch.
     """
     global_step = tf.train.get_or_create_global_step()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from p2p_graph.models.losses import GAN_LOSSES, l1_loss
+from p2p_graph.models.losses import GAN_LOSSES, LOGITS, PROBABILITIES, UNBOUNDED, l1_loss
 
 pytestmark = pytest.mark.usefixtures("graph")
 
@@ -38,7 +38,8 @@ def test_gan_losses(rng, kind):
     scores = predictions(rng)
     if kind in ("logits", "lsgan"):
         scores = np.float32(4 * scores - 2)
-    assert GAN_LOSSES[kind].sigmoid == (kind in ("eps", "clip"))
+    kinds = {"logits": LOGITS, "lsgan": UNBOUNDED}
+    assert GAN_LOSSES[kind].scores == kinds.get(kind, PROBABILITIES)
     inputs = tf.constant(scores)
     for loss_function, formula in zip(GAN_LOSSES[kind][:2], FORMULAS[kind], strict=True):
         loss = loss_function(inputs)
