@@ -18,17 +18,14 @@ from p2p_graph.version import __version__
 
 CARD_FILE, RECORD_FILE = "README.md", "export.json"
 
-# How each form is called, in the words of its own runtime.
-_META_GRAPH = (
-    "`{file}`, for affinelayer's `server/tools/process-local.py --model_dir . --input_file "
+# How the forms that are not called from Python are used.
+_TEXTS = {
+    "meta": "`{file}`, for affinelayer's `server/tools/process-local.py --model_dir . --input_file "
     "input.png --output_file output.png`. The collections `inputs` and `outputs` name tensors "
-    "of image files in web-safe base64."
-)
-
-_WEB_PAGE = (
-    "`{file}/`, a page to draw on that translates in the browser: `python -m http.server --bind "
-    "127.0.0.1 --directory {file}`, and open http://127.0.0.1:8000."
-)
+    "of image files in web-safe base64.",
+    "web": "`{file}/`, a page to draw on that translates in the browser: `python -m http.server "
+    "--bind 127.0.0.1 --directory {file}`, and open http://127.0.0.1:8000.",
+}
 
 
 class _Call(NamedTuple):
@@ -45,6 +42,7 @@ class _Call(NamedTuple):
     lines: str
 
 
+# How all others are called, in the words of their own runtimes.
 _CALLS = {
     "saved_model": _Call(
         "TensorFlow and TF Serving",
@@ -191,10 +189,9 @@ def card(record: Mapping[str, Any], height_width: tuple[int, int]) -> str:
         "",
         "## How to call it",
     ]
-    texts = {"meta": _META_GRAPH, "web": _WEB_PAGE}
     for name, file in record["formats"].items():
-        if name in texts:
-            lines += ["", texts[name].format(file=file)]
+        if name in _TEXTS:
+            lines += ["", _TEXTS[name].format(file=file)]
         else:
             lines += ["", *_snippet(_CALLS[name], file, height_width, taken, given)]
     if record["figures"]:
