@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains every system on drawn facades, and makes the images and the table of docs/SYSTEMS.md.
 
-    python docs/make_systems.py --work_dir /tmp/systems
+    python docs/make_systems.py --work_dir runs/systems
 
 A second run makes only what is missing. The script takes about 20 minutes on two CPU cores.
 """
