@@ -101,18 +101,18 @@ def interrupt(*args):
 
 def test_all_is_on_the_disk_before_others_are_removed(save, tmp_path, monkeypatch):
     save(1)
-    calls, fsync, unlink = [], os.fsync, os.unlink
+    calls, fsync, unlink = [], os.fsync, Path.unlink
 
     def noted_fsync(handle):
         calls.append(Path(f"/proc/self/fd/{handle}").readlink().name)
         fsync(handle)
 
     def noted_unlink(path, *args, **kwargs):
-        calls.append(f"unlink {Path(path).name}")
+        calls.append(f"unlink {path.name}")
         unlink(path, *args, **kwargs)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
-    monkeypatch.setattr(os, "unlink", noted_unlink)
+    monkeypatch.setattr(Path, "unlink", noted_unlink)
     save(2)
     removal = min(calls.index(f"unlink {name}") for name in files_of_step(1))
     flushed = [name for name in calls[:removal] if not name.startswith("unlink")]

@@ -1,4 +1,5 @@
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -221,7 +222,6 @@ def test_manifests_that_are_no_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        (b"a\0b.png", r"a\x00b.png: has a zero byte in its name"),
         (b"/dev/zero", "/dev/zero: is a device, not a regular file"),
         (b"fifo.png", "fifo.png: is a FIFO, not a regular file"),
         (b"loop.png", "loop.png: cannot be read: Too many levels of symbolic links"),
@@ -238,6 +238,17 @@ def test_names_in_a_manifest(tmp_path, name, reason):
     message = refusal(manifest=str(path), inputs_only=True)
     assert message.splitlines()[1].endswith(reason)
     assert message.count("\n") == 1
+
+
+def test_a_zero_byte_in_a_manifest(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_bytes(b"input\na\0b.png\n")
+    message = refusal(manifest=str(path), inputs_only=True)
+    if sys.version_info < (3, 11):  # its module csv reads no such line
+        assert message == f"manifest {path} cannot be read as CSV: line contains NUL"
+    else:
+        assert message.splitlines()[1].endswith(r"a\x00b.png: has a zero byte in its name")
+        assert message.count("\n") == 1
 
 
 def test_a_manifest_with_a_field_over_the_limit(tmp_path):
