@@ -18,6 +18,7 @@ from typing import NoReturn
 from p2p_graph.cli.program import program
 from p2p_graph.config import flags
 from p2p_graph.config.data_options import ImageSource
+from p2p_graph.inference.bulk.cluster_address import place_of
 from p2p_graph.inference.bulk.parquet_files import check_ray
 from p2p_graph.runtime.quiet_import import tensorflow_import
 from p2p_graph.utils import child_process, signals
@@ -91,8 +92,8 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
         raise UserError("name the images by one of --input_dir and --manifest")
     check_bounds("shard_size", given.shard_size, 1, _MOST)
     check_bounds("seed", given.seed, 0, _MOST)
-    if given.address == "":
-        raise UserError("address must not be empty")
+    if given.address is not None:
+        place_of(given.address)
     for name, least, most in (("workers", 1, 2**16), ("dropout", 0, 1), ("step", 0, 2**40)):
         if getattr(given, name) is not None:
             check_bounds(name, getattr(given, name), least, most)
@@ -152,8 +153,9 @@ def _parser() -> flags.Parser:
     )
     parser.add_argument(
         "--address",
-        metavar="NAME",
-        help="address of a Ray cluster, whose machines share the disk (default: this machine)",
+        metavar="HOST:PORT",
+        help="head of a Ray cluster whose machines share the disk, or auto (default: Ray is "
+        "started on this machine)",
     )
     return parser
 

@@ -182,6 +182,14 @@ def test_without_ray(data, model, tmp_path):
     assert_refused(done, "Ray is not installed: pip install -c constraints.txt -e '.[ray]'")
 
 
+@pytest.mark.parametrize("address", ["local", "ray://127.0.0.1:10001"])
+def test_an_address_that_is_of_no_cluster(address):
+    """Before Ray is started: it need not be installed."""
+    images = ("--input_dir", "images", "--checkpoint", "model", "--output_dir", "out")
+    done = call("translate_many", *images, "--address", address)
+    assert_refused(done, f"address '{address}' must be HOST:PORT of the head of a Ray cluster")
+
+
 @pytest.mark.parametrize(
     ("size", "message"),
     [

@@ -20,6 +20,11 @@ DONE_FOLDER = "done"
 WRITTEN = (DONE_FOLDER, FAILED_FILE)
 _OUTPUTS = "outputs-*"  # names of shards
 _ATTEMPTS = ".attempts"
+# How images were made, where the record has a digest, which says nothing to a person.
+_DIGESTS = {
+    "weights": "with another checkpoint",
+    "source": "of other images than the source has now",
+}
 
 
 class DoneShard(NamedTuple):
@@ -85,11 +90,10 @@ def refuse_other(folder: Path, record: Mapping[str, Any]) -> None:
     for name, now in json.loads(json.dumps(record)).items():
         was = before.get(name)
         if was != now:
-            what = "another checkpoint" if name == "weights" else f"{name} {_text(was)}"
-            instead = "" if name == "weights" else f", not {_text(now)}"
+            how = _DIGESTS.get(name, f"with {name} {_text(was)}, not {_text(now)}")
             raise UserError(
-                f"output_dir {folder} holds images that were made with {what}{instead}: name "
-                "another folder, or remove this one"
+                f"output_dir {folder} holds images that were made {how}: name another folder, or "
+                "remove this one"
             )
 
 

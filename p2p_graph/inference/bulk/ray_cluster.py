@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from p2p_graph.inference.bulk.cluster_address import place_of
 from p2p_graph.inference.bulk.shard_translator import RayWorker, WorkerSetup
 from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.cores import available_cores
@@ -30,9 +31,7 @@ _STORE_BYTES = 2**27  # of objects that processes share: descriptions of shards 
 _MOST_BLOCKS = 4096  # of rows
 _LONGEST_SHARD = 7 * 24 * 3600  # seconds without progress
 _CONNECT_SECONDS = 10
-_LARGEST_PORT = 2**16 - 1
 _ANSWER_SECONDS = 60
-_PLACE = re.compile(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[^\[\]/:]+):([0-9]{1,9})")
 _LOGGERS = ("ray", "ray.data")
 _COLOR = re.compile("\x1b\\[[0-9;]*m")
 _NEVER_FREED: list[Any] = []
@@ -90,7 +89,7 @@ def started(address: str | None) -> Iterator[Machines]:
     may wait forever for work that is under way. A signal within the context ends the process so.
 
     Args:
-      address: of an existing cluster, as Ray takes it; None for this machine.
+      address: of an existing cluster, see `place_of`; None for this machine.
 
     Raises:
       UserError: there is no such cluster, or Ray does not start.
@@ -129,10 +128,8 @@ def _connect(ray: Any, address: str) -> None:
     Raises:
       Exception: what Ray raises, or TimeoutError.
     """
-    if place := _PLACE.fullmatch(address):
-        if int(place[2]) > _LARGEST_PORT:
-            raise ValueError(f"there is no port {place[2]}")
-        socket.create_connection((place[1].strip("[]"), int(place[2])), _CONNECT_SECONDS).close()
+    if place := place_of(address):
+        socket.create_connection(place, _CONNECT_SECONDS).close()
     failed: list[Exception] = []
 
     def init() -> None:
