@@ -45,7 +45,7 @@ def place_of(address: str, environment: Mapping[str, str] = os.environ) -> Place
     if found is None:
         raise UserError(
             f"{name} {text!r} must be HOST:PORT of the head of a Ray cluster, as in 10.0.0.1:6379"
-            + (", or auto" if text is address else "")
+            + ("" if address == AUTO else ", or auto")
         )
     if not 1 <= int(found[2]) <= _LARGEST_PORT:
         raise UserError(f"{name} {text!r}: there is no port {found[2]}")
