@@ -73,12 +73,29 @@ class _Header(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             if not any(buf):
                 raise
-            raise tarfile.ReadError(f"a member's header is damaged: {error}") from None
+            raise _damaged_header(error) from None
         if header.size < 0:
             raise tarfile.ReadError("a member claims fewer than no bytes")
         if header.type in _NAMING_TYPES and header.size > _MOST_NAMING:
             raise tarfile.ReadError(f"a member's name has {counted(header.size, 'byte')}")
         return header
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Header":
+        """Reads a header, and those that it names the next member by.
+
+        Raises:
+          tarfile.ReadError: one of them is damaged. Python's newer releases take a damaged pax
+            header for the end of the archive, too.
+        """
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
+            raise _damaged_header(error) from None
+
+
+def _damaged_header(error: tarfile.HeaderError) -> tarfile.ReadError:
+    return tarfile.ReadError(f"a member's header is damaged: {error}")
 
 
 class _Stream(gzip.GzipFile):

@@ -41,6 +41,17 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
+class _Server(uvicorn.Server):
+    """A server that ends at once after a second Ctrl-C."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Notes a signal."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            # It would wait until they are closed: from Python 3.12 on, for all clients to go.
+            self.servers = []
+
+
 def serve(
     models: Sequence[ServedModel],
     bound: socket.socket,
@@ -74,7 +85,7 @@ def serve(
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     # After a second Ctrl-C, uvicorn logs a traceback for all that it abandons.
     logging.getLogger("uvicorn.error").addFilter(lambda record: not server.force_exit)
     hung_up = []
