@@ -72,7 +72,7 @@ _MORE_TRAINING = {
     "--output_dir": re.compile(r".*", re.DOTALL),
 }
 _OUTPUTS = ("--output", "--dir", "--input_dir", "--results_dir", "--help", "--train_frac")
-_FLAG = re.compile(r"^  (?:-h, )?(--\w+)(?: (\{.*?\}|[A-Z][\w,\[\]]*))?(?:  |$)", re.MULTILINE)
+_FLAG = re.compile(r"^  (?:-h, )?(--\w+)(?: (\{.*?\}|[A-Z][\w:,\[\]]*))?(?:  |$)", re.MULTILINE)
 
 
 def flags_of(program, help_text):
