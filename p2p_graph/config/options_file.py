@@ -9,6 +9,7 @@ from p2p_graph.config.option_fields import check_no_zero_byte, check_value
 from p2p_graph.config.options import DEFAULTS, FIELDS, RECORDS, Options
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
+from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import read_json, real_path
 from p2p_graph.version import __version__
@@ -132,13 +133,15 @@ ALWAYS_WRITTEN = (
     "seed",
 )
 
-# Keys of an options.json besides options: the version and the working directory that wrote it, the
-# result of `image_sources.names_digest`, and of translations what made them: the training steps,
-# the result of `weights_digest`, CPU or GPU, and the number of shards; of a training run, the
-# images that could be used, as `names_digest`, and the number of replicas where there were several.
+# Keys of an options.json besides options: the version and the working directory that wrote it, how
+# many options it had then, the result of `image_sources.names_digest`, and of translations what
+# made them: the training steps, the result of `weights_digest`, CPU or GPU, and the number of
+# shards; of a training run, the images that could be used, as `names_digest`, and the number of
+# replicas where there were several.
 RECORD_FIELDS = (
     "version",
     "working_dir",
+    "option_count",
     "images",
     "usable_images",
     "trained_steps",
@@ -157,8 +160,14 @@ def save_options(options: Options, folder: Path, record: Mapping[str, str] | Non
       folder: the folder to write to.
       record: further values of `RECORD_FIELDS`.
     """
-    recorded = {"working_dir": str(Path.cwd()), **(record or {}), "version": __version__}
-    write_json(folder / OPTIONS_FILE, {**options.flat(), **recorded}, sort_keys=True)
+    flat = options.flat()
+    recorded = {
+        "working_dir": str(Path.cwd()),
+        **(record or {}),
+        "version": __version__,
+        "option_count": str(len(flat)),
+    }
+    write_json(folder / OPTIONS_FILE, {**flat, **recorded}, sort_keys=True)
 
 
 def read_options(folder: Path) -> dict[str, Any]:
@@ -242,10 +251,18 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             if not isinstance(value, str):
                 raise UserError(f"{name} must be of type str")
             check_no_zero_byte(name, value)  # a working directory may have any other name
-        if not re.fullmatch("[1-9][0-9]{0,5}", record.get("replica_count", "1")):
-            raise UserError("replica_count must be a number")
+        for name in ("replica_count", "option_count"):
+            if not re.fullmatch("[1-9][0-9]{0,5}", record.get(name, "1")):
+                raise UserError(f"{name} must be a number")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if lost := max(0, int(record.get("option_count", "0")) - len(options)):
+        missing = sorted(set(FIELDS) - set(options))
+        # Another version may have had others.
+        what = (
+            ", ".join(missing) if len(missing) == lost else f"{counted(lost, 'option')} that it had"
+        )
+        raise UserError(f"{path} lacks {what}: add the value of the training run")
     return {**PRESETS[options.get("preset", DEFAULTS["preset"])], **options}, record
 
 

@@ -93,6 +93,11 @@ def _of_results(folder: Path, option: str) -> list[Example]:
         raise UserError(
             f"{option} {folder} {problem}: name a folder that tools/test.py has written"
         )
+    if _is_run(folder):
+        raise UserError(
+            f"{option} {folder} is a training run, whose images are of many steps: translate the "
+            "test images (tools/test.py), and name the folder of the translation"
+        )
     # tools/test.py writes the page last, the reference's test mode with every image.
     if (folder / OPTIONS_FILE).exists() and not (folder / INDEX_FILE).exists():
         raise UserError(
@@ -131,6 +136,11 @@ def _of_results(folder: Path, option: str) -> list[Example]:
             f"({missing[0]}): translate pairs, not inputs alone"
         )
     return examples
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether training has written a folder, here or by the reference."""
+    return (folder / OPTIONS_FILE).exists() and read_options(folder).get("mode") == "train"
 
 
 def _channels_of(folder: Path) -> int:

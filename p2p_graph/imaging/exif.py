@@ -11,18 +11,29 @@ _BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION, _SHORT = 0x0112, 3
 
 
-def orientation(segment: bytes) -> int:
-    """Reads the orientation in an APP1 segment of a JPEG file.
+def orientation_in_segment(segment: bytes) -> int:
+    """Reads the orientation in an APP1 segment of a JPEG file, which may hold something else.
 
     Args:
       segment: the data of the segment.
 
     Returns:
-      1 to 8; 1, upright, also where the segment holds no orientation or is damaged.
+      As `orientation`.
     """
-    tiff = segment.removeprefix(_START)
+    return orientation(segment.removeprefix(_START)) if segment.startswith(_START) else UPRIGHT
+
+
+def orientation(tiff: bytes) -> int:
+    """Reads the orientation in EXIF metadata.
+
+    Args:
+      tiff: the metadata, as a chunk eXIf of a PNG file holds them.
+
+    Returns:
+      1 to 8; 1, upright, also where the metadata hold no orientation or are damaged.
+    """
     order = _BYTE_ORDERS.get(tiff[:4])
-    if not segment.startswith(_START) or order is None:
+    if order is None:
         return UPRIGHT
     try:
         [first] = struct.unpack_from(f"{order}I", tiff, 4)

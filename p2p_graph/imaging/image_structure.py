@@ -21,7 +21,7 @@ class ImageStructure(NamedTuple):
       has_alpha: whether pixels may be transparent.
       row_bytes: PNG: the size of the uncompressed image data; otherwise 0.
       parts: first and last byte + 1 of each part that decides the pixels, in the file's order.
-      orientation: JPEG: EXIF's, 1 to 8 (see `exif`); decoders ignore it.
+      orientation: EXIF's, 1 to 8 (see `exif`); decoders ignore it.
     """
 
     kind: str

@@ -72,7 +72,7 @@ def _orientation(contents: bytes, headers: Sequence[_Segment]) -> int:
     """EXIF's orientation, in the first segment of the kind that has one."""
     for segment in headers:
         if segment.marker == _APP1:
-            found = exif.orientation(contents[segment.first + 4 : segment.end])
+            found = exif.orientation_in_segment(contents[segment.first + 4 : segment.end])
             if found != exif.UPRIGHT:
                 return found
     return exif.UPRIGHT

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from p2p_graph.config.image_size import ImageSize
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_structure import CUT_OFF, WRONG_HEADER, ImageStructure
 from p2p_graph.utils.errors import UserError, one_line_reason
 
@@ -71,7 +72,16 @@ def read(contents: bytes) -> ImageStructure:
         has_alpha=colour in (_GREY_ALPHA, _RGB_ALPHA) or b"tRNS" in kinds,
         row_bytes=_row_bytes(width, height, bits * _CHANNELS[colour], interlaced=bool(interlaced)),
         parts=((0, len(SIGNATURE)), *((chunk.first, chunk.end) for chunk in used)),
+        orientation=_orientation(contents, chunks),
     )
+
+
+def _orientation(contents: bytes, chunks: Sequence[_Chunk]) -> int:
+    """EXIF's orientation, in the chunk eXIf, of which a file has one at most."""
+    for chunk in chunks:
+        if chunk.kind == b"eXIf":
+            return exif.orientation(contents[chunk.first + _CHUNK.size : chunk.end - _CHECKSUM])
+    return exif.UPRIGHT
 
 
 def size_in(head: bytes) -> ImageSize:

@@ -188,6 +188,8 @@ class ReproduceOptions:
         for name in given:
             if name in reserved:
                 raise UserError(f"--{name} is not for all rows: what is behind -- may not set it")
+        if given.get("save_freq") == 0:
+            raise UserError("--save_freq 0 behind -- keeps no checkpoint to translate with")
         if self.devices and given.get("device") == "cpu":
             raise UserError("devices names GPUs, and --device cpu behind -- uses none: drop one")
 

@@ -18,6 +18,8 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from p2p_graph.cli import evaluate as evaluate_program
+from p2p_graph.config.options import Options
+from p2p_graph.config.options_file import save_options
 from p2p_graph.imaging.palettes import FACADES
 
 from .common import ROOT, assert_refused, call, pixels, run, script, succeeded
@@ -422,6 +424,15 @@ def test_two_folders_of_outputs_are_compared(two, tmp_path):
     shutil.copytree(tmp_path / "outputs", tmp_path / "second")
     succeeded(call("evaluate", *two, "--compare_dir", tmp_path / "second", "--metrics", "l1"))
     assert record(tmp_path / "outputs-comparison")["comparison"]["figures"]["l1"]["difference"] == 0
+
+
+@pytest.mark.parametrize("flags", [("run",), ("results", "--compare_dir", "run")])
+def test_training_images_are_no_translation(refused, results, tmp_path, flags):
+    """They are of many steps of training, and lie where a translation's would."""
+    write_results(tmp_path / "run", draw())
+    save_options(Options.of(), tmp_path / "run")
+    expected = f"{'compare' if len(flags) > 1 else 'results'}_dir run is a training run"
+    refused("--results_dir", *flags, expected=[expected])
 
 
 def test_folders_that_cannot_be_compared(refused, results, other, tmp_path):

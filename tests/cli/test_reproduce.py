@@ -377,6 +377,7 @@ def test_dry_run_lists_commands_and_time(data, tmp_path):
         (("--budget", "3", "--seeds", "1048576"), ("seeds must be 1 to 1000, not 1048576",)),
         (("--budget", "3", "--", "--max_steps", "9"), ("--max_steps is not for all rows",)),
         (("--budget", "3", "--", "--gan_weight", "7"), ("--gan_weight is not for all rows",)),
+        (("--budget", "3", "--", "--save_freq", "0"), ("--save_freq 0 behind -- keeps no",)),
         (("--budget", "2", *LINEAR), ("made with other options: max_steps (was 3, now 2)",)),
         (("--budget", "3"), ("was made with other options: crop_size (was 32, now 256)",)),
         (("--budget", "3", "--segmenter", "a:b"), ("segmenter is for tables of FCN-scores",)),

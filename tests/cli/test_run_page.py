@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from p2p_graph.config.options_file import RECORD_FIELDS
+
 from ..pages.test_html_page import Page
 from .common import TINY, assert_refused, call, signal_at, succeeded
 
@@ -106,7 +108,7 @@ def test_options_that_differ_stand_first(trained, data):
     assert set(changed) == {"crop_size", "ngf", "display_freq"}
     folded = names.index("batch_size")
     assert all(names.index(name) < folded for name in changed)
-    assert set(names) >= set(options) - {"version", "working_dir", "images", "usable_images"}
+    assert set(names) >= set(options) - set(RECORD_FIELDS)
     assert str(data / "train") in page.text("td")
 
 

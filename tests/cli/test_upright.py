@@ -23,13 +23,13 @@ from .common import (
 
 
 def write(path, orientation, size, rng):
-    """Writes a JPEG with an orientation; returns the pixels that TensorFlow decodes, upright."""
+    """Writes an image with an orientation; returns the pixels that TensorFlow decodes, upright."""
     metadata = Image.Exif()
     metadata[0x0112] = orientation
     stored = size[::-1] if exif.swaps_sides(orientation) else size
     coarse = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
     coarse.resize(stored[::-1], Image.Resampling.BICUBIC).save(path, exif=metadata, quality=95)
-    return exif.upright(tf.io.decode_jpeg(path.read_bytes()).numpy(), orientation)
+    return exif.upright(tf.io.decode_image(path.read_bytes()).numpy(), orientation)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def photos(tmp_path_factory):
         for name, turn in (("a", orientation), ("b", 9 - orientation)):
             pixels = write(root / name / f"{orientation}.jpg", turn, (20, 30), rng)
             save_png(root / f"up_{name}" / f"{orientation}.png", pixels)
-        pixels = write(root / "pairs" / f"{orientation}.jpg", orientation, (20, 40), rng)
+        pixels = write(root / "pairs" / f"{orientation}.png", orientation, (20, 40), rng)
         save_png(root / "up_pairs" / f"{orientation}.png", pixels)
     return root
 

@@ -403,9 +403,27 @@ def test_unreadable_options_file(tmp_path, text, message_parts):
         assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_option_that_was_lost_is_refused(saved, name):
+    """By every program: it would take another value without a word."""
+    edit(saved, remove=[name])
+    with pytest.raises(UserError, match=f"lacks {name}: add the value of the training run"):
+        read_options(saved)
+    edit(saved, option_count=str(len(FIELDS) + 2))  # of a version with other options
+    with pytest.raises(UserError, match="lacks 3 options that it had: add"):
+        read_options(saved)
+
+
+@pytest.mark.parametrize("count", ["", "-1", "many", "1" * 7])
+def test_counts_that_are_none(saved, count):
+    edit(saved, option_count=count)
+    with pytest.raises(UserError, match=r"options\.json: option_count must be a number"):
+        read_options(saved)
+
+
 @pytest.mark.parametrize("name", ["ngf", "ndf", "which_direction"])
 def test_model_needs_an_option(saved, name):
-    edit(saved, remove=[name])
+    edit(saved, remove=[name, "option_count"])  # as the reference's
     with pytest.raises(UserError, match=f"lacks {name}:"):
         model_options(saved)
 
@@ -417,7 +435,7 @@ def test_wrong_model_option_names_the_file(saved):
 
 
 def test_model_options_have_the_models_fields_only(saved):
-    edit(saved, remove=["bias"], ngf=3, crop_size=128, levels=7, lr=0.1)
+    edit(saved, remove=["bias", "option_count"], ngf=3, crop_size=128, levels=7, lr=0.1)
     assert model_options(saved) == {
         "which_direction": "AtoB",
         "lab_colorization": False,
@@ -595,7 +613,7 @@ def test_a_step_may_be_divided_among_other_replicas(config, tmp_path, was, now, 
 
 
 def test_missing_options_are_not_compared(config, saved):
-    edit(saved, remove=["dropout", "levels"])
+    edit(saved, remove=["option_count", "dropout", "levels"])
     assert changed_options(config.replace(dropout=0.1, levels=4).flat(), saved, {}) == []
 
 

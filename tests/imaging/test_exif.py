@@ -11,14 +11,14 @@ from p2p_graph.imaging import exif
 from p2p_graph.imaging.read_structure import read_structure
 
 
-def jpeg(orientation, **options):
+def encoded(kind, orientation):
     found = Image.Exif()
     found[0x010F] = "a camera"
     if orientation is not None:
         found[0x0112] = orientation
     found[0x0131] = "a program"
     memory = io.BytesIO()
-    Image.new("RGB", (16, 8)).save(memory, "JPEG", exif=found, **options)
+    Image.new("RGB", (16, 8)).save(memory, kind, exif=found)
     return memory.getvalue()
 
 
@@ -35,14 +35,16 @@ def test_turned_as_pillow_turns_it(orientation):
     assert exif.swaps_sides(orientation) == (expected.shape == (4, 3))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_read_from_a_file(orientation):
-    assert read_structure(jpeg(orientation)).orientation == orientation
+def test_read_from_a_file(kind, orientation):
+    assert read_structure(encoded(kind, orientation)).orientation == orientation
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", [None, 0, 9, 65535])
-def test_no_orientation(orientation):
-    assert read_structure(jpeg(orientation)).orientation == 1
+def test_no_orientation(kind, orientation):
+    assert read_structure(encoded(kind, orientation)).orientation == 1
 
 
 def segment(order, entries, first=8):
@@ -54,7 +56,7 @@ def segment(order, entries, first=8):
 
 @pytest.mark.parametrize("order", "<>")
 def test_byte_orders(order):
-    assert exif.orientation(segment(order, [(0x010F, 2, 1, 65), (0x0112, 3, 1, 6)])) == 6
+    assert exif.orientation_in_segment(segment(order, [(0x010F, 2, 1, 65), (0x0112, 3, 1, 6)])) == 6
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_byte_orders(order):
     ],
 )
 def test_damaged_metadata_say_nothing(data):
-    assert exif.orientation(data) == 1
+    assert exif.orientation_in_segment(data) == 1
 
 
 def test_any_bytes():
@@ -81,4 +83,4 @@ def test_any_bytes():
         damaged = bytearray(whole)
         for place in rng.integers(0, len(whole), 3):
             damaged[place] = rng.integers(256)
-        assert 1 <= exif.orientation(bytes(damaged[: rng.integers(len(whole) + 1)])) <= 8
+        assert 1 <= exif.orientation_in_segment(bytes(damaged[: rng.integers(len(whole) + 1)])) <= 8
