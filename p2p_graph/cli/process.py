@@ -57,6 +57,7 @@ def _parser() -> flags.Parser:
     add("--input_dir", required=True, type=Path, metavar="DIR", help="folder of images")
     add("--output_dir", required=True, type=Path, metavar="DIR", help="folder to write to")
     add("--operation", required=True, choices=OPERATIONS, help="operation to apply, see above")
+    add("--upright", action="store_true", help="turn photos as their EXIF orientation says")
     add("--workers", type=int, metavar="N", help="number of worker processes (default: 1)")
     add(
         "--size",

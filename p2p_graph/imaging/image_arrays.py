@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
 
+from p2p_graph.imaging import exif
 from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.imaging.png_structure import SIGNATURE, check_image_data
 from p2p_graph.imaging.read_structure import read_structure
@@ -29,14 +30,21 @@ WRONG_SIZE = "cannot be decoded: its header is wrong about its size"
 _COMPRESSION = 2  # of PNGs: files 3 % larger than at Pillow's 6, in a third of the time
 
 
-def read_rgb(path: Path) -> Array:
+def read_rgb(path: Path, *, upright: bool = False) -> Array:
     """Decodes an image file to uint8 RGB [H, W, 3], as `decode_rgb` does.
+
+    Args:
+      path: of the file.
+      upright: whether a photo is turned as its EXIF orientation says.
 
     Raises:
       UserError: the file cannot be read or decoded. The message lacks its subject: the caller
         puts the file's name in front.
     """
-    return decode_rgb(read_contents(path))
+    contents = read_contents(path)
+    structure = read_structure(contents)
+    image = decode_rgb(contents, structure)
+    return np.ascontiguousarray(exif.upright(image, structure.orientation)) if upright else image
 
 
 def read_contents(path: Path) -> bytes:

@@ -51,6 +51,7 @@ class ImageOperation:
       sigma: blur: the Gaussian's standard deviation, in pixels.
       threshold: edges: the least probability of an edge.
       small_edge: edges: lines of fewer pixels are removed.
+      upright: whether photos are turned as their EXIF orientation says.
     """
 
     operation: str
@@ -59,6 +60,7 @@ class ImageOperation:
     sigma: float = 3.0
     threshold: float = edge_thinning.THRESHOLD
     small_edge: int = edge_thinning.SMALL_EDGE
+    upright: bool = False
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -84,7 +86,10 @@ class ImageOperation:
 
     def to_json(self) -> str:
         """Describes the operation for the outputs' records."""
-        return json.dumps(dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        if not self.upright:
+            del fields["upright"]  # as in the records of outputs from before it
+        return json.dumps(fields)
 
 
 class Task(NamedTuple):
@@ -237,7 +242,7 @@ def _apply(operation: ImageOperation, task: Task) -> Array:
     """
     if isinstance(task.partner, Problem):
         raise UserError(task.partner.text)
-    image = read_rgb(task.path)
+    image = read_rgb(task.path, upright=operation.upright)
     match operation.operation:
         case "grayscale":
             return grayscale(image)
@@ -250,13 +255,13 @@ def _apply(operation: ImageOperation, task: Task) -> Array:
         case "blur":
             return blurred(image, operation.sigma)
     assert task.partner is not None
-    return _combine(image, task.partner)
+    return _combine(image, task.partner, upright=operation.upright)
 
 
-def _combine(image: Array, partner_path: Path) -> Array:
+def _combine(image: Array, partner_path: Path, *, upright: bool) -> Array:
     """Joins uint8 RGB [H, W, 3] and the image on its right: uint8 [H, 2 W, 3]."""
     try:
-        partner = read_rgb(partner_path)
+        partner = read_rgb(partner_path, upright=upright)
     except UserError as error:
         raise UserError(f"has the partner {partner_path}, which {error}") from None
     if image.shape != partner.shape:

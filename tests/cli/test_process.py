@@ -117,6 +117,27 @@ def test_combine(photos, process, tmp_path):
     np.testing.assert_array_equal(made["d.png"][:, 32:], blocks(13))
 
 
+def test_photos_are_turned_upright(process, photos, tmp_path):
+    metadata = Image.Exif()
+    metadata[0x0112] = 6
+    for name in ("a.png", "b.jpeg"):
+        with Image.open(photos / name) as image:
+            image.save(photos / name, exif=metadata, quality=95)
+    stored = {name: pixels(photos / name) for name in ("a.png", "b.jpeg")}
+    succeeded(process("blur", "--sigma", 0.01))
+    assert_refused(process("blur", "--sigma", 0.01, "--upright"), "images of another operation")
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / "a.png"), stored["a.png"])
+    shutil.rmtree(tmp_path / "out")
+    succeeded(process("blur", "--sigma", 0.01, "--upright"))
+    for name, image in stored.items():
+        turned = pixels((tmp_path / "out" / name).with_suffix(".png"))
+        np.testing.assert_array_equal(turned, np.rot90(image, -1))
+    shutil.rmtree(tmp_path / "out")
+    succeeded(process("combine", "--b_dir", photos, "--upright"))
+    whole = pixels(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(whole, np.hstack([np.rot90(stored["a.png"], -1)] * 2))
+
+
 def test_existing_outputs_are_skipped(process, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.png").write_bytes(b"mine")
