@@ -6,6 +6,7 @@ import io
 import logging
 import math
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ _HEADER = re.compile(
     re.DOTALL,
 )
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CLASSIC = 42  # the version in the header of a TIFF file that is no BigTIFF
+_MOST_PAGES = 2**12
 _DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 _MOST_BYTES = 2**30
 MISSING = "holds TIFF, which needs tifffile: pip install -c constraints.txt -e '.[tiff]'"
@@ -179,6 +182,7 @@ def _decode_tiff(contents: bytes) -> Array:
     except ImportError:
         raise UserError(MISSING) from None
     with _logged_damage_raised(), tifffile.TiffFile(io.BytesIO(contents)) as file:
+        _check_pages(contents, file.tiff)
         whole = [series for series in file.series if not series.keyframe.is_reduced]
         if len(whole) != 1:
             raise UserError(f"holds {counted(len(whole), 'image')}, not one")
@@ -208,6 +212,33 @@ def _decode_tiff(contents: bytes) -> Array:
     order = [axes.index(_ROWS), axes.index(_COLUMNS)]
     order += [axis for axis in range(len(axes)) if axis not in order]
     return np.ascontiguousarray(last.transpose(order)).reshape(height, width, -1)
+
+
+def _check_pages(contents: bytes, form: Any) -> None:
+    """Refuses pages that lead in a circle: tifffile would follow them for ever.
+
+    A page begins with a number of tags, and behind the tags is the next one's place (TIFF 6.0,
+    section 2).
+
+    Args:
+      contents: of the file.
+      form: tifffile's `TiffFormat`: the sizes and types of these numbers.
+    """
+    seen: set[int] = set()
+    try:
+        place = 4 if form.version == _CLASSIC else 8
+        [page] = struct.unpack_from(form.offsetformat, contents, place)
+        while page:
+            if page in seen:
+                raise UserError("cannot be decoded: its pages lead in a circle")
+            if len(seen) == _MOST_PAGES:
+                raise UserError(f"holds more than {counted(_MOST_PAGES, 'page')}, not one image")
+            seen.add(page)
+            [tags] = struct.unpack_from(form.tagnoformat, contents, page)
+            place = page + form.tagnosize + tags * form.tagsize
+            [page] = struct.unpack_from(form.offsetformat, contents, place)
+    except struct.error:  # the file ends before, which tifffile reports
+        pass
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from p2p_graph.imaging import preview
+from p2p_graph.imaging import array_files, preview
 from p2p_graph.imaging.array_files import (
     MISSING,
     as_bytes,
@@ -164,6 +164,31 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_taken():
     contents = contents.replace(b"(4, 4, 2), }" + b" " * 6, b"(99999, 99999, 2), }", 1)
     with pytest.raises(UserError, match=r"is 99999x99999 pixels|cannot be decoded"):
         decode_array(bytes(contents))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_pages_that_lead_in_a_circle(first, order, bigtiff):
+    """The last page names one before it as the next, or itself."""
+    values = np.zeros((3, 8, 8), np.uint8)
+    options = {"photometric": "minisblack", "metadata": None}
+    contents = bytearray(tiff(values, byteorder=order, bigtiff=bigtiff, **options))
+    with tifffile.TiffFile(io.BytesIO(contents)) as file:
+        pages, form = [page.offset for page in file.pages], file.tiff
+    [tags] = struct.unpack_from(form.tagnoformat, contents, pages[-1])
+    next_page = pages[-1] + form.tagnosize + tags * form.tagsize
+    struct.pack_into(form.offsetformat, contents, next_page, pages[first])
+    with pytest.raises(UserError, match=r"^cannot be decoded: its pages lead in a circle$"):
+        decode_array(bytes(contents))
+
+
+def test_more_pages_than_an_image_has_channels(monkeypatch):
+    contents = tiff(np.zeros((3, 8, 8), np.uint8), photometric="minisblack", metadata=None)
+    assert decode_array(contents).shape == (8, 8, 3)
+    monkeypatch.setattr(array_files, "_MOST_PAGES", 2)
+    with pytest.raises(UserError, match=r"^holds more than 2 pages, not one image$"):
+        decode_array(contents)
 
 
 def test_tiff_without_its_reader(monkeypatch):
