@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from p2p_graph.checkpoints.find_checkpoint import steps_in
 from p2p_graph.config.data_options import FILE_CHANNELS, RGB
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.options_file import OPTIONS_FILE, read_options
@@ -140,7 +141,9 @@ def _of_results(folder: Path, option: str) -> list[Example]:
 
 def _is_run(folder: Path) -> bool:
     """Whether training has written a folder, here or by the reference."""
-    return (folder / OPTIONS_FILE).exists() and read_options(folder).get("mode") == "train"
+    if (folder / OPTIONS_FILE).exists():
+        return bool(read_options(folder).get("mode") == "train")
+    return bool(steps_in(folder))
 
 
 def _channels_of(folder: Path) -> int:

@@ -426,11 +426,16 @@ def test_two_folders_of_outputs_are_compared(two, tmp_path):
     assert record(tmp_path / "outputs-comparison")["comparison"]["figures"]["l1"]["difference"] == 0
 
 
+@pytest.mark.parametrize("has_options", [True, False])
 @pytest.mark.parametrize("flags", [("run",), ("results", "--compare_dir", "run")])
-def test_training_images_are_no_translation(refused, results, tmp_path, flags):
+def test_training_images_are_no_translation(refused, results, tmp_path, flags, has_options):
     """They are of many steps of training, and lie where a translation's would."""
     write_results(tmp_path / "run", draw())
-    save_options(Options.of(), tmp_path / "run")
+    if has_options:
+        save_options(Options.of(), tmp_path / "run")
+    else:
+        for end in ("index", "data-00000-of-00001"):
+            (tmp_path / "run" / f"model-8.{end}").write_bytes(b"")
     expected = f"{'compare' if len(flags) > 1 else 'results'}_dir run is a training run"
     refused("--results_dir", *flags, expected=[expected])
 
