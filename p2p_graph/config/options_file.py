@@ -256,13 +256,14 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
                 raise UserError(f"{name} must be a number")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    if lost := max(0, int(record.get("option_count", "0")) - len(options)):
+    lost = int(record.get("option_count", "0")) - len(options)
+    if lost > 0:
         missing = sorted(set(FIELDS) - set(options))
         # Another version may have had others.
         what = (
             ", ".join(missing) if len(missing) == lost else f"{counted(lost, 'option')} that it had"
         )
-        raise UserError(f"{path} lacks {what}: add the value of the training run")
+        raise _lacking(path, what)
     return {**PRESETS[options.get("preset", DEFAULTS["preset"])], **options}, record
 
 
@@ -310,6 +311,8 @@ def check_complete(folder: Path, options: Mapping[str, Any], names: Sequence[str
       UserError: one is missing.
     """
     if missing := [name for name in names if name not in options]:
-        raise UserError(
-            f"{folder / OPTIONS_FILE} lacks {', '.join(missing)}: add the value of the training run"
-        )
+        raise _lacking(folder / OPTIONS_FILE, ", ".join(missing))
+
+
+def _lacking(path: Path, what: str) -> UserError:
+    return UserError(f"{path} lacks {what}: add the value of the training run")

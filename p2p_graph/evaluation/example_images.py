@@ -1,6 +1,6 @@
 """Finds and checks the image files of an evaluation: outputs, targets and inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,13 +94,14 @@ def _of_results(folder: Path, option: str) -> list[Example]:
         raise UserError(
             f"{option} {folder} {problem}: name a folder that tools/test.py has written"
         )
-    if _is_run(folder):
+    options = read_options(folder) if (folder / OPTIONS_FILE).exists() else None
+    if _is_run(folder, options):
         raise UserError(
             f"{option} {folder} is a training run, whose images are of many steps: translate the "
             "test images (tools/test.py), and name the folder of the translation"
         )
     # tools/test.py writes the page last, the reference's test mode with every image.
-    if (folder / OPTIONS_FILE).exists() and not (folder / INDEX_FILE).exists():
+    if options is not None and not (folder / INDEX_FILE).exists():
         raise UserError(
             f"{option} {folder} has no {INDEX_FILE}: its translation was not finished, run "
             "tools/test.py again"
@@ -109,7 +110,7 @@ def _of_results(folder: Path, option: str) -> list[Example]:
     outputs = [path for path in paths if path.stem.endswith("-outputs")]
     if not outputs:
         raise UserError(f"{option} {folder} holds no images NAME-outputs.png in {IMAGE_FOLDER}")
-    examples, channels = [], _channels_of(folder)
+    examples, channels = [], _channels_of(options)
     for output in outputs:
         name = output.stem.removesuffix("-outputs")
         target, source = (image_folder / f"{name}-{kind}.png" for kind in ("targets", "inputs"))
@@ -139,19 +140,17 @@ def _of_results(folder: Path, option: str) -> list[Example]:
     return examples
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether training has written a folder, here or by the reference."""
-    if (folder / OPTIONS_FILE).exists():
-        return bool(read_options(folder).get("mode") == "train")
-    return bool(steps_in(folder))
+def _is_run(folder: Path, options: Mapping[str, Any] | None) -> bool:
+    """Whether training has written a folder, here or by the reference.
+
+    The options decide where there are some: the reference may have translated into a run's folder.
+    """
+    return bool(steps_in(folder)) if options is None else options.get("mode") == "train"
 
 
-def _channels_of(folder: Path) -> int:
-    """The channels of the outputs that tools/test.py has written into a folder."""
-    if not (folder / OPTIONS_FILE).exists():  # the reference's
-        return RGB
-    options = read_options(folder)
-    if options.get("lab_colorization"):
+def _channels_of(options: Mapping[str, Any] | None) -> int:
+    """The channels of outputs that were translated with these options."""
+    if options is None or options.get("lab_colorization"):
         return RGB
     return options.get("target_channels") or RGB
 

@@ -32,7 +32,6 @@ _HEADER = re.compile(
     re.DOTALL,
 )
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_CLASSIC = 42  # the version in the header of a TIFF file that is no BigTIFF
 _MOST_PAGES = 2**12
 _DTYPES = (np.uint8, np.uint16, np.float16, np.float32, np.float64)
 _MOST_BYTES = 2**30
@@ -226,7 +225,7 @@ def _check_pages(contents: bytes, form: Any) -> None:
     """
     seen: set[int] = set()
     try:
-        place = 4 if form.version == _CLASSIC else 8
+        place = 8 if form.is_bigtiff else 4
         [page] = struct.unpack_from(form.offsetformat, contents, place)
         while page:
             if page in seen:
