@@ -8,7 +8,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import socket
 import sys
 import threading
@@ -20,10 +19,9 @@ from typing import Any, NamedTuple, NoReturn
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.host_port import HostPort, read_host_port
 
 VARIABLE = "TF_CONFIG"
-_ADDRESS = re.compile(r"(?P<host>[^\s:]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
-_MOST_PORT = 2**16 - 1
 _JOBS = ("chief", "worker")  # in the order of the workers' numbers
 _LONGEST_START = 600.0  # seconds until all processes have started
 _REPORT_EVERY = 10.0  # seconds, while others are waited for
@@ -92,7 +90,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     if other := sorted(set(jobs) - set(_JOBS)):
         raise _wrong(f"the job {other[0]} has no part in training here: name workers alone")
     addresses = [address for name in _JOBS for address in jobs.get(name, [])]
-    if bad := [one for one in addresses if not _is_address(one)]:
+    if bad := [one for one in addresses if read_host_port(one) is None]:
         raise _wrong(f"{bad[0]!r} must be HOST:PORT, with a port from 1 to 65535")
     if len(set(addresses)) < len(addresses) or len(jobs.get("chief", [])) > 1:
         raise _wrong("two processes have one address, or there are two chiefs")
@@ -100,11 +98,6 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         raise _wrong(f"the cluster has no task {index} of type {job}")
     worker = index + (len(jobs.get("chief", [])) if job == "worker" else 0)
     return Cluster(jobs, addresses, worker) if len(addresses) > 1 else None
-
-
-def _is_address(text: str) -> bool:
-    found = _ADDRESS.fullmatch(text)
-    return found is not None and 1 <= int(found["port"]) <= _MOST_PORT
 
 
 def _wrong(problem: str) -> UserError:
@@ -172,7 +165,7 @@ def joined(cluster: Cluster | None, config: tf.ConfigProto) -> Iterator[Connecti
 
 def _refuse_other_machine(cluster: Cluster) -> None:
     """Refuses an address of another machine: the server would start, and nobody would find it."""
-    host = _host_and_port(cluster.addresses[cluster.worker])[0]
+    host = _place(cluster.addresses[cluster.worker]).host
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except OSError:
@@ -282,14 +275,15 @@ class PeerWatch(tf.train.SessionRunHook):
         os._exit(2)
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    found: Any = _ADDRESS.fullmatch(address)
-    return found["host"].strip("[]"), int(found["port"])
+def _place(address: str) -> HostPort:
+    place = read_host_port(address)
+    assert place is not None  # `read_cluster` refuses others
+    return place
 
 
 def _answers(address: str) -> bool:
     try:
-        socket.create_connection(_host_and_port(address), _ANSWER_WITHIN).close()
+        socket.create_connection(_place(address), _ANSWER_WITHIN).close()
     except OSError:
         return False
     return True

@@ -11,6 +11,7 @@ import uvicorn
 from p2p_graph.serving.app import make_app
 from p2p_graph.serving.served_models import ServedModel
 from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.host_port import may_be_host
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _BACKLOG = 256
@@ -23,6 +24,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
     Raises:
       UserError: it is in use, or not of this machine.
     """
+    if not may_be_host(host):
+        raise UserError(f"host {host!r} is no name or address of a machine")
     bound = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

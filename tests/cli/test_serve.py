@@ -132,6 +132,7 @@ def test_refusals(run, tmp_path, monkeypatch):
     assert_refused(
         call("serve", *flags, "--host", "203.0.113.1"), "cannot be listened on", "--host"
     )
+    assert_refused(call("serve", *flags, "--host", "a..b"), "host 'a..b' is no name or address")
     for name in ("http://x y", "a/b", "host:80"):
         assert_refused(
             call("serve", *flags, "--allow_host", name), "allow_host must be a name", name
