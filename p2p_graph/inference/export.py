@@ -2,9 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow.compat.v1 as tf
 
@@ -12,7 +12,7 @@ from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.data_options import DataOptions, TaskOptions
-from p2p_graph.config.options import OutputOptions
+from p2p_graph.config.options import Options, OutputOptions
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.inference import litert_model, model_card, onnx_model
@@ -88,7 +88,6 @@ def export(given: Mapping[str, Any], make_web_page: MakeWebPage | None = None) -
     default_folder = checkpoint.folder / f"export{options.run.step_suffix}"
     folder = Path(options.run.output_dir or default_folder)
     _check_not_read(folder, options.outputs)
-    temporary, former = folder / _TEMPORARY, folder / _FORMER
     exported, task = ExportedGraph(options), options.data.task
     formats = options.outputs.format.split(",")
     for name in ("onnx", "web"):
@@ -104,36 +103,74 @@ def export(given: Mapping[str, Any], make_web_page: MakeWebPage | None = None) -
         assert make_web_page is not None
         seed = options.run.seed if options.model.generator.dropout else None
         page = make_web_page(options.outputs, options.data, seed, checkpoint.folder)
-
     files = {name: file for name, file in _FILES.items() if name in formats}
     if not exported.takes_files:
         files.pop("meta", None)
+    forms = _Forms(options, exported, files, calibration, page)
+    prefix = _write(forms, folder)
+    print(f"checkpoint: {prefix}, {task.which_direction}")
+    if "meta" in formats and "meta" not in files:
+        print(f"no meta graph, and signatures for arrays alone: {_no_file_holds(task)}")
+    print(f"wrote {folder}: {', '.join(files.values())}")
+
+
+class _Forms(NamedTuple):
+    """The forms of an export, once everything that could refuse them has been checked.
+
+    Attributes:
+      options: of the export.
+      exported: writes each form.
+      files: form -> its file or folder.
+      calibration: images for the form litert-int8.
+      page: writes the form web, if it is wanted.
+    """
+
+    options: Options
+    exported: ExportedGraph
+    files: Mapping[str, str]
+    calibration: Sequence[litert_model.Array]
+    page: WebPage | None
+
+    def write(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Writes all forms, of one checkpoint, to an empty folder."""
+        files, exported = self.files, self.exported
+        paths = {name: folder / file for name, file in files.items()}
+        if "meta" in files:
+            exported.write_meta_graph(checkpoint, paths["meta"])
+        if "saved_model" in files:
+            exported.write_saved_model(checkpoint, paths["saved_model"])
+        if "frozen" in files:
+            exported.write_frozen_graph(checkpoint, paths["frozen"])
+        if self.page:  # before the form onnx, whose file has the same name
+            model = folder / _FILES["onnx"]
+            exported.write_onnx(checkpoint, model)
+            self.page.write(model, paths["web"], checkpoint.step())
+        if "onnx" in files:
+            exported.write_onnx(checkpoint, paths["onnx"])
+        if litert := {name: path for name, path in paths.items() if name in litert_model.FORMS}:
+            exported.write_litert(checkpoint, litert, self.calibration)
+        data = self.options.data
+        record = model_card.make_record(
+            self.options.flat(),
+            checkpoint.folder,
+            checkpoint.step(),
+            files,
+            exported.channels,
+            data.task.input_parts,
+        )
+        write_json(folder / model_card.RECORD_FILE, record)
+        text = model_card.card(record, data.scaling.crop_size)
+        (folder / model_card.CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def _write(forms: _Forms, folder: Path) -> Path:
+    """Writes the forms of the newest checkpoint to a folder; gives the checkpoint's prefix."""
+    temporary, former, options = folder / _TEMPORARY, folder / _FORMER, forms.options
 
     def write(newest: Checkpoint) -> Path:
-        """Writes all forms, of one checkpoint, to the temporary folder."""
         remove(temporary)
         temporary.mkdir()
-        paths = {name: temporary / file for name, file in files.items()}
-        if "meta" in files:
-            exported.write_meta_graph(newest, paths["meta"])
-        if "saved_model" in files:
-            exported.write_saved_model(newest, paths["saved_model"])
-        if "frozen" in files:
-            exported.write_frozen_graph(newest, paths["frozen"])
-        if page:  # before the form onnx, whose file has the same name
-            model = temporary / _FILES["onnx"]
-            exported.write_onnx(newest, model)
-            page.write(model, paths["web"], newest.step())
-        if "onnx" in files:
-            exported.write_onnx(newest, paths["onnx"])
-        if litert := {name: path for name, path in paths.items() if name in litert_model.FORMS}:
-            exported.write_litert(newest, litert, calibration)
-        record = model_card.make_record(
-            options.flat(), newest.folder, newest.step(), files, exported.channels, task.input_parts
-        )
-        write_json(temporary / model_card.RECORD_FILE, record)
-        text = model_card.card(record, options.data.scaling.crop_size)
-        (temporary / model_card.CARD_FILE).write_text(text, encoding="utf-8")
+        forms.write(newest, temporary)
         return newest.prefix
 
     assert options.run.checkpoint is not None
@@ -149,10 +186,7 @@ def export(given: Mapping[str, Any], make_web_page: MakeWebPage | None = None) -
             raise UserError(f"output_dir {folder} cannot be written: {reason}") from None
         finally:
             remove(temporary)
-    print(f"checkpoint: {prefix}, {options.data.task.which_direction}")
-    if "meta" in formats and "meta" not in files:
-        print(f"no meta graph, and signatures for arrays alone: {_no_file_holds(task)}")
-    print(f"wrote {folder}: {', '.join(files.values())}")
+    return prefix
 
 
 def _check_not_read(folder: Path, outputs: OutputOptions) -> None:
