@@ -78,10 +78,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     if not text.strip():
         return None
     try:
-        config = json.loads(text)
-        jobs, task = config["cluster"], config["task"]
-        jobs = {str(job): [str(one) for one in addresses] for job, addresses in jobs.items()}
-        job, index = str(task["type"]), int(task["index"])
+        jobs, job, index = _parsed(text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _wrong(
             'it must be JSON as in {"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
@@ -98,6 +95,23 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         raise _wrong(f"the cluster has no task {index} of type {job}")
     worker = index + (len(jobs.get("chief", [])) if job == "worker" else 0)
     return Cluster(jobs, addresses, worker) if len(addresses) > 1 else None
+
+
+def _parsed(text: str) -> tuple[Mapping[str, Sequence[str]], str, int]:
+    """The addresses of each job, and job and number of this process.
+
+    Raises:
+      ValueError, KeyError, TypeError, AttributeError, RecursionError: it is anything else.
+    """
+    config = json.loads(text)
+    jobs, job, index = config["cluster"], config["task"]["type"], config["task"]["index"]
+    names = [job, *(address for addresses in jobs.values() for address in addresses)]
+    are_lists = all(isinstance(addresses, list) for addresses in jobs.values())
+    if not (are_lists and all(isinstance(name, str) for name in names)):
+        raise TypeError
+    if isinstance(index, bool | float):  # int would take them, and cut a fraction
+        raise TypeError
+    return jobs, job, int(index)
 
 
 def _wrong(problem: str) -> UserError:

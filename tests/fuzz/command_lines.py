@@ -47,7 +47,7 @@ _TEXTS = (
     *("", " ", "\n", "a\nb", "é", "\udcff", "🎉", "x" * 300, "x" * 5000, "%s", "%(default)s", "{}"),
     *("[a", "*", "a/b", "..", "/", "~", "--ngf", "-", "-1", "\t", "\x1b[31m", ",", "a,b", ":"),
     *("os:abc", "nan", "0", "1e", "2e", "99999999999e", "n_layers=3", "1m", "0.0001m", "٣"),
-    *("paper", "none"),
+    *("paper", "none", "a..b", "localhost", "127.0.0.1"),
 )
 # Names in the folder in which the programs run, see `conftest.stage`.
 _PATHS = (

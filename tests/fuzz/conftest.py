@@ -120,7 +120,7 @@ def run_in_stage(server, stage, tmp_path):
     """
     count = 0
 
-    def run(command, prepare=lambda folder: None, product=None):
+    def run(command, prepare=lambda folder: None, product=None, before=None):
         nonlocal count
         count += 1
         # Deep enough that names such as ../.. do not leave the test's folder.
@@ -128,12 +128,12 @@ def run_in_stage(server, stage, tmp_path):
         folder = around / "a" / "b" / "stage"
         shutil.copytree(stage, folder, symlinks=True, copy_function=_copy_any)
         prepare(folder)
-        before = _state_of(around)
-        done = server.run(command.program, command.argv, folder)
+        former = _state_of(around)
+        done = server.run(command.program, command.argv, folder, before=before)
         answer = answer_of_run(done, MEMORY)
         is_first = not done.stdout and os.strerror(errno.EFBIG) not in done.stderr
-        if answer.kind == REFUSED and is_first and _state_of(around) != before:
-            changed = sorted(set(_state_of(around).items()) ^ set(before.items()))
+        if answer.kind == REFUSED and is_first and _state_of(around) != former:
+            changed = sorted(set(_state_of(around).items()) ^ set(former.items()))
             answer = failed("a refusal changes files", f"{answer.text}\n{changed[:5]}")
         is_success = answer.kind == ACCEPTED and done.code == 0
         if is_success and product and not (folder / product).exists():

@@ -8,6 +8,7 @@ an independent reader says: NumPy, csv, json, tarfile, TensorFlow or Pillow.
 import csv
 import json
 import math
+import os
 import shutil
 import struct
 
@@ -30,6 +31,7 @@ from p2p_graph.config.resumed_options import check_unchanged
 from p2p_graph.data.image_sources import list_images, read_manifest
 from p2p_graph.imaging import palettes
 from p2p_graph.inference.option_precedence import with_training_split
+from p2p_graph.runtime.cluster import read_cluster
 from p2p_graph.segmentation.segmenter_file import SEGMENTER_FILE, SIZE_MULTIPLE, Metadata
 from p2p_graph.utils.errors import UserError
 
@@ -226,6 +228,27 @@ def segmenter_json(folder):
     ordered = [list(each["palette"]["classes"]) for each in (saved, record)]
     expect(ordered[0] == ordered[1], "classes are in another order", ordered)
     expect(Metadata.load(again) == metadata, "metadata changes on a round trip", metadata)
+
+
+# --- TF_CONFIG
+
+
+def tf_config(folder):
+    """What is accepted names this process in its job, and hosts that can be looked up."""
+    text = os.fsdecode((folder / "TF_CONFIG").read_bytes())
+    cluster = read_cluster({"TF_CONFIG": text})
+    if cluster is None:
+        return
+    record = json.loads(text)
+    job, index = cluster.task
+    expect(job == record["task"]["type"], "another job", (job, record))
+    expect(index == int(record["task"]["index"]), "another number", (index, record))
+    own = record["cluster"][job][index]
+    expect(cluster.addresses[cluster.worker] == own, "another address", (cluster, record))
+    for address in cluster.addresses:
+        host, _, port = address.rpartition(":")
+        host.encode("idna")  # or the socket's error is none of `OSError`
+        expect(0 < int(port) < 2**16, "no port", address)
 
 
 # --- helpers

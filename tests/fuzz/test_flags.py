@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,7 @@ _PROGRAMS = {
         None,
         2,
     ),
+    "serve": (("--checkpoint", "model", "--port", "0"), None, 5),
     "split": (("--dir", "images", "--train_frac", "0.5"), "images/train", 1),
     "test": (
         ("--input_dir", "images", "--checkpoint", "model", "--output_dir", "out"),
@@ -71,6 +73,8 @@ _MORE_TRAINING = {
     "--budget": re.compile(r"\d+(\.\d+)?m|paper|\d{1,4}"),
     "--output_dir": re.compile(r".*", re.DOTALL),
 }
+# Called in a program's process first, as `Programs.run` has it.
+_BEFORE = {"serve": ("tests.fuzz.short_service:end_when_started",)}
 _OUTPUTS = ("--output", "--dir", "--input_dir", "--results_dir", "--help", "--train_frac")
 _FLAG = re.compile(r"^  (?:-h, )?(--\w+)(?: (\{.*?\}|[A-Z][\w:,\[\]]*))?(?:  |$)", re.MULTILINE)
 
@@ -100,7 +104,8 @@ def test_flags(program, server, profile, stage, run_in_stage, tmp_path, request)
     def answer_of(case):
         drawn = case.argv[len(base) - 1 :]
         moved = any(part.startswith(name) for part in drawn for name in _OUTPUTS)
-        return run_in_stage(case, product=None if moved else product)
+        product_now = None if moved else product
+        return run_in_stage(case, product=product_now, before=_BEFORE.get(program))
 
     cases = command_lines(program, base, flags, _TAILS.get(program, ()))
     if program == "reproduce":
@@ -118,6 +123,8 @@ def _is_short(argv):
 
 
 def test_every_program_and_flag_is_known(server, tmp_path):
+    tools = Path(__file__).parents[2] / "tools"
+    assert set(_PROGRAMS) == {path.stem for path in tools.glob("*.py")}
     listed = {}
     for program in _PROGRAMS:
         text = server.run(program, ["--help"], tmp_path).stdout

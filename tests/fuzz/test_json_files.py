@@ -1,4 +1,4 @@
-"""options.json and segmenter.json."""
+"""options.json, segmenter.json and the variable TF_CONFIG."""
 
 from hypothesis import strategies as st
 
@@ -32,3 +32,32 @@ def test_segmenter_json(fuzz_files):
     )
     cases = texts.map(lambda text: Files((("segmenter.json", text),)))
     fuzz_files("segmenter.json", cases, "readers:segmenter_json")
+
+
+def test_tf_config(fuzz_files):
+    addresses = st.sampled_from(
+        (
+            *("one:1", "two:2", "two:2", "three:65535", "[::1]:4", "four:0", "four:65536", "five"),
+            *("a..b:1", "x" * 64 + ":1", "\udcff:1", "a b:1", "a\nb:1", ":1", "", "٣:٣", 5, None),
+        )
+    )
+    jobs = st.dictionaries(
+        st.sampled_from(("worker", "worker", "chief", "ps", "a\nb", "\ud800")),
+        st.lists(addresses, max_size=4) | json_values,
+        max_size=3,
+    )
+    indices = st.sampled_from((0, 1, 2, -1, "0", "1", "x", "9" * 5000, 0.5, 1e999, True, None))
+    tasks = st.fixed_dictionaries(
+        {"type": st.sampled_from(("worker", "chief", "ps", 5)), "index": indices | json_values}
+    )
+    configs = st.fixed_dictionaries({"cluster": jobs, "task": tasks})
+    valid = {"cluster": {"worker": ["one:1", "two:2"]}, "task": {"type": "worker", "index": 0}}
+    texts = st.one_of(
+        configs.map(json_text),
+        configs.map(json_text),
+        damaged_file({"TF_CONFIG": json_text(valid)}).map(lambda found: found[0]),
+        changed_record(valid, ("unknown",)),
+        json_values.map(json_text),
+    )
+    cases = texts.map(lambda text: Files((("TF_CONFIG", text),)))
+    fuzz_files("TF_CONFIG", cases, "readers:tf_config")

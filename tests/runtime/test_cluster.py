@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import socket
 import threading
 import types
@@ -51,6 +52,11 @@ def test_one_process(environment):
         ({"TF_CONFIG": "[]"}, "must be JSON"),
         ({"TF_CONFIG": '{"cluster": {"worker": 5}, "task": {}}'}, "must be JSON"),
         ({"TF_CONFIG": "[" * 200_000}, "must be JSON"),
+        (config(TWO, index=math.inf), "must be JSON"),
+        (config(TWO, index=0.5), "must be JSON"),
+        (config(TWO, index=True), "must be JSON"),
+        (config({"worker": "one:1"}), "must be JSON"),
+        (config({"worker": ["one:1", 2]}), "must be JSON"),
         (config({"worker": ["one:1", "two"]}), "'two' must be HOST:PORT"),
         (config({"worker": ["one:1", "two:99999"]}), "'two:99999' must be .* from 1 to 65535"),
         (config({"worker": ["one:0", "two:1"]}), "'one:0' must be .* from 1 to 65535"),
