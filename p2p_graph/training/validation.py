@@ -1,6 +1,5 @@
 """Validation while training: image grids, L1, PSNR, SSIM, the best checkpoint."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options_file import OPTIONS_FILE
 from p2p_graph.config.output_folder import BEST_FILE
+from p2p_graph.data.contents_digest import contents_digest
 from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.input_graph import Batch, translation_batches
@@ -24,7 +24,7 @@ from p2p_graph.training.session_calls import Schedule
 from p2p_graph.utils.atomic_write import copy_file, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.utils.outside_files import read_json
 
 BEST_FOLDER = "best"
 SAMPLES_FOLDER = "samples"
@@ -107,13 +107,14 @@ class BestCheckpoint:
           metric: a name in `metrics.registry.PAIR_METRICS`.
           images: the validation images; values of other images are not comparable.
           save_to: saves a checkpoint.
+
+        Raises:
+          UserError: the record of the best checkpoint is damaged, or an image cannot be read.
         """
         self._folder = folder / BEST_FOLDER
         self._metric = metric
         self._save_to = save_to
-        names = "\n".join(str(real_path(image.path)) for image in images)
-        digest = hashlib.sha256(names.encode()).hexdigest()
-        self._identity = {"metric": metric, "images": digest}
+        self._identity = {"metric": metric, "images": contents_digest(images)}
         self._best: dict[str, Any] = {}
         # Here, before the run's folder is changed.
         self._before = self._read_best()
@@ -124,16 +125,33 @@ class BestCheckpoint:
         return self._best
 
     def begin_at(self, step: int) -> None:
-        """Reads the best value so far; removes a checkpoint of later steps or other images."""
+        """Reads the best value so far; removes a checkpoint of later steps.
+
+        A checkpoint that was best by other images, or by another metric, stays until the first
+        value: that is then the best.
+        """
         self._folder.mkdir(exist_ok=True)
         found = self._before
-        same = all(found.get(name) == value for name, value in self._identity.items())
-        if same and found["step"] <= step:
-            self._best = found
-        if not self._best:
-            for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
-                for path in self._folder.glob(pattern):
-                    path.unlink()
+        if found and found["step"] <= step:
+            if all(found[name] == value for name, value in self._identity.items()):
+                self._best = found
+                return
+            which = "on other validation images"
+            if found["metric"] != self._metric:
+                which = f"by {found['metric']}"
+            print(
+                f"note: {self._folder} holds the best step {which}, {found['step']}: "
+                "the next validation replaces it"
+            )
+            return
+        if found:
+            print(
+                f"note: {self._folder} held step {found['step']}, and training goes on from step "
+                f"{step}: it is removed"
+            )
+        for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
+            for path in self._folder.glob(pattern):
+                path.unlink()
 
     def _read_best(self) -> dict[str, Any]:
         """Reads what is kept from an earlier run; nothing without its file.

@@ -155,12 +155,14 @@ def test_a_resumed_run_remembers_the_best_checkpoint(trained, data, tmp_path):
     unbeaten = json.loads(kept.read_text()) | {"value": 0.999, "step": 5}
     kept.write_text(json.dumps(unbeaten))
     (folder / "samples" / "00000099.png").write_bytes(b"of a later step")
-    succeeded(call("train", *flags, *extra))
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(data / "test", moved)
+    assert "note" not in succeeded(call("train", *flags, *extra, "--val_dir", moved)).stdout
     assert json.loads(kept.read_text()) == unbeaten
     assert [p.name for p in (folder / "samples").iterdir() if "99" in p.name] == []
 
 
-@pytest.mark.parametrize("change", ["metric", "images", "step"])
+@pytest.mark.parametrize("change", ["metric", "count", "contents", "step"])
 def test_another_best_is_forgotten(trained, data, tmp_path, change):
     """The record is of another metric, other images or a later step."""
     folder = tmp_path / "run"
@@ -170,10 +172,21 @@ def test_another_best_is_forgotten(trained, data, tmp_path, change):
     found |= {"metric": "psnr"} if change == "metric" else {}
     found |= {"step": 40} if change == "step" else {}
     kept.write_text(json.dumps(found))
-    count = 2 if change == "images" else 3
+    count = 2 if change == "count" else 3
+    shown = tmp_path / "test"
+    shutil.copytree(data / "test", shown)
+    if change == "contents":
+        Image.fromarray(pixels(shown / "1.png")[::-1]).save(shown / "1.png")
     flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
-    extra = ("--sample_freq", 1, "--sample_count", count, "--keep_best", "ssim")
-    succeeded(call("train", *flags, *extra, "--max_steps", 13))
+    extra = ("--sample_freq", 1, "--sample_count", count, "--keep_best", "ssim", "--val_dir", shown)
+    out = succeeded(call("train", *flags, *extra, "--max_steps", 13)).stdout
+    told = {
+        "metric": "holds the best step by psnr, ",
+        "count": "holds the best step on other validation images, ",
+        "contents": "holds the best step on other validation images, ",
+        "step": "held step 40, and training goes on from step 12: it is removed",
+    }
+    assert f"note: {folder / 'best'} {told[change]}" in out
     found = json.loads(kept.read_text())
     assert (found["step"], found["metric"]) == (13, "ssim")
     assert found["value"] == records(folder)[-1]["val_ssim"]
