@@ -195,15 +195,15 @@ def read_record(folder: Path) -> dict[str, str]:
     return _read(folder)[1]
 
 
-def maker_of(options: Mapping[str, Any], trained_steps: str | None) -> dict[str, Any]:
+def maker_of(options: Mapping[str, Any], weights: str | None) -> dict[str, Any]:
     """What decides the outputs of a run's generator: recorded by evaluations, wanted by exports.
 
     Args:
       options: of the translation, by flat name.
-      trained_steps: of the checkpoint.
+      weights: the result of `weights_digest`.
     """
     return {
-        "trained_steps": trained_steps,
+        "weights": weights,
         **{name: options.get(name) for name in ("seed", "dropout", "crop_size")},
     }
 

@@ -258,7 +258,7 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
 def _maker(folder: Path) -> dict[str, Any] | None:
     """What made the images of a folder; None unless tools/test.py did."""
     try:
-        return maker_of(read_options(folder), read_record(folder).get("trained_steps"))
+        return maker_of(read_options(folder), read_record(folder).get("weights"))
     except UserError:
         return None
 

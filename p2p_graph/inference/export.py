@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
+from p2p_graph.checkpoints.weights_digest import digest_of_checkpoint
 from p2p_graph.config.data_options import DataOptions, TaskOptions
 from p2p_graph.config.options import Options, OutputOptions
 from p2p_graph.config.options_file import OPTIONS_FILE, save_options
@@ -154,6 +155,7 @@ class _Forms(NamedTuple):
             self.options.flat(),
             checkpoint.folder,
             checkpoint.step(),
+            digest_of_checkpoint(checkpoint),
             files,
             exported.channels,
             data.task.input_parts,

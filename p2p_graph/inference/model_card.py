@@ -80,6 +80,7 @@ def make_record(
     used: Mapping[str, Any],
     folder: Path,
     step: int,
+    weights: str,
     files: Mapping[str, str],
     channels: tuple[int, int],
     input_parts: Channels,
@@ -90,6 +91,7 @@ def make_record(
       used: the options of the export, by flat name.
       folder: of the checkpoint; its options.json says what was trained.
       step: of the checkpoint.
+      weights: the result of `weights_digest`.
       files: the written file or folder of each format.
       channels: of images that the model takes and gives.
       input_parts: the channels of each input, where there are several.
@@ -116,7 +118,7 @@ def make_record(
         "preset": trained.get("preset", used["preset"]),
         "dropout": used["dropout"],
         "seed": used["seed"],
-        "figures": dict(_figures(folder, used, step)),
+        "figures": dict(_figures(folder, used, weights)),
         "version": __version__,
     }
 
@@ -130,15 +132,15 @@ def is_record(path: Path) -> bool:
 
 
 def _figures(
-    folder: Path, used: Mapping[str, Any], step: int
+    folder: Path, used: Mapping[str, Any], weights: str
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """The figures of what a run's checkpoint made with these options, by the made folder's name."""
+    """The figures of what these weights made with these options, by the made folder's name."""
     for path in sorted(folder.glob(f"*/evaluation/{EVALUATION_FILE}")):
         results = path.parent.parent
         try:
             found = read_json(path)
             # Of the evaluated images; those in the folder may be newer.
-            if found["made_by"] != maker_of(used, str(step)):
+            if found["made_by"] != maker_of(used, weights):
                 continue
             figures = {name: float(one["value"]) for name, one in found["figures"].items()}
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):

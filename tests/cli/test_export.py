@@ -1,6 +1,7 @@
 """Clients that know only TensorFlow translate with exported models as tools/test.py does."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -185,3 +186,17 @@ def test_an_export_is_replaced(make_model, cases):
     assert {path.name for path in folder.iterdir()} == {path.name for path in first.iterdir()}
     ours, theirs = (path / "export.data-00000-of-00001" for path in (folder, first))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_figures_are_of_the_exported_weights(model, other_model, data, tmp_path):
+    """Both checkpoints are of the same step."""
+    own = tmp_path / "own"
+    shutil.copytree(other_model, own)
+    for name, made_by in (("by_own", own), ("by_other", model)):
+        results = ("--output_dir", own / name)
+        succeeded(call("test", "--checkpoint", made_by, "--input_dir", data / "test", *results))
+        succeeded(call("evaluate", "--results_dir", own / name, "--metrics", "l1"))
+    folder = tmp_path / "exported"
+    succeeded(call("export", "--checkpoint", own, "--output_dir", folder, "--format", "frozen"))
+    figures = json.loads((folder / "export.json").read_text())["figures"]
+    assert list(figures) == ["by_own"]

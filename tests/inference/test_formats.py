@@ -16,6 +16,8 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import p2p_graph
+from p2p_graph.checkpoints.restore_checkpoint import need
+from p2p_graph.checkpoints.weights_digest import digest_of_checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import maker_of, read_options, save_options
 from p2p_graph.config.system_presets import PRESETS
@@ -341,18 +343,19 @@ def card(tmp_path, **options):
     tmp_path.mkdir()
     run = make_run(tmp_path / "run", crop_size="16x32", levels=3, input_dir="a`b\nc", **options)
     used = Options.of(**read_options(run)).replace(mode="test", seed=3)
-    for name, made, step in (
-        ("made|it", used, 0),
-        ("earlier", used, 1),
-        ("other_seed", used.replace(seed=4), 0),
-        ("without", used.replace(dropout=0.0), 0),
-        ("damaged", used, 0),
+    own = digest_of_checkpoint(need(run))
+    for name, made, weights in (
+        ("made|it", used, own),
+        ("others", used, "0" * len(own)),
+        ("other_seed", used.replace(seed=4), own),
+        ("without", used.replace(dropout=0.0), own),
+        ("damaged", used, own),
     ):
         report = run / name / "evaluation" / "evaluation.json"
         report.parent.mkdir(parents=True)
-        save_options(made, run / name, {"trained_steps": str(step)})
-        figures = {"l1": {"value": 0.25 if made is used and step == 0 else 0.5}}
-        record = {"figures": figures, "made_by": maker_of(read_options(run / name), str(step))}
+        save_options(made, run / name, {"trained_steps": "0", "weights": weights})
+        figures = {"l1": {"value": 0.25 if made is used and weights == own else 0.5}}
+        record = {"figures": figures, "made_by": maker_of(read_options(run / name), weights)}
         report.write_text("[]" if name == "damaged" else json.dumps(record))
     folder = tmp_path / "out"
     flags = {"checkpoint": str(run), "output_dir": str(folder), "format": f"meta,{FORMATS}"}
