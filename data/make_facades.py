@@ -8,6 +8,8 @@ light, shadows and a camera's blur as the photo (A, the left half).
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ except ImportError:  # optional
 
 SPLITS = ("train", "val", "test")
 SIZES = range(32, 16385)
+BYTES_PER_PIXEL = 105  # of memory at the peak, as measured at 2048 and 4096 pixels
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SAVE_OPTIONS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
 PALETTE = "palette.csv"
@@ -84,6 +87,29 @@ def find_foreign_image(folder: Path, names: set[str]) -> Path | None:
     return next((path for path in images if path.name not in names), None)
 
 
+def encoded(image: np.ndarray, file_format: str) -> bytes:
+    """Returns the contents of an image file."""
+    file = io.BytesIO()
+    name = {"jpg": "JPEG"}.get(file_format, file_format)
+    Image.fromarray(image).save(file, name, **SAVE_OPTIONS[file_format])
+    return file.getvalue()
+
+
+def holds(path: Path, contents: bytes) -> bool:
+    """Whether a file holds these contents, or the same image as another Pillow has encoded it."""
+    if not path.is_file():
+        return False
+    try:
+        if path.read_bytes() == contents:
+            return True
+        with Image.open(path) as found, Image.open(io.BytesIO(contents)) as wanted:
+            if (found.size, found.mode) != (wanted.size, wanted.mode):
+                return False
+            return found.tobytes() == wanted.tobytes()
+    except (OSError, SyntaxError, ValueError):  # no image
+        return False
+
+
 def with_progress(jobs: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     """Yields the jobs; reports progress on stderr, on a terminal as a bar."""
     if tqdm and sys.stderr.isatty():
@@ -99,21 +125,46 @@ def main(argv: list[str] | None = None) -> None:
     """Makes the data set that the command line describes."""
     parser = Parser(prog="make_facades.py", description=__doc__, allow_abbrev=False)
     args = read_arguments(parser, argv)
+    # Here: a script finds the package by the lines at the end of this file.
+    from p2p_graph.utils.atomic_write import atomic_write
+    from p2p_graph.utils.checked_allocation import require_memory
+    from p2p_graph.utils.errors import UserError
+
     files = {s: [f"{n}.{args.format}" for n in range(1, getattr(args, s) + 1)] for s in SPLITS}
+    paths = {
+        (split, number): args.output_dir / split / name
+        for split in SPLITS
+        for number, name in enumerate(files[split], 1)
+    }
+    colours = (f"{name},{r},{g},{b}\n" for name, ((r, g, b), _) in CLASSES.items())
+    palette, palette_text = args.output_dir / PALETTE, "class,red,green,blue\n" + "".join(colours)
+    other = "is not what this command draws: remove it or name another folder"
+    try:
+        require_memory(args.size**2 * BYTES_PER_PIXEL)
+    except UserError as error:
+        parser.error(f"--size {args.size} {error}")
     try:
         # Images of an earlier run would mix with the new ones in training.
         for split, names in files.items():
             if foreign := find_foreign_image(args.output_dir / split, set(names)):
                 parser.error(f"{foreign} is not of this data set: remove it or name another folder")
-        for split in (split for split, names in files.items() if names):
-            (args.output_dir / split).mkdir(parents=True, exist_ok=True)
-        jobs = [(split, n) for split in SPLITS for n in range(1, len(files[split]) + 1)]
-        for split, number in with_progress(jobs):
-            image = Image.fromarray(make_image(args.seed, split, number, args.size))
-            path = args.output_dir / split / files[split][number - 1]
-            image.save(path, **SAVE_OPTIONS[args.format])
-        colours = (f"{name},{r},{g},{b}\n" for name, ((r, g, b), _) in CLASSES.items())
-        (args.output_dir / PALETTE).write_text("class,red,green,blue\n" + "".join(colours))
+        is_there = {path: os.path.lexists(path) for path in (*paths.values(), palette)}
+        if is_there[palette] and not holds(palette, palette_text.encode()):
+            parser.error(f"{palette} {other}")
+        # Those that are there first: one of them may be another image, and then nothing is written.
+        jobs = sorted(paths, key=lambda job: not is_there[paths[job]])
+        for job in with_progress(jobs):
+            path = paths[job]
+            contents = encoded(make_image(args.seed, *job, args.size), args.format)
+            if is_there[path]:
+                if not holds(path, contents):
+                    parser.error(f"{path} {other}")
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(contents)
+        with atomic_write(palette) as temporary:
+            temporary.write_text(palette_text)
     except OSError as error:
         parser.error(f"cannot write to {args.output_dir}: {error.strerror or error}")
     except MemoryError:

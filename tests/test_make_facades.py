@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from p2p_graph.imaging import palettes
+from p2p_graph.utils import checked_allocation
 
 SCRIPT = Path(__file__).parents[1] / "data" / "make_facades.py"
 PALETTE = {
@@ -35,6 +38,11 @@ def make(folder, *args, train=2, test=0, size=48):
     argv = ["--output_dir", folder, "--train", train, "--test", test, "--size", size, *args]
     facades.main([str(arg) for arg in argv])
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("*/*.*")}
+
+
+def state(folder):
+    found = ((path, path.lstat()) for path in folder.rglob("*"))
+    return {path: (status.st_ino, status.st_size, status.st_mtime_ns) for path, status in found}
 
 
 def halves(number, size=96, split="train", seed=0):
@@ -117,6 +125,88 @@ def test_more_images_leave_the_first_as_they_were(tmp_path):
     many = make(tmp_path, train=4, test=2)
     assert len(many) == 6
     assert {name: many[name] for name in few} == few
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("train/2.png", "another image"),
+        ("train/1.png", "a photo of another format"),
+        ("train/2.png", "no image"),
+        ("palette.csv", "class,red,green,blue\nmine,1,2,3\n"),
+        ("train/2.png", "a FIFO"),
+        ("palette.csv", "a FIFO"),
+        ("train/1.png", "a broken link"),
+    ],
+)
+def test_files_of_a_person_stay(tmp_path, name, contents, capsys):
+    """Nothing is written then, also not the images that are missing."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(facades.make_image(1, "train", 1, 48))
+    if contents == "another image":
+        image.save(path)
+    elif contents == "a photo of another format":
+        image.save(path, "JPEG")
+    elif contents == "a FIFO":
+        os.mkfifo(path)
+    elif contents == "a broken link":
+        path.symlink_to(tmp_path / "gone.png")
+    else:
+        path.write_text(contents)
+    before = state(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        make(tmp_path)
+    assert stop.value.code == 2
+    found = f"make_facades.py: error: {path} is not what this command draws: remove it or name"
+    assert capsys.readouterr().err.startswith(found)
+    assert state(tmp_path) == before
+
+
+def test_images_that_another_pillow_encoded_stay(tmp_path):
+    """They hold the same image."""
+    make(tmp_path)
+    path = tmp_path / "train" / "1.png"
+    with Image.open(path) as image:
+        image.save(path, compress_level=9)
+    before = path.read_bytes()
+    assert make(tmp_path)["train/1.png"] == before
+
+
+def test_what_a_link_leads_to_stays(tmp_path, capsys):
+    target = tmp_path / "mine.png"
+    Image.new("RGB", (96, 48)).save(target)
+    before = target.read_bytes()
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    (tmp_path / "set" / "train" / "1.png").symlink_to(target)
+    with pytest.raises(SystemExit):
+        make(tmp_path / "set")
+    assert "is not what this command draws" in capsys.readouterr().err
+    assert target.read_bytes() == before
+
+
+def test_a_write_that_fails_leaves_no_part(tmp_path, monkeypatch, capsys):
+    def fail(path, contents):
+        with path.open("wb") as file:
+            file.write(contents[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(SystemExit):
+        make(tmp_path)
+    assert capsys.readouterr().err.endswith(
+        f"cannot write to {tmp_path}: No space left on device\n"
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_size_beyond_memory_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checked_allocation, "available", lambda: 10**10)
+    with pytest.raises(SystemExit) as stop:
+        make(tmp_path / "set", size=16384)
+    assert stop.value.code == 2
+    assert "--size 16384 takes 28.2 GB of memory, and 10.0 GB are free" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
 
 
 def test_seed_split_and_number_all_matter():
