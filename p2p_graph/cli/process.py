@@ -12,8 +12,9 @@ combine    the image and its partner in --b_dir, side by side
 edges      black edges on white by HED, an edge-detecting network, as in the paper's edges2shoes
 blur       a Gaussian blur of --sigma pixels
 
-Outputs are PNG files with the inputs' names. The operation edges needs the extra `edges`:
-pip install -c constraints.txt -e '.[edges]'.
+Outputs are PNG files of 8 bits without transparency, with the inputs' names. Images of 16 bits, or
+with transparency, train in full from two folders (--target_dir). The operation edges needs the
+extra `edges`: pip install -c constraints.txt -e '.[edges]'.
 """
 
 import argparse

