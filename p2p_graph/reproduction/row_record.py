@@ -11,15 +11,15 @@ from p2p_graph.reproduction.row_stages import RowRun, Stage
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.json_values import is_number
-from p2p_graph.utils.outside_files import damage_reported, open_regular, read_json
+from p2p_graph.utils.outside_files import damage_reported, open_regular, read_json, seen_from
 
 _FILE = "row.json"
 _BLOCK = 2**24  # bytes read at a time
 _PARTICIPLES = {"train": "trained", "test": "tested", "evaluate": "evaluated"}
 _OTHER_FILES = {"evaluated": "with other files of the segmenter, palette, labels or Inception"}
 _STAGE_ORDER = tuple(_PARTICIPLES)
-# The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown; and
-# "wrote", the digest of an evaluation's file, which older entries lack.
+# The keys of a stage's entry, besides "seconds": a number, or None if the time is unknown; "wrote",
+# the digest of an evaluation's file; and "folder", the run's. Older entries lack the last two.
 _ENTRY_KEYS: Mapping[str, type] = {"command": list, "reads": str, "hardware": str, "done": bool}
 
 Entry = Mapping[str, Any]
@@ -64,7 +64,7 @@ def why_not_done(stage: Stage, record: Record) -> str:
     entry = record.get(stage.name)
     if not entry or not entry["done"]:
         return f"was not {done} to the end"
-    if entry["command"] != list(stage.command):
+    if entry["command"] != list(stage.command) and not _is_moved(entry, stage):
         return f"was {done} with other flags: {_difference(entry['command'], stage.command)}"
     if entry["reads"] != stage.inputs_digest:
         return f"was {done} {_OTHER_FILES.get(done, 'on other images')}"
@@ -96,6 +96,14 @@ def digest(paths: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def _is_moved(entry: Entry, stage: Stage) -> bool:
+    """Whether a command is the stage's, seen from the run's folder: all was moved together."""
+    if "folder" not in entry:
+        return False
+    was = [seen_from(Path(entry["folder"]), part) for part in entry["command"]]
+    return was == [seen_from(stage.folder, part) for part in stage.command]
+
+
 def _difference(was: Sequence[str], now: Sequence[str]) -> str:
     """The flags that differ in two commands."""
     before, after = _by_flag(was), _by_flag(now)
@@ -124,7 +132,7 @@ def _is_entry(name: str, entry: Any) -> bool:
         and all(isinstance(entry.get(key), kind) for key, kind in _ENTRY_KEYS.items())
         and all(isinstance(part, str) for part in entry["command"])
         and (entry.get("seconds") is None or is_number(entry["seconds"]))
-        and isinstance(entry.get("wrote", ""), str)
+        and all(isinstance(entry.get(key, ""), str) for key in ("wrote", "folder"))
     )
 
 

@@ -52,12 +52,14 @@ class Stage(NamedTuple):
       command: the program's file name in tools/, then the flags.
       output: a file that exists once the stage is done.
       inputs_digest: a digest of the input files, without those that earlier stages write.
+      folder: the run's.
     """
 
     name: str
     command: tuple[str, ...]
     output: Path
     inputs_digest: str
+    folder: Path
 
     def __str__(self) -> str:
         """The command line that a person would type in the current folder."""
@@ -115,12 +117,15 @@ def stages_of(
     )
     evaluate = ("--results_dir", str(results), "--output_dir", str(scores), *evaluate_flags)
     return Stages(
-        Stage("train", ("train.py", *train), run.folder / OPTIONS_FILE, digests["train"]),
-        Stage("test", ("test.py", *test), results / INDEX_FILE, digests["test"]),
+        Stage(
+            "train", ("train.py", *train), run.folder / OPTIONS_FILE, digests["train"], run.folder
+        ),
+        Stage("test", ("test.py", *test), results / INDEX_FILE, digests["test"], run.folder),
         Stage(
             f"evaluate {options.table_name}",
             ("evaluate.py", *evaluate),
             scores / evaluation_report.JSON_FILE,
             digests["evaluate"],
+            run.folder,
         ),
     )

@@ -63,6 +63,7 @@ def _run_stage(run: RowRun, stage: Stage, run_program: RunProgram, hardware: str
     entry: dict[str, Any] = {
         "command": list(stage.command),
         "reads": stage.inputs_digest,
+        "folder": str(run.folder),
         "hardware": hardware,
         "seconds": None,  # stays unknown if this process is killed
         "done": False,

@@ -12,7 +12,7 @@ from p2p_graph.reproduction.reproduce_options import Budget
 from p2p_graph.utils import child_process
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, read_bytes
+from p2p_graph.utils.outside_files import damage_reported, read_bytes, seen_from
 
 _Name = TypeVar("_Name")
 _WARM_UP_STEPS = 10  # at least: compilation and the filling of caches make the first steps slow
@@ -53,9 +53,11 @@ def training_steps(
         return dict.fromkeys(train_flags, budget.steps)
     if budget.minutes is None:
         return {name: paper_steps(name) for name in train_flags}
-    runs = sorted(f"{name} ({shlex.join(train_flags[name])})" for name in train_flags)
-    key = f"{budget.text}: {', '.join(runs)}"
     plans = _read_plans(plans_path)
+    key = _key(budget, train_flags, lambda text: seen_from(plans_path.parent, text))
+    former = _key(budget, train_flags, str)
+    if former in plans:
+        key = former
     if key not in plans:
         seconds = sum(seconds_per_step(name) for name in train_flags)
         plans[key] = int(budget.minutes * 60 / seconds)
@@ -68,6 +70,17 @@ def training_steps(
             plans_path.parent.mkdir(parents=True, exist_ok=True)
             write_json(plans_path, plans)
     return dict.fromkeys(train_flags, plans[key])
+
+
+def _key(
+    budget: Budget, train_flags: Mapping[_Name, Sequence[str]], shown: Callable[[str], str]
+) -> str:
+    """What a plan is for: the budget, and the name and flags of each run, with paths as shown."""
+    runs = sorted(
+        f"{shown(str(name))} ({shlex.join(map(shown, flags))})"
+        for name, flags in train_flags.items()
+    )
+    return f"{budget.text}: {', '.join(runs)}"
 
 
 def _read_plans(path: Path) -> dict[str, int]:

@@ -124,6 +124,11 @@ def real_path(path: Path) -> Path:
         return path.absolute()
 
 
+def seen_from(folder: Path, text: str) -> str:
+    """An absolute path relative to a folder: the same once both were moved; other texts as is."""
+    return os.path.relpath(text, folder) if Path(text).is_absolute() else text
+
+
 def nearest_existing(path: Path) -> Path:
     """A path itself if it exists, otherwise the nearest of the folders above it."""
     return next(one for one in (path, *real_path(path).parents) if one.exists())

@@ -83,6 +83,21 @@ def test_a_finished_row_is_not_made_again(made):
     assert both.count("evaluate facades: already done") == 1
 
 
+def test_a_project_that_was_moved_goes_on(made, data, work, tmp_path):
+    """Data and rows lie as before, seen from each other; rows name both by absolute paths."""
+    start = Path(os.path.commonpath([data, work]))
+    for folder in (data, work):
+        shutil.copytree(folder, tmp_path / folder.relative_to(start))
+    moved = ("--data", tmp_path / data.relative_to(start))
+    into = ("--output_dir", tmp_path / work.relative_to(start))
+    out = succeeded(reproduce("facades", *moved, *into, "--budget", 3, *LINEAR)).stdout
+    assert out.count("already done") == made[1].count("already done") + 3
+    shutil.move(tmp_path / data.relative_to(start), tmp_path / "elsewhere")
+    moved = ("--data", tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="made with other options: input_dir"):
+        reproduce("facades", *moved, *into, "--budget", 3, *LINEAR)
+
+
 def test_the_table_is_the_evaluations(made, work):
     text = (work / "facades" / "facades.md").read_text()
     assert text in made[1]

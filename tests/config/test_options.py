@@ -554,6 +554,24 @@ def test_options_without_effect_on_the_result_may_change(config, saved, change):
     assert changed_options(config.replace(**change).flat(), saved, change) == []
 
 
+def test_images_may_be_moved_together_with_the_run(config, tmp_path):
+    """Their absolute paths change; a path of another place, seen from the run, is another one."""
+    was = tmp_path / "was"
+    paths = {"input_dir": str(was / "set" / "a"), "target_dir": str(was / "set" / "b")}
+    options = config.replace(**paths, output_dir=str(was / "runs" / "one"))
+    (tmp_path / "now" / "runs" / "one").mkdir(parents=True)
+    save_options(options, tmp_path / "now" / "runs" / "one")
+    now = {name: path.replace("/was/", "/now/") for name, path in paths.items()}
+    folder = tmp_path / "now" / "runs" / "one"
+    assert changed_options(options.replace(**now).flat(), folder, {}) == []
+    other = options.replace(**now | {"target_dir": str(tmp_path / "now" / "b")})
+    assert [line.split()[0] for line in changed_options(other.flat(), folder, {})] == ["target_dir"]
+    copied = tmp_path / "now" / "elsewhere"
+    copied.mkdir()
+    save_options(options, copied)
+    assert len(changed_options(options.replace(**now).flat(), copied, {})) == 2
+
+
 def test_images_may_lie_elsewhere_on_another_host(config, saved):
     """All but the chief, whose paths the folder has."""
     moved = {"input_dir": "elsewhere", "target_dir": "beside", "more_inputs": ["further"]}

@@ -10,7 +10,7 @@ ENTRY = {"command": list(COMMAND), "reads": "abc", "hardware": "", "done": True}
 
 
 def stage(folder, name="train", **changed):
-    return Stage(name, COMMAND, folder / "output", "abc")._replace(**changed)
+    return Stage(name, COMMAND, folder / "output", "abc", folder)._replace(**changed)
 
 
 def test_a_stage_that_is_done(tmp_path):
@@ -48,6 +48,16 @@ def test_reasons(tmp_path, name, changed, reason):
     record = {name: ENTRY | changed}
     assert row_record.why_not_done(stage(tmp_path, name), record) == reason
     assert not row_record.is_done(stage(tmp_path, name), record)
+
+
+def test_a_command_whose_files_were_moved_with_the_run(tmp_path):
+    (tmp_path / "output").touch()
+    command = ("train.py", "--input_dir", str(tmp_path / "set"), "--lr", "1")
+    now = stage(tmp_path, command=command)
+    before = ["train.py", "--input_dir", "/was/set", "--lr", "1"]
+    for folder, is_same in (("/was", True), ("/was/one", False), (None, False)):
+        entry = ENTRY | {"command": before} | ({"folder": folder} if folder else {})
+        assert row_record.is_done(now, {"train": entry}) == is_same
 
 
 def test_stages_without_entry_or_output(tmp_path):

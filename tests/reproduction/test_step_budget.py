@@ -62,6 +62,20 @@ def test_stored_minutes_are_not_measured_again(config, tmp_path):
     assert steps_of("90m", runs, plans) == {"a": 1234, "b": 1234}
 
 
+def test_stored_minutes_of_a_project_that_was_moved(config, tmp_path):
+    """The paths in the key are seen from the file; those of older files are absolute."""
+    found = []
+    for name in ("was", "now"):
+        folder = tmp_path / name / "runs"
+        flags = {folder / "one": ("--input_dir", str(tmp_path / name / "set"))}
+        runs = dict.fromkeys(flags, config)
+        if name == "now":
+            (tmp_path / "was").rename(tmp_path / "now")
+        seconds = {folder / "one": 6.0}.__getitem__ if name == "was" else None
+        found.append([*steps_of("1m", runs, folder / "plans", seconds, flags=flags).values()])
+    assert found == [[10], [10]]
+
+
 def test_minutes_are_shared_by_all_runs(config, tmp_path):
     """A step of both runs takes 2 + 4 s: 10 steps each in 60 s. A plan is stored on request."""
     plans, runs = tmp_path / "new" / "plans", {"b": config, "a": config}
