@@ -189,8 +189,9 @@ class Generator:
           few values may differ by 1 of 255, unless `load` was given `threads`.
 
         Raises:
-          UserError: the images do not fit the generator, a file cannot be read, the memory does not
-            suffice, or the generator is closed, or of another process.
+          UserError: the images do not fit the generator, a file cannot be read, TensorFlow gets too
+            little memory (Linux may end the process before that), or the generator is closed, or of
+            another process.
         """
         wanted = None if size is None else size_of(size)
         seed = int(seed) if isinstance(seed, np.integer) else seed

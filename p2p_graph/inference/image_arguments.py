@@ -34,6 +34,9 @@ def array_of(images: Any, channels: int) -> Array:
         array = np.asarray(images)
     except ValueError:
         raise UserError("images of several sizes are no array: give one after the other") from None
+    except (TypeError, RuntimeError) as error:  # of another package's arrays, such as PyTorch's
+        kind = type(images).__name__
+        raise UserError(f"images of type {kind} are no array: {one_line_reason(error)}") from None
     if array.ndim == 2 and channels == 1:
         array = array[..., None]
     if array.ndim not in (3, 4) or 0 in array.shape:

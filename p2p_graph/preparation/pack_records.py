@@ -26,7 +26,7 @@ from p2p_graph.data.packed.tfrecord_shards import (
 from p2p_graph.utils.atomic_write import atomic_write, write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
-from p2p_graph.utils.outside_files import real_path
+from p2p_graph.utils.outside_files import real_path, seen_from
 
 
 def pack_records(
@@ -72,7 +72,7 @@ def pack_records(
 def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str) -> None:
     """Writes the shards that are missing."""
     count = math.ceil(len(images) / per_shard)
-    record = {"images": _digest(images), "count": len(images)}
+    record = {"images": _digest(images, folder), "count": len(images)}
     _record(folder, {**record, "per_shard": per_shard, "name": name})
     _refuse_other_shards(folder, {shard_name(name, number, count) for number in range(count)})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
@@ -97,14 +97,17 @@ def _refuse_other_shards(folder: Path, names: set[str]) -> None:
         )
 
 
-def _digest(images: Sequence[SourceImage]) -> str:
-    """Identifies a list of images by their files' paths, sizes and times of change."""
-    digest = hashlib.sha256()
+def _digest(images: Sequence[SourceImage], folder: Path) -> str:
+    """Identifies a list of images by their files' paths, sizes and times of change.
+
+    The paths are seen from the folder of shards, so that both may be moved together.
+    """
+    digest, start = hashlib.sha256(), real_path(folder)
     for image in images:
         files = [image.path.parent] if image.arrays else image.columns
         for path in files:
-            status = path.stat()
-            fields = f"{real_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            status, place = path.stat(), seen_from(start, str(real_path(path)))
+            fields = f"{place}\0{status.st_size}\0{status.st_mtime_ns}\n"
             digest.update(os.fsencode(fields))
     return digest.hexdigest()
 

@@ -382,6 +382,13 @@ def test_an_array_file_of_one_channel(data, run, tmp_path):
         np.testing.assert_allclose(generator(tmp_path / "grey.npy"), generator(rgb), atol=1)
 
 
+class NoArray:
+    """As a tensor of PyTorch that has a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Call detach() first")
+
+
 def test_numpys_numbers(run):
     image = np.zeros((16, 16, 3), np.uint8)
     with p2p_graph.load(run, device="cpu", seed=np.int64(3)) as generator:
@@ -389,6 +396,8 @@ def test_numpys_numbers(run):
         assert generator(image, size=np.array([32, 16])).shape == (32, 16, 3)
         with pytest.raises(UserError, match="images of several sizes are no array"):
             generator([image, np.zeros((32, 16, 3), np.uint8)])
+        with pytest.raises(UserError, match="images of type NoArray are no array: Call detach"):
+            generator(NoArray())
 
 
 def test_closed_during_a_call(run):

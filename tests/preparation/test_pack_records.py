@@ -66,6 +66,24 @@ def test_a_damaged_record_is_named(pack, record, damage):
     assert {path.name for path in record.parent.iterdir()} == set(before)
 
 
+def test_images_and_shards_that_were_moved_together(pack, record, tmp_path):
+    """The same command goes on; with the images elsewhere, seen from the shards, it does not."""
+    pack()
+    start = record.parent.parent
+    moved = tmp_path / "moved"
+    source = ImageSource(input_dir=str(moved / "images"))
+    before = {path.name: path.stat().st_mtime_ns for path in record.parent.iterdir()}
+    moved.mkdir()
+    for name in ("images", record.parent.name):
+        (start / name).rename(moved / name)
+    into = moved / record.parent.name
+    assert pack_records(source, into, 2, single=False) == 5
+    assert {path.name: path.stat().st_mtime_ns for path in into.iterdir()} == before
+    into.rename(tmp_path / "alone")
+    with pytest.raises(UserError, match="holds shards of other images"):
+        pack_records(source, tmp_path / "alone", 2, single=False)
+
+
 @pytest.mark.parametrize("key", ["images", "per_shard", "name"])
 @pytest.mark.parametrize("value", [None, True, -1, 1e300, 10**400, "2", [[2]], {"2": 2}])
 def test_a_record_of_other_values(pack, record, key, value):
