@@ -35,6 +35,10 @@ PALETTE = "palette.csv"
 LINE_EVERY = 100  # images between two lines of progress without a terminal
 
 
+class OtherFileError(Exception):
+    """A file of a person is in the way."""
+
+
 def make_image(seed: int, split: str, number: int, size: int) -> np.ndarray:
     """Returns uint8 (size, 2 * size, 3), photo left and labels right, a function of its arguments.
 
@@ -110,6 +114,25 @@ def holds(path: Path, contents: bytes) -> bool:
         return False
 
 
+def write_new(path: Path, contents: bytes) -> None:
+    """Writes a file, unless it is there already.
+
+    Raises:
+      OtherFileError: it is there, and holds something else.
+      OSError: it cannot be written.
+    """
+    # Here: a script finds the package by the lines at the end of this file.
+    from p2p_graph.utils.atomic_write import atomic_write
+
+    if os.path.lexists(path):
+        if not holds(path, contents):
+            raise OtherFileError(f"{path} is not what this command draws")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(contents)
+
+
 def with_progress(jobs: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     """Yields the jobs; reports progress on stderr, on a terminal as a bar."""
     if tqdm and sys.stderr.isatty():
@@ -125,8 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     """Makes the data set that the command line describes."""
     parser = Parser(prog="make_facades.py", description=__doc__, allow_abbrev=False)
     args = read_arguments(parser, argv)
-    # Here: a script finds the package by the lines at the end of this file.
-    from p2p_graph.utils.atomic_write import atomic_write
+    # Here: as in `write_new`.
     from p2p_graph.utils.checked_allocation import require_memory
     from p2p_graph.utils.errors import UserError
 
@@ -138,7 +160,6 @@ def main(argv: list[str] | None = None) -> None:
     }
     colours = (f"{name},{r},{g},{b}\n" for name, ((r, g, b), _) in CLASSES.items())
     palette, palette_text = args.output_dir / PALETTE, "class,red,green,blue\n" + "".join(colours)
-    other = "is not what this command draws: remove it or name another folder"
     try:
         require_memory(args.size**2 * BYTES_PER_PIXEL)
     except UserError as error:
@@ -147,24 +168,17 @@ def main(argv: list[str] | None = None) -> None:
         # Images of an earlier run would mix with the new ones in training.
         for split, names in files.items():
             if foreign := find_foreign_image(args.output_dir / split, set(names)):
-                parser.error(f"{foreign} is not of this data set: remove it or name another folder")
-        is_there = {path: os.path.lexists(path) for path in (*paths.values(), palette)}
-        if is_there[palette] and not holds(palette, palette_text.encode()):
-            parser.error(f"{palette} {other}")
+                raise OtherFileError(f"{foreign} is not of this data set")
+        if os.path.lexists(palette):
+            write_new(palette, palette_text.encode())
         # Those that are there first: one of them may be another image, and then nothing is written.
-        jobs = sorted(paths, key=lambda job: not is_there[paths[job]])
+        jobs = sorted(paths, key=lambda job: not os.path.lexists(paths[job]))
         for job in with_progress(jobs):
-            path = paths[job]
-            contents = encoded(make_image(args.seed, *job, args.size), args.format)
-            if is_there[path]:
-                if not holds(path, contents):
-                    parser.error(f"{path} {other}")
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as temporary:
-                temporary.write_bytes(contents)
-        with atomic_write(palette) as temporary:
-            temporary.write_text(palette_text)
+            image = make_image(args.seed, *job, args.size)
+            write_new(paths[job], encoded(image, args.format))
+        write_new(palette, palette_text.encode())
+    except OtherFileError as error:
+        parser.error(f"{error}: remove it or name another folder")
     except OSError as error:
         parser.error(f"cannot write to {args.output_dir}: {error.strerror or error}")
     except MemoryError:
