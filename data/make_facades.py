@@ -28,6 +28,7 @@ except ImportError:  # optional
 
 SPLITS = ("train", "val", "test")
 SIZES = range(32, 16385)
+MOST_IMAGES = 1_000_000
 BYTES_PER_PIXEL = 105  # of memory at the peak, as measured at 2048 and 4096 pixels
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 SAVE_OPTIONS = {"png": {"compress_level": 3}, "jpg": {"quality": 95, "subsampling": 0}}
@@ -77,6 +78,9 @@ def read_arguments(parser: Parser, argv: list[str] | None) -> argparse.Namespace
     for name in (*SPLITS, "seed"):
         if getattr(args, name) < 0:
             parser.error(f"--{name} must be 0 or more, not {getattr(args, name)}")
+    for name in SPLITS:
+        if getattr(args, name) > MOST_IMAGES:
+            parser.error(f"--{name} must be at most {MOST_IMAGES}, not {getattr(args, name)}")
     if args.size not in SIZES:
         parser.error(f"--size must be from {SIZES[0]} to {SIZES[-1]}, not {args.size}")
     if not any(getattr(args, split) for split in SPLITS):

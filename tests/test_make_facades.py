@@ -270,6 +270,7 @@ def test_cornice_shades_the_wall_below_it():
         (["--size", 31], "--size must be from 32"),
         (["--size", 10**9], "--size must be from 32"),
         (["--train", -1], "--train must be 0 or more, not -1"),
+        (["--train", 2 * 10**9], "--train must be at most 1000000, not 2000000000"),
         (["--seed", -5], "--seed must be 0 or more, not -5"),
         (["--test", "many"], "invalid int value: 'many'"),
         (["--format", "gif"], "invalid choice: 'gif'"),

@@ -11,7 +11,7 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json, real_path, seen_from
+from p2p_graph.utils.outside_files import read_json, real_path
 from p2p_graph.version import __version__
 
 OPTIONS_FILE = "options.json"
@@ -268,21 +268,26 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def same_path(was: str, now: str, folder: Path) -> bool:
-    """Whether two paths name the same file, or did before it was moved together with the folder.
+    """Whether two paths name the same file.
 
     Args:
       was: path in the folder's options.json, absolute or relative to its working directory.
       now: path given now, absolute or relative to the current directory.
       folder: the folder of the options.json.
     """
-    start = Path(read_record(folder).get("working_dir", ""))
-    before, after = real_path(start / was), real_path(Path(now))
-    if was == now or before == after:
-        return True
-    former = start / (read_options(folder).get("output_dir") or "")
-    return former.is_absolute() and (
-        seen_from(real_path(former), str(before)) == seen_from(real_path(folder), str(after))
-    )
+    before = Path(read_record(folder).get("working_dir", "")) / was
+    return was == now or real_path(before) == real_path(Path(now))
+
+
+def is_gone(was: str, folder: Path) -> bool:
+    """Whether a path in a folder's options.json leads nowhere: it was moved, or is on another host.
+
+    Args:
+      was: absolute, or relative to the working directory in the file; without one, it is unknown.
+      folder: the folder of the options.json.
+    """
+    before = Path(read_record(folder).get("working_dir", "")) / was
+    return before.is_absolute() and not before.exists()
 
 
 def model_options(folder: Path) -> dict[str, Any]:

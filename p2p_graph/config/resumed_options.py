@@ -10,6 +10,7 @@ from p2p_graph.config.options_file import (
     ALWAYS_WRITTEN,
     FREE_FIELDS,
     check_complete,
+    is_gone,
     read_options,
     read_record,
     same_path,
@@ -62,7 +63,8 @@ def changed_options(
 ) -> list[str]:
     """Lists the options that differ from a run's folder and affect the result.
 
-    Options that the folder's options.json lacks are not compared, nor is a seed that was not given.
+    Options that the folder's options.json lacks are not compared, nor is a seed that was not given,
+    nor a path that leads nowhere any more (see `moved_paths`).
     A step may be divided among another number of replicas.
 
     Args:
@@ -111,7 +113,27 @@ def differences(
         for name, was in stored.items()
         if name not in free
         and was != now[name]
-        and not (name in _PATHS and was and now[name] and same_path(was, now[name], folder))
+        and not (name in _PATHS and was and now[name] and _may_be_same(was, now[name], folder))
+    ]
+
+
+def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> list[str]:
+    """Lists the paths of images that differ, and are in their former places no more.
+
+    `differences` leaves them out: the images' names say whether these are the same images.
+
+    Args:
+      stored: as `differences`.
+      now: as `differences`.
+      folder: as `differences`.
+
+    Returns:
+      As `changed_options`.
+    """
+    return [
+        f"{name} (was {json.dumps(was)}, now {json.dumps(now[name])})"
+        for name, was in stored.items()
+        if name in _PATHS and was and now[name] and not same_path(was, now[name], folder)
     ]
 
 
@@ -135,4 +157,8 @@ def _divide_alike(
 
 def _same_paths(was: Sequence[str], now: Sequence[str], folder: Path) -> bool:
     pairs = zip(was, now, strict=False)
-    return len(was) == len(now) and all(same_path(*pair, folder) for pair in pairs)
+    return len(was) == len(now) and all(_may_be_same(*pair, folder) for pair in pairs)
+
+
+def _may_be_same(was: str, now: str, folder: Path) -> bool:
+    return same_path(was, now, folder) or is_gone(was, folder)

@@ -11,7 +11,7 @@ from p2p_graph.utils.errors import UserError
 
 
 def contents_digest(images: Sequence[SourceImage]) -> str:
-    """SHA-256 of images in their order, in hexadecimal digits: files' bytes, or archives' values.
+    """SHA-256 of images in any order, in hexadecimal digits: files' bytes, or archives' values.
 
     Args:
       images: the images; files and shards with the same files give the same digest.
@@ -19,13 +19,12 @@ def contents_digest(images: Sequence[SourceImage]) -> str:
     Raises:
       UserError: a file cannot be read.
     """
-    digest = hashlib.sha256()
-    for image in images:
-        parts = list(_contents(image))
-        digest.update(f"{len(parts)} {image.orientations}".encode())
-        for part in parts:
-            digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(sorted(map(_digest_of, images)))).hexdigest()
+
+
+def _digest_of(image: SourceImage) -> bytes:
+    parts = [hashlib.sha256(part).digest() for part in _contents(image)]
+    return hashlib.sha256(f"{image.orientations}".encode() + b"".join(parts)).digest()
 
 
 def _contents(image: SourceImage) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from p2p_graph.config.model_options import dropout_in_translation
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import (
     MODEL_FIELDS,
+    is_gone,
     model_options,
     read_options,
     read_record,
@@ -76,17 +77,22 @@ def with_training_split(
     share = stored.get("split", 1.0)
     if "split" in given or share == 1 or not (trained and tested):
         return options
-    if not same_path(trained, tested, checkpoint.folder):
-        print(f"split: not applied, since training was on {trained} (--split {share} does)")
-        return options
-    options = options.replace(split=share, split_seed=stored.get("split_seed", 0))
+    is_same = same_path(trained, tested, checkpoint.folder)
     digest = read_record(checkpoint.folder).get("images")
-    if count := count_before(digest, options.data.source, single=options.data.task.is_single):
+    # Where nothing is any more in the place of training, images of the same names were moved.
+    may_be_same = is_same or (digest is not None and is_gone(trained, checkpoint.folder))
+    count = None
+    if may_be_same:
+        count = count_before(digest, options.data.source, single=options.data.task.is_single)
+    if is_same and count:
         raise UserError(
             f"the images in {tested} are not those of training ({count} then): "
             "those that were not trained on cannot be determined; --split 1 takes all"
         )
-    return options
+    if count or not may_be_same:
+        print(f"split: not applied, since training was on {trained} (--split {share} does)")
+        return options
+    return options.replace(split=share, split_seed=stored.get("split_seed", 0))
 
 
 def _default_run(given: Mapping[str, Any]) -> Path:

@@ -12,7 +12,7 @@ from p2p_graph.reproduction.reproduce_options import Budget
 from p2p_graph.utils import child_process
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import damage_reported, read_bytes, seen_from
+from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Name = TypeVar("_Name")
 _WARM_UP_STEPS = 10  # at least: compilation and the filling of caches make the first steps slow
@@ -54,7 +54,7 @@ def training_steps(
     if budget.minutes is None:
         return {name: paper_steps(name) for name in train_flags}
     plans = _read_plans(plans_path)
-    key = _key(budget, train_flags, lambda text: seen_from(plans_path.parent, text))
+    key = _key(budget, train_flags, lambda text: Path(text).name if "/" in text else text)
     former = _key(budget, train_flags, str)
     if former in plans:
         key = former
@@ -75,7 +75,7 @@ def training_steps(
 def _key(
     budget: Budget, train_flags: Mapping[_Name, Sequence[str]], shown: Callable[[str], str]
 ) -> str:
-    """What a plan is for: the budget, and the name and flags of each run, with paths as shown."""
+    """What a plan is for: the budget, and the folder and flags of each run, with paths as shown."""
     runs = sorted(
         f"{shown(str(name))} ({shlex.join(map(shown, flags))})"
         for name, flags in train_flags.items()

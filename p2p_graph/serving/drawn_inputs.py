@@ -1,5 +1,6 @@
 """What is drawn for a model: labels of a palette, edges, or photos; with example inputs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,10 +59,11 @@ def find_inputs(
     Raises:
       UserError: the palette or the folder of examples cannot be read.
     """
-    folder = Path(examples) if examples else _test_images(checkpoint)
+    data_folder = None if examples and palette else _data_folder(checkpoint)
+    folder = Path(examples) if examples else _test_images(data_folder)
     images = _read_examples(folder, data, required=examples is not None)
     named = None if palette is None else palettes.load(palette)
-    kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(checkpoint))
+    kind, found = ("labels", named) if named else _kind_of(images, _palette_beside(data_folder))
     return DrawnInputs(kind, found, [encode_png(image) for image in images])
 
 
@@ -94,24 +96,35 @@ def described(
 
 
 def _data_folder(checkpoint: Path) -> Path | None:
-    """The folder that a model was trained on, if it still is there."""
+    """The images that a model was trained on, if they still are there, or were moved with it."""
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.suffix in FILES:
         return None
+    run = None
     if checkpoint.suffix == SUFFIX:  # the options beside it are those of the export
         record = read_json(folder / RECORD_FILE)
         data, working_dir = record.get("trained_on"), record.get("trained_in")
     else:
-        data = read_options(folder).get("input_dir")
+        options = read_options(folder)
+        data, run = options.get("input_dir"), options.get("output_dir")
         working_dir = read_record(folder).get("working_dir")
     if data is None:
         return None
-    path = Path(working_dir or "") / data
-    return path if path.exists() else None
+    start = Path(working_dir or "")
+    places = [start / str(data)]
+    if run:  # seen from the run's folder; its best checkpoint is one level deeper
+        from_run = os.path.relpath(places[0], start / str(run))
+        places += [folder / from_run, folder.parent / from_run]
+    if found := next((place for place in places if place.exists()), None):
+        return found
+    print(
+        f"note: {checkpoint} was trained on {data}, which is not there: without --examples and "
+        "--palette, the page has no examples, and knows no colours of labels"
+    )
+    return None
 
 
-def _test_images(checkpoint: Path) -> Path | None:
-    data = _data_folder(checkpoint)
+def _test_images(data: Path | None) -> Path | None:
     if data is None or not data.is_dir():
         return None
     folders = [data.parent / name for name in _TEST_FOLDERS]
@@ -132,9 +145,8 @@ def _read_examples(folder: Path | None, data: DataOptions, *, required: bool) ->
     return [np.uint8(np.rint(image[0] * 255)) for image in found]
 
 
-def _palette_beside(checkpoint: Path) -> Palette | None:
+def _palette_beside(data: Path | None) -> Palette | None:
     """The palette that lies beside the images of training."""
-    data = _data_folder(checkpoint)
     for folder in (data, data.parent) if data else ():
         if (folder / _PALETTE_FILE).is_file():
             return palettes.load(str(folder / _PALETTE_FILE))

@@ -13,7 +13,7 @@ from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import read_options, read_record
-from p2p_graph.config.resumed_options import check_unchanged
+from p2p_graph.config.resumed_options import check_unchanged, moved_paths
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import count_before, digest_of, names_digest
 from p2p_graph.utils.errors import UserError
@@ -48,7 +48,7 @@ def starting_point(
     if source:
         options = _with_bias(options, source, given)
         check_unchanged(options.flat(), folder, given, replica_count, is_chief=is_chief)
-        _compare_images(options, folder)
+        _compare_images(options, folder, is_chief=is_chief)
         if "seed" not in given:
             options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
     elif options.run.checkpoint:
@@ -99,14 +99,24 @@ def run_record(
     return record | ({"replica_count": str(replica_count)} if replica_count > 1 else {})
 
 
-def _compare_images(options: Options, folder: Path) -> None:
+def _compare_images(options: Options, folder: Path, *, is_chief: bool) -> None:
     """Reports that the images are not those that the run was last trained on.
 
     Raises:
-      UserError: there is a split, which would now train on held-out images.
+      UserError: there is a split, which would now train on held-out images; or they are in another
+        place.
     """
     source, digest = options.data.source, read_record(folder).get("images")
     count = count_before(digest, source, single=options.data.task.is_single)
+    paths = moved_paths(read_options(folder), options.flat(), folder) if is_chief else ()
+    moved = "; ".join(paths)
+    if moved and (count is not None or digest is None):
+        raise UserError(
+            f"{folder} was made with other options: {moved}; give the same options, or another "
+            "--output_dir"
+        )
+    if moved:
+        print(f"note: {moved}: nothing is there any more, and the images now have the same names")
     if count is None:
         return
     changed = (

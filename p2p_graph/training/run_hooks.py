@@ -22,7 +22,7 @@ from p2p_graph.training.hooks.stop_on_signal import StopOnSignal
 from p2p_graph.training.hooks.summaries import EventFile, WriteSummaries, WriteTraces
 from p2p_graph.training.run_plan import RunPlan
 from p2p_graph.training.session_calls import SessionCall
-from p2p_graph.training.validation import BestCheckpoint, ValidationGraph, Validator
+from p2p_graph.training.validation import BestCheckpoint, NoValidation, ValidationGraph, Validator
 
 
 def make_hooks(
@@ -77,7 +77,8 @@ def _reporting_hooks(
         _facts(run), figures, images, validator, stopping.signals, reports.progress_freq, schedule
     )
     cleanup.push(page.on_error)
-    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, validator, page.observe)
+    source = validator or NoValidation(folder)
+    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, source, page.observe)
     saving.before_saving(losses.flush)
     made: list[StepHook] = [losses]
     if events and reports.trace_freq:

@@ -1,5 +1,6 @@
 """Validation while training: image grids, L1, PSNR, SSIM, the best checkpoint."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,32 @@ class ValidationGraph:
         return displayed, measured
 
 
+class NoValidation:
+    """In the place of a `Validator`: what is left of earlier validation does not get too new."""
+
+    def __init__(self, folder: Path) -> None:
+        """Changes nothing yet.
+
+        Args:
+          folder: of the run.
+        """
+        self._folder = folder
+
+    def begin_at(self, step: int) -> None:
+        """Removes image grids and a best checkpoint of later steps."""
+        _remove_later_grids(self._folder / SAMPLES_FOLDER, step)
+        best, found = self._folder / BEST_FOLDER, {}
+        with contextlib.suppress(UserError):  # damaged: a run that validates says so
+            found = _read_best(best)
+        if found and found["step"] > step:
+            _remove_best(best, found["step"], step)
+
+    def measure(self, step: int, session: tf.Session) -> Mapping[str, float]:
+        """Nothing."""
+        del step, session
+        return {}
+
+
 class BestCheckpoint:
     """The checkpoint with the best value of a validation metric, in the run's folder best/."""
 
@@ -117,7 +144,7 @@ class BestCheckpoint:
         self._identity = {"metric": metric, "images": contents_digest(images)}
         self._best: dict[str, Any] = {}
         # Here, before the run's folder is changed.
-        self._before = self._read_best()
+        self._before = _read_best(self._folder)
 
     @property
     def record(self) -> Mapping[str, Any]:
@@ -144,34 +171,7 @@ class BestCheckpoint:
                 "the next validation replaces it"
             )
             return
-        if found:
-            print(
-                f"note: {self._folder} held step {found['step']}, and training goes on from step "
-                f"{step}: it is removed"
-            )
-        for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
-            for path in self._folder.glob(pattern):
-                path.unlink()
-
-    def _read_best(self) -> dict[str, Any]:
-        """Reads what is kept from an earlier run; nothing without its file.
-
-        Raises:
-          UserError: the file is damaged.
-        """
-        path = self._folder / BEST_FILE
-        try:
-            found = read_json(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        kinds = {"step": int, "value": float, "metric": str, "images": str}
-        if not isinstance(found, dict) or any(
-            type(found.get(name)) is not kind for name, kind in kinds.items()
-        ):
-            raise UserError(
-                f"{path} is damaged: remove {self._folder}, and the best checkpoint is chosen anew"
-            )
-        return found
+        _remove_best(self._folder, found.get("step"), step)
 
     def offer(self, step: int, figures: Mapping[str, float], session: tf.Session) -> None:
         """Saves a checkpoint of this step if its value is the best."""
@@ -230,13 +230,7 @@ class Validator:
     def begin_at(self, step: int) -> None:
         """Removes what is of steps after the checkpoint that training goes on from."""
         self._grids.mkdir(exist_ok=True)
-        for path in sorted(self._grids.glob("*.png")):
-            if not path.stem.isdecimal():
-                continue
-            if int(path.stem) > step:
-                path.unlink()
-            elif path.name == grid_name(int(path.stem)):
-                self._steps.append(int(path.stem))
+        self._steps = _remove_later_grids(self._grids, step)
         if self._best:
             self._best.begin_at(step)
 
@@ -271,6 +265,51 @@ class Validator:
         if self._best:
             self._best.offer(step, figures, session)
         return figures
+
+
+def _read_best(folder: Path) -> dict[str, Any]:
+    """Reads the record of a best checkpoint; nothing without its file.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = folder / BEST_FILE
+    try:
+        found = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    kinds = {"step": int, "value": float, "metric": str, "images": str}
+    if not isinstance(found, dict) or any(
+        type(found.get(name)) is not kind for name, kind in kinds.items()
+    ):
+        raise UserError(
+            f"{path} is damaged: remove {folder}, and the best checkpoint is chosen anew"
+        )
+    return found
+
+
+def _remove_best(folder: Path, of: int | None, step: int) -> None:
+    """Removes a best checkpoint of a later step, or what is left of one without a record."""
+    if of is not None:
+        print(
+            f"note: {folder} held step {of}, and training goes on from step {step}: it is removed"
+        )
+    for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _remove_later_grids(folder: Path, step: int) -> list[int]:
+    """Removes image grids of later steps; gives the steps of the others."""
+    steps = []
+    for path in sorted(folder.glob("*.png")):
+        if not path.stem.isdecimal():
+            continue
+        if int(path.stem) > step:
+            path.unlink()
+        elif path.name == grid_name(int(path.stem)):
+            steps.append(int(path.stem))
+    return steps
 
 
 def grid_name(step: int) -> str:

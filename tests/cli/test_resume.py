@@ -309,6 +309,27 @@ def test_an_image_that_is_added_between_two_runs_is_told(data, tmp_path):
     assert "note:" not in settled.stdout
 
 
+def test_images_that_were_moved(data, tmp_path):
+    """Alone, or with a folder that a link has led to; the note is not repeated."""
+    shutil.copytree(data / "train", tmp_path / "train")
+    more = (*TINY, "--output_dir", tmp_path / "run")
+    succeeded(call("train", "--input_dir", tmp_path / "train", *more, "--max_steps", 1))
+    (tmp_path / "train").rename(tmp_path / "moved")
+    flags = ("--input_dir", tmp_path / "moved", *more)
+    done = succeeded(call("train", *flags, "--max_steps", 2))
+    told = f'note: input_dir (was "{tmp_path}/train", now "{tmp_path}/moved"): nothing is there any'
+    assert told in done.stdout
+    assert "note" not in succeeded(call("train", *flags, "--max_steps", 3)).stdout
+    (tmp_path / "moved").rename(tmp_path / "again")
+    (tmp_path / "again" / "1.png").rename(tmp_path / "again" / "1000.png")
+    flags = ("--input_dir", tmp_path / "again", *more)
+    done = call("train", *flags, "--max_steps", 4)
+    assert_refused(done, "made with other options: input_dir (was ", "; give the same options")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "again" / "1000.png").rename(tmp_path / "again" / "1.png")
+    assert_refused(call("train", *flags, "--max_steps", 4), "made with other options: input_dir")
+
+
 def test_an_image_that_is_mended_between_two_runs_is_told(data, tmp_path):
     """The order of all images depends on how many can be used."""
     shutil.copytree(data / "train", tmp_path / "train")

@@ -183,6 +183,23 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     assert_refused(done, "are not those that run was trained on (5 then)")
 
 
+def test_a_split_is_known_where_the_images_were_moved(data, tmp_path):
+    """Also from a run's best checkpoint; images of other names are others."""
+    for name in ("train", "test"):
+        shutil.copytree(data / name, tmp_path / "was" / name)
+    flags = ("--split", 0.6, "--sample_freq", 1, "--keep_best", "l1", "--max_steps", 1)
+    where = ("--input_dir", tmp_path / "was" / "train", "--output_dir", tmp_path / "was" / "run")
+    succeeded(call("train", *where, *TINY, *flags))
+    (tmp_path / "was").rename(tmp_path / "now")
+    for folder in (tmp_path / "now" / "run", tmp_path / "now" / "run" / "best"):
+        for name, count in (("train", 2), ("test", 7)):
+            made = tmp_path / f"{folder.name}-{name}"
+            given = ("--input_dir", tmp_path / "now" / name, "--checkpoint", folder)
+            done = succeeded(call("test", *given, "--output_dir", made))
+            assert len(images(made)) == count
+            assert ("split: not applied" in done.stdout) == (name == "test")
+
+
 def test_packing_prints_the_command_that_trains(data, tmp_path):
     shutil.copytree(data / "train", tmp_path / "facades" / "train")
     where = ("--input_dir", tmp_path / "facades" / "train", "--output_dir", tmp_path / "packed")

@@ -203,6 +203,24 @@ def test_the_best_of_a_run_without_a_checkpoint_is_forgotten(trained, data, tmp_
     assert json.loads((tmp_path / "best" / "options.json").read_text())["ngf"] == 3
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_new_run_without_validation_forgets_the_best_of_the_former_one(
+    trained, data, tmp_path, is_damaged
+):
+    """Otherwise a later command would take it for its own."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
+        path.unlink()
+    if is_damaged:
+        (folder / "best" / "best.json").write_text("{")
+    flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--max_steps", 1)
+    out = succeeded(call("train", *flags)).stdout
+    assert ("best held step" in out) != is_damaged
+    assert bool([*(folder / "best").iterdir()]) == is_damaged
+    assert [*(folder / "samples").iterdir()] == []
+
+
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
     flags = ("--input_dir", data / "train", *NETWORK, "--lr", 1e38, "--output_dir", tmp_path)
     done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")

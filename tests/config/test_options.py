@@ -14,7 +14,7 @@ from p2p_graph.config.options_file import (
     read_options,
     save_options,
 )
-from p2p_graph.config.resumed_options import changed_options
+from p2p_graph.config.resumed_options import changed_options, moved_paths
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.errors import UserError
 
@@ -554,26 +554,32 @@ def test_options_without_effect_on_the_result_may_change(config, saved, change):
     assert changed_options(config.replace(**change).flat(), saved, change) == []
 
 
-def test_images_may_be_moved_together_with_the_run(config, tmp_path):
-    """Their absolute paths change; a path of another place, seen from the run, is another one."""
-    was = tmp_path / "was"
-    paths = {"input_dir": str(was / "set" / "a"), "target_dir": str(was / "set" / "b")}
-    options = config.replace(**paths, output_dir=str(was / "runs" / "one"))
-    (tmp_path / "now" / "runs" / "one").mkdir(parents=True)
-    save_options(options, tmp_path / "now" / "runs" / "one")
-    now = {name: path.replace("/was/", "/now/") for name, path in paths.items()}
-    folder = tmp_path / "now" / "runs" / "one"
-    assert changed_options(options.replace(**now).flat(), folder, {}) == []
-    other = options.replace(**now | {"target_dir": str(tmp_path / "now" / "b")})
-    assert [line.split()[0] for line in changed_options(other.flat(), folder, {})] == ["target_dir"]
-    copied = tmp_path / "now" / "elsewhere"
-    copied.mkdir()
-    save_options(options, copied)
-    assert len(changed_options(options.replace(**now).flat(), copied, {})) == 2
+def test_images_may_be_moved(config, tmp_path):
+    """Where their former places are empty: their names then say whether they are the same."""
+    was, now = tmp_path / "was", tmp_path / "now"
+    for folder in (was / "a", was / "b"):
+        folder.mkdir(parents=True)
+    paths = {"input_dir": str(was / "a"), "target_dir": str(was / "b")}
+    options = config.replace(**paths)
+    save_options(options, tmp_path)
+    moved = options.replace(input_dir=str(now / "a"), target_dir=str(now / "b")).flat()
+    refused = changed_options(moved, tmp_path, {})
+    assert [line.split()[0] for line in refused] == ["input_dir", "target_dir"]
+    was.rename(now)
+    assert changed_options(moved, tmp_path, {}) == []
+    assert moved_paths(options.flat(), moved, tmp_path) == refused
+    assert moved_paths(options.flat(), options.flat(), tmp_path) == []
+    # Relative to a folder that is not known, a path may be anywhere.
+    edit(tmp_path, ["working_dir"], input_dir="a")
+    assert [line.split()[0] for line in changed_options(moved, tmp_path, {})] == ["input_dir"]
 
 
-def test_images_may_lie_elsewhere_on_another_host(config, saved):
+def test_images_may_lie_elsewhere_on_another_host(config, saved, monkeypatch):
     """All but the chief, whose paths the folder has."""
+    edit(saved, working_dir=str(saved))
+    for name in ("pairs", "elsewhere", "beside", "further"):
+        (saved / name).mkdir()
+    monkeypatch.chdir(saved)
     moved = {"input_dir": "elsewhere", "target_dir": "beside", "more_inputs": ["further"]}
     flat = config.replace(**moved, lr=0.5).flat()
     of_other = changed_options(flat, saved, {}, is_chief=False)

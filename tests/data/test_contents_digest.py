@@ -38,7 +38,7 @@ def test_places_and_names_do_not_matter(folders, tmp_path):
     for name, folder in zip(("c", "d"), folders, strict=True):
         shutil.copytree(folder, tmp_path / name)
         for number in (1, 2, 3):
-            (tmp_path / name / f"{number}.png").rename(tmp_path / name / f"{number + 10}.png")
+            (tmp_path / name / f"{number}.png").rename(tmp_path / name / f"{number * 7 % 20}.png")
     assert digest(tmp_path / "c", tmp_path / "d") == first
 
 
@@ -48,16 +48,17 @@ def test_shards_of_the_same_files(folders, tmp_path):
     assert digest(tmp_path / "packed") == digest(*folders)
 
 
-@pytest.mark.parametrize("change", ["an input", "a target", "the order", "one less", "swapped"])
+@pytest.mark.parametrize("change", ["an input", "a target", "the partners", "one less", "swapped"])
 def test_other_images(folders, change):
     first, (inputs, targets) = digest(*folders), folders
     if change == "an input":
         shutil.copy(inputs / "2.png", inputs / "1.png")
     elif change == "a target":
         shutil.copy(targets / "2.png", targets / "1.png")
-    elif change == "the order":
-        for folder in folders:
-            (folder / "1.png").rename(folder / "9.png")
+    elif change == "the partners":
+        (targets / "1.png").rename(targets / "0.png")
+        (targets / "2.png").rename(targets / "1.png")
+        (targets / "0.png").rename(targets / "2.png")
     elif change == "one less":
         for folder in folders:
             (folder / "3.png").unlink()
@@ -68,7 +69,7 @@ def test_other_images(folders, change):
 
 def test_archives(tmp_path, values):
     found = []
-    others = (values, values[::-1], values[:, ::-1], values.swapaxes(2, 3), values[:, :2])
+    others = (values, values[::-1], values.swapaxes(2, 3), values[:, :2])
     for number, arrays in enumerate(others):
         path = tmp_path / f"{number}.npz"
         np.savez(path, *arrays)

@@ -110,6 +110,27 @@ def test_a_palette_beside_the_images(runs, tmp_path):
     assert model.palette == FACADES
 
 
+def test_images_that_were_moved_with_the_run(runs, tmp_path, capsys):
+    """Also seen from the run's best checkpoint; without the images, a line says so."""
+    was, now = tmp_path / "was", tmp_path / "now"
+    (was / "data" / "train").mkdir(parents=True)
+    (was / "data" / "palette.csv").write_text("class,red,green,blue\na,1,2,3\nb,4,5,6\n")
+    for folder in ("run", "run/best"):
+        run = make_run(was / folder, crop_size=32, levels=3)
+        paths = {"input_dir": str(was / "data" / "train"), "output_dir": str(was / "run")}
+        save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, **paths), run)
+    was.rename(now)
+    for model in load_models([now / "run", now / "run" / "best"], device="cpu"):
+        assert list(model.palette.classes) == ["a", "b"]
+    assert capsys.readouterr().out == ""
+    (now / "data").rename(now / "other")
+    [model] = load_models([now / "run"], device="cpu")
+    assert (model.kind, model.palette) == ("photo", None)
+    assert f"note: {now / 'run'} was trained on {paths['input_dir']}, which is not there" in (
+        capsys.readouterr().out
+    )
+
+
 def test_names_are_unique(runs, tmp_path):
     names = [model.name for model in load_models([runs / "photos"] * 3, device="cpu")]
     assert names == ["photos", "photos-2", "photos-3"]
