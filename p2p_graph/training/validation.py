@@ -96,7 +96,7 @@ class ValidationGraph:
 
 
 class NoValidation:
-    """In the place of a `Validator`: what is left of earlier validation does not get too new."""
+    """In the place of a `Validator`, in a run without validation."""
 
     def __init__(self, folder: Path) -> None:
         """Changes nothing yet.
@@ -109,11 +109,7 @@ class NoValidation:
     def begin_at(self, step: int) -> None:
         """Removes image grids and a best checkpoint of later steps."""
         _remove_later_grids(self._folder / SAMPLES_FOLDER, step)
-        best, found = self._folder / BEST_FOLDER, {}
-        with contextlib.suppress(UserError):  # damaged: a run that validates says so
-            found = _read_best(best)
-        if found and found["step"] > step:
-            _remove_best(best, found["step"], step)
+        _remove_later_best(self._folder / BEST_FOLDER, step)
 
     def measure(self, step: int, session: tf.Session) -> Mapping[str, float]:
         """Nothing."""
@@ -233,6 +229,8 @@ class Validator:
         self._steps = _remove_later_grids(self._grids, step)
         if self._best:
             self._best.begin_at(step)
+        else:
+            _remove_later_best(self._grids.with_name(BEST_FOLDER), step)
 
     def is_due(self, step: int) -> bool:
         """Whether a step is one to validate."""
@@ -297,6 +295,13 @@ def _remove_best(folder: Path, of: int | None, step: int) -> None:
     for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
         for path in folder.glob(pattern):
             path.unlink()
+
+
+def _remove_later_best(folder: Path, step: int) -> None:
+    """Removes the best checkpoint of a later step, where a run keeps none."""
+    with contextlib.suppress(UserError):  # damaged: a run that keeps one says so
+        if (found := _read_best(folder)) and found["step"] > step:
+            _remove_best(folder, found["step"], step)
 
 
 def _remove_later_grids(folder: Path, step: int) -> list[int]:

@@ -204,8 +204,9 @@ def test_the_best_of_a_run_without_a_checkpoint_is_forgotten(trained, data, tmp_
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_a_new_run_without_validation_forgets_the_best_of_the_former_one(
-    trained, data, tmp_path, is_damaged
+@pytest.mark.parametrize("extra", [(), ("--sample_freq", 1)])
+def test_a_new_run_that_keeps_no_best_forgets_that_of_the_former_one(
+    trained, data, tmp_path, is_damaged, extra
 ):
     """Otherwise a later command would take it for its own."""
     folder = tmp_path / "run"
@@ -215,10 +216,11 @@ def test_a_new_run_without_validation_forgets_the_best_of_the_former_one(
     if is_damaged:
         (folder / "best" / "best.json").write_text("{")
     flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--max_steps", 1)
-    out = succeeded(call("train", *flags)).stdout
+    out = succeeded(call("train", *flags, *extra)).stdout
     assert ("best held step" in out) != is_damaged
     assert bool([*(folder / "best").iterdir()]) == is_damaged
-    assert [*(folder / "samples").iterdir()] == []
+    grids = ["00000001.png"] if extra else []
+    assert [path.name for path in (folder / "samples").iterdir()] == grids
 
 
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
