@@ -99,6 +99,7 @@ def save(
     """
     temporary = folder / _TEMPORARY
     prefix = folder / f"model-{step}"
+    is_published = False
     try:
         remove(temporary)
         temporary.mkdir()
@@ -106,9 +107,12 @@ def save(
         listed = replaced_steps(folder) | {step}
         replaced = {other for other in listed if not retention.for_good(other)}
         publish(temporary / prefix.name, prefix, replaced)
+        is_published = True
         _remove_replaced(folder, step, replaced, retention)
     except (OSError, tf.errors.OpError) as error:
-        remove(temporary)
+        if not is_published:
+            remove(temporary)
+        # Otherwise the folder, which is empty, stays: by it `complete_save` knows.
         variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
         size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
         reason = why_not_written(error, size)

@@ -135,9 +135,9 @@ ALWAYS_WRITTEN = (
 
 # Keys of an options.json besides options: the version and the working directory that wrote it, how
 # many options it had then, the result of `image_sources.names_digest`, and of translations what
-# made them: the training steps, the result of `weights_digest`, CPU or GPU, and the number of
-# shards; of a training run, the images that could be used, as `names_digest`, and the number of
-# replicas where there were several.
+# made them: the training steps, the result of `weights_digest`, CPU or GPU, the number of shards,
+# and whether images of an earlier translation were left; of a training run, the images that could
+# be used, as `names_digest`, and the number of replicas where there were several.
 RECORD_FIELDS = (
     "version",
     "working_dir",
@@ -148,6 +148,7 @@ RECORD_FIELDS = (
     "weights",
     "made_on",
     "shards",
+    "earlier_images",
     "replica_count",
 )
 
@@ -287,7 +288,10 @@ def is_gone(was: str, folder: Path) -> bool:
       folder: the folder of the options.json.
     """
     before = Path(read_record(folder).get("working_dir", "")) / was
-    return before.is_absolute() and not before.exists()
+    try:
+        return before.is_absolute() and not before.exists()
+    except OSError:  # it lies in another person's folder
+        return False
 
 
 def model_options(folder: Path) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
         "outputs": str(options.evaluated_folder),
         "images": len(evaluation.examples),
         "digest": _digest(evaluation.examples),
-        "made_by": _maker(options.evaluated_folder, len(evaluation.examples)),
+        "made_by": _maker(options.evaluated_folder),
         "figures": {
             name: {"value": value, "interval_95": intervals.get(name)}
             for name, value in evaluation.figures.items()
@@ -255,18 +255,14 @@ def _json_record(evaluation: Evaluation) -> dict[str, Any]:
     return record
 
 
-def _maker(folder: Path, count: int) -> dict[str, Any] | None:
-    """What made the images of a folder, of which `count` were evaluated.
-
-    None unless tools/test.py made all of them at once: of other names, images of earlier ones stay.
-    """
+def _maker(folder: Path) -> dict[str, Any] | None:
+    """What made the images of a folder; None unless tools/test.py made all of them at once."""
     try:
         record = read_record(folder)
-        translated = int(record["images"].partition(" ")[0])
-        if count > translated:
+        if "earlier_images" in record:
             return None
         return maker_of(read_options(folder), record.get("weights"))
-    except (UserError, KeyError, ValueError):
+    except UserError:
         return None
 
 

@@ -1,5 +1,6 @@
 """What is drawn for a model: labels of a palette, edges, or photos; with example inputs."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,11 +113,13 @@ def _data_folder(checkpoint: Path) -> Path | None:
         return None
     start = Path(working_dir or "")
     places = [start / str(data)]
-    if run:  # seen from the run's folder; its best checkpoint is one level deeper
+    if run:  # first as seen from the run, whose best checkpoint is one level deeper: it was moved
         from_run = os.path.relpath(places[0], start / str(run))
-        places += [folder / from_run, folder.parent / from_run]
-    if found := next((place for place in places if place.exists()), None):
-        return found
+        places = [folder / from_run, folder.parent / from_run, *places]
+    for place in places:
+        with contextlib.suppress(OSError):  # in another person's folder
+            if place.exists():
+                return place
     print(
         f"note: {checkpoint} was trained on {data}, which is not there: without --examples and "
         "--palette, the page has no examples, and knows no colours of labels"

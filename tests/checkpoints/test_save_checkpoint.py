@@ -88,6 +88,28 @@ def test_a_killed_save_is_completed(save, tmp_path, monkeypatch):
     ]
 
 
+def test_a_save_whose_end_fails_is_completed(save, tmp_path, monkeypatch):
+    """The list of checkpoints cannot be written again, once the former one is removed."""
+    save(1)
+    write_state, calls = save_checkpoint.write_state, []
+
+    def fail(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        write_state(*args)
+
+    monkeypatch.setattr(save_checkpoint, "write_state", fail)
+    with pytest.raises(UserError, match=r"model-2 cannot be written \(model-2 there is intact\)"):
+        save(2)
+    monkeypatch.undo()
+    assert replaced_steps(tmp_path) == {1, 2}
+    save_checkpoint.complete_save(tmp_path)
+    assert replaced_steps(tmp_path) == {2}
+    assert steps_in(tmp_path) == [2]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
 def test_where_no_save_was_killed_nothing_is_removed(save, tmp_path):
     for step in (1, 2):
         save(step, 2)

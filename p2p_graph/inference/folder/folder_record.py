@@ -168,11 +168,16 @@ class ResultsFolder(NamedTuple):
         # First: the folder is known as this program's by it. Until the images of the same names are
         # removed, it does not say of which weights they are.
         unknown = () if keeps_done else ("weights",)
+        is_known = keeps_done and (self.path / OPTIONS_FILE).exists()
+        has_earlier = is_known and "earlier_images" in read_record(self.path)
         self.save({name: value for name, value in record.items() if name not in unknown})
         self._remove_ending()
         remove(self.path / SHARD_FOLDER)
         self._remove_images(names)
-        self.save(record)
+        if not keeps_done:
+            images = (self.path / html_page.IMAGE_FOLDER).iterdir()
+            has_earlier = any(html_page.is_translated(path.name) for path in images)
+        self.save(record | ({"earlier_images": "left"} if has_earlier else {}))
 
     @contextlib.contextmanager
     def _shard_begun(

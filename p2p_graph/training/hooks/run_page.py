@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 from tqdm import tqdm
 
+from p2p_graph.checkpoints import restore_checkpoint
 from p2p_graph.metrics.registry import PAIR_METRICS
 from p2p_graph.pages.html_page import IMAGE_FOLDER, INDEX_FILE
 from p2p_graph.pages.image_slides import Slides
@@ -179,7 +180,7 @@ class WriteRunPage(StepHook):
 
     def on_error(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         """Writes the last page where training ends with an error, as an `ExitStack` calls it."""
-        if error is None or not self._begun:
+        if error is None or not self._begun or self._is_done():
             return
         if isinstance(error, KeyboardInterrupt):
             line, _ = ending_of(error)
@@ -192,6 +193,11 @@ class WriteRunPage(StepHook):
             self._write(state)
         except UserError:  # the error itself is what is reported
             return
+
+    def _is_done(self) -> bool:
+        """Whether the last checkpoint is there: what failed came after it, and the page says so."""
+        newest = restore_checkpoint.find(self._facts.folder)
+        return newest is not None and newest.prefix.name == f"model-{self._schedule.last_step}"
 
     def close(self) -> None:
         """Closes reports.jsonl."""
