@@ -99,7 +99,6 @@ def save(
     """
     temporary = folder / _TEMPORARY
     prefix = folder / f"model-{step}"
-    is_published = False
     try:
         remove(temporary)
         temporary.mkdir()
@@ -107,12 +106,9 @@ def save(
         listed = replaced_steps(folder) | {step}
         replaced = {other for other in listed if not retention.for_good(other)}
         publish(temporary / prefix.name, prefix, replaced)
-        is_published = True
         _remove_replaced(folder, step, replaced, retention)
     except (OSError, tf.errors.OpError) as error:
-        if not is_published:
-            remove(temporary)
-        # Otherwise the folder, which is empty, stays: by it `complete_save` knows.
+        remove(temporary)
         variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
         size = sum(v.shape.num_elements() * v.dtype.base_dtype.size for v in variables)
         reason = why_not_written(error, size)
@@ -128,24 +124,27 @@ def save(
 def complete_save(folder: Path, retention: Retention = NEWEST_ONLY) -> None:
     """Removes what `save` would have removed if it had not been killed; nothing if it was not.
 
-    For runs that have reached their last step, which no later `save` tidies up.
+    Where its end has failed, on a full disk, the list of checkpoints is written as it then was to
+    be. For runs that have reached their last step, which no later `save` tidies up.
 
     Args:
       folder: of the checkpoints.
       retention: as for `save`.
 
     Raises:
-      OSError: a file cannot be removed.
+      OSError: a file cannot be removed or written.
     """
-    temporary = folder / _TEMPORARY
-    newest = find_prefix(folder) if temporary.exists() else None
+    temporary, newest = folder / _TEMPORARY, find_prefix(folder)
     found = _NAME.fullmatch(newest.name) if newest and newest.parent == folder else None
     if found is None:
         return
-    step = int(found[1])
-    replaced = {other for other in replaced_steps(folder) if not retention.for_good(other)}
-    _remove_replaced(folder, step, replaced, retention)
-    remove(temporary)
+    step, listed = int(found[1]), replaced_steps(folder)
+    if temporary.exists():
+        replaced = {other for other in listed if not retention.for_good(other)}
+        _remove_replaced(folder, step, replaced, retention)
+        remove(temporary)
+    elif gone := listed.difference(steps_in(folder)):
+        write_state(folder, f"model-{step}", listed - gone)
 
 
 def _remove_files(prefix: Path) -> None:

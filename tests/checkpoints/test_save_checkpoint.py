@@ -104,10 +104,11 @@ def test_a_save_whose_end_fails_is_completed(save, tmp_path, monkeypatch):
         save(2)
     monkeypatch.undo()
     assert replaced_steps(tmp_path) == {1, 2}
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
     save_checkpoint.complete_save(tmp_path)
     assert replaced_steps(tmp_path) == {2}
     assert steps_in(tmp_path) == [2]
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert restore_checkpoint.find(tmp_path).step() == 2
 
 
 def test_where_no_save_was_killed_nothing_is_removed(save, tmp_path):
