@@ -554,7 +554,11 @@ def test_options_without_effect_on_the_result_may_change(config, saved, change):
     assert changed_options(config.replace(**change).flat(), saved, change) == []
 
 
-def test_images_may_be_moved(config, tmp_path):
+def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_images_may_be_moved(config, tmp_path, monkeypatch):
     """Where their former places are empty: their names then say whether they are the same."""
     was, now = tmp_path / "was", tmp_path / "now"
     for folder in (was / "a", was / "b"):
@@ -569,6 +573,9 @@ def test_images_may_be_moved(config, tmp_path):
     assert changed_options(moved, tmp_path, {}) == []
     assert moved_paths(options.flat(), moved, tmp_path) == refused
     assert moved_paths(options.flat(), options.flat(), tmp_path) == []
+    with monkeypatch.context() as changed:  # in another person's folder
+        changed.setattr(Path, "exists", refuse)
+        assert changed_options(moved, tmp_path, {}) == refused
     # Relative to a folder that is not known, a path may be anywhere.
     edit(tmp_path, ["working_dir"], input_dir="a")
     assert [line.split()[0] for line in changed_options(moved, tmp_path, {})] == ["input_dir"]

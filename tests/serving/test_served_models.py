@@ -120,10 +120,14 @@ def test_images_that_were_moved_with_the_run(runs, tmp_path, capsys):
         paths = {"input_dir": str(was / "data" / "train"), "output_dir": str(was / "run")}
         save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, **paths), run)
     was.rename(now)
+    # Another project in its place.
+    (was / "data" / "train").mkdir(parents=True)
+    (was / "data" / "palette.csv").write_text("class,red,green,blue\nc,7,8,9\nd,4,5,6\n")
     for model in load_models([now / "run", now / "run" / "best"], device="cpu"):
         assert list(model.palette.classes) == ["a", "b"]
     assert capsys.readouterr().out == ""
     (now / "data").rename(now / "other")
+    shutil.rmtree(was)
     [model] = load_models([now / "run"], device="cpu")
     assert (model.kind, model.palette) == ("photo", None)
     assert f"note: {now / 'run'} was trained on {paths['input_dir']}, which is not there" in (
