@@ -47,10 +47,15 @@ def check_unchanged(
     check_complete(folder, read_options(folder), ALWAYS_WRITTEN)
     changed = changed_options(options, folder, given, replica_count, is_chief=is_chief)
     if changed:
-        raise UserError(
-            f"{folder} was made with other options: {'; '.join(changed)}; "
-            "give the same options, or another --output_dir"
-        )
+        raise made_with_others(folder, changed)
+
+
+def made_with_others(folder: Path, changed: Sequence[str]) -> UserError:
+    """The error of a run's folder whose options differ, as `changed_options` lists them."""
+    return UserError(
+        f"{folder} was made with other options: {'; '.join(changed)}; "
+        "give the same options, or another --output_dir"
+    )
 
 
 def changed_options(
@@ -109,7 +114,7 @@ def differences(
       As `changed_options`.
     """
     return [
-        f"{name} (was {json.dumps(was)}, now {json.dumps(now[name])})"
+        _change(name, was, now[name])
         for name, was in stored.items()
         if name not in free
         and was != now[name]
@@ -131,10 +136,14 @@ def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path)
       As `changed_options`.
     """
     return [
-        f"{name} (was {json.dumps(was)}, now {json.dumps(now[name])})"
+        _change(name, was, now[name])
         for name, was in stored.items()
         if name in _PATHS and was and now[name] and not same_path(was, now[name], folder)
     ]
+
+
+def _change(name: str, was: Any, now: Any) -> str:
+    return f"{name} (was {json.dumps(was)}, now {json.dumps(now)})"
 
 
 def _divide_alike(

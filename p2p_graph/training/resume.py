@@ -13,7 +13,7 @@ from p2p_graph.checkpoints.find_checkpoint import STATE_FILE
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import read_options, read_record
-from p2p_graph.config.resumed_options import check_unchanged, moved_paths
+from p2p_graph.config.resumed_options import check_unchanged, made_with_others, moved_paths
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import count_before, digest_of, names_digest
 from p2p_graph.utils.errors import UserError
@@ -108,15 +108,12 @@ def _compare_images(options: Options, folder: Path, *, is_chief: bool) -> None:
     """
     source, digest = options.data.source, read_record(folder).get("images")
     count = count_before(digest, source, single=options.data.task.is_single)
-    paths = moved_paths(read_options(folder), options.flat(), folder) if is_chief else ()
-    moved = "; ".join(paths)
+    moved = moved_paths(read_options(folder), options.flat(), folder) if is_chief else []
     if moved and (count is not None or digest is None):
-        raise UserError(
-            f"{folder} was made with other options: {moved}; give the same options, or another "
-            "--output_dir"
-        )
+        raise made_with_others(folder, moved)
     if moved:
-        print(f"note: {moved}: nothing is there any more, and the images now have the same names")
+        named = "; ".join(moved)
+        print(f"note: {named}: nothing is there any more, and the images now have the same names")
     if count is None:
         return
     changed = (

@@ -180,7 +180,7 @@ class WriteRunPage(StepHook):
 
     def on_error(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         """Writes the last page where training ends with an error, as an `ExitStack` calls it."""
-        if error is None or not self._begun or self._is_done():
+        if error is None or not self._begun:
             return
         if isinstance(error, KeyboardInterrupt):
             line, _ = ending_of(error)
@@ -190,7 +190,8 @@ class WriteRunPage(StepHook):
             anchor = NAN_ANCHOR if isinstance(error, NotFiniteError) else ""
             state = State("failed", f"Failed at step {self._step}: {escaped(str(reason))}", anchor)
         try:
-            self._write(state)
+            if not self._is_done():
+                self._write(state)
         except UserError:  # the error itself is what is reported
             return
 
