@@ -120,7 +120,9 @@ def convert(
 
 def _write_native(model: Model, target: Path) -> None:
     arrays, options = _native(model)
-    _write(arrays, target, model.step, functools.partial(save_options, options))
+    # With the run's record: paths are seen from where it was, and its images are known by it.
+    save = functools.partial(save_options, options, record=model.record)
+    _write(arrays, target, model.step, save)
 
 
 def _native(model: Model) -> tuple[Arrays, Options]:

@@ -1,7 +1,9 @@
 """Models to convert: read from checkpoints, `.pict`, `.pth` and `.safetensors` files."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ from p2p_graph.checkpoints.variable_names import is_weight
 from p2p_graph.config.data_options import TaskOptions
 from p2p_graph.config.model_options import ModelOptions
 from p2p_graph.config.options import Options
-from p2p_graph.config.options_file import MODEL_FIELDS, check_options, read_options
+from p2p_graph.config.options_file import MODEL_FIELDS, check_options, read_options, read_record
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.models import networks
 from p2p_graph.utils.counted import counted
@@ -39,12 +41,14 @@ class Model(NamedTuple):
       arrays: by native name: weights, and the optimizers' state if the source holds it.
       options: of the training run.
       step: number of training steps; 0 if the source does not store it.
+      record: of the training run, as of `options_file.read_record`; empty for a file.
     """
 
     source: Path
     arrays: Arrays
     options: Options
     step: int
+    record: Mapping[str, str] = MappingProxyType({})
 
 
 def read_model(source: Path, which_direction: str, discriminator: Path | None = None) -> Model:
@@ -127,7 +131,8 @@ def _read(checkpoint: Checkpoint) -> Model:
     with damage_reported(f"checkpoint {checkpoint.prefix}", "what a training run writes"):
         for name, array in arrays.items():
             _check_array(name, array)
-    return Model(checkpoint.folder, arrays, options, checkpoint.step())
+    record = read_record(checkpoint.folder)
+    return Model(checkpoint.folder, arrays, options, checkpoint.step(), record)
 
 
 def _check_array(name: str, array: "np.ndarray[Any, Any]") -> None:

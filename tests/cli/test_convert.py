@@ -437,7 +437,7 @@ def test_a_target_that_cannot_be_written(form, tmp_path):
 def test_a_disk_that_is_full_leaves_no_folder(tmp_path, monkeypatch):
     """What is left would be refused by the same command."""
 
-    def fail(*args):
+    def fail(*args, **record):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("p2p_graph.checkpoints.convert.save_options", fail)

@@ -184,20 +184,38 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
 
 
 def test_a_split_is_known_where_the_images_were_moved(data, tmp_path):
-    """Also from a run's best checkpoint; images of other names are others."""
+    """Also from a run's best checkpoint, and from a conversion; other names are other images."""
     for name in ("train", "test"):
         shutil.copytree(data / name, tmp_path / "was" / name)
     flags = ("--split", 0.6, "--sample_freq", 1, "--keep_best", "l1", "--max_steps", 1)
     where = ("--input_dir", tmp_path / "was" / "train", "--output_dir", tmp_path / "was" / "run")
     succeeded(call("train", *where, *TINY, *flags))
+    where = ("--checkpoint", tmp_path / "was" / "run", "--output", tmp_path / "was" / "converted")
+    succeeded(call("convert", *where, "--to", "native"))
     (tmp_path / "was").rename(tmp_path / "now")
-    for folder in (tmp_path / "now" / "run", tmp_path / "now" / "run" / "best"):
+    for folder in (tmp_path / "now" / name for name in ("run", "run/best", "converted")):
         for name, count in (("train", 2), ("test", 7)):
             made = tmp_path / f"{folder.name}-{name}"
             given = ("--input_dir", tmp_path / "now" / name, "--checkpoint", folder)
             done = succeeded(call("test", *given, "--output_dir", made))
             assert len(images(made)) == count
             assert ("split: not applied" in done.stdout) == (name == "test")
+
+
+def test_a_split_is_known_from_a_conversion(data, tmp_path):
+    """From any current folder, and only while the images are those of training."""
+    (tmp_path / "a").mkdir()
+    shutil.copytree(data / "train", tmp_path / "a" / "pairs")
+    command = ("--input_dir", "pairs", *TINY, "--split", 0.6, "--output_dir", "run")
+    succeeded(call("train", *command, "--max_steps", 1, cwd=tmp_path / "a"))
+    where = ("--checkpoint", tmp_path / "a" / "run", "--output", tmp_path / "converted")
+    succeeded(call("convert", *where, "--to", "native"))
+    test = ("--input_dir", tmp_path / "a" / "pairs", "--checkpoint", tmp_path / "converted")
+    done = succeeded(call("test", *test, "--output_dir", tmp_path / "made"))
+    assert "split: 2 images left out of training" in done.stdout
+    shutil.copy(data / "train" / "1.png", tmp_path / "a" / "pairs" / "1b.png")
+    done = call("test", *test, "--output_dir", tmp_path / "again")
+    assert_refused(done, "are not those of training (5 then)", "--split 1 takes all")
 
 
 def test_packing_prints_the_command_that_trains(data, tmp_path):
