@@ -71,21 +71,39 @@ def _reporting_hooks(
     validator = _make_validator(run, saving, events) if run.validation_images else None
     paths = [image.path for image in run.images]
     names = dict(zip(map(str, paths), output_names(paths), strict=True))
-    images = WriteImages(call.batch.paths, displayed, names, folder, reports.display_freq, schedule)
+    images = WriteImages(
+        call.batch.paths,
+        displayed,
+        names,
+        folder,
+        reports.display_freq,
+        schedule,
+        is_new=run.is_new,
+    )
     figures = _figures(run, call)
     page = WriteRunPage(
         _facts(run), figures, images, validator, stopping.signals, reports.progress_freq, schedule
     )
     cleanup.push(page.on_error)
     source = validator or NoValidation(folder)
-    losses = LogLosses(call, folder, run.steps_per_epoch, schedule, source, page.observe)
+    losses = LogLosses(
+        call, folder, run.steps_per_epoch, schedule, source, page.observe, is_new=run.is_new
+    )
     saving.before_saving(losses.flush)
     made: list[StepHook] = [losses]
     if events and reports.trace_freq:
         made.append(WriteTraces(events, reports.trace_freq, schedule))
     if events and reports.summary_freq:
         made.append(
-            WriteSummaries(call.step, displayed, figures, events, reports.summary_freq, schedule)
+            WriteSummaries(
+                call.step,
+                displayed,
+                figures,
+                events,
+                reports.summary_freq,
+                schedule,
+                is_new=run.is_new,
+            )
         )
     made.append(
         ShowProgress(
@@ -117,6 +135,7 @@ def _facts(run: RunPlan) -> RunFacts:
     has_discriminator = losses.gan_weight > 0
     return RunFacts(
         run.folder,
+        run.is_new,
         options.flat(),
         Options().flat(),
         run.device.name,

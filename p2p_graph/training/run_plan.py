@@ -80,6 +80,11 @@ class RunPlan(NamedTuple):
     checkpoint_size: int
 
     @property
+    def is_new(self) -> bool:
+        """Whether it does not go on from a checkpoint of its folder, whose files are another's."""
+        return self.checkpoint is None or not self.checkpoint.is_in(self.folder)
+
+    @property
     def share(self) -> StepShare:
         """Which images of a step this process reads."""
         own = self.replicas.local * self.options.data.batches.batch_size

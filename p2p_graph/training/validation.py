@@ -289,9 +289,8 @@ def _read_best(folder: Path) -> dict[str, Any]:
 def _remove_best(folder: Path, of: int | None, step: int) -> None:
     """Removes a best checkpoint of a later step, or what is left of one without a record."""
     if of is not None:
-        print(
-            f"note: {folder} held step {of}, and training goes on from step {step}: it is removed"
-        )
+        begun = f"training goes on from step {step}" if step else "a new run begins"
+        print(f"note: {folder} held step {of}, and {begun}: it is removed")
     for pattern in ("model-*", STATE_FILE, OPTIONS_FILE, BEST_FILE):
         for path in folder.glob(pattern):
             path.unlink()

@@ -223,6 +223,37 @@ def test_a_new_run_that_keeps_no_best_forgets_that_of_the_former_one(
     assert [path.name for path in (folder / "samples").iterdir()] == grids
 
 
+def test_a_new_run_from_another_checkpoint_keeps_nothing_of_the_former_one(trained, data, tmp_path):
+    """Although it begins behind the former run's steps."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
+        path.unlink()
+    former = folder / "images" / "00000003-1-outputs.png"
+    former.parent.mkdir(exist_ok=True)
+    former.write_bytes(b"")
+    best = folder / "best" / "best.json"
+    best.write_text(json.dumps(json.loads(best.read_text()) | {"value": 0.999}))
+    flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--max_steps", 14)
+    extra = ("--sample_freq", 1, "--sample_count", 3, "--keep_best", "ssim", "--progress_freq", 1)
+    extra += ("--summary_freq", 2)
+    out = succeeded(call("train", *flags, *extra, "--checkpoint", trained)).stdout
+    assert "best held step" in out
+    assert "and a new run begins: it is removed" in out
+    assert json.loads(best.read_text())["step"] in (13, 14)
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == [
+        "00000013.png",
+        "00000014.png",
+    ]
+    for name in ("losses.jsonl", "reports.jsonl"):
+        lines = (folder / name).read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [13, 14]
+    assert not former.exists()
+    newest = max(folder.glob("events.out.tfevents.*"))
+    starts = [event for event in summary_iterator(str(newest)) if event.HasField("session_log")]
+    assert [event.step for event in starts] == [0]  # TensorBoard drops the steps behind it
+
+
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
     flags = ("--input_dir", data / "train", *NETWORK, "--lr", 1e38, "--output_dir", tmp_path)
     done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")

@@ -28,6 +28,8 @@ class WriteImages(StepHook):
         folder: Path,
         every: int,
         schedule: Schedule,
+        *,
+        is_new: bool,
     ) -> None:
         """Prepares the hook.
 
@@ -38,8 +40,9 @@ class WriteImages(StepHook):
           folder: of the run.
           every: steps between writes.
           schedule: which steps each `Session.run` call does.
+          is_new: whether the images in the folder are of another run.
         """
-        super().__init__(every, schedule)
+        super().__init__(every, schedule, is_new=is_new)
         self._names = names
         self._fetches = {"paths": paths, "images": dict(images)}
         self._folder = folder
@@ -52,11 +55,12 @@ class WriteImages(StepHook):
 
     def begin_at(self, step: int) -> None:
         """Removes images of steps after the checkpoint; notes those of earlier steps."""
+        kept = self.kept_until(step)
         for path in sorted((self._folder / IMAGE_FOLDER).glob("*.png")):
             if not _NAME.fullmatch(path.name):
                 continue
             written = int(path.name[:8])
-            if written > step:
+            if written > kept:
                 path.unlink()
                 continue
             base = path.name.rpartition("-")[0]

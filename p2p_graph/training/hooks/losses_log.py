@@ -29,7 +29,7 @@ class FigureSource(Protocol):
     """Measures more figures of some steps."""
 
     def begin_at(self, step: int) -> None:
-        """Called once, before the first step, with the number of steps that were done before."""
+        """Called once, before the first step, with the step up to which the run's files stay."""
 
     def measure(self, step: int, session: tf.Session) -> Mapping[str, float]:
         """Figures of a step by name; empty for steps without any."""
@@ -124,6 +124,8 @@ class LogLosses(StepHook):
         schedule: Schedule,
         source: FigureSource | None = None,
         listener: Callable[[Mapping[str, Any]], None] | None = None,
+        *,
+        is_new: bool = False,
     ) -> None:
         """Prepares the log.
 
@@ -134,8 +136,9 @@ class LogLosses(StepHook):
           schedule: which steps each `Session.run` call does.
           source: asked after each call for more figures of its last step.
           listener: called with the record of each step, of those before a checkpoint, too.
+          is_new: whether the files in the folder are of another run.
         """
-        super().__init__(1, schedule)
+        super().__init__(1, schedule, is_new=is_new)
         self._losses = call.losses
         self._source, self._listener = source, listener
         self._log = StepLog(folder / LOSSES_FILE)
@@ -143,9 +146,10 @@ class LogLosses(StepHook):
 
     def begin_at(self, step: int) -> None:
         """Drops lines of steps after the checkpoint, and a line that was cut off."""
+        kept = self.kept_until(step)
         if self._source:
-            self._source.begin_at(step)
-        lines = self._log.begin_at(step)
+            self._source.begin_at(kept)
+        lines = self._log.begin_at(kept)
         if self._listener:
             for record in records_of(lines):
                 self._listener(record)

@@ -64,6 +64,7 @@ class RunFacts(NamedTuple):
 
     Attributes:
       folder: of the run.
+      is_new: whether the reports in the folder are of another run.
       options: by flat name.
       defaults: the options' defaults.
       device: that the graph runs on.
@@ -74,6 +75,7 @@ class RunFacts(NamedTuple):
     """
 
     folder: Path
+    is_new: bool
     options: Mapping[str, Any]
     defaults: Mapping[str, Any]
     device: str
@@ -107,7 +109,7 @@ class WriteRunPage(StepHook):
           every: steps between pages; with 0, the page is written with images and validation.
           schedule: which steps each `Session.run` call does.
         """
-        super().__init__(every, schedule)
+        super().__init__(every, schedule, is_new=facts.is_new)
         self._facts, self._images, self._validator, self._stop = facts, images, validator, stop
         self._figures = dict(figures)
         has_d = facts.guessing_loss is not None
@@ -134,7 +136,7 @@ class WriteRunPage(StepHook):
           UserError: a file cannot be written.
         """
         self._first, self._start = step, time.monotonic()
-        for record in records_of(self._log.begin_at(step)):
+        for record in records_of(self._log.begin_at(self.kept_until(step))):
             self._observe_report(record)
         self._signs.unreported()  # an earlier run has reported them
         self._begun = True

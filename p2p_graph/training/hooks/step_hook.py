@@ -14,9 +14,10 @@ class StepHook(tf.train.SessionRunHook):
     call.
     """
 
-    def __init__(self, every: int, schedule: Schedule) -> None:
+    def __init__(self, every: int, schedule: Schedule, *, is_new: bool = False) -> None:
         self._every = every
         self._schedule = schedule
+        self._is_new = is_new
         self._step = 0
 
     def after_create_session(self, session: tf.Session, coord: tf.train.Coordinator) -> None:
@@ -41,6 +42,14 @@ class StepHook(tf.train.SessionRunHook):
 
     def begin_at(self, step: int) -> None:
         """Called once, before the first step, with the number of steps that were done before."""
+
+    def kept_until(self, step: int) -> int:
+        """The step up to which the files in the run's folder are of this run: 0 for a new run.
+
+        Args:
+          step: that the run begins at; a new run may begin at that of another one's checkpoint.
+        """
+        return 0 if self._is_new else step
 
     def close(self) -> None:
         """Releases what the hook holds; called once, however training ended."""

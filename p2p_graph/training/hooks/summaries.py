@@ -125,6 +125,8 @@ class WriteSummaries(StepHook):
         events: EventFile,
         every: int,
         schedule: Schedule,
+        *,
+        is_new: bool,
     ) -> None:
         """Builds the summaries.
 
@@ -135,8 +137,9 @@ class WriteSummaries(StepHook):
           events: the file.
           every: steps between summaries.
           schedule: which steps each `Session.run` call does.
+          is_new: whether summaries in the folder are of another run.
         """
-        super().__init__(every, schedule)
+        super().__init__(every, schedule, is_new=is_new)
         self._events = events
         for kind, image in images.items():
             with tf.name_scope(f"{kind}_summary"):
@@ -162,7 +165,7 @@ class WriteSummaries(StepHook):
     def begin_at(self, step: int) -> None:
         """Tells TensorBoard to drop summaries of steps after the checkpoint."""
         start = tf.SessionLog(status=tf.SessionLog.START)
-        self._events.write(tf.Event(session_log=start), step)
+        self._events.write(tf.Event(session_log=start), self.kept_until(step))
 
     def request(self) -> tf.train.SessionRunArgs:
         """The merged summary and the losses."""

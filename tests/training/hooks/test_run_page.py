@@ -16,7 +16,7 @@ FIGURES = {"output_spread": 0.001, "target_spread": 0.5, "right_on_real": 1.0}
 
 
 def begun(folder, step=0):
-    facts = RunFacts(folder, {"ngf": 64}, {"ngf": 64}, "CPU", 1, 1.386, {}, opens=False)
+    facts = RunFacts(folder, False, {"ngf": 64}, {"ngf": 64}, "CPU", 1, 1.386, {}, opens=False)
     hook = WriteRunPage(facts, FIGURES, NO_IMAGES, None, StopSignals(), 50, Schedule(5000))
     for earlier in range(1, step + 1):
         observe(hook, earlier)

@@ -44,7 +44,7 @@ def test_a_disk_that_is_full_only_when_the_file_is_closed(graph, tmp_path, monke
 def test_histograms_are_of_the_weights_after_the_step(graph, tmp_path):
     step = build(SMALL, make_optimizers(SMALL.optimizer))
     variables = {f"{v.op.name}/values": v for v in tf.trainable_variables()}
-    hook = WriteSummaries(step, {}, {}, EventFile(tmp_path, graph), 1, Schedule(10))
+    hook = WriteSummaries(step, {}, {}, EventFile(tmp_path, graph), 1, Schedule(10), is_new=False)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         for _ in range(3):
