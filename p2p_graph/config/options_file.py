@@ -283,13 +283,17 @@ def same_path(was: str, now: str, folder: Path) -> bool:
 def is_gone(was: str, folder: Path) -> bool:
     """Whether a path in a folder's options.json leads nowhere: it was moved, or is on another host.
 
+    An empty folder is what is left of images, or of a disk that is mounted elsewhere.
+
     Args:
       was: absolute, or relative to the working directory in the file; without one, it is unknown.
       folder: the folder of the options.json.
     """
     before = Path(read_record(folder).get("working_dir", "")) / was
     try:
-        return before.is_absolute() and not before.exists()
+        if not before.is_absolute():
+            return False
+        return not (any(before.iterdir()) if before.is_dir() else before.exists())
     except OSError:  # it lies in another person's folder
         return False
 

@@ -1,6 +1,7 @@
 """What is drawn for a model: labels of a palette, edges, or photos; with example inputs."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from p2p_graph.checkpoints.model_files import FILES
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.config.options_file import read_options, read_record
-from p2p_graph.data.image_sources import source_named
+from p2p_graph.data.image_sources import count_before, source_named
 from p2p_graph.imaging import palettes
 from p2p_graph.imaging.image_arrays import encode_png
 from p2p_graph.imaging.palettes import PALETTES, Palette
@@ -19,7 +20,7 @@ from p2p_graph.inference.input_images import read_inputs
 from p2p_graph.inference.litert_generator import SUFFIX
 from p2p_graph.inference.model_card import RECORD_FILE
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json
+from p2p_graph.utils.outside_files import read_json, real_path
 
 Array = np.ndarray[Any, Any]
 
@@ -60,7 +61,7 @@ def find_inputs(
     Raises:
       UserError: the palette or the folder of examples cannot be read.
     """
-    data_folder = None if examples and palette else _data_folder(checkpoint)
+    data_folder = None if examples and palette else _data_folder(checkpoint, data)
     folder = Path(examples) if examples else _test_images(data_folder)
     images = _read_examples(folder, data, required=examples is not None)
     named = None if palette is None else palettes.load(palette)
@@ -96,35 +97,60 @@ def described(
     }
 
 
-def _data_folder(checkpoint: Path) -> Path | None:
-    """The images that a model was trained on, if they still are there, or were moved with it."""
+def _data_folder(checkpoint: Path, data_options: DataOptions) -> Path | None:
+    """The images that a model was trained on, if they still are there, or were moved with it.
+
+    Where there are images in both places, it is those that have the names of training.
+    """
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.suffix in FILES:
         return None
-    run = None
+    run = digest = None
     if checkpoint.suffix == SUFFIX:  # the options beside it are those of the export
         record = read_json(folder / RECORD_FILE)
         data, working_dir = record.get("trained_on"), record.get("trained_in")
     else:
         options = read_options(folder)
         data, run = options.get("input_dir"), options.get("output_dir")
-        working_dir = read_record(folder).get("working_dir")
+        run_record = read_record(folder)
+        working_dir, digest = run_record.get("working_dir"), run_record.get("images")
     if data is None:
         return None
     start = Path(working_dir or "")
-    places = [start / str(data)]
-    if run:  # first as seen from the run, whose best checkpoint is one level deeper: it was moved
-        from_run = os.path.relpath(places[0], start / str(run))
-        places = [folder / from_run, folder.parent / from_run, *places]
-    for place in places:
-        with contextlib.suppress(OSError):  # in another person's folder
-            if place.exists():
-                return place
+    still = _existing([start / str(data)])
+    moved: list[Path] = []
+    if run:  # as seen from the run, whose best checkpoint is one level deeper
+        from_run = os.path.relpath(start / str(data), start / str(run))
+        seen = _existing([folder / from_run, folder.parent / from_run])
+        moved = [path for path in seen if path not in still]
+    if moved:
+        still = [path for path in still + moved if _has_names(path, digest, data_options)] + still
+    if still:
+        return still[0]
     print(
         f"note: {checkpoint} was trained on {data}, which is not there: without --examples and "
         "--palette, the page has no examples, and knows no colours of labels"
     )
     return None
+
+
+def _existing(paths: Sequence[Path]) -> list[Path]:
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):  # in another person's folder
+            if path.exists():
+                found.append(real_path(path))
+    return found
+
+
+def _has_names(path: Path, digest: str | None, data: DataOptions) -> bool:
+    """Whether images have the names of those of training, or the latter are not known."""
+    source = dataclasses.replace(
+        data.source, input_dir=str(path), target_dir=None, more_inputs=None
+    )
+    with contextlib.suppress(UserError):
+        return count_before(digest, source, single=data.task.is_single) is None
+    return False
 
 
 def _test_images(data: Path | None) -> Path | None:

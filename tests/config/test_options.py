@@ -563,6 +563,7 @@ def test_images_may_be_moved(config, tmp_path, monkeypatch):
     was, now = tmp_path / "was", tmp_path / "now"
     for folder in (was / "a", was / "b"):
         folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(b"")
     paths = {"input_dir": str(was / "a"), "target_dir": str(was / "b")}
     options = config.replace(**paths)
     save_options(options, tmp_path)
@@ -573,8 +574,10 @@ def test_images_may_be_moved(config, tmp_path, monkeypatch):
     assert changed_options(moved, tmp_path, {}) == []
     assert moved_paths(options.flat(), moved, tmp_path) == refused
     assert moved_paths(options.flat(), options.flat(), tmp_path) == []
+    (was / "a").mkdir(parents=True)  # as of a disk that is mounted elsewhere
+    assert changed_options(moved, tmp_path, {}) == []
     with monkeypatch.context() as changed:  # in another person's folder
-        changed.setattr(Path, "exists", refuse)
+        changed.setattr(Path, "is_dir", refuse)
         assert changed_options(moved, tmp_path, {}) == refused
     # Relative to a folder that is not known, a path may be anywhere.
     edit(tmp_path, ["working_dir"], input_dir="a")
@@ -586,6 +589,7 @@ def test_images_may_lie_elsewhere_on_another_host(config, saved, monkeypatch):
     edit(saved, working_dir=str(saved))
     for name in ("pairs", "elsewhere", "beside", "further"):
         (saved / name).mkdir()
+        (saved / name / "1.png").write_bytes(b"")
     monkeypatch.chdir(saved)
     moved = {"input_dir": "elsewhere", "target_dir": "beside", "more_inputs": ["further"]}
     flat = config.replace(**moved, lr=0.5).flat()
@@ -604,6 +608,7 @@ def test_seed_is_compared_only_if_given(config, saved):
 def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monkeypatch):
     """From the working directory of the first run, or from another."""
     (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "1.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     save_options(config, tmp_path)
     saved = tmp_path

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import save_options
+from p2p_graph.data.image_sources import names_digest
 from p2p_graph.imaging.palettes import CITYSCAPES, FACADES
 from p2p_graph.inference.export import export
 from p2p_graph.serving.drawn_inputs import PEN
@@ -110,19 +112,33 @@ def test_a_palette_beside_the_images(runs, tmp_path):
     assert model.palette == FACADES
 
 
+def save_pairs(folder, count, colour):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        png(np.full((32, 64, 3), colour, np.uint8), folder / f"{number}.png")
+
+
 def test_images_that_were_moved_with_the_run(runs, tmp_path, capsys):
     """Also seen from the run's best checkpoint; without the images, a line says so."""
     was, now = tmp_path / "was", tmp_path / "now"
-    (was / "data" / "train").mkdir(parents=True)
+    save_pairs(was / "data" / "train", 2, (1, 2, 3))
+    record = {"images": names_digest(ImageSource(str(was / "data" / "train")), single=False)}
     (was / "data" / "palette.csv").write_text("class,red,green,blue\na,1,2,3\nb,4,5,6\n")
     for folder in ("run", "run/best"):
         run = make_run(was / folder, crop_size=32, levels=3)
         paths = {"input_dir": str(was / "data" / "train"), "output_dir": str(was / "run")}
-        save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, **paths), run)
+        save_options(Options.of(crop_size=32, levels=3, ngf=2, ndf=1, **paths), run, record)
+    # A copy of the run in another project.
+    save_pairs(tmp_path / "other" / "data" / "train", 3, (7, 8, 9))
+    (tmp_path / "other" / "data" / "palette.csv").write_text(
+        "class,red,green,blue\nc,7,8,9\nd,4,5,6\n"
+    )
+    shutil.copytree(was / "run", tmp_path / "other" / "run")
+    [model] = load_models([tmp_path / "other" / "run"], device="cpu")
+    assert list(model.palette.classes) == ["a", "b"]
+    # The project moved, and the other one in its place.
     was.rename(now)
-    # Another project in its place.
-    (was / "data" / "train").mkdir(parents=True)
-    (was / "data" / "palette.csv").write_text("class,red,green,blue\nc,7,8,9\nd,4,5,6\n")
+    shutil.copytree(tmp_path / "other", was)
     for model in load_models([now / "run", now / "run" / "best"], device="cpu"):
         assert list(model.palette.classes) == ["a", "b"]
     assert capsys.readouterr().out == ""
