@@ -14,6 +14,7 @@ from typing import Any
 from p2p_graph.config.image_size import ImageSize
 from p2p_graph.config.listed_values import Channels, Folders
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.file_names import why_not_utf8
 
 MOST_FILTERS = 2**12
 MOST_STEPS = 2**40  # of training, and of the intervals between reports
@@ -205,8 +206,8 @@ def check_text(name: str, value: str) -> None:
     Raises:
       UserError: it cannot; the message names the option and the value.
     """
-    if not _is_utf8(value):
-        raise UserError(f"{name} {value!r} is not UTF-8")
+    if why := why_not_utf8(value):
+        raise UserError(f"{name} {value!r} is {why}")
     check_no_zero_byte(name, value)
 
 
@@ -218,11 +219,3 @@ def check_no_zero_byte(name: str, value: str) -> None:
     """
     if "\0" in value:
         raise UserError(f"{name} {value!r} has a zero byte")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

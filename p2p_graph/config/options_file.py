@@ -11,7 +11,7 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.utils.outside_files import have_same_files, read_json, real_path
 from p2p_graph.version import __version__
 
 OPTIONS_FILE = "options.json"
@@ -271,13 +271,23 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def same_path(was: str, now: str, folder: Path) -> bool:
     """Whether two paths name the same file.
 
+    The same relative path may lead elsewhere now: to the same files, in a project that was moved or
+    copied, or to those of another project.
+
     Args:
       was: path in the folder's options.json, absolute or relative to its working directory.
       now: path given now, absolute or relative to the current directory.
       folder: the folder of the options.json.
     """
-    before = Path(read_record(folder).get("working_dir", "")) / was
-    return was == now or real_path(before) == real_path(Path(now))
+    before, after = recorded_path(was, folder), Path(now)
+    if real_path(before) == real_path(after):
+        return True
+    return was == now and (is_gone(was, folder) or have_same_files(before, after))
+
+
+def recorded_path(was: str, folder: Path) -> Path:
+    """A path in a folder's options.json, seen from the working directory in it where it has one."""
+    return Path(read_record(folder).get("working_dir", "")) / was
 
 
 def is_gone(was: str, folder: Path) -> bool:
@@ -289,7 +299,7 @@ def is_gone(was: str, folder: Path) -> bool:
       was: absolute, or relative to the working directory in the file; without one, it is unknown.
       folder: the folder of the options.json.
     """
-    before = Path(read_record(folder).get("working_dir", "")) / was
+    before = recorded_path(was, folder)
     try:
         if not before.is_absolute():
             return False

@@ -1,7 +1,7 @@
 """Compares the options of a resumed training run with those of its folder."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ from p2p_graph.config.options_file import (
     is_gone,
     read_options,
     read_record,
+    recorded_path,
     same_path,
 )
 from p2p_graph.utils.errors import UserError
 
-_PATHS = ("input_dir", "target_dir", "manifest")
 # Options that name images, which may lie elsewhere on each host of a run.
-IMAGE_PATHS = (*_PATHS, "more_inputs")
+IMAGE_PATHS = ("input_dir", "target_dir", "manifest", "more_inputs")
 
 
 def check_unchanged(
@@ -91,9 +91,6 @@ def changed_options(
     free |= {"seed"} - set(given)
     # Without a value, the channels are those of data that have not been read yet.
     free |= {name for name in ("input_channels", "target_channels") if flat[name] is None}
-    was, now = stored.get("more_inputs"), flat["more_inputs"]
-    if was and now and _same_paths(was, now, folder):
-        free.add("more_inputs")
     if not is_chief:
         free |= set(IMAGE_PATHS)
     return differences(stored, flat, folder, free)
@@ -114,11 +111,9 @@ def differences(
       As `changed_options`.
     """
     return [
-        _change(name, was, now[name])
+        _change(name, was, now[name], folder)
         for name, was in stored.items()
-        if name not in free
-        and was != now[name]
-        and not (name in _PATHS and was and now[name] and _may_be_same(was, now[name], folder))
+        if name not in free and not _are_equal(name, was, now[name], folder, _may_be_same)
     ]
 
 
@@ -136,13 +131,16 @@ def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path)
       As `changed_options`.
     """
     return [
-        _change(name, was, now[name])
+        _change(name, was, now[name], folder)
         for name, was in stored.items()
-        if name in _PATHS and was and now[name] and not same_path(was, now[name], folder)
+        if name in IMAGE_PATHS and not _are_equal(name, was, now[name], folder, same_path)
     ]
 
 
-def _change(name: str, was: Any, now: Any) -> str:
+def _change(name: str, was: Any, now: Any, folder: Path) -> str:
+    if was == now:  # the same relative path, from another working directory
+        was = [str(recorded_path(path, folder)) for path in _listed(was)]
+        was = was if isinstance(now, list | tuple) else was[0]
     return f"{name} (was {json.dumps(was)}, now {json.dumps(now)})"
 
 
@@ -164,9 +162,19 @@ def _divide_alike(
         flat["images of a step"] = flat["batch_size"] * count
 
 
-def _same_paths(was: Sequence[str], now: Sequence[str], folder: Path) -> bool:
-    pairs = zip(was, now, strict=False)
-    return len(was) == len(now) and all(_may_be_same(*pair, folder) for pair in pairs)
+def _are_equal(
+    name: str, was: Any, now: Any, folder: Path, are_same: Callable[[str, str, Path], bool]
+) -> bool:
+    """Whether an option has not changed, where paths are compared by a function."""
+    if name not in IMAGE_PATHS or not (was and now):
+        return bool(was == now)
+    before, after = _listed(was), _listed(now)
+    pairs = zip(before, after, strict=False)
+    return len(before) == len(after) and all(are_same(*pair, folder) for pair in pairs)
+
+
+def _listed(paths: str | Sequence[str]) -> Sequence[str]:
+    return [paths] if isinstance(paths, str) else paths
 
 
 def _may_be_same(was: str, now: str, folder: Path) -> bool:

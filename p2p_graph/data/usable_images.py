@@ -16,6 +16,7 @@ from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
+from p2p_graph.utils.file_names import why_not_utf8
 
 _MANY = 5000  # images; larger sets take long enough for a progress bar
 _TOGETHER = 32  # images that a thread checks together
@@ -289,10 +290,8 @@ def _decode_files(paths: Sequence[Path], verify: Verify) -> list[ImageStructure 
 
 
 def _read_file(path: Path) -> EncodedImage:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise UserError("has a name that is not UTF-8") from None
+    if why := why_not_utf8(str(path)):
+        raise UserError(f"has a name that is {why}")
     contents = read_contents(path)
     if path.suffix.lower() in array_files.SUFFIXES:
         return EncodedImage(b"", array_files.structure_of(contents))

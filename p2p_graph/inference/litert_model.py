@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from p2p_graph.config.data_options import DataOptions
 from p2p_graph.data.image_sources import source_named
 from p2p_graph.inference.input_images import read_inputs
+from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.runtime.quiet_import import hidden_stderr
 from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
@@ -71,13 +72,18 @@ def convert(saved_model: Path, form: str, calibration: Sequence[Array] = ()) -> 
     Returns:
       The contents of a .tflite file.
     """
-    with warnings.catch_warnings(), hidden_stderr(), signals.held():
+    with (
+        warnings.catch_warnings(),
+        hidden_stderr(),
+        signals.held(),
+        without_pattern(saved_model, [saved_model]) as plain,
+    ):
         warnings.simplefilter("ignore")
-        return _convert(saved_model, form, calibration)
+        return _convert(plain, form, calibration)
 
 
-def _convert(saved_model: Path, form: str, calibration: Sequence[Array]) -> bytes:
-    converter = tf.compat.v2.lite.TFLiteConverter.from_saved_model(str(saved_model))
+def _convert(saved_model: str, form: str, calibration: Sequence[Array]) -> bytes:
+    converter = tf.compat.v2.lite.TFLiteConverter.from_saved_model(saved_model)
     if form != "litert":
         converter.optimizations = [tf.compat.v2.lite.Optimize.DEFAULT]
     if form == "litert-fp16":

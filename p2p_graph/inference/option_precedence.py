@@ -16,6 +16,7 @@ from p2p_graph.config.options_file import (
     model_options,
     read_options,
     read_record,
+    recorded_path,
     same_path,
 )
 from p2p_graph.data.image_sources import count_before
@@ -90,7 +91,8 @@ def with_training_split(
             "those that were not trained on cannot be determined; --split 1 takes all"
         )
     if count or not may_be_same:
-        print(f"split: not applied, since training was on {trained} (--split {share} does)")
+        place = recorded_path(trained, checkpoint.folder) if trained == tested else trained
+        print(f"split: not applied, since training was on {place} (--split {share} does)")
         return options
     return options.replace(split=share, split_seed=stored.get("split_seed", 0))
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from p2p_graph.runtime import devices
+from p2p_graph.runtime.glob_free_paths import without_pattern
 from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.outside_files import UnreadableError, damage_reported, open_regular
 
@@ -76,7 +77,8 @@ def load(folder: Path) -> SavedModelNetwork:
     session = tf.Session(graph=tf.Graph(), config=config)
     with damage_reported(folder, "a SavedModel"), session.graph.as_default():
         _refuse_special_files(folder)
-        loaded = tf.saved_model.load(session, [tf.saved_model.SERVING], str(folder))
+        with without_pattern(folder, [folder]) as plain:
+            loaded = tf.saved_model.load(session, [tf.saved_model.SERVING], plain)
     signatures = loaded.signature_def
     if _SIGNATURE not in signatures:
         names = ", ".join(sorted(signatures)) or "none"

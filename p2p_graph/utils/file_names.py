@@ -1,6 +1,8 @@
 """File names that the file system takes, whatever long names they are made from."""
 
+import contextlib
 import os
+import sys
 
 LONGEST_NAME = 255  # bytes of a file's name on the common file systems
 _DIGITS = 12  # of the digest: 48 bits
@@ -14,6 +16,21 @@ def is_file_name(name: str) -> bool:
         return False
     is_plain = name not in (".", "..") and not {"/", "\0"} & set(name)
     return is_plain and 0 < size <= LONGEST_NAME
+
+
+def why_not_utf8(name: str) -> str | None:
+    """Why TensorFlow, to which every path is UTF-8, would look for another file.
+
+    Returns:
+      Words that follow "is"; None if it finds the file.
+    """
+    with contextlib.suppress(UnicodeEncodeError):
+        if os.fsencode(name) == name.encode():
+            return None
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return "not UTF-8"
+    return f"not UTF-8 in this locale, whose encoding is {encoding}: set PYTHONUTF8=1"
 
 
 def shortened(name: str, longest: int) -> str:

@@ -202,8 +202,13 @@ def test_figures_are_of_the_exported_weights(model, other_model, data, tmp_path)
         out = succeeded(call("test", *given, *more)).stdout
     assert "also holds 4 images of an earlier translation" in out
     succeeded(call("test", *given, "--skip_done", "--max_steps", 3))
-    succeeded(call("evaluate", "--results_dir", mixed, "--metrics", "l1"))
-    folder = tmp_path / "exported"
-    succeeded(call("export", "--checkpoint", own, "--output_dir", folder, "--format", "frozen"))
-    figures = json.loads((folder / "export.json").read_text())["figures"]
-    assert list(figures) == ["by_own"]
+    command = ("--checkpoint", own, "--output_dir", tmp_path / "exported", "--format", "frozen")
+    for listed in (["by_own"], ["by_own", "mixed"]):
+        succeeded(call("evaluate", "--results_dir", mixed, "--metrics", "l1"))
+        succeeded(call("export", *command))
+        figures = json.loads((tmp_path / "exported" / "export.json").read_text())["figures"]
+        assert list(figures) == listed
+        # As the message about the earlier images says.
+        shutil.rmtree(mixed / "images")
+        out = succeeded(call("test", *given, "--skip_done", "--max_steps", 3)).stdout
+        assert "earlier translation" not in out

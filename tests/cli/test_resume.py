@@ -325,7 +325,7 @@ def test_images_that_were_moved(data, tmp_path):
     flags = ("--input_dir", tmp_path / "again", *more)
     done = call("train", *flags, "--max_steps", 4)
     assert_refused(done, "made with other options: input_dir (was ", "; give the same options")
-    (tmp_path / "moved").mkdir()
+    shutil.copytree(data / "train", tmp_path / "moved")
     (tmp_path / "again" / "1000.png").rename(tmp_path / "again" / "1.png")
     assert_refused(call("train", *flags, "--max_steps", 4), "made with other options: input_dir")
 

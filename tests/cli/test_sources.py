@@ -202,6 +202,21 @@ def test_a_split_is_known_where_the_images_were_moved(data, tmp_path):
             assert ("split: not applied" in done.stdout) == (name == "test")
 
 
+def test_a_split_is_not_applied_to_another_project(data, tmp_path):
+    """The same relative path leads to other images of the same names; in a copy, to the same."""
+    for project, part in (("first", "train"), ("second", "test"), ("copy", "train")):
+        shutil.copytree(data / part, tmp_path / project / "pairs")
+    run = (*TINY, "--output_dir", "run", "--split", 0.6, "--max_steps", 1)
+    succeeded(call("train", "--input_dir", "pairs", *run, cwd=tmp_path / "first"))
+    test = ("--input_dir", "pairs", "--checkpoint", tmp_path / "first" / "run")
+    for project, printed in (
+        ("second", f"split: not applied, since training was on {tmp_path / 'first' / 'pairs'} "),
+        ("copy", "split: 2 images left out of training"),
+    ):
+        made = ("--output_dir", tmp_path / f"of_{project}")
+        assert printed in succeeded(call("test", *test, *made, cwd=tmp_path / project)).stdout
+
+
 def test_a_split_is_known_from_a_conversion(data, tmp_path):
     """From any current folder, and only while the images are those of training."""
     (tmp_path / "a").mkdir()

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -620,6 +621,37 @@ def test_input_dir_may_be_another_path_of_the_same_folder(config, tmp_path, monk
         assert changed_options(config.replace(input_dir=same).flat(), saved, {}) == []
     [other] = changed_options(config.replace(input_dir="others").flat(), saved, {})
     assert other == 'input_dir (was "pairs", now "others")'
+
+
+def test_the_same_relative_path_may_lead_to_other_images(config, tmp_path, monkeypatch):
+    """From another project; a project that was copied, or moved, has the same ones."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for project in (first, second):
+        for name in ("pairs", "more"):
+            (project / name).mkdir(parents=True)
+            (project / name / "1.png").write_bytes(project.name.encode())
+    monkeypatch.chdir(first)
+    config = config.replace(more_inputs=("more",))
+    save_options(config, first)
+    monkeypatch.chdir(second)
+    assert changed_options(config.flat(), first, {}) == [
+        f'input_dir (was "{first}/pairs", now "pairs")',
+        f'more_inputs (was ["{first}/more"], now ["more"])',
+    ]
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
+    monkeypatch.chdir(second)
+    assert changed_options(config.flat(), first, {}) == []
+    shutil.rmtree(first / "pairs")
+    (second / "pairs" / "2.png").write_bytes(b"")
+    stored = config.flat()
+    assert changed_options(config.flat(), second, {}) == []
+    assert moved_paths(stored, config.flat(), second) == []
+    moved = config.replace(more_inputs=("../second/more",)).flat()
+    shutil.rmtree(first)
+    assert moved_paths(stored, moved, second) == [
+        'more_inputs (was ["more"], now ["../second/more"])'
+    ]
 
 
 @pytest.mark.parametrize(

@@ -139,14 +139,18 @@ def smooth_images(count, size, channels, seed=0):
 
 
 def test_smaller_litert_models(tmp_path):
-    """The fewer the bits, the smaller the file and the farther the output, within bounds."""
+    """The fewer the bits, the smaller the file and the farther the output, within bounds.
+
+    The folder's name would be a pattern to TensorFlow.
+    """
     options = {**CASES["separable"], **CASES["lab, BtoA"]}
     run = make_run(tmp_path / "run", **options, crop_size=32, levels=3, ngf=16, dropout=0.0)
     data = tmp_path / "data"
     data.mkdir()
     for number, image in enumerate(smooth_images(3, 32, 3)):
         Image.fromarray((image * 255).astype(np.uint8)).save(data / f"{number}.png")
-    flags = {"checkpoint": str(run), "output_dir": str(tmp_path / "out")}
+    out = tmp_path / "out[1]\\"
+    flags = {"checkpoint": str(run), "output_dir": str(out)}
     flags |= {"calibration_dir": str(data), "inputs_only": True}
     names = {"litert": "", "litert-fp16": "_fp16"}
     names |= {"litert-int8-weights": "_int8_weights", "litert-int8": "_int8"}
@@ -156,7 +160,7 @@ def test_smaller_litert_models(tmp_path):
         wanted = generator(images)
     sizes, errors = [], []
     for suffix in names.values():
-        path = tmp_path / "out" / f"generator{suffix}.tflite"
+        path = out / f"generator{suffix}.tflite"
         outputs = run_litert(path, images)
         assert outputs.dtype == np.float32
         sizes.append(path.stat().st_size)

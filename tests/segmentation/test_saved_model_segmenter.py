@@ -49,6 +49,13 @@ def test_saved_model_of_classes(tmp_path, image, dtype):
     np.testing.assert_array_equal(ids, image[::2, ::2, 1] // 32)
 
 
+def test_saved_model_in_a_folder_that_is_a_pattern(tmp_path, image):
+    save_model(tmp_path / "saved", lambda images, one: images[..., 1], tf.uint8)
+    (tmp_path / "saved").rename(tmp_path / "saved[1]")
+    ids = segmenters.load(str(tmp_path / "saved[1]"))(image)
+    np.testing.assert_array_equal(ids, image[..., 1])
+
+
 def test_saved_model_of_a_function(tmp_path, image):
     """TensorFlow 2 writes such SavedModels."""
     module = tf.Module()

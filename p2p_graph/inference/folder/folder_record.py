@@ -41,6 +41,7 @@ ALL_ENDINGS = tuple(
 _FREE = {*FREE_FIELDS} - {"max_steps", "aspect_ratio", "output_bits", "inputs_only"}
 # Of these, what the shard that ends last writes for all, so that each must ask for the same.
 _OF_ALL_SHARDS = {"grid", "sample_count", "page_limit"}
+_EARLIER = "earlier_images"  # of `RECORD_FIELDS`
 _ADVICE = "name another folder, or remove this one"
 
 
@@ -169,7 +170,7 @@ class ResultsFolder(NamedTuple):
         # removed, it does not say of which weights they are.
         unknown = () if keeps_done else ("weights",)
         is_known = keeps_done and (self.path / OPTIONS_FILE).exists()
-        has_earlier = is_known and "earlier_images" in read_record(self.path)
+        has_earlier = is_known and _EARLIER in read_record(self.path)
         self.save({name: value for name, value in record.items() if name not in unknown})
         self._remove_ending()
         remove(self.path / SHARD_FOLDER)
@@ -177,7 +178,7 @@ class ResultsFolder(NamedTuple):
         if not keeps_done:
             images = (self.path / html_page.IMAGE_FOLDER).iterdir()
             has_earlier = any(html_page.is_translated(path.name) for path in images)
-        self.save(record | ({"earlier_images": "left"} if has_earlier else {}))
+        self.save(record | ({_EARLIER: "left"} if has_earlier else {}))
 
     @contextlib.contextmanager
     def _shard_begun(
@@ -195,6 +196,12 @@ class ResultsFolder(NamedTuple):
                 self._remove_ending()
             self._remove_images(names)
             yield
+
+    def forget_earlier(self) -> None:
+        """Drops from options.json that images of an earlier translation were left."""
+        record = read_record(self.path)
+        if record.pop(_EARLIER, None):
+            self.save(record)
 
     def _mark(self, number: int) -> Path:
         """The file that says that a shard is done."""

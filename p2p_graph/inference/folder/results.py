@@ -92,8 +92,12 @@ def write_grid(
     print("wrote grid at", path)
 
 
-def report_earlier_images(folder: Path, count: int) -> None:
-    """Tells of translated images that this translation, of a number of images, has not replaced."""
+def report_earlier_images(folder: Path, count: int) -> bool:
+    """Tells of translated images that this translation, of a number of images, has not replaced.
+
+    Returns:
+      Whether there are any.
+    """
     images = folder / html_page.IMAGE_FOLDER
     with os.scandir(images) as found:
         there = sum(html_page.is_translated(entry.name) for entry in found)
@@ -103,6 +107,7 @@ def report_earlier_images(folder: Path, count: int) -> None:
             "translation, which tools/evaluate.py evaluates, too: to have the new ones alone, "
             "remove that folder and run the same command again"
         )
+    return earlier > 0
 
 
 def _files(name: str, kinds: Iterable[str]) -> Iterator[str]:

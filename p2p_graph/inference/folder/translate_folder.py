@@ -197,7 +197,8 @@ def _finish(work: Work, into: ResultsFolder, own: Ended, checkpoint: Restored) -
         page = results.write_page(folder, title, metadata, columns, names(), ended.done, limit)
         print("wrote index at", page)
         report_failed(folder, ended.failed)
-        results.report_earlier_images(folder, ended.done)
+        if not results.report_earlier_images(folder, ended.done):
+            into.forget_earlier()
 
 
 def _metadata(work: Work, checkpoint: Restored) -> dict[str, object]:
