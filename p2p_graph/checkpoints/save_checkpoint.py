@@ -95,7 +95,8 @@ def save(
       The checkpoint's prefix.
 
     Raises:
-      UserError: the checkpoint cannot be written; the previous one is intact.
+      UserError: the checkpoint cannot be written; the previous one is intact. Or an earlier one
+        cannot be removed; the temporary folder stays then, and `complete_save` removes both.
     """
     temporary = folder / _TEMPORARY
     prefix = folder / f"model-{step}"
@@ -132,7 +133,8 @@ def complete_save(folder: Path, retention: Retention = NEWEST_ONLY) -> None:
       retention: as for `save`.
 
     Raises:
-      OSError: a file cannot be removed or written.
+      UserError: a file cannot be removed.
+      OSError: the `checkpoint` file cannot be written.
     """
     temporary, newest = folder / _TEMPORARY, find_prefix(folder)
     found = _NAME.fullmatch(newest.name) if newest and newest.parent == folder else None
@@ -188,6 +190,16 @@ def write_state(folder: Path, name: str, replaced: Collection[int] | None = None
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _remove_earlier(path: Path, step: int) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise UserError(
+            f"checkpoint model-{step} is saved, but {path} of an earlier one cannot be removed: "
+            f"{why_not_written(error)}"
+        ) from None
+
+
 def _remove_replaced(folder: Path, step: int, replaced: set[int], retention: Retention) -> None:
     """Removes checkpoints that are not to be kept.
 
@@ -196,6 +208,10 @@ def _remove_replaced(folder: Path, step: int, replaced: set[int], retention: Ret
       step: of the newest one.
       replaced: the steps in the `checkpoint` file's list.
       retention: which checkpoints are kept.
+
+    Raises:
+      UserError: a file cannot be removed.
+      OSError: the `checkpoint` file cannot be written.
     """
     complete = steps_in(folder)
     until_now = [other for other in complete if other <= step]
@@ -207,6 +223,6 @@ def _remove_replaced(folder: Path, step: int, replaced: set[int], retention: Ret
             int(found[1]) in replaced - kept
             or not (int(found[1]) in complete or is_complete(folder / f"model-{found[1]}"))
         ):
-            path.unlink()
+            _remove_earlier(path, step)
     if kept != replaced:
         write_state(folder, f"model-{step}", kept)

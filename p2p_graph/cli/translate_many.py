@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -25,7 +26,8 @@ from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.errors import UserError, check_bounds
 
 _MOST = 2**31 - 1
-_PROGRAMS_OWN = (0, 2)  # exit codes of programs that were not interrupted
+_UNFORESEEN = os.EX_SOFTWARE  # of the child process: not 1, which Ray's C++ code ends it with
+_PROGRAMS_OWN = (0, 2, _UNFORESEEN)  # exit codes of programs that were not interrupted
 _KILL_AFTER = 10.0  # seconds that the child process has to end after a signal
 _ADVICE = "the same command goes on with the shards that are not done"
 # What the child process runs: it is named as this program, and leaves the last line to it.
@@ -81,6 +83,9 @@ def run_child() -> NoReturn:
         program(_translate)()
     except SystemExit as end:
         code = end.code
+    except Exception:
+        traceback.print_exc()
+        code = _UNFORESEEN
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code if isinstance(code, int) else 1)

@@ -76,8 +76,8 @@ class ImageSource(Record):
         "files",
         {
             "train": "seed of the split (NumPy's shuffle)",
-            "test": "seed of the split (NumPy's shuffle) (default: training's with training's "
-            "split, otherwise 0)",
+            "test": "seed of the split (NumPy's shuffle) (default: training's if the split is "
+            "training's, otherwise 0)",
         },
         programs=_BOTH,
         least=0,

@@ -300,9 +300,10 @@ def is_gone(was: str, folder: Path) -> bool:
       folder: the folder of the options.json.
     """
     before = recorded_path(was, folder)
+    if not before.is_absolute():
+        return False
+    before = real_path(before)  # its working directory may be gone, and `..` behind it
     try:
-        if not before.is_absolute():
-            return False
         return not (any(before.iterdir()) if before.is_dir() else before.exists())
     except OSError:  # it lies in another person's folder
         return False

@@ -68,7 +68,8 @@ def with_training_split(
 ) -> Options:
     """Takes over the split of training, where these are the images of training.
 
-    Translation then takes the images that training left out.
+    Translation then takes the images that training left out. Where the same split is asked for, it
+    is by the same seed.
 
     Raises:
       UserError: the images are not those of training any more, so that the split is not known.
@@ -76,8 +77,12 @@ def with_training_split(
     stored = read_options(checkpoint.folder)
     trained, tested = named_data(stored), named_data(given)
     share = stored.get("split", 1.0)
-    if "split" in given or share == 1 or not (trained and tested):
+    if share == 1 or not (trained and tested):
         return options
+    seed = stored.get("split_seed", 0)
+    if "split" in given:
+        is_alike = options.data.source.split == share and "split_seed" not in given
+        return options.replace(split_seed=seed) if is_alike else options
     is_same = same_path(trained, tested, checkpoint.folder)
     digest = read_record(checkpoint.folder).get("images")
     # Where nothing is any more in the place of training, images of the same names were moved.
@@ -94,7 +99,7 @@ def with_training_split(
         place = recorded_path(trained, checkpoint.folder) if trained == tested else trained
         print(f"split: not applied, since training was on {place} (--split {share} does)")
         return options
-    return options.replace(split=share, split_seed=stored.get("split_seed", 0))
+    return options.replace(split=share, split_seed=seed)
 
 
 def _default_run(given: Mapping[str, Any]) -> Path:

@@ -136,10 +136,10 @@ def _data_folder(checkpoint: Path, data_options: DataOptions) -> Path | None:
 
 def _existing(paths: Sequence[Path]) -> list[Path]:
     found = []
-    for path in paths:
+    for path in map(real_path, paths):  # a working directory may be gone, and `..` behind it
         with contextlib.suppress(OSError):  # in another person's folder
             if path.exists():
-                found.append(real_path(path))
+                found.append(path)
     return found
 
 

@@ -156,6 +156,7 @@ class BestCheckpoint:
         self._folder.mkdir(exist_ok=True)
         found = self._before
         if found and found["step"] <= step:
+            _copy_options(self._folder)
             if all(found[name] == value for name, value in self._identity.items()):
                 self._best = found
                 return
@@ -178,7 +179,7 @@ class BestCheckpoint:
             if value <= best if larger_is_better else value >= best:
                 return
         self._save_to(self._folder, step, session)
-        copy_file(self._folder.parent / OPTIONS_FILE, self._folder / OPTIONS_FILE)
+        _copy_options(self._folder)
         self._best = {**self._identity, "value": value, "step": step}
         write_json(self._folder / BEST_FILE, self._best)
 
@@ -299,8 +300,16 @@ def _remove_best(folder: Path, of: int | None, step: int) -> None:
 def _remove_later_best(folder: Path, step: int) -> None:
     """Removes the best checkpoint of a later step, where a run keeps none."""
     with contextlib.suppress(UserError):  # damaged: a run that keeps one says so
-        if (found := _read_best(folder)) and found["step"] > step:
+        found = _read_best(folder)
+        if found and found["step"] > step:
             _remove_best(folder, found["step"], step)
+        elif found:
+            _copy_options(folder)
+
+
+def _copy_options(folder: Path) -> None:
+    """Copies the run's options.json, which says where the images lie now."""
+    copy_file(folder.parent / OPTIONS_FILE, folder / OPTIONS_FILE)
 
 
 def _remove_later_grids(folder: Path, step: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,32 @@ def test_a_save_whose_end_fails_is_completed(save, tmp_path, monkeypatch):
     assert replaced_steps(tmp_path) == {2}
     assert steps_in(tmp_path) == [2]
     assert restore_checkpoint.find(tmp_path).step() == 2
+
+
+def test_an_earlier_checkpoint_that_cannot_be_removed(save, tmp_path, monkeypatch):
+    """The message names it, and says that the new one is saved; the next run removes it."""
+    save(1)
+
+    unlink = Path.unlink
+
+    def fail(path, *args, **kwargs):
+        if path.name.startswith("model-1."):
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(path, *args, **kwargs)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "unlink", fail)
+        with pytest.raises(UserError) as refused:
+            save(2)
+    told = rf"model-2 is saved, but {tmp_path}/model-1\..* of an earlier one cannot be removed: Op"
+    assert re.search(told, str(refused.value))
+    assert steps_in(tmp_path) == [1, 2]
+    save_checkpoint.complete_save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint",
+        "model-2.data-00000-of-00001",
+        "model-2.index",
+    ]
 
 
 def test_where_no_save_was_killed_nothing_is_removed(save, tmp_path):

@@ -193,20 +193,29 @@ def test_a_split_is_known_where_the_images_were_moved(data, tmp_path):
     where = ("--checkpoint", tmp_path / "was" / "run", "--output", tmp_path / "was" / "converted")
     succeeded(call("convert", *where, "--to", "native"))
     (tmp_path / "was").rename(tmp_path / "now")
-    for folder in (tmp_path / "now" / name for name in ("run", "run/best", "converted")):
+    folders = [tmp_path / "now" / name for name in ("run", "run/best", "converted")]
+    for folder in folders:
         for name, count in (("train", 2), ("test", 7)):
             made = tmp_path / f"{folder.name}-{name}"
             given = ("--input_dir", tmp_path / "now" / name, "--checkpoint", folder)
             done = succeeded(call("test", *given, "--output_dir", made))
             assert len(images(made)) == count
             assert ("split: not applied" in done.stdout) == (name == "test")
+    # Once training has gone on, the best checkpoint names the new place, too.
+    best = folders[1] / "best.json"
+    best.write_text(json.dumps(json.loads(best.read_text()) | {"value": 0.0}))
+    now = ("--input_dir", tmp_path / "now" / "train", "--output_dir", folders[0])
+    succeeded(call("train", *now, *TINY, *flags, "--max_steps", 2))
+    assert json.loads(best.read_text())["step"] == 1
+    options = json.loads((folders[1] / "options.json").read_text())
+    assert options["input_dir"] == str(tmp_path / "now" / "train")
 
 
 def test_a_split_is_not_applied_to_another_project(data, tmp_path):
     """The same relative path leads to other images of the same names; in a copy, to the same."""
     for project, part in (("first", "train"), ("second", "test"), ("copy", "train")):
         shutil.copytree(data / part, tmp_path / project / "pairs")
-    run = (*TINY, "--output_dir", "run", "--split", 0.6, "--max_steps", 1)
+    run = (*TINY, "--output_dir", "run", "--split", 0.6, "--split_seed", 4, "--max_steps", 1)
     succeeded(call("train", "--input_dir", "pairs", *run, cwd=tmp_path / "first"))
     test = ("--input_dir", "pairs", "--checkpoint", tmp_path / "first" / "run")
     for project, printed in (
@@ -215,6 +224,12 @@ def test_a_split_is_not_applied_to_another_project(data, tmp_path):
     ):
         made = ("--output_dir", tmp_path / f"of_{project}")
         assert printed in succeeded(call("test", *test, *made, cwd=tmp_path / project)).stdout
+    # The first line's advice: that split, by training's seed.
+    made = ("--output_dir", tmp_path / "split")
+    done = succeeded(call("test", *test, *made, "--split", 0.6, cwd=tmp_path / "second"))
+    assert "(--split 0.6 --split_seed 4; " in done.stdout
+    wanted = {str(index + 1) for index in split_indices(7, 0.6, 4)[1]}
+    assert set(images(tmp_path / "split")) == wanted
 
 
 def test_a_split_is_known_from_a_conversion(data, tmp_path):

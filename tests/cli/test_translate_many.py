@@ -241,6 +241,16 @@ def test_how_the_process_with_ray_ends():
         end("os.kill(os.getpid(), 9)")
 
 
+def test_an_error_of_the_program_is_not_called_one_of_ray():
+    code = (
+        "import sys\nfrom p2p_graph.cli import translate_many\n"
+        "def fail(argv):\n    raise ZeroDivisionError\n"
+        "translate_many._translate = fail\nsys.argv = ['translate_many.py']\n"
+        "translate_many.run_child()"
+    )
+    assert translate_many.run_to_end([sys.executable, "-c", code]) == os.EX_SOFTWARE
+
+
 def test_the_process_with_ray_ends_beside_threads_that_do_not():
     code = (
         "import sys, threading\nfrom p2p_graph.cli import translate_many\n"

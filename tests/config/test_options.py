@@ -585,6 +585,22 @@ def test_images_may_be_moved(config, tmp_path, monkeypatch):
     assert [line.split()[0] for line in changed_options(moved, tmp_path, {})] == ["input_dir"]
 
 
+def test_images_beside_a_working_directory_that_is_gone(config, tmp_path, monkeypatch):
+    """They are where they were."""
+    for name in ("data", "data2", "work"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"")
+    run = tmp_path / "run"
+    run.mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    save_options(config.replace(input_dir="../data"), run)
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree("work")
+    assert changed_options(config.replace(input_dir="data").flat(), run, {}) == []
+    other = changed_options(config.replace(input_dir="data2").flat(), run, {})
+    assert other == ['input_dir (was "../data", now "data2")']
+
+
 def test_images_may_lie_elsewhere_on_another_host(config, saved, monkeypatch):
     """All but the chief, whose paths the folder has."""
     edit(saved, working_dir=str(saved))

@@ -54,6 +54,8 @@ def count_rows(path: Path, image: str, name: str) -> int:
                     f"{path} has no column {column}, but {', '.join(schema.names)}: name it "
                     "(--image_column, --name_column)"
                 )
+            if schema.names.count(column) > 1:
+                raise UserError(f"{path} has several columns {column}: rename all but one")
             if str(schema.field(column).type) not in kinds:
                 raise UserError(
                     f"{path} has the type {schema.field(column).type} in its column {column}, "

@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -107,12 +108,12 @@ def started(address: str | None) -> Iterator[Machines]:
             else:
                 with _handlers_kept():
                     _init(ray, None)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises this class itself where its processes do not start
             where = f"connect to the cluster at {address}" if address else "start on this machine"
             advice = (
                 "; it must run; if it has a token, this machine needs it, and RAY_AUTH_MODE=token"
                 if address
-                else ""
+                else f" (its files are in {tempfile.gettempdir()}/ray, which needs room)"
             )
             reason = getattr(error, "strerror", None) or one_line_reason(error)
             raise UserError(f"Ray cannot {where}: {reason}{advice}") from None

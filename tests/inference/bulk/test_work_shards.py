@@ -4,7 +4,10 @@ import importlib.util
 import itertools
 import json
 import socket
+import sys
+import tempfile
 import time
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -188,6 +191,28 @@ def test_columns_are_for_parquet_files_only(records):
 
 
 @needs_pyarrow
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("image", "name", "image"), "has several columns image: rename all but one"),
+        (("image", "name", "name"), "has several columns name: rename all but one"),
+        (("image", "names"), "has no column name, but image, names: name it"),
+        (("name", "image"), "has the type string in its column image, not binary"),
+    ],
+)
+def test_columns_that_cannot_be_read(tmp_path, columns, message):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    values = {True: pyarrow.array([b"1"]), False: pyarrow.array(["1"])}
+    arrays = [values[number % 2 == 0] for number in range(len(columns))]
+    arrays[2:] = [values[name == "image"] for name in columns[2:]]
+    write_table(pyarrow.Table.from_arrays(arrays, names=columns), tmp_path / "rows.parquet")
+    with pytest.raises(UserError, match=f"rows.parquet {message}"):
+        listed(tmp_path, 1)
+
+
+@needs_pyarrow
 def test_a_damaged_group_of_rows_fails_alone(tmp_path):
     from pyarrow.parquet import ParquetFile
 
@@ -206,6 +231,23 @@ def test_a_damaged_group_of_rows_fails_alone(tmp_path):
     for number, (name, reason) in enumerate(found[64:128], 64):
         assert name == f"{path}, row {number}"
         assert reason.startswith("cannot be read: ")
+
+
+def test_ray_that_does_not_start(monkeypatch, tmp_path):
+    """Ray raises a bare Exception, as where the disk is full."""
+
+    def fail(*args):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray_cluster, "_init", fail)
+    for name in ("ray", "ray.data"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    told = (
+        rf"^Ray cannot start on this machine: The .*startup\. \(its files are in {tmp_path}/ray, "
+    )
+    with pytest.raises(UserError, match=told), ray_cluster.started(None):
+        pass
 
 
 def test_an_address_that_does_not_answer(monkeypatch):
