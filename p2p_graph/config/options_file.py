@@ -11,7 +11,8 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import have_same_files, read_json, real_path
+from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.utils.same_files import have_same_files
 from p2p_graph.version import __version__
 
 OPTIONS_FILE = "options.json"

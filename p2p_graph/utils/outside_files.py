@@ -124,21 +124,6 @@ def real_path(path: Path) -> Path:
         return path.absolute()
 
 
-def have_same_files(first: Path, second: Path) -> bool:
-    """Whether two files have the same size, or two folders files of the same names and sizes."""
-    try:
-        return _sizes(first) == _sizes(second)
-    except OSError:
-        return False
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    if not path.is_dir():
-        return {"": path.stat().st_size}
-    with os.scandir(path) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries if not entry.is_dir()}
-
-
 def seen_from(folder: Path, text: str) -> str:
     """An absolute path relative to a folder: the same once both were moved; other texts as is."""
     return os.path.relpath(text, folder) if Path(text).is_absolute() else text
