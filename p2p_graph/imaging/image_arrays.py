@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from scipy.ndimage import gaussian_filter
@@ -128,6 +128,9 @@ def _to_rgb(image: Image.Image) -> Array:
         # `convert` clips 16-bit values instead of scaling them.
         grey = np.asarray(image) >> 8
         return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        # Adobe's programs store inverted values, with a marker. Pillow inverts them without it, too.
+        image = ImageChops.invert(image)
     return np.asarray(image.convert("RGB"))
 
 

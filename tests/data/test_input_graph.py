@@ -1,16 +1,18 @@
 """Decoding, scaling and jitter against NumPy; batches are a function of seed and position."""
 
+import io
 import threading
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tifffile
-from PIL import Image
+from PIL import Image, ImageChops
 
 from p2p_graph.config.options import Options
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import StepShare, TrainingInputs, translation_batches
+from p2p_graph.imaging.image_arrays import read_rgb
 
 LEVEL = 2 / 255  # between two neighbouring 8-bit levels in [-1, 1]
 
@@ -153,6 +155,20 @@ def test_jpeg_is_decoded_as_pillow_does(folder, mode, progressive):
     with Image.open(folder / "1.jpg") as image:
         expected = as_values(image.convert("RGB"))
     np.testing.assert_allclose(single(folder), expected, atol=4 * LEVEL)
+
+
+def test_cmyk_without_adobe_s_marker(folder):
+    """It stores ink, where Adobe's files store its inverse: TensorFlow and `read_rgb` know both."""
+    values = np.repeat([[(30, 160, 220)] * 8 + [(200, 90, 10)] * 8], 16, axis=0)
+    image = ImageChops.invert(Image.fromarray(np.uint8(values)).convert("CMYK"))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=98, subsampling=0)
+    contents = stream.getvalue()
+    first = contents.index(b"\xff\xee")
+    end = first + 2 + int.from_bytes(contents[first + 2 : first + 4], "big")
+    (folder / "1.jpg").write_bytes(contents[:first] + contents[end:])
+    np.testing.assert_allclose(single(folder), as_values(values), atol=4 * LEVEL)
+    np.testing.assert_allclose(read_rgb(folder / "1.jpg"), values, atol=4)
 
 
 def test_jpeg_named_png(folder):
