@@ -129,7 +129,7 @@ def _to_rgb(image: Image.Image) -> Array:
         grey = np.asarray(image) >> 8
         return np.stack([grey.astype(np.uint8)] * 3, axis=-1)
     if image.mode == "CMYK" and "adobe" not in image.info:
-        # Adobe's programs store inverted values, with a marker. Pillow inverts them without it, too.
+        # Adobe's programs store inverted values, with a marker; Pillow inverts them without it.
         image = ImageChops.invert(image)
     return np.asarray(image.convert("RGB"))
 

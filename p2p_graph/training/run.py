@@ -81,7 +81,7 @@ def train(options: Options, given: Mapping[str, Any]) -> int:
             reports = options.reports
             complete_save(folder, Retention(reports.keep_checkpoints, reports.keep_every))
     steps = run.schedule.last_step
-    if run.checkpoint and run.is_new:
+    if run.checkpoint and not run.checkpoint.is_in(folder):
         raise UserError(
             f"checkpoint {run.checkpoint.prefix} has done {counted(run.done, 'step')} already: "
             f"--max_steps and --max_epochs are totals, and ask for {steps}"

@@ -22,7 +22,7 @@ from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.runtime.replicas import Replicas
 from p2p_graph.training.resume import compare_usable, starting_point
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.validation import steps_between
+from p2p_graph.training.validation import BEST_FOLDER, steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
@@ -81,8 +81,12 @@ class RunPlan(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether it does not go on from a checkpoint of its folder, whose files are another's."""
-        return self.checkpoint is None or not self.checkpoint.is_in(self.folder)
+        """Whether the files in its folder are another run's: it does not go on from one of them.
+
+        One may go back to the folder's best checkpoint, where the newest ones have been removed.
+        """
+        own = (self.folder, self.folder / BEST_FOLDER)
+        return self.checkpoint is None or not any(map(self.checkpoint.is_in, own))
 
     @property
     def share(self) -> StepShare:

@@ -254,6 +254,26 @@ def test_a_new_run_from_another_checkpoint_keeps_nothing_of_the_former_one(train
     assert [event.step for event in starts] == [0]  # TensorBoard drops the steps behind it
 
 
+def test_a_run_that_goes_back_to_its_best_checkpoint(trained, data, tmp_path):
+    """The best stays, also where training fails before its first save, and all up to its step."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
+        path.unlink()
+    best = folder / "best"
+    step = json.loads((best / "best.json").read_text())["step"]
+    kept = {path.name: path.read_bytes() for path in best.iterdir() if path.name != "options.json"}
+    flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--checkpoint", best)
+    done = call("train", *flags, "--max_steps", 1)
+    assert_refused(done, f"has done {step} steps already")
+    last = ("--max_steps", step + 1)
+    assert_refused(call("train", *flags, *last, "--lr", 1e38), "not finite after step")
+    out = succeeded(call("train", *flags, *last, "--lr", 1e-9)).stdout
+    assert "note" not in out
+    assert {name: (best / name).read_bytes() for name in kept} == kept
+    assert [record["step"] for record in records(folder)] == list(range(1, step + 2))
+
+
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):
     flags = ("--input_dir", data / "train", *NETWORK, "--lr", 1e38, "--output_dir", tmp_path)
     done = call("train", *flags, "--max_steps", 3, "--sample_freq", 1, "--keep_best", "l1")
