@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_SPECIAL = re.compile(r"[*?\[\]\\\ud800-\udfff]")  # of a pattern; no UTF-8
+from p2p_graph.utils.file_names import why_not_utf8
+
+_SPECIAL = re.compile(r"[*?\[\]\\]")
 
 
 @contextlib.contextmanager
@@ -22,7 +24,7 @@ def without_pattern(prefix: Path, files: Sequence[Path]) -> Iterator[str]:
     Raises:
       OSError: the links cannot be made.
     """
-    if not _SPECIAL.search(str(prefix)):
+    if not (_SPECIAL.search(str(prefix)) or why_not_utf8(str(prefix))):
         yield str(prefix)
         return
     with tempfile.TemporaryDirectory(prefix="p2p_graph") as folder:

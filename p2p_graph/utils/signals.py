@@ -39,6 +39,7 @@ class _Ending:
       held: whether the exception waits for the end of `held`.
       received: the exception of the first signal since `raised` was entered.
       silent: without the line, which the parent process prints.
+      unraisable: takes what nothing can catch, as `sys.unraisablehook`.
     """
 
     at_once = True
@@ -46,6 +47,7 @@ class _Ending:
     held = False
     received: Interrupted | None = None
     silent = False
+    unraisable: Callable[["sys.UnraisableHookArgs"], Any] = sys.__unraisablehook__
 
 
 def handle(*, silent: bool = False) -> None:
@@ -57,6 +59,8 @@ def handle(*, silent: bool = False) -> None:
       silent: whether the process leaves the line to its parent from now on.
     """
     _Ending.silent = _Ending.silent or silent
+    if sys.unraisablehook is not _without_races:
+        _Ending.unraisable, sys.unraisablehook = sys.unraisablehook, _without_races
     for number in STOPPING:
         if signal.getsignal(number) not in (signal.SIG_IGN, _end):
             signal.signal(number, _end)
@@ -136,13 +140,24 @@ def _end(number: int, frame: types.FrameType | None) -> None:
             if not _Ending.silent:
                 os.write(_Ending.stderr, f"{line}\n".encode())
         os._exit(code)
-    # A second signal ends the process even where the first one's exception does not.
+    # The next signal of this kind ends the process even where the first one's exception does not.
+    # One of another kind may come with the first, as where a terminal goes; a third ends it.
+    is_first = _Ending.received is None
     for each in STOPPING:
-        if signal.getsignal(each) == _end:
+        if (each == number or not is_first) and signal.getsignal(each) == _end:
             signal.signal(each, signal.SIG_DFL)
+    if not is_first:
+        return
     _Ending.received = interrupt
     if not _Ending.held:
         raise interrupt
+
+
+def _without_races(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Leaves out what Python says of a signal that has come before its handler was changed."""
+    error = unraisable.exc_value
+    if not (isinstance(error, OSError) and "ignored due to race condition" in str(error)):
+        _Ending.unraisable(unraisable)
 
 
 class StopSignals:

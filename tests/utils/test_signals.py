@@ -111,6 +111,45 @@ def test_a_second_held_signal_ends_the_process():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "held\n")
 
 
+def ends(code):
+    start = "import os, signal\nfrom p2p_graph.utils.signals import handle, raised, report_ending\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{start}handle()\n{code}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("numbers", [("TERM", "HUP"), ("INT", "HUP"), ("TERM", "INT", "HUP")])
+def test_signals_that_come_together_are_one(numbers):
+    """They wait while Python code runs that handles none, as in the first one's handler."""
+    kills = "".join(f"    os.kill(os.getpid(), signal.SIG{name})\n" for name in numbers)
+    code = (
+        "try:\n  with raised():\n    signal.pthread_sigmask(signal.SIG_BLOCK, {1, 2, 15})\n"
+        f"{kills}    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{1, 2, 15}})\n"
+        "    for _ in range(10**6): pass\n    print('after')\n"
+        "except KeyboardInterrupt as error:\n"
+        "  for _ in range(10**6): pass\n  os._exit(report_ending(error))\n"
+    )
+    code, out, err = ends(code)
+    assert (out, err.count("\n")) == ("", 1)
+    assert code in [128 + signal.Signals[f"SIG{name}"] for name in numbers]
+    assert err in ("interrupted\n", "stopped by SIGTERM\n", "stopped by SIGHUP\n")
+
+
+def test_a_third_signal_ends_the_process():
+    code = (
+        "from p2p_graph.utils.signals import held\nwith raised(), held():\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    signal.raise_signal(signal.SIGHUP)\n"
+        "    print('held', flush=True)\n"
+        "    signal.raise_signal(signal.SIGINT)\n    print('after', flush=True)\n"
+    )
+    assert ends(code) == (-signal.SIGINT, "held\n", "")
+
+
 def test_a_silent_process_leaves_the_line_to_its_parent():
     code = (
         "import signal\nfrom p2p_graph.utils.signals import handle\nhandle(silent=True)\n"
