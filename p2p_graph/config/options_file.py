@@ -11,7 +11,7 @@ from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.utils.atomic_write import write_json
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.utils.outside_files import from_folder, read_json, real_path
 from p2p_graph.utils.same_files import have_same_files
 from p2p_graph.version import __version__
 
@@ -272,8 +272,8 @@ def _checked(options: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def same_path(was: str, now: str, folder: Path) -> bool:
     """Whether two paths name the same file.
 
-    The same relative path may lead elsewhere now: to the same files, in a project that was moved or
-    copied, or to those of another project.
+    The same relative path may lead elsewhere now: to the same files in a copy of the project, or to
+    other files of another one.
 
     Args:
       was: path in the folder's options.json, absolute or relative to its working directory.
@@ -283,12 +283,12 @@ def same_path(was: str, now: str, folder: Path) -> bool:
     before, after = recorded_path(was, folder), Path(now)
     if real_path(before) == real_path(after):
         return True
-    return was == now and (is_gone(was, folder) or have_same_files(before, after))
+    return was == now and have_same_files(before, after)
 
 
 def recorded_path(was: str, folder: Path) -> Path:
     """A path in a folder's options.json, seen from the working directory in it where it has one."""
-    return Path(read_record(folder).get("working_dir", "")) / was
+    return from_folder(Path(read_record(folder).get("working_dir", "")), was)
 
 
 def is_gone(was: str, folder: Path) -> bool:
@@ -303,7 +303,6 @@ def is_gone(was: str, folder: Path) -> bool:
     before = recorded_path(was, folder)
     if not before.is_absolute():
         return False
-    before = real_path(before)  # its working directory may be gone, and `..` behind it
     try:
         return not (any(before.iterdir()) if before.is_dir() else before.exists())
     except OSError:  # it lies in another person's folder

@@ -117,7 +117,7 @@ def differences(
     ]
 
 
-def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> list[str]:
+def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Lists the paths of images that differ, and are in their former places no more.
 
     `differences` leaves them out: the images' names say whether these are the same images.
@@ -128,13 +128,13 @@ def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path)
       folder: as `differences`.
 
     Returns:
-      As `changed_options`.
+      An entry as of `changed_options` for each option by its name.
     """
-    return [
-        _change(name, was, now[name], folder)
+    return {
+        name: _change(name, was, now[name], folder)
         for name, was in stored.items()
         if name in IMAGE_PATHS and not _are_equal(name, was, now[name], folder, same_path)
-    ]
+    }
 
 
 def _change(name: str, was: Any, now: Any, folder: Path) -> str:

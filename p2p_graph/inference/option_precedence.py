@@ -72,7 +72,8 @@ def with_training_split(
     is by the same seed.
 
     Raises:
-      UserError: the images are not those of training any more, so that the split is not known.
+      UserError: the images are not those of training any more, so that the split is not known, or
+        another seed is given for it.
     """
     stored = read_options(checkpoint.folder)
     trained, tested = named_data(stored), named_data(given)
@@ -80,13 +81,18 @@ def with_training_split(
     if share == 1 or not (trained and tested):
         return options
     seed = stored.get("split_seed", 0)
+    if given.get("split_seed", seed) != seed and "split" not in given:
+        raise UserError(
+            f"split_seed is {given['split_seed']}, and training's split is by seed {seed}: name "
+            "--split, too, for a split that is not training's"
+        )
     if "split" in given:
         is_alike = options.data.source.split == share and "split_seed" not in given
         return options.replace(split_seed=seed) if is_alike else options
-    is_same = same_path(trained, tested, checkpoint.folder)
-    digest = read_record(checkpoint.folder).get("images")
+    digest, gone = read_record(checkpoint.folder).get("images"), is_gone(trained, checkpoint.folder)
+    is_same = same_path(trained, tested, checkpoint.folder) or (trained == tested and gone)
     # Where nothing is any more in the place of training, images of the same names were moved.
-    may_be_same = is_same or (digest is not None and is_gone(trained, checkpoint.folder))
+    may_be_same = is_same or (digest is not None and gone)
     count = None
     if may_be_same:
         count = count_before(digest, options.data.source, single=options.data.task.is_single)

@@ -20,7 +20,7 @@ from p2p_graph.inference.input_images import read_inputs
 from p2p_graph.inference.litert_generator import SUFFIX
 from p2p_graph.inference.model_card import RECORD_FILE
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.outside_files import read_json, real_path
+from p2p_graph.utils.outside_files import from_folder, read_json, real_path
 
 Array = np.ndarray[Any, Any]
 
@@ -117,10 +117,11 @@ def _data_folder(checkpoint: Path, data_options: DataOptions) -> Path | None:
     if data is None:
         return None
     start = Path(working_dir or "")
-    still = _existing([start / str(data)])
+    recorded = from_folder(start, str(data))
+    still = _existing([recorded])
     moved: list[Path] = []
     if run:  # as seen from the run, whose best checkpoint is one level deeper
-        from_run = os.path.relpath(start / str(data), start / str(run))
+        from_run = os.path.relpath(recorded, from_folder(start, str(run)))
         seen = _existing([folder / from_run, folder.parent / from_run])
         moved = [path for path in seen if path not in still]
     if moved:
@@ -136,7 +137,7 @@ def _data_folder(checkpoint: Path, data_options: DataOptions) -> Path | None:
 
 def _existing(paths: Sequence[Path]) -> list[Path]:
     found = []
-    for path in map(real_path, paths):  # a working directory may be gone, and `..` behind it
+    for path in map(real_path, paths):
         with contextlib.suppress(OSError):  # in another person's folder
             if path.exists():
                 found.append(path)

@@ -108,11 +108,13 @@ def _compare_images(options: Options, folder: Path, *, is_chief: bool) -> None:
     """
     source, digest = options.data.source, read_record(folder).get("images")
     count = count_before(digest, source, single=options.data.task.is_single)
-    moved = moved_paths(read_options(folder), options.flat(), folder) if is_chief else []
-    if moved and (count is not None or digest is None):
-        raise made_with_others(folder, moved)
-    if moved:
-        named = "; ".join(moved)
+    stored, now = read_options(folder), options.flat()
+    moved = moved_paths(stored, now, folder) if is_chief else {}
+    others = [change for name, change in moved.items() if stored[name] != now[name]]
+    if others and (count is not None or digest is None):
+        raise made_with_others(folder, others)
+    if moved and count is None:
+        named = "; ".join(moved.values())
         print(f"note: {named}: nothing is there any more, and the images now have the same names")
     if count is None:
         return

@@ -124,6 +124,17 @@ def real_path(path: Path) -> Path:
         return path.absolute()
 
 
+def from_folder(folder: Path, path: str) -> Path:
+    """A path as it was when a folder, whose path has no links, was the working directory.
+
+    The folder may be gone, or a link to another place: `..` at the beginning is of its path.
+    """
+    parts = Path(path).parts
+    while parts[:1] == ("..",) and folder.is_absolute():
+        folder, parts = folder.parent, parts[1:]
+    return folder.joinpath(*parts)
+
+
 def seen_from(folder: Path, text: str) -> str:
     """An absolute path relative to a folder: the same once both were moved; other texts as is."""
     return os.path.relpath(text, folder) if Path(text).is_absolute() else text

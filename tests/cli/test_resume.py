@@ -330,6 +330,22 @@ def test_images_that_were_moved(data, tmp_path):
     assert_refused(call("train", *flags, "--max_steps", 4), "made with other options: input_dir")
 
 
+def test_a_project_that_was_moved(data, tmp_path):
+    """By relative paths: a note, once; also where images were added."""
+    shutil.copytree(data / "train", tmp_path / "was" / "train")
+    command = ("--input_dir", "train", "--output_dir", "run", *TINY, "--max_steps")
+    succeeded(call("train", *command, 1, cwd=tmp_path / "was"))
+    now = (tmp_path / "was").rename(tmp_path / "now")
+    told = f'note: input_dir (was "{tmp_path}/was/train", now "train"): nothing is there any more'
+    assert told in succeeded(call("train", *command, 2, cwd=now)).stdout
+    assert "note" not in succeeded(call("train", *command, 3, cwd=now)).stdout
+    again = now.rename(tmp_path / "again")
+    shutil.copy(again / "train" / "1.png", again / "train" / "1000.png")
+    done = succeeded(call("train", *command, 4, cwd=again))
+    assert "note: the images in train are not those that run was trained on (5 then)" in done.stdout
+    assert "nothing is there" not in done.stdout
+
+
 def test_an_image_that_is_mended_between_two_runs_is_told(data, tmp_path):
     """The order of all images depends on how many can be used."""
     shutil.copytree(data / "train", tmp_path / "train")

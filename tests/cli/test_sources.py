@@ -141,7 +141,7 @@ def test_a_split_is_recorded_and_the_rest_is_tested(sources, form, tmp_path):
 
     where = ("--checkpoint", tmp_path / "run")
     done = succeeded(call("test", *sources[form], *where, "--output_dir", tmp_path / "rest"))
-    assert "split: 2 images left out of training" in done.stdout
+    assert "split: 2 images that --split 0.6 --split_seed " in done.stdout
     wanted = [str(index + 1) for index in split_indices(5, 0.6, 4)[1]]
     if form == "archive":
         wanted = [f"{int(name) - 1:05d}" for name in wanted]
@@ -170,7 +170,7 @@ def test_a_split_is_known_from_any_folder(data, tmp_path):
     (tmp_path / "sub").mkdir()
     where = ("--input_dir", "../pairs", "--checkpoint", "../run", "--output_dir", "made")
     done = succeeded(call("test", *where, cwd=tmp_path / "sub"))
-    assert "split: 2 images left out of training" in done.stdout
+    assert "split: 2 images that --split 0.6 --split_seed " in done.stdout
     assert len(images(tmp_path / "sub" / "made")) == 2
     other = ("--input_dir", "../pairs", *TINY, "--split", 0.6, "--output_dir", "../run")
     succeeded(call("train", *other, "--max_steps", 2, cwd=tmp_path / "sub"))
@@ -220,16 +220,21 @@ def test_a_split_is_not_applied_to_another_project(data, tmp_path):
     test = ("--input_dir", "pairs", "--checkpoint", tmp_path / "first" / "run")
     for project, printed in (
         ("second", f"split: not applied, since training was on {tmp_path / 'first' / 'pairs'} "),
-        ("copy", "split: 2 images left out of training"),
+        ("copy", "split: 2 images that --split 0.6 --split_seed "),
     ):
         made = ("--output_dir", tmp_path / f"of_{project}")
         assert printed in succeeded(call("test", *test, *made, cwd=tmp_path / project)).stdout
     # The first line's advice: that split, by training's seed.
     made = ("--output_dir", tmp_path / "split")
     done = succeeded(call("test", *test, *made, "--split", 0.6, cwd=tmp_path / "second"))
-    assert "(--split 0.6 --split_seed 4; " in done.stdout
+    assert "that --split 0.6 --split_seed 4 leaves out of training" in done.stdout
     wanted = {str(index + 1) for index in split_indices(7, 0.6, 4)[1]}
     assert set(images(tmp_path / "split")) == wanted
+    # Training's split has a seed.
+    made = ("--output_dir", tmp_path / "seed")
+    succeeded(call("test", *test, *made, "--split_seed", 4, cwd=tmp_path / "first"))
+    done = call("test", *test, *made, "--split_seed", 5, cwd=tmp_path / "first")
+    assert_refused(done, "split_seed is 5, and training's split is by seed 4")
 
 
 def test_a_split_is_known_from_a_conversion(data, tmp_path):
@@ -242,7 +247,7 @@ def test_a_split_is_known_from_a_conversion(data, tmp_path):
     succeeded(call("convert", *where, "--to", "native"))
     test = ("--input_dir", tmp_path / "a" / "pairs", "--checkpoint", tmp_path / "converted")
     done = succeeded(call("test", *test, "--output_dir", tmp_path / "made"))
-    assert "split: 2 images left out of training" in done.stdout
+    assert "split: 2 images that --split 0.6 --split_seed " in done.stdout
     shutil.copy(data / "train" / "1.png", tmp_path / "a" / "pairs" / "1b.png")
     done = call("test", *test, "--output_dir", tmp_path / "again")
     assert_refused(done, "are not those of training (5 then)", "--split 1 takes all")

@@ -573,8 +573,9 @@ def test_images_may_be_moved(config, tmp_path, monkeypatch):
     assert [line.split()[0] for line in refused] == ["input_dir", "target_dir"]
     was.rename(now)
     assert changed_options(moved, tmp_path, {}) == []
-    assert moved_paths(options.flat(), moved, tmp_path) == refused
-    assert moved_paths(options.flat(), options.flat(), tmp_path) == []
+    moves = moved_paths(options.flat(), moved, tmp_path)
+    assert moves == dict(zip(("input_dir", "target_dir"), refused, strict=True))
+    assert moved_paths(options.flat(), options.flat(), tmp_path) == {}
     (was / "a").mkdir(parents=True)  # as of a disk that is mounted elsewhere
     assert changed_options(moved, tmp_path, {}) == []
     with monkeypatch.context() as changed:  # in another person's folder
@@ -599,6 +600,13 @@ def test_images_beside_a_working_directory_that_is_gone(config, tmp_path, monkey
     assert changed_options(config.replace(input_dir="data").flat(), run, {}) == []
     other = changed_options(config.replace(input_dir="data2").flat(), run, {})
     assert other == ['input_dir (was "../data", now "data2")']
+    # Now a link to a folder beside other images.
+    (tmp_path / "disk" / "work").mkdir(parents=True)
+    (tmp_path / "disk" / "data").mkdir()
+    (tmp_path / "work").symlink_to("disk/work")
+    assert changed_options(config.replace(input_dir="data").flat(), run, {}) == []
+    other = changed_options(config.replace(input_dir="disk/data").flat(), run, {})
+    assert other == ['input_dir (was "../data", now "disk/data")']
 
 
 def test_images_may_lie_elsewhere_on_another_host(config, saved, monkeypatch):
@@ -662,12 +670,12 @@ def test_the_same_relative_path_may_lead_to_other_images(config, tmp_path, monke
     (second / "pairs" / "2.png").write_bytes(b"")
     stored = config.flat()
     assert changed_options(config.flat(), second, {}) == []
-    assert moved_paths(stored, config.flat(), second) == []
+    told = f'input_dir (was "{first}/pairs", now "pairs")'
+    assert moved_paths(stored, config.flat(), second) == {"input_dir": told}
     moved = config.replace(more_inputs=("../second/more",)).flat()
     shutil.rmtree(first)
-    assert moved_paths(stored, moved, second) == [
-        'more_inputs (was ["more"], now ["../second/more"])'
-    ]
+    told = 'more_inputs (was ["more"], now ["../second/more"])'
+    assert moved_paths(stored, moved, second)["more_inputs"] == told
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def _choose(work: Work, known: Restored | None) -> Choice:
     )
     if source.split < 1:
         print(
-            f"split: {counted(len(work.listed), 'image')} left out of training "
-            f"(--split {source.split} --split_seed {source.split_seed}; --split 1 takes all)"
+            f"split: {counted(len(work.listed), 'image')} that --split {source.split} --split_seed "
+            f"{source.split_seed} leaves out of training (--split 1 takes all)"
         )
     if bulk.part:
         print(f"shard {bulk.shard}: {len(work.numbers)} of {counted(len(work.listed), 'image')}")
