@@ -139,8 +139,8 @@ def moved_paths(stored: Mapping[str, Any], now: Mapping[str, Any], folder: Path)
 
 def _change(name: str, was: Any, now: Any, folder: Path) -> str:
     if was == now:  # the same relative path, from another working directory
-        was = [str(recorded_path(path, folder)) for path in _listed(was)]
-        was = was if isinstance(now, list | tuple) else was[0]
+        places = [str(recorded_path(path, folder)) for path in _listed(was)]
+        was = places[0] if isinstance(was, str) else places
     return f"{name} (was {json.dumps(was)}, now {json.dumps(now)})"
 
 

@@ -81,14 +81,14 @@ def with_training_split(
     if share == 1 or not (trained and tested):
         return options
     seed = stored.get("split_seed", 0)
-    if given.get("split_seed", seed) != seed and "split" not in given:
+    if "split" in given:
+        is_alike = options.data.source.split == share and "split_seed" not in given
+        return options.replace(split_seed=seed) if is_alike else options
+    if given.get("split_seed", seed) != seed:
         raise UserError(
             f"split_seed is {given['split_seed']}, and training's split is by seed {seed}: name "
             "--split, too, for a split that is not training's"
         )
-    if "split" in given:
-        is_alike = options.data.source.split == share and "split_seed" not in given
-        return options.replace(split_seed=seed) if is_alike else options
     digest, gone = read_record(checkpoint.folder).get("images"), is_gone(trained, checkpoint.folder)
     is_same = same_path(trained, tested, checkpoint.folder) or (trained == tested and gone)
     # Where nothing is any more in the place of training, images of the same names were moved.

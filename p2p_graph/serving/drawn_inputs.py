@@ -124,10 +124,10 @@ def _data_folder(checkpoint: Path, data_options: DataOptions) -> Path | None:
         from_run = os.path.relpath(recorded, from_folder(start, str(run)))
         seen = _existing([folder / from_run, folder.parent / from_run])
         moved = [path for path in seen if path not in still]
-    if moved:
-        still = [path for path in still + moved if _has_names(path, digest, data_options)] + still
-    if still:
-        return still[0]
+    both = still + moved if moved else []
+    named = [path for path in both if _has_names(path, digest, data_options)]
+    if found := named + still:
+        return found[0]
     print(
         f"note: {checkpoint} was trained on {data}, which is not there: without --examples and "
         "--palette, the page has no examples, and knows no colours of labels"

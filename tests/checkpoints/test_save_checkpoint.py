@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +65,7 @@ def test_what_a_kill_has_left_is_removed(save, tmp_path, monkeypatch):
     assert steps_in(tmp_path) == [1, 2]
     (tmp_path / "model-9.data-00000-of-00001").write_bytes(b"renamed before its index")
     save(3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint",
-        "model-3.data-00000-of-00001",
-        "model-3.index",
-    ]
+    assert names_in(tmp_path) == ["checkpoint", *files_of_step(3)]
 
 
 def test_a_killed_save_is_completed(save, tmp_path, monkeypatch):
@@ -82,11 +77,7 @@ def test_a_killed_save_is_completed(save, tmp_path, monkeypatch):
             save(2)
     assert steps_in(tmp_path) == [1, 2]
     save_checkpoint.complete_save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint",
-        "model-2.data-00000-of-00001",
-        "model-2.index",
-    ]
+    assert names_in(tmp_path) == ["checkpoint", *files_of_step(2)]
 
 
 def test_a_save_whose_end_fails_is_completed(save, tmp_path, monkeypatch):
@@ -115,7 +106,6 @@ def test_a_save_whose_end_fails_is_completed(save, tmp_path, monkeypatch):
 def test_an_earlier_checkpoint_that_cannot_be_removed(save, tmp_path, monkeypatch):
     """The message names it, and says that the new one is saved; the next run removes it."""
     save(1)
-
     unlink = Path.unlink
 
     def fail(path, *args, **kwargs):
@@ -123,19 +113,14 @@ def test_an_earlier_checkpoint_that_cannot_be_removed(save, tmp_path, monkeypatc
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         unlink(path, *args, **kwargs)
 
+    told = rf"model-2 is saved, but {tmp_path}/model-1\..* of an earlier one cannot be removed: Op"
     with monkeypatch.context() as failing:
         failing.setattr(Path, "unlink", fail)
-        with pytest.raises(UserError) as refused:
+        with pytest.raises(UserError, match=told):
             save(2)
-    told = rf"model-2 is saved, but {tmp_path}/model-1\..* of an earlier one cannot be removed: Op"
-    assert re.search(told, str(refused.value))
     assert steps_in(tmp_path) == [1, 2]
     save_checkpoint.complete_save(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint",
-        "model-2.data-00000-of-00001",
-        "model-2.index",
-    ]
+    assert names_in(tmp_path) == ["checkpoint", *files_of_step(2)]
 
 
 def test_where_no_save_was_killed_nothing_is_removed(save, tmp_path):
@@ -167,6 +152,10 @@ def test_all_is_on_the_disk_before_others_are_removed(save, tmp_path, monkeypatc
     removal = min(calls.index(f"unlink {name}") for name in files_of_step(1))
     flushed = [name for name in calls[:removal] if not name.startswith("unlink")]
     assert flushed == [*files_of_step(2), tmp_path.name]
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def files_of_step(step):

@@ -49,6 +49,14 @@ def trained(data, tmp_path_factory):
     return folder
 
 
+def copied_without_checkpoint(run, folder):
+    """A run's folder whose newest checkpoint was removed."""
+    shutil.copytree(run, folder)
+    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
+        path.unlink()
+    return folder
+
+
 def test_grids_are_of_the_same_images(trained, data):
     grids = sorted((trained / "samples").iterdir())
     assert [path.name for path in grids] == ["00000005.png", "00000010.png", "00000012.png"]
@@ -209,10 +217,7 @@ def test_a_new_run_that_keeps_no_best_forgets_that_of_the_former_one(
     trained, data, tmp_path, is_damaged, extra
 ):
     """Otherwise a later command would take it for its own."""
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
-        path.unlink()
+    folder = copied_without_checkpoint(trained, tmp_path / "run")
     if is_damaged:
         (folder / "best" / "best.json").write_text("{")
     flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--max_steps", 1)
@@ -225,10 +230,7 @@ def test_a_new_run_that_keeps_no_best_forgets_that_of_the_former_one(
 
 def test_a_new_run_from_another_checkpoint_keeps_nothing_of_the_former_one(trained, data, tmp_path):
     """Although it begins behind the former run's steps."""
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
-        path.unlink()
+    folder = copied_without_checkpoint(trained, tmp_path / "run")
     former = folder / "images" / "00000003-1-outputs.png"
     former.parent.mkdir(exist_ok=True)
     former.write_bytes(b"")
@@ -256,10 +258,7 @@ def test_a_new_run_from_another_checkpoint_keeps_nothing_of_the_former_one(train
 
 def test_a_run_that_goes_back_to_its_best_checkpoint(trained, data, tmp_path):
     """The best stays, also where training fails before its first save, and all up to its step."""
-    folder = tmp_path / "run"
-    shutil.copytree(trained, folder)
-    for path in [*folder.glob("model-*"), folder / "checkpoint"]:
-        path.unlink()
+    folder = copied_without_checkpoint(trained, tmp_path / "run")
     best = folder / "best"
     step = json.loads((best / "best.json").read_text())["step"]
     kept = {path.name: path.read_bytes() for path in best.iterdir() if path.name != "options.json"}

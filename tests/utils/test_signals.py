@@ -98,23 +98,12 @@ def test_a_signal_is_forgotten_after_raised():
     stop.give_back()
 
 
-def test_a_second_held_signal_ends_the_process():
-    code = (
-        "import signal\nfrom p2p_graph.utils.signals import handle, held, raised\nhandle()\n"
-        "with raised(), held():\n"
-        "    signal.raise_signal(signal.SIGTERM)\n    print('held', flush=True)\n"
-        "    signal.raise_signal(signal.SIGTERM)\n    print('after', flush=True)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "held\n")
-
-
 def ends(code):
-    start = "import os, signal\nfrom p2p_graph.utils.signals import handle, raised, report_ending\n"
+    """Runs Python code that begins with the call of `handle`: exit code, stdout, stderr."""
+    names = "handle, held, raised, report_ending"
+    start = f"import os, signal\nfrom p2p_graph.utils.signals import {names}\n"
     done = subprocess.run(
-        [sys.executable, "-c", f"{start}handle()\n{code}"],
+        [sys.executable, "-c", start + code],
         capture_output=True,
         text=True,
         check=False,
@@ -123,12 +112,22 @@ def ends(code):
     return done.returncode, done.stdout, done.stderr
 
 
+def test_a_second_held_signal_ends_the_process():
+    code = (
+        "handle()\nwith raised(), held():\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    print('held', flush=True)\n"
+        "    signal.raise_signal(signal.SIGTERM)\n    print('after', flush=True)\n"
+    )
+    assert ends(code)[:2] == (-signal.SIGTERM, "held\n")
+
+
 @pytest.mark.parametrize("numbers", [("TERM", "HUP"), ("INT", "HUP"), ("TERM", "INT", "HUP")])
 def test_signals_that_come_together_are_one(numbers):
     """They wait while Python code runs that handles none, as in the first one's handler."""
     kills = "".join(f"    os.kill(os.getpid(), signal.SIG{name})\n" for name in numbers)
     code = (
-        "try:\n  with raised():\n    signal.pthread_sigmask(signal.SIG_BLOCK, {1, 2, 15})\n"
+        "handle()\ntry:\n  with raised():\n"
+        "    signal.pthread_sigmask(signal.SIG_BLOCK, {1, 2, 15})\n"
         f"{kills}    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{1, 2, 15}})\n"
         "    for _ in range(10**6): pass\n    print('after')\n"
         "except KeyboardInterrupt as error:\n"
@@ -142,7 +141,7 @@ def test_signals_that_come_together_are_one(numbers):
 
 def test_a_third_signal_ends_the_process():
     code = (
-        "from p2p_graph.utils.signals import held\nwith raised(), held():\n"
+        "handle()\nwith raised(), held():\n"
         "    signal.raise_signal(signal.SIGTERM)\n    signal.raise_signal(signal.SIGHUP)\n"
         "    print('held', flush=True)\n"
         "    signal.raise_signal(signal.SIGINT)\n    print('after', flush=True)\n"
@@ -151,11 +150,6 @@ def test_a_third_signal_ends_the_process():
 
 
 def test_a_silent_process_leaves_the_line_to_its_parent():
-    code = (
-        "import signal\nfrom p2p_graph.utils.signals import handle\nhandle(silent=True)\n"
-        "handle()\nsignal.raise_signal(signal.SIGTERM)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+    code = "handle(silent=True)\nhandle()\nsignal.raise_signal(signal.SIGTERM)\n"
+    code, _, err = ends(code)
+    assert (code, err) == (128 + signal.SIGTERM, "")
