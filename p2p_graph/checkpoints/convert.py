@@ -106,7 +106,7 @@ def convert(
     if form == "pict":
         _check_supported(model, _REFERENCE_GENERATOR)
         _write_pict(model, target)
-        return []
+        return _dropout_notes(model, "the reference program")
     if form == "current":
         _check_supported(model, (*_REFERENCE_GENERATOR, *_REFERENCE_DISCRIMINATOR))
         _check_biases(model)
@@ -115,7 +115,7 @@ def convert(
             _write_native(model, target)
         else:
             _write_current(model, target)
-    return []
+    return _dropout_notes(model, "the reference program") if form == "current" else []
 
 
 def _write_native(model: Model, target: Path) -> None:
@@ -127,11 +127,12 @@ def _write_native(model: Model, target: Path) -> None:
 
 def _native(model: Model) -> tuple[Arrays, Options]:
     """The arrays without biases that nothing uses, and the options that say which biases remain."""
-    arrays, options = model.arrays, model.options
-    if options.model.layers.bias in ("none", "all"):
-        arrays = drop_unused_biases(arrays)
-        options = options.replace(bias=variable_names.bias(arrays))
-    return arrays, options
+    # The reference's options do not say whether there are biases; its layers are all alike.
+    others = model.options.model.discriminator.discriminator_bias != "same"
+    if others or variable_names.bias(model.arrays) is None:
+        return model.arrays, model.options
+    arrays = drop_unused_biases(model.arrays)
+    return arrays, model.options.replace(bias=variable_names.bias(arrays))
 
 
 def _write_current(model: Model, target: Path) -> None:
@@ -179,6 +180,14 @@ def _check_supported(model: Model, names: Sequence[str]) -> None:
                 f"{model.source} was trained with {name} {flat[name]}: the reference program "
                 f"supports only {DEFAULTS[name]}"
             )
+
+
+def _dropout_notes(model: Model, other: str) -> list[str]:
+    """Says that another program, to which the rate of dropout is not told, uses its own."""
+    own, others = model.options.model.generator.in_translation().dropout, DEFAULTS["dropout"]
+    if own == others:
+        return []
+    return [f"dropout {own} in translation, where {other} has {others}: outputs are equal without"]
 
 
 def _check_biases(model: Model) -> None:
@@ -249,7 +258,7 @@ def _write_torch(model: Model, target: Path) -> list[str]:
         raise UserError(f"{model.source} lacks {error.args[0]}") from None
     except UserError as error:
         raise UserError(f"{model.source}: {error}") from None
-    notes = []
+    notes = _dropout_notes(model, "junyanz's network")
     if flat["dropout_levels"] != PRESETS["junyanz"]["dropout_levels"]:
         notes.append("dropout in other levels than junyanz's network: outputs are equal without it")
     if target.suffix == ".pth":

@@ -15,6 +15,7 @@ from p2p_graph.imaging.image_structure import ARRAY
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.file_names import ARRAY_SUFFIXES
 
 
 class _Column(NamedTuple):
@@ -146,7 +147,7 @@ def _of_file(file: Path | Problem) -> _Column:
     """Reads a file's channels."""
     if isinstance(file, Problem):
         raise UserError(file.text)
-    is_array = file.suffix.lower() in array_files.SUFFIXES
+    is_array = file.suffix.lower() in ARRAY_SUFFIXES
     contents = read_contents(file)
     structure = array_files.structure_of(contents) if is_array else read_structure(contents)
     return _Column(str(file.parent), structure.channels, is_array)

@@ -11,6 +11,7 @@ from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.imaging import array_files, exif
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.file_names import SHARD_SUFFIX
 
 _BT601 = [0.299, 0.587, 0.114]  # luma of R, G and B
 
@@ -39,7 +40,7 @@ def decoder_of(images: Sequence[SourceImage], dtype: tf.DType, channels: int = R
     first = images[0]
     if first.position is None:
         return _decoder_of_files(images, dtype, channels)
-    if first.path.parent.suffix == tfrecord_shards.SUFFIX:
+    if first.path.parent.suffix == SHARD_SUFFIX:
         return _decoder_of_shards(images, dtype, channels)
     return _decoder_of_archive(images, dtype)
 

@@ -17,6 +17,7 @@ from p2p_graph.utils import signals
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.file_names import SHARD_SUFFIX
 from p2p_graph.utils.hidden_stderr import hidden_stderr
 from p2p_graph.utils.outside_files import damage_reported
 
@@ -159,7 +160,7 @@ def _changed(images: Sequence[SourceImage]) -> Iterator[str]:
     """The images that are not what they were, or cannot be decoded: their paths and the reasons."""
     if images and images[0].position is None:
         return _changed_files(images)
-    if images and images[0].path.parent.suffix == tfrecord_shards.SUFFIX:
+    if images and images[0].path.parent.suffix == SHARD_SUFFIX:
         return _changed_records(images)
     return iter(())
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from p2p_graph.imaging import array_files
 from p2p_graph.utils.errors import UserError, why_no_folder
-from p2p_graph.utils.file_names import shortened
+from p2p_graph.utils.file_names import ARRAY_SUFFIXES, IMAGE_SUFFIXES, shortened
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 # Of an output name, in bytes: 00000100-NAME-outputs.png.unfinished is a name of at most 255.
 _LONGEST_OUTPUT_NAME = 200
 _SHOWN = 20
@@ -83,7 +82,7 @@ class Entry(NamedTuple):
 
 
 def find_images(
-    folder: Path, option: str = "input_dir", suffixes: Sequence[str] = SUFFIXES
+    folder: Path, option: str = "input_dir", suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> list[Path]:
     """Lists a folder's images: by number where all names are numbers, otherwise by name.
 
@@ -139,7 +138,7 @@ def find_images_or_arrays(folder: Path, option: str = "input_dir") -> list[Path]
         return find_images(folder, option)
     except UserError as error:
         try:
-            arrays = find_images(folder, option, array_files.SUFFIXES)
+            arrays = find_images(folder, option, ARRAY_SUFFIXES)
         except UserError:
             raise error from None
     if any(array_files.lacks_reader(path) for path in arrays):

@@ -18,6 +18,7 @@ from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import SKIP_BAD_ADVICE, usable_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.file_names import ARCHIVE_SUFFIX
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Item = TypeVar("_Item")
@@ -127,7 +128,7 @@ def source_named(option: str) -> Iterator[None]:
 
 def is_archive(source: ImageSource) -> bool:
     """Whether the images are in an .npz archive."""
-    return source.manifest is None and Path(source.path).suffix.lower() == npz_archives.SUFFIX
+    return source.manifest is None and Path(source.path).suffix.lower() == ARCHIVE_SUFFIX
 
 
 def is_packed(source: ImageSource) -> bool:

@@ -16,7 +16,7 @@ from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, shortened_list
-from p2p_graph.utils.file_names import why_not_utf8
+from p2p_graph.utils.file_names import ARRAY_SUFFIXES, why_not_utf8
 
 _MANY = 5000  # images; larger sets take long enough for a progress bar
 _TOGETHER = 32  # images that a thread checks together
@@ -293,6 +293,6 @@ def _read_file(path: Path) -> EncodedImage:
     if why := why_not_utf8(str(path)):
         raise UserError(f"has a name that is {why}")
     contents = read_contents(path)
-    if path.suffix.lower() in array_files.SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         return EncodedImage(b"", array_files.structure_of(contents))
     return EncodedImage(contents, read_structure(contents))

@@ -23,7 +23,6 @@ from p2p_graph.utils.errors import UserError, one_line_reason
 from p2p_graph.utils.npz_files import read_npy_header
 
 ARRAY_SUFFIX = ".npy"
-SUFFIXES = (ARRAY_SUFFIX, ".tif", ".tiff")
 _NPY = b"\x93NUMPY"
 # Version 1.0, two bytes of length, and what NumPy writes for a simple type.
 _HEADER = re.compile(

@@ -50,7 +50,8 @@ def find_model(source: Path, given: Mapping[str, Any], step: int | None) -> Foun
         if step is not None:
             raise UserError(f"step {step} is of no use: {source} holds one generator")
         model = read_model(source, "AtoB")
-        options = model.options.replace(mode="test", **given)
+        used = model.options.model.generator.in_translation()
+        options = model.options.replace(**{"mode": "test", "dropout": used.dropout, **given})
         assign = functools.partial(_assign, model.arrays, model.step)
         return FoundModel(options, assign, lambda: digest_of_arrays(model.arrays))
     by_name = {**given, "checkpoint": str(source)} | ({} if step is None else {"step": step})

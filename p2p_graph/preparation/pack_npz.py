@@ -19,13 +19,13 @@ from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.data.packed import npz_archives
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_not_written
+from p2p_graph.utils.file_names import ARCHIVE_SUFFIX
 from p2p_graph.utils.npz_files import open_npz
 from p2p_graph.utils.outside_files import damage_reported, real_path
 
@@ -54,8 +54,8 @@ def pack_npz(data: DataOptions, path: Path, size: ImageSize, *, compress: bool =
       UserError: an image cannot be used, the images differ in size, another file has the archive's
         name, or the archive cannot be written.
     """
-    if path.suffix.lower() != npz_archives.SUFFIX:
-        raise UserError(f"output_file {path} must end in {npz_archives.SUFFIX}")
+    if path.suffix.lower() != ARCHIVE_SUFFIX:
+        raise UserError(f"output_file {path} must end in {ARCHIVE_SUFFIX}")
     _check_replaceable(path)
     images = list_images(data.source, single=data.task.is_single)
     task = dataclasses.replace(data.task, **channels_of_data(data.task, data.source))

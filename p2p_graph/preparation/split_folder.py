@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2p_graph.data.image_files import SUFFIXES, find_images
+from p2p_graph.data.image_files import find_images
 from p2p_graph.utils import file_lock
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, why_no_folder
+from p2p_graph.utils.file_names import IMAGE_SUFFIXES
 from p2p_graph.utils.outside_files import UnreadableError, open_regular
 
 PARTS = ("train", "test", "val")
@@ -158,7 +159,7 @@ def _images(folder: Path) -> Sequence[Path]:
     return [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and (path.is_symlink() or not path.is_dir())
+        if path.suffix.lower() in IMAGE_SUFFIXES and (path.is_symlink() or not path.is_dir())
     ]
 
 

@@ -16,6 +16,7 @@ from p2p_graph.config.options_file import read_options, read_record
 from p2p_graph.config.resumed_options import check_unchanged, made_with_others, moved_paths
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import count_before, digest_of, names_digest
+from p2p_graph.training.validation import BEST_FOLDER
 from p2p_graph.utils.errors import UserError
 
 
@@ -29,7 +30,8 @@ def starting_point(
 ) -> tuple[Options, Checkpoint | None]:
     """Finds the checkpoint that training starts from.
 
-    It is the folder's newest checkpoint; without one, the checkpoint that the options name.
+    It is the folder's newest checkpoint; without one, the checkpoint that the options name. Where
+    this is the folder's best, the run goes on from it, with its options.
 
     Args:
       options: from `configure`.
@@ -44,16 +46,17 @@ def starting_point(
     Raises:
       UserError: the folder was made with other options or images, or the checkpoint does not fit.
     """
-    source = _own_checkpoint(folder) if folder.exists() else None
+    source = _newest_checkpoint(folder) if folder.exists() else None
+    if source is None and options.run.checkpoint:
+        source = restore_checkpoint.need(Path(options.run.checkpoint))
     if source:
         options = _with_bias(options, source, given)
-        check_unchanged(options.flat(), folder, given, replica_count, is_chief=is_chief)
-        _compare_images(options, folder, is_chief=is_chief)
+    if source and is_of_run(source, folder):
+        made_in = source.folder
+        check_unchanged(options.flat(), made_in, given, replica_count, is_chief=is_chief)
+        _compare_images(options, made_in, is_chief=is_chief)
         if "seed" not in given:
-            options = options.replace(seed=read_options(folder).get("seed", options.run.seed))
-    elif options.run.checkpoint:
-        source = restore_checkpoint.need(Path(options.run.checkpoint))
-        options = _with_bias(options, source, given)
+            options = options.replace(seed=read_options(made_in).get("seed", options.run.seed))
     if source and options.model.generator.separable_conv != source.separable:
         raise UserError(
             f"checkpoint {source.prefix} was made with"
@@ -62,7 +65,12 @@ def starting_point(
     return options, source
 
 
-def _own_checkpoint(folder: Path) -> Checkpoint | None:
+def is_of_run(checkpoint: Checkpoint, folder: Path) -> bool:
+    """Whether a checkpoint is one of the run in a folder: its newest, or its best."""
+    return checkpoint.is_in(folder) or checkpoint.is_in(folder / BEST_FOLDER)
+
+
+def _newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Finds the newest checkpoint of the run in a folder.
 
     Raises:

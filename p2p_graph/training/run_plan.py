@@ -20,9 +20,9 @@ from p2p_graph.runtime.devices import Device
 from p2p_graph.runtime.distribute import distribute
 from p2p_graph.runtime.memory_check import check_memory
 from p2p_graph.runtime.replicas import Replicas
-from p2p_graph.training.resume import compare_usable, starting_point
+from p2p_graph.training.resume import compare_usable, is_of_run, starting_point
 from p2p_graph.training.session_calls import Schedule
-from p2p_graph.training.validation import BEST_FOLDER, steps_between
+from p2p_graph.training.validation import steps_between
 from p2p_graph.training.validation_images import validation_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
@@ -81,12 +81,8 @@ class RunPlan(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether the files in its folder are another run's: it does not go on from one of them.
-
-        One may go back to the folder's best checkpoint, where the newest ones have been removed.
-        """
-        own = (self.folder, self.folder / BEST_FOLDER)
-        return self.checkpoint is None or not any(map(self.checkpoint.is_in, own))
+        """Whether the files in its folder are another run's: it does not go on from one of them."""
+        return self.checkpoint is None or not is_of_run(self.checkpoint, self.folder)
 
     @property
     def share(self) -> StepShare:
@@ -134,8 +130,8 @@ def plan_run(
     )
     source, task = options.data.source, options.data.task
     images = list_images(source, single=task.is_single)
-    if checkpoint and checkpoint.is_in(folder):
-        compare_usable(images, options, folder)
+    if checkpoint and is_of_run(checkpoint, folder):
+        compare_usable(images, options, checkpoint.folder)
     # Other processes need not have them: the chief alone validates.
     validated = validation_images(source, options.validation, task) if replicas.is_chief else []
     length, batch_size = options.length, options.data.batches.batch_size

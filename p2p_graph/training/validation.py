@@ -168,7 +168,9 @@ class BestCheckpoint:
                 "the next validation replaces it"
             )
             return
-        _remove_best(self._folder, found.get("step"), step)
+        # Without a record it may be what training has started from: it stays until the first value.
+        if found or not step:
+            _remove_best(self._folder, found.get("step"), step)
 
     def offer(self, step: int, figures: Mapping[str, float], session: tf.Session) -> None:
         """Saves a checkpoint of this step if its value is the best."""

@@ -4,6 +4,11 @@ import contextlib
 import os
 import sys
 
+# Of the files that hold images.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+ARRAY_SUFFIXES = (".npy", ".tif", ".tiff")
+ARCHIVE_SUFFIX = ".npz"
+SHARD_SUFFIX = ".tfrecord"
 LONGEST_NAME = 255  # bytes of a file's name on the common file systems
 _DIGITS = 12  # of the digest: 48 bits
 
@@ -33,6 +38,19 @@ def why_not_utf8(name: str) -> str | None:
     return f"not UTF-8 in this locale, whose encoding is {encoding}: set PYTHONUTF8=1"
 
 
+def why_not_encodable(name: str) -> str | None:
+    """Why no file can have a name that comes out of a file, or nothing can be read by this name.
+
+    Returns:
+      As `why_not_utf8`.
+    """
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return why_not_utf8(name)
+    return None
+
+
 def shortened(name: str, longest: int) -> str:
     """Shortens a name of more bytes than a limit, so that different names stay different.
 
@@ -43,7 +61,8 @@ def shortened(name: str, longest: int) -> str:
     Returns:
       The name as it is, or its beginning, `~` and the first 12 digits of the whole name's SHA-256.
     """
-    encoded = os.fsencode(name)
+    # As in UTF-8 locales everywhere: a name that this locale lacks is refused where it is used.
+    encoded = name.encode(errors="surrogateescape")
     if len(encoded) <= longest:
         return name
     import hashlib  # here, because its library takes longer to load than all else of this module

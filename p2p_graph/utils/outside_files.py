@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.file_names import why_not_encodable
 
 _LARGEST = 2**30  # bytes of a file that is read whole
 _LARGEST_JSON = 2**26  # bytes
@@ -38,6 +39,8 @@ def open_regular(path: Path) -> IO[bytes]:
     """
     if "\0" in str(path):
         raise UnreadableError("has a zero byte in its name")
+    if why := why_not_encodable(str(path)):
+        raise UnreadableError(f"has a name that is {why}")
     if kind := _kind_of(path.stat().st_mode):  # before it is opened, which may have effects
         raise UnreadableError(f"is {kind}, not a regular file")
     handle = os.open(path, os.O_RDONLY | _NO_WAITING | getattr(os, "O_BINARY", 0))

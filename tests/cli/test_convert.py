@@ -403,6 +403,40 @@ def test_a_pict_of_a_generator_that_was_trained_in_another_way(flags, make_model
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [
+        ("--generator", "pooled"),
+        ("--bias", "none", "--discriminator_bias", "all"),
+        ("--bias", "all", "--discriminator_bias", "last"),
+        ("--bias", "unnormed"),
+    ],
+    ids=" ".join,
+)
+def test_biases_of_some_layers(flags, make_model, tmp_path):
+    """They are kept, as the options say; those of the reference are all alike."""
+    model = make_model(*flags)
+    options = json.loads((model / "options.json").read_text())
+    file = convert(model, "safetensors", tmp_path / "a.safetensors")
+    for source, name in ((model, "first"), (file, "second")):
+        made = convert(source, "native", tmp_path / name)
+        assert_equal_bits(tensors(made), tensors(model))
+        found = json.loads((made / "options.json").read_text())
+        for option in ("bias", "discriminator_bias"):
+            assert found[option] == options[option]
+
+
+@pytest.mark.parametrize("flags", [("--dropout", 0.2), ("--no_dropout_in_use",), ()])
+def test_another_dropout_in_translation_is_told(flags, make_model, tmp_path):
+    """The reference program uses its own; a `.safetensors` file holds the rate."""
+    model = make_model(*flags)
+    for form in ("pict", "safetensors"):
+        target = tmp_path / f"a.{form}"
+        done = call("convert", "--checkpoint", model, "--to", form, "--output", target)
+        told = "in translation, where the reference program has 0.5" in succeeded(done).stdout
+        assert told == bool(flags and form == "pict")
+
+
+@pytest.mark.parametrize(
     ("flags", "words"),
     [
         (("--skip_activation", "lrelu"), "skip_activation lrelu"),

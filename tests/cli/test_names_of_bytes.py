@@ -2,10 +2,22 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
-from .common import GOLDEN, TINY, assert_equal_bits, assert_refused, call, succeeded, tensors
+from .common import (
+    GOLDEN,
+    TINY,
+    assert_equal_bits,
+    assert_refused,
+    call,
+    environment,
+    script,
+    succeeded,
+    tensors,
+)
 
 FIRST = GOLDEN / "mini_seed_BtoA" / "start"
 
@@ -66,6 +78,35 @@ def test_options_are_utf_8(data, model, tmp_path, odd, program, option):
     given = [part for name, value in flags.items() for part in (f"--{name}", value)]
     assert_refused(call(program, *given), option, "is not UTF-8")
     assert list(tmp_path.iterdir()) == [odd]
+
+
+@pytest.mark.parametrize("source", ["manifest", "shards"])
+def test_names_out_of_files_in_a_locale_that_lacks_them(data, model, tmp_path, source):
+    """A manifest and the records of a shard hold names in UTF-8."""
+    folder, shards, manifest = (tmp_path / name for name in ("images", "shards", "list.csv"))
+    shutil.copytree(data / "train", folder)
+    first = min(folder.iterdir())
+    first.rename(folder / "\u4e2d.png")
+    names = sorted(path.name for path in folder.iterdir())[::-1]
+    lines = (f"images/{name},images/{name}" for name in names)
+    manifest.write_text("\n".join(["input,target", *lines, ""]), encoding="utf-8")
+    succeeded(call("pack_records", "--input_dir", folder, "--output_dir", shards))
+    given = ["--manifest", manifest] if source == "manifest" else ["--input_dir", shards]
+    for program, flags in (("train", TINY), ("test", ("--checkpoint", model))):
+        command = [sys.executable, script(program), *given, *flags]
+        done = subprocess.run(
+            [*map(str, command), "--output_dir", tmp_path / "new"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=environment() | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        )
+        assert done.returncode == 2, done.stderr
+        assert "which is not UTF-8" in done.stderr or "a name that is not UTF-8" in done.stderr
+        assert "in this locale, whose encoding is ascii: set PYTHONUTF8=1" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "new").exists()
 
 
 def test_a_working_folder(data, odd):

@@ -262,15 +262,47 @@ def test_a_run_that_goes_back_to_its_best_checkpoint(trained, data, tmp_path):
     best = folder / "best"
     step = json.loads((best / "best.json").read_text())["step"]
     kept = {path.name: path.read_bytes() for path in best.iterdir() if path.name != "options.json"}
-    flags = ("--input_dir", data / "train", *NETWORK, "--output_dir", folder, "--checkpoint", best)
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
+    flags += ("--checkpoint", best)
     done = call("train", *flags, "--max_steps", 1)
     assert_refused(done, f"has done {step} steps already")
     last = ("--max_steps", step + 1)
-    assert_refused(call("train", *flags, *last, "--lr", 1e38), "not finite after step")
-    out = succeeded(call("train", *flags, *last, "--lr", 1e-9)).stdout
+    (unwritable := folder / f"model-{step + 1}.data-00000-of-00001").mkdir()
+    assert_refused(call("train", *flags, *last), "cannot be written (none is saved there yet)")
+    unwritable.rmdir()
+    out = succeeded(call("train", *flags, *last)).stdout
     assert "note" not in out
     assert {name: (best / name).read_bytes() for name in kept} == kept
     assert [record["step"] for record in records(folder)] == list(range(1, step + 2))
+
+
+def test_going_back_to_a_best_without_its_record(trained, data, tmp_path):
+    """A kill may have come before the record; the weights stay until others are the best."""
+    folder = copied_without_checkpoint(trained, tmp_path / "run")
+    (folder / "best" / "best.json").unlink()
+    kept = {path: path.read_bytes() for path in (folder / "best").glob("model-*")}
+    step = int(tensors(folder / "best")["global_step"])
+    flags = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
+    flags += ("--checkpoint", folder / "best", "--sample_count", 3, "--keep_best", "ssim")
+    (unwritable := folder / f"model-{step + 1}.data-00000-of-00001").mkdir()
+    done = call("train", *flags, "--sample_freq", 5, "--save_freq", 1, "--max_steps", step + 2)
+    assert done.returncode == 2
+    assert {path: path.read_bytes() for path in kept} == kept
+    unwritable.rmdir()
+    succeeded(call("train", *flags, "--sample_freq", 1, "--max_steps", step + 1))
+    assert tensors(folder / "best")["global_step"] == step + 1
+    assert not any(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("flags", [("--which_direction", "BtoA"), ("--lr", 1e-9), ("--seed", 7)])
+def test_going_back_with_other_options(trained, data, tmp_path, flags):
+    """The best was made with the run's options, which its copy of options.json must tell."""
+    folder = copied_without_checkpoint(trained, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    run = ("--input_dir", data / "train", *NETWORK, "--lr", 0.01, "--output_dir", folder)
+    done = call("train", *run, "--max_steps", 40, "--checkpoint", folder / "best", *flags)
+    assert_refused(done, f"was made with other options: {flags[0][2:]} (was")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_weights_that_are_not_finite_are_never_the_best(data, tmp_path):

@@ -210,6 +210,21 @@ def test_seed_dropout_and_step(data, run):
     assert (outputs["none"] != outputs["step"]).any()
 
 
+def test_a_file_of_a_model_without_dropout_in_use(data, tmp_path):
+    run = trained(data, tmp_path / "run", "--no_dropout_in_use")
+    file = tmp_path / "a.safetensors"
+    convert = ("convert", "--checkpoint", run, "--to", "safetensors", "--output", file)
+    succeeded(call(*convert))
+    image = np.full((16, 16, 3), 90, np.uint8)
+    for given in ({}, {"dropout": 0.4}):
+        outputs = []
+        for path in (run, file):
+            with p2p_graph.load(path, device="cpu", **given) as generator:
+                outputs += [generator(image), generator(image, seed=1)]
+        np.testing.assert_array_equal(outputs[:2], outputs[2:])
+        assert (outputs[0] != outputs[1]).any() == bool(given)
+
+
 def test_a_pict_file_and_a_checkpoint_of_the_reference(tmp_path):
     run = make_run(tmp_path / "run", ngf=1, levels=8, bias="all")
     current, pict = tmp_path / "current", tmp_path / "a.pict"

@@ -7,7 +7,8 @@ import pytest
 
 from p2p_graph.config.option_fields import check_text
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.file_names import why_not_utf8
+from p2p_graph.utils.file_names import shortened, why_not_encodable, why_not_utf8
+from p2p_graph.utils.outside_files import open_regular
 
 
 def test_names_that_are_utf_8():
@@ -25,3 +26,14 @@ def test_names_in_a_locale_of_another_encoding(monkeypatch):
         with pytest.raises(UserError) as refused:
             check_text("input_dir", name)
         assert str(refused.value) == f"input_dir {name!r} {advice}"
+
+
+def test_names_that_a_locale_lacks(monkeypatch, tmp_path):
+    """Python finds a file by the names that it can encode, which TensorFlow does not."""
+    assert why_not_encodable("€") is None
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert why_not_encodable("ü") is None
+    assert why_not_encodable("€") == why_not_utf8("€")
+    with pytest.raises(UserError, match="has a name that is not UTF-8"):
+        open_regular(tmp_path / "€")
+    assert shortened("€" * 50, 100).startswith("€" * 29 + "~")

@@ -25,6 +25,13 @@ def test_a_copy(folders):
     assert have_same_files(*folders)
 
 
+def test_files_that_hold_no_images(folders):
+    """A system or a person adds them to one of the folders."""
+    for name in (".DS_Store", "Thumbs.db", "notes.txt"):
+        (folders[1] / name).touch()
+    assert have_same_files(*folders)
+
+
 @pytest.mark.parametrize("change", ["name", "size", "more", "none", "contents", "kind"])
 def test_other_folders(folders, change):
     first, second = folders
@@ -62,15 +69,17 @@ def test_archives_of_one_size(tmp_path, place):
     assert not have_same_files(tmp_path / "first.npz", tmp_path / "second.npz")
 
 
-def test_lists_name_files(tmp_path):
+@pytest.mark.parametrize("name", ["list.csv", "list.txt", "list"])
+@pytest.mark.parametrize("caption", ["red", "long " * 100, "zero \0"])
+def test_lists_name_files(tmp_path, name, caption):
     """One of them in another folder, which both lists name."""
     (tmp_path / "a.png").write_bytes(b"a")
     for project in ("first", "second"):
         (tmp_path / project).mkdir()
         (tmp_path / project / "b.png").write_bytes(b"b")
-        text = f"input,target\nb.png,{tmp_path / 'a.png'}\n"
-        (tmp_path / project / "list.csv").write_text(text)
-    lists = [tmp_path / project / "list.csv" for project in ("first", "second")]
+        text = f"input,target,caption\nb.png,{tmp_path / 'a.png'},{caption}\n"
+        (tmp_path / project / name).write_text(text)
+    lists = [tmp_path / project / name for project in ("first", "second")]
     assert have_same_files(*lists)
     (tmp_path / "second" / "b.png").write_bytes(b"c")
     assert not have_same_files(*lists)

@@ -17,7 +17,6 @@ from p2p_graph.utils.errors import UserError, printable
 from p2p_graph.utils.npz_files import NpzFile, StoredArray
 from p2p_graph.utils.outside_files import damage_reported
 
-SUFFIX = ".npz"
 # Names of the arrays A and B that are found without --arrays.
 _USUAL_NAMES = (
     ("arr_0", "arr_1"),

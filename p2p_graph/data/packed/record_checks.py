@@ -12,6 +12,7 @@ from p2p_graph.imaging import array_files
 from p2p_graph.imaging.image_structure import ARRAY, ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.utils.errors import UserError, one_line_reason
+from p2p_graph.utils.file_names import why_not_encodable
 
 _REMEDY = ": make the shards with tools/pack_records.py"
 
@@ -44,6 +45,8 @@ def check_record(where: str, shard: Path, position: int, record: bytes) -> Sourc
     name = _file_name(raw_name)
     if name is None:
         raise UserError(f"{where} has the name {raw_name!r}, which no file can have{_REMEDY}")
+    if why := why_not_encodable(name):
+        raise UserError(f"{where} has the name {name!r}, which is {why}")
     where = f"{where} ({name!r})"
     files = [a, *filter(None, [b]), *more]
     try:

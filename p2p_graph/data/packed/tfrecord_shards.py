@@ -27,10 +27,10 @@ from p2p_graph.data.packed.record_checks import check_alike, check_record, read_
 from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.file_names import SHARD_SUFFIX
 from p2p_graph.utils.outside_files import damage_reported, open_regular
 
 _Item = TypeVar("_Item")
-SUFFIX = ".tfrecord"
 MOST_SHARDS = 99_999  # that a name has digits for
 _NAME = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.tfrecord")
 # A record: length of the data, checksum of the length, data, checksum of the data.
@@ -42,13 +42,13 @@ _RERUN = "rerun what wrote it, tools/pack_records.py or tools/translate_many.py"
 
 def shard_name(name: str, number: int, count: int) -> str:
     """Names a shard as TensorFlow Datasets does: pairs-00003-of-00012.tfrecord."""
-    return f"{name}-{number:05d}-of-{count:05d}{SUFFIX}"
+    return f"{name}-{number:05d}-of-{count:05d}{SHARD_SUFFIX}"
 
 
 def find_shards(folder: Path) -> list[Path]:
     """Lists the shards in a folder, sorted by name; none if the path is not a folder."""
     try:
-        return sorted(folder.glob(f"*{SUFFIX}"))
+        return sorted(folder.glob(f"*{SHARD_SUFFIX}"))
     except (OSError, ValueError):  # ValueError: a zero byte in the name
         return []
 
@@ -189,7 +189,7 @@ def _check_complete(folder: Path, shards: list[Path]) -> None:
         found = _NAME.fullmatch(shard.name)
         if not found:
             raise UserError(
-                f"{shard} is not named like a shard (pairs-00000-of-00001{SUFFIX}): "
+                f"{shard} is not named like a shard (pairs-00000-of-00001{SHARD_SUFFIX}): "
                 "make them with tools/pack_records.py"
             )
         sets.setdefault((found[1], int(found[3])), set()).add(int(found[2]))

@@ -12,7 +12,7 @@ from p2p_graph.data.dataset_iterators import plain_iterator
 from p2p_graph.inference.bulk import parquet_files
 from p2p_graph.inference.bulk.work_shards import FILES, PARQUET, Columns, Piece, WorkShard
 from p2p_graph.utils.errors import UserError, one_line_reason
-from p2p_graph.utils.file_names import is_file_name
+from p2p_graph.utils.file_names import is_file_name, why_not_encodable
 from p2p_graph.utils.outside_files import open_regular
 
 # A record: length of the data, checksum of the length, data, checksum of the data.
@@ -79,10 +79,15 @@ def _named(image: ReadImage, output: str, where: str) -> ReadImage:
       image: the image.
       output: the name, perhaps with folders.
       where: what names the image if it fails.
+
+    Raises:
+      UserError: a file can have the name in other locales only.
     """
     if not is_file_name(Path(output).name) or "\0" in output:
         why = f"has the name {output!r}, which no file can have" if output else "has no name"
         return ReadImage(where, why, image.is_alone)
+    if lacking := why_not_encodable(output):
+        raise UserError(f"{where} has the name {output!r}, which is {lacking}")
     return image._replace(output=output)
 
 
