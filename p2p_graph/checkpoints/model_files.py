@@ -24,6 +24,7 @@ from p2p_graph.config.options import Options
 from p2p_graph.config.options_file import MODEL_FIELDS, check_options, read_options, read_record
 from p2p_graph.config.system_presets import PRESETS
 from p2p_graph.models import networks
+from p2p_graph.utils import signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, printable
 from p2p_graph.utils.outside_files import damage_reported
@@ -193,7 +194,7 @@ def _check_generator(native: Arrays, model: ModelOptions, task: TaskOptions, sou
     levels = model.generator.levels
     assert levels is not None
     side = 2**levels
-    with damage_reported(source, "a generator"), tf.Graph().as_default():
+    with damage_reported(source, "a generator"), signals.held(), tf.Graph().as_default():
         inputs = tf.placeholder(tf.float32, [1, side, side, task.channels[0]])
         networks.translate(inputs, model, task.channels[1], 0, on_cpu=True)
         wanted = {v.op.name: v.shape.as_list() for v in tf.global_variables()}

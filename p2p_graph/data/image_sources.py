@@ -18,7 +18,7 @@ from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import SKIP_BAD_ADVICE, usable_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.file_names import ARCHIVE_SUFFIX
+from p2p_graph.utils.file_names import ARCHIVE_SUFFIX, name_bytes
 from p2p_graph.utils.outside_files import damage_reported, read_bytes
 
 _Item = TypeVar("_Item")
@@ -220,8 +220,7 @@ def digest_of(paths: Sequence[Path]) -> str:
     """A fingerprint of the names of images that have been listed, as `names_digest`."""
     digest = hashlib.sha256()
     for number, path in enumerate(paths):
-        name = path.name if number == 0 else f"\n{path.name}"
-        digest.update(name.encode(errors="surrogateescape"))
+        digest.update(b"\n" * (number > 0) + name_bytes(path.name))
     return f"{len(paths)} {digest.hexdigest()}"
 
 

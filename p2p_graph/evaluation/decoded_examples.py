@@ -16,6 +16,7 @@ from p2p_graph.imaging.image_structure import ImageStructure
 from p2p_graph.imaging.read_structure import read_structure
 from p2p_graph.metrics.registry import DecodedExample
 from p2p_graph.runtime.quiet_import import tensorflow_import
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -89,7 +90,7 @@ def _decoder(channels: int) -> Callable[[bytes], Any]:
         import tensorflow.compat.v1 as tf
 
         from p2p_graph.data.decode import decode_file
-    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+    with signals.held(), tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         contents = tf.placeholder(tf.string, [])
         decoded = decode_file(contents, channels)
         session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))

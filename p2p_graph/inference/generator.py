@@ -31,6 +31,7 @@ from p2p_graph.models.networks import translate
 from p2p_graph.models.postprocess import to_integers
 from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
+from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -155,7 +156,7 @@ class Generator:
         self._building = threading.Lock()
         self._networks: dict[bool, _Network] = {}
         self._graph = tf.Graph()
-        with self._graph.as_default():
+        with signals.held(), self._graph.as_default():
             with tf.device("/cpu:0"):
                 self._seed = tf.placeholder_with_default(tf.constant(seed, tf.int64), [])
             self._values = ImageValues(data, self.channels[0], multiple, self._session_run)

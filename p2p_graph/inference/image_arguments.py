@@ -74,6 +74,8 @@ def array_of_pil(image: Image.Image, channels: int, *, upright: bool) -> Array:
             f"PIL images of mode {image.mode} have no range of their own: give an array, uint16 or "
             "float in 0..1"
         )
+    if 0 in image.size:
+        raise UserError("the PIL image has no pixels")
     try:
         if image.mode.startswith("I;16"):
             grey = np.asarray(image).astype(np.uint16)[..., None]

@@ -13,6 +13,7 @@ from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_sources import list_images
 from p2p_graph.data.input_graph import Batch, translation_batches
 from p2p_graph.models.postprocess import to_rgb
+from p2p_graph.utils import signals
 
 Array = np.ndarray[Any, Any]
 
@@ -40,9 +41,10 @@ def read_inputs(folder: str, data: DataOptions, at_most: int) -> list[Array]:
         tf.device("/cpu:0"),
         tf.Session() as session,
     ):
-        iterator = plain_iterator(translation_batches(images, task, data.scaling, 1))
-        _, inputs, *targets = iterator.get_next()
-        taken = _images_of(Batch(None, inputs, *(targets or [None])), task)
+        with signals.held():
+            iterator = plain_iterator(translation_batches(images, task, data.scaling, 1))
+            _, inputs, *targets = iterator.get_next()
+            taken = _images_of(Batch(None, inputs, *(targets or [None])), task)
         session.run(iterator.initializer)
         return [session.run(taken) for _ in images]
 

@@ -12,6 +12,7 @@ from p2p_graph.config.options_file import read_options
 from p2p_graph.inference import model_card
 from p2p_graph.inference.image_values import ImageValues
 from p2p_graph.runtime import devices
+from p2p_graph.utils import signals
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.outside_files import damage_reported, read_bytes, read_json
@@ -52,7 +53,7 @@ class LitertGenerator:
         if task.lab_colorization:
             raise UserError(f"checkpoint {path} colours images in CIE Lab: name the run itself")
         self._model = _runner_of(path)
-        with tf.Graph().as_default():
+        with signals.held(), tf.Graph().as_default():
             self._values = ImageValues(self.data, self.channels[0], 1, self._run)
             self._session = tf.Session(config=devices.choose("cpu").config)
 

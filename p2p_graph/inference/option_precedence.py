@@ -47,6 +47,7 @@ def configure(given: Mapping[str, Any], mode: str) -> tuple[Options, Checkpoint]
     # The reference does not read these back; the checkpoint's variables say them.
     stored |= {"bias": checkpoint.bias or stored["bias"], "separable_conv": checkpoint.separable}
     stored["dropout"] = dropout_in_translation(stored["dropout"], in_use=stored["dropout_in_use"])
+    stored["dropout_in_use"] |= "dropout" in given
     for name in MODEL_FIELDS:
         if name in given and name not in _FREE_IN_USE and given[name] != stored[name]:
             raise UserError(

@@ -19,7 +19,7 @@ from p2p_graph.data.decode_check import image_errors_named
 from p2p_graph.data.image_files import SourceImage, files_of
 from p2p_graph.data.image_pairs import ImagePairs, scale
 from p2p_graph.data.image_sources import list_images
-from p2p_graph.utils import file_lock
+from p2p_graph.utils import file_lock, signals
 from p2p_graph.utils.atomic_write import atomic_write
 from p2p_graph.utils.checked_allocation import allocate
 from p2p_graph.utils.cores import available_cores
@@ -112,8 +112,9 @@ def _decode(images: Sequence[SourceImage], data: DataOptions, size: ImageSize) -
                 image = scale(image, size, data.scaling.resize)
             return tf.saturate_cast(tf.round((image + 1) * 127.5), tf.uint8)
 
-        indices = tf.data.Dataset.range(len(images))
-        decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decode(i))))
+        with signals.held():
+            indices = tf.data.Dataset.range(len(images))
+            decoded = parallel_map(indices, lambda i: tuple(map(to_uint8, pairs.decode(i))))
         arrays = _allocate(len(images), pairs.channels, height_width)
         next_images = next_element(decoded.prefetch(2), session)
         shown = sys.stderr.isatty()

@@ -8,15 +8,21 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from p2p_graph.utils import signals
+
+if TYPE_CHECKING:
+    import subprocess
 
 _PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
+# Of two signals that come together, another thread may take the second. The main thread, which runs
+# the handlers, is not woken then, so that it must not wait for long.
+POLL_SECONDS = 0.25
 _INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
 
@@ -67,12 +73,48 @@ def run_program(
             pass_on(stop.received)
         if on_line:
             assert started.stdout
-            for line in started.stdout:
+            for line in _arriving(started.stdout):
                 on_line(line)
-        code = started.wait()
+        code = wait_for(started)
     if stop.received:
         return 128 + stop.received
     return 128 - code if code < 0 else code
+
+
+def wait_for(child: "subprocess.Popen[Any]", on_wait: Callable[[], None] = lambda: None) -> int:
+    """Waits for a child's end, calls a function a few times a second; returns the exit code."""
+    import subprocess
+
+    while True:
+        try:
+            code = child.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            on_wait()
+        else:
+            on_wait()
+            return code
+
+
+def _arriving(stream: Iterable[str]) -> Iterator[str]:
+    """Yields the lines of a stream when they arrive."""
+    import queue
+    import threading
+
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with contextlib.suppress(ValueError):  # it is closed after an error
+            for line in stream:
+                lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            line = lines.get(timeout=POLL_SECONDS)
+            if line is None:
+                return
+            yield line
 
 
 def pass_signal_on(number: signal.Signals, send: Callable[[signal.Signals], None]) -> None:

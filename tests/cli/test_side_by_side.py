@@ -152,9 +152,14 @@ def test_a_row_that_fails_is_quoted_and_the_others_go_on(work):
     assert "at once" not in printed
 
 
-@pytest.mark.parametrize("number", STOPPING)
-def test_one_signal_ends_all_rows_and_each_is_saved(work, number):
-    """A second one changes nothing. Then the rows go on one after the other."""
+@pytest.mark.parametrize(
+    ("number", "taken_by_main"), [*((number, True) for number in STOPPING), (signal.SIGTERM, False)]
+)
+def test_one_signal_ends_all_rows_and_each_is_saved(work, number, taken_by_main):
+    """A second one changes nothing. Then the rows go on one after the other.
+
+    Where another thread takes the signal, the main thread's waiting is not interrupted.
+    """
     assert work.reproduce("--rows", "L1")[0] == 0
     work.control(endless=True)
 
@@ -162,8 +167,9 @@ def test_one_signal_ends_all_rows_and_each_is_saved(work, number):
         latest = time.monotonic() + 20
         while len(work.events()) < 2 and time.monotonic() < latest:
             time.sleep(0.01)
-        for _ in range(2):
-            signal.pthread_kill(threading.main_thread().ident, number)
+        taker = threading.main_thread() if taken_by_main else threading.current_thread()
+        for _ in range(1 + taken_by_main):
+            signal.pthread_kill(taker.ident, number)
             time.sleep(0.1)
 
     thread = threading.Thread(target=stop_when_both_train)

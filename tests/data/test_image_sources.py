@@ -1,12 +1,19 @@
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from p2p_graph.config.options import Options
-from p2p_graph.data.image_sources import list_images, names_digest, read_manifest, split_indices
+from p2p_graph.data.image_sources import (
+    digest_of,
+    list_images,
+    names_digest,
+    read_manifest,
+    split_indices,
+)
 from p2p_graph.utils.errors import UserError
 
 
@@ -265,3 +272,12 @@ def test_an_image_file_over_the_limit(tmp_path):
         file.truncate(2**30 + 1)
     message = refusal(input_dir=str(tmp_path))
     assert "a.png: has more than 1073741824 bytes, the most that is read" in message
+
+
+def test_the_digest_of_names_is_that_of_any_locale(monkeypatch):
+    """Names of files are decoded from the same bytes; those of a manifest are always UTF-8."""
+    names = [Path(name) for name in ("1.png", "\u00e4.png", "\u4e2d.png")]
+    wanted = digest_of(names)
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    found = [Path(path.name.encode().decode("latin-1")) for path in names[:2]]
+    assert digest_of([*found, names[2]]) == wanted

@@ -225,6 +225,20 @@ def test_a_file_of_a_model_without_dropout_in_use(data, tmp_path):
         assert (outputs[0] != outputs[1]).any() == bool(given)
 
 
+def test_an_export_with_dropout_of_a_model_without_it_in_use(data, tmp_path):
+    run, export = tmp_path / "run", tmp_path / "export"
+    trained(data, run, "--no_dropout_in_use")
+    flags = ("--format", "meta", "--dropout", 0.3, "--output_dir", export)
+    succeeded(call("export", "--checkpoint", run, *flags))
+    image = np.full((16, 16, 3), 90, np.uint8)
+    outputs = []
+    for path, given in ((run, {"dropout": 0.3}), (export, {}), (run, {})):
+        with p2p_graph.load(path, device="cpu", **given) as generator:
+            outputs.append(generator(image))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert (outputs[0] != outputs[2]).any()
+
+
 def test_a_pict_file_and_a_checkpoint_of_the_reference(tmp_path):
     run = make_run(tmp_path / "run", ngf=1, levels=8, bias="all")
     current, pict = tmp_path / "current", tmp_path / "a.pict"
@@ -290,6 +304,8 @@ def test_two_generators_and_several_threads(data, run, tmp_path):
         (np.full((16, 16, 3), 1.5), None, r"values in 0..1, not 1.5..1.5"),
         (np.full((16, 16, 3), np.nan), None, r"values in 0..1, not nan..nan"),
         ("nowhere.png", None, "nowhere.png does not exist"),
+        (Image.new("RGB", (0, 0)), None, "has no pixels"),
+        (Image.new("L", (16, 0)), "original", "has no pixels"),
     ],
 )
 def test_what_is_refused(run, image, size, words):

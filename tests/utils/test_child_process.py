@@ -74,6 +74,28 @@ def test_a_signal_to_this_program_alone_reaches_the_child(number):
     assert program.returncode == 128 + number
 
 
+@pytest.mark.parametrize("on_line", ["None", "lambda line: print(line, end='', flush=True)"])
+def test_a_signal_that_another_thread_takes(on_line):
+    """The main thread waits meanwhile, and no system call of it is interrupted."""
+    code = f"""
+import signal, sys, threading
+from p2p_graph.utils import child_process
+def take():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Event().wait()
+threading.Thread(target=take, daemon=True).start()
+sys.exit(child_process.run_program([sys.executable, "-c", sys.argv[1]], on_line={on_line}))
+"""
+    command = [sys.executable, "-c", code, CHILD]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdout.readline() == "ready\n"
+        program.stdin.write("now\n")
+        program.stdin.flush()
+        assert program.wait(20) == 128 + signal.SIGTERM
+
+
 def test_a_signal_while_the_child_starts_is_passed_on(monkeypatch):
     """Here it comes when the child runs, and before anything is done with it."""
 

@@ -25,6 +25,7 @@ from p2p_graph.data.packed.make_records import serialize_example
 from p2p_graph.data.packed.packing_record import RECORD_FILE, read_counts
 from p2p_graph.data.packed.record_checks import check_alike, check_record, read_any_structure
 from p2p_graph.imaging.image_structure import ImageStructure
+from p2p_graph.utils import signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
 from p2p_graph.utils.file_names import SHARD_SUFFIX
@@ -247,10 +248,11 @@ def _list_records(shard: Path, size: int, modified: int) -> list[SourceImage]:
 def _read_records(shard: Path, per_call: int, first: int = 0) -> Generator[bytes, None, None]:
     """Reads a shard's records in order, some by a Session.run call; checksums are compared."""
     with tf.Graph().as_default(), tf.device("/cpu:0"), tf.Session() as session:
-        records = (
-            tf.data.TFRecordDataset(os.fsencode(shard)).skip(first).batch(per_call).prefetch(1)
-        )
-        next_batch = next_element(records, session)
+        with signals.held():
+            records = (
+                tf.data.TFRecordDataset(os.fsencode(shard)).skip(first).batch(per_call).prefetch(1)
+            )
+            next_batch = next_element(records, session)
         with contextlib.suppress(tf.errors.OutOfRangeError):
             while True:
                 yield from session.run(next_batch)

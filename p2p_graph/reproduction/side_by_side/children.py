@@ -9,8 +9,6 @@ from typing import IO
 
 from p2p_graph.utils import child_process, signals
 
-_POLL_SECONDS = 0.25
-
 
 class Children:
     """Child programs that run at the same time."""
@@ -73,7 +71,7 @@ class Children:
             if self.stopped_by:  # the signal came before the child was in the record
                 child.send_signal(self.stopped_by)
             try:
-                code = _wait(child, on_wait)
+                code = child_process.wait_for(child, on_wait)
             except BaseException:
                 child.terminate()
                 raise
@@ -91,14 +89,3 @@ class Children:
         with self._lock:
             for child in self._running:
                 child.send_signal(number)
-
-
-def _wait(child: "subprocess.Popen[bytes]", on_wait: Callable[[], None]) -> int:
-    while True:
-        try:
-            code = child.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            on_wait()
-        else:
-            on_wait()
-            return code

@@ -100,7 +100,8 @@ class _Rows:
         self._waiting.extend(runs)
         with concurrent.futures.ThreadPoolExecutor(len(self._devices)) as pool:
             working = [pool.submit(self._work, place) for place in range(len(self._devices))]
-            concurrent.futures.wait(working)  # signal handlers run meanwhile
+            while concurrent.futures.wait(working, child_process.POLL_SECONDS).not_done:
+                pass  # signal handlers run meanwhile
         for thread in working:
             thread.result()  # raises what is a defect
 
