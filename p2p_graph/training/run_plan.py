@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from p2p_graph.checkpoints.restore_checkpoint import Checkpoint
 from p2p_graph.config.options import Options
+from p2p_graph.config.without_effect import without_effect
 from p2p_graph.data.channel_counts import channels_of_data
 from p2p_graph.data.image_files import SourceImage
 from p2p_graph.data.image_sources import list_images
@@ -180,19 +181,16 @@ def needed_memory(options: Options) -> int:
 def announce(run: RunPlan) -> None:
     """Prints what will be trained, on what, and from where."""
     options = run.options
-    scaling, task, recipe = options.data.scaling, options.data.task, options.run.recipe
+    scaling, recipe = options.data.scaling, options.run.recipe
     if recipe != "none":
         print(
-            f"recipe {recipe}: {task.which_direction}, batch "
+            f"recipe {recipe}: {options.data.task.which_direction}, batch "
             f"{options.data.batches.batch_size}, scaled to {scaling.scale_size} and cropped to "
             f"{scaling.crop_size}, {'mirrored' if scaling.flip else 'not mirrored'} "
             "(flags override it, --recipe none is off)"
         )
-    if task.inpaint != "none" and task.which_direction == "BtoA":
-        print("note: which_direction has no effect with inpaint: input and target are one image")
-    for name in ("crop_from", "resize_first"):
-        if getattr(scaling, name) and scaling.jitter != "crop":
-            print(f"note: {name} has no effect with jitter {scaling.jitter}")
+    for note in without_effect(options.flat()):
+        print("note:", note)
     print(f"device: {run.device.name}")
     if run.replicas.count > 1:
         each = f"{options.data.batches.batch_size} for each of"

@@ -36,24 +36,3 @@ def test_much_disk_use_is_told(tmp_path, capsys, more, count):
     assert re.fullmatch(
         rf"disk: {count} checkpoints of 0\.7 GB will take {total} GB, and \d+ GB are free", *lines
     )
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"inpaint": "center", "which_direction": "BtoA"}, ["which_direction"]),
-        ({"inpaint": "center"}, []),
-        ({"which_direction": "BtoA"}, []),
-        ({"jitter": "none", "crop_from": 2}, ["crop_from"]),
-        ({"jitter": "shrink", "crop_from": 1, "resize_first": True}, ["crop_from", "resize_first"]),
-        ({"crop_from": 2, "resize_first": True}, []),
-    ],
-    ids=str,
-)
-def test_options_without_effect_are_told(tmp_path, capsys, given, told):
-    Image.new("RGB", (8, 4)).save(tmp_path / "1.png")
-    given = {"input_dir": str(tmp_path), "max_steps": 1, "recipe": "none", **given}
-    options = configure(given)
-    announce(plan_run(options, tmp_path / "run", given, place_run(options)))
-    lines = [line for line in capsys.readouterr().out.splitlines() if "no effect" in line]
-    assert [line.split()[1] for line in lines] == told
