@@ -89,8 +89,14 @@ def held() -> Iterator[None]:
     """Lets the first signal within the context raise `Interrupted` at its end.
 
     For graph building: TensorFlow's C++ code calls Python, where an exception from a signal handler
-    may get lost. A second signal ends the process. Without `raised` nothing changes.
+    may get lost. A second signal ends the process. Without `raised` nothing changes, nor in threads
+    besides the main one, which alone runs handlers.
     """
+    import threading  # takes longer to load than all else of this module
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     former, _Ending.held = _Ending.held, True
     try:
         yield

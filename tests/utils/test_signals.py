@@ -4,6 +4,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -52,6 +53,30 @@ def test_a_held_signal_is_raised_at_the_end():
 
     assert number_raised(work) == signal.SIGINT
     assert done == ["inner", "outer"]
+
+
+def test_other_threads_hold_nothing():
+    """The main thread, which alone runs handlers, is not in their contexts."""
+    done, entered, ended = [], threading.Event(), threading.Event()
+
+    def hold():
+        with held():
+            entered.set()
+            ended.wait()
+
+    def work():
+        thread = threading.Thread(target=hold)
+        thread.start()
+        entered.wait()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            done.append("after")
+        finally:
+            ended.set()
+            thread.join()
+
+    assert number_raised(work) == signal.SIGTERM
+    assert not done
 
 
 def test_what_a_signal_causes_is_the_signal():
