@@ -14,6 +14,7 @@ from p2p_graph.config.image_size import ImageSize
 from p2p_graph.data.dataset_iterators import next_element, parallel_map
 from p2p_graph.data.image_pairs import ImagePairs
 from p2p_graph.data.jitter import crop
+from p2p_graph.utils import signals
 
 _IMAGES_PER_CALL = 16  # decoded by one Session.run call
 _ALIGNMENT = 64  # bytes, of every tensor's memory
@@ -71,6 +72,7 @@ class ImageCache:
         """Waits for the cached images; returns the feed of the iterator's initializer."""
         if not self._cached:
             return {}
+        signals.wait_for([self._tables])
         return dict(zip(self._placeholders, self._tables.result(), strict=True))
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from p2p_graph.utils import streams
+from p2p_graph.utils import signals, streams
 from p2p_graph.utils.cores import available_cores
 from p2p_graph.utils.errors import UserError
 
@@ -60,6 +60,7 @@ def map_in_processes(
                 for item in itertools.islice(remaining, _QUEUED * workers)
             )
         while submitted:
+            signals.wait_for([submitted[0]])
             yield submitted.popleft().result()
             submitted.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
     except BrokenProcessPool:

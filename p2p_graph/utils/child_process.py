@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 _PARENT = "P2P_GRAPH_PARENT"  # the environment variable with the parent's process number
 _PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <sys/prctl.h>
-# Of two signals that come together, another thread may take the second. The main thread, which runs
-# the handlers, is not woken then, so that it must not wait for long.
-POLL_SECONDS = 0.25
 _INTERRUPT_DELAY = 2.0  # seconds that a child has to end by itself after Ctrl-C in a terminal
 
 
@@ -87,7 +84,7 @@ def wait_for(child: "subprocess.Popen[Any]", on_wait: Callable[[], None] = lambd
 
     while True:
         try:
-            code = child.wait(POLL_SECONDS)
+            code = child.wait(signals.LONGEST_WAIT)
         except subprocess.TimeoutExpired:
             on_wait()
         else:
@@ -111,7 +108,7 @@ def _arriving(stream: Iterable[str]) -> Iterator[str]:
     threading.Thread(target=read, daemon=True).start()
     while True:
         with contextlib.suppress(queue.Empty):
-            line = lines.get(timeout=POLL_SECONDS)
+            line = lines.get(timeout=signals.LONGEST_WAIT)
             if line is None:
                 return
             yield line

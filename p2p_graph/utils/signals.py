@@ -8,13 +8,19 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import concurrent.futures
 
 # SIGHUP comes when the terminal goes, as with a connection that breaks. Windows does not have it.
 STOPPING = tuple(
     number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP")
 )
+# Seconds. Of two signals that come together, another thread may take both. The main thread, which
+# runs the handlers, is not woken then.
+LONGEST_WAIT = 0.25
 
 
 class Interrupted(KeyboardInterrupt):
@@ -121,6 +127,14 @@ def at_once(stderr: int = 2) -> Iterator[None]:
         yield
     finally:
         _Ending.at_once, _Ending.stderr = former
+
+
+def wait_for(futures: "Sequence[concurrent.futures.Future[Any]]") -> None:
+    """Waits until all futures are done; handlers of signals run meanwhile."""
+    import concurrent.futures
+
+    while concurrent.futures.wait(futures, LONGEST_WAIT).not_done:
+        pass
 
 
 def ending_of(interrupt: KeyboardInterrupt) -> tuple[str, int]:

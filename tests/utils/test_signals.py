@@ -1,5 +1,6 @@
 """Signals within `raised` and `held`; tests/cli/test_signals.py has those during imports."""
 
+import concurrent.futures
 import contextlib
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import pytest
 
 from p2p_graph.utils import signals
-from p2p_graph.utils.signals import Interrupted, StopSignals, held, raised
+from p2p_graph.utils.signals import Interrupted, StopSignals, held, raised, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,30 @@ def test_other_threads_hold_nothing():
 
     assert number_raised(work) == signal.SIGTERM
     assert not done
+
+
+def test_a_signal_that_another_thread_takes():
+    """The main thread waits meanwhile, and is not woken by it."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def take():
+        begun.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        ended.wait(10)
+
+    def work():
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            taking = pool.submit(take)
+            begun.set()
+            try:
+                wait_for([taking])
+            finally:
+                was_done.append(taking.done())
+                ended.set()
+
+    was_done = []
+    assert number_raised(work) == signal.SIGTERM
+    assert was_done == [False]
 
 
 def test_what_a_signal_causes_is_the_signal():

@@ -17,7 +17,7 @@ from p2p_graph.reproduction.side_by_side.row_devices import RowDevice
 from p2p_graph.reproduction.side_by_side.row_log import RowLog
 from p2p_graph.reproduction.side_by_side.row_progress import RowScreen
 from p2p_graph.reproduction.table_plan import TablePlan
-from p2p_graph.utils import child_process
+from p2p_graph.utils import child_process, signals
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError, escaped, shortened_list, why_not_written
 
@@ -100,8 +100,7 @@ class _Rows:
         self._waiting.extend(runs)
         with concurrent.futures.ThreadPoolExecutor(len(self._devices)) as pool:
             working = [pool.submit(self._work, place) for place in range(len(self._devices))]
-            while concurrent.futures.wait(working, child_process.POLL_SECONDS).not_done:
-                pass  # signal handlers run meanwhile
+            signals.wait_for(working)
         for thread in working:
             thread.result()  # raises what is a defect
 
