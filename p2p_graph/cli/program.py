@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from p2p_graph.utils import child_process, signals, streams
 from p2p_graph.utils.errors import UserError, escaped, one_line_reason, why_not_written
+from p2p_graph.utils.outside_files import without_links_up
 
 
 def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoReturn]:
@@ -34,7 +35,7 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
         child_process.end_with_parent()
         try:
             with signals.raised():
-                code = main(sys.argv[1:])
+                code = main([_with_real_places(argument) for argument in sys.argv[1:]])
         except UserError as error:
             code = _refuse(str(error))
         except OSError as error:
@@ -50,6 +51,16 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
         sys.exit(code or 0)
 
     return run
+
+
+def _with_real_places(argument: str) -> str:
+    """A command line's argument without `..` behind links in its paths: see `without_links_up`."""
+    if ".." not in argument:
+        return argument
+    is_flag = argument.startswith("-")
+    flag, equals, value = argument.partition("=") if is_flag else ("", "", argument)
+    # Several folders are joined by commas.
+    return flag + equals + ",".join(map(without_links_up, value.split(",")))
 
 
 def command_of(module: str) -> str:

@@ -30,7 +30,8 @@ def without_effect(flat: Mapping[str, Any]) -> list[str]:
         (flat["inpaint"] != "none", f"inpaint {flat['inpaint']}", ("which_direction",)),
         (flat["jitter"] != "crop", f"jitter {flat['jitter']}", ("crop_from", "resize_first")),
         (flat["split"] == 1, "split 1", ("split_seed",)),
-        (flat["dropout"] == 0, "dropout 0", ("dropout_levels", "dropout_in_use")),
+        # Its levels have an effect in translation, which may have another rate.
+        (flat["dropout"] == 0, "dropout 0", ("dropout_in_use",)),
         (flat["generator"] == "pooled", "generator pooled", ("bottleneck_norm", "skip_activation")),
         (not flat["conditional"], "unconditional", ("target_first",)),
         (flat["gan_weight"] == 0, "gan_weight 0", _OF_DISCRIMINATOR),

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -18,8 +19,8 @@ from p2p_graph.data.packed import npz_archives, tfrecord_shards
 from p2p_graph.data.usable_images import SKIP_BAD_ADVICE, usable_images
 from p2p_graph.utils.counted import counted
 from p2p_graph.utils.errors import UserError
-from p2p_graph.utils.file_names import ARCHIVE_SUFFIX, name_bytes
-from p2p_graph.utils.outside_files import damage_reported, read_bytes
+from p2p_graph.utils.file_names import ARCHIVE_SUFFIX
+from p2p_graph.utils.outside_files import damage_reported, read_bytes, without_links_up
 
 _Item = TypeVar("_Item")
 _COLUMNS = ("input", "target")
@@ -171,7 +172,7 @@ def read_manifest(path: Path, *, single: bool) -> list[Entry]:
                 if not all(names):
                     lacking = columns[names.index(next(n for n in names if not n))]
                     raise UserError(f"manifest {path}, line {reader.line_num}: no {lacking}")
-                files = [path.parent / name for name in names]
+                files = [Path(without_links_up(str(path.parent / name))) for name in names]
                 entries.append(Entry(files[0], None if single else files[1]))
     except FileNotFoundError:
         raise UserError(f"manifest {path} does not exist") from None
@@ -209,19 +210,24 @@ def split_indices(count: int, share: float, seed: int) -> tuple[list[int], list[
 def names_digest(source: ImageSource, *, single: bool) -> str:
     """A fingerprint of the images' names, over all parts of a split: count and SHA-256 digest."""
     if is_archive(source) or is_packed(source):
-        unsplit = dataclasses.replace(source, split=1.0)
-        paths = [image.path for image in list_images(unsplit, single=single)]
-    else:
-        paths = [entry.path for entry in list_entries(source, single=single)]
-    return digest_of(paths)
+        return digest_of(list_images(dataclasses.replace(source, split=1.0), single=single), source)
+    return digest_of(list_entries(source, single=single), source)
 
 
-def digest_of(paths: Sequence[Path]) -> str:
-    """A fingerprint of the names of images that have been listed, as `names_digest`."""
+def digest_of(images: Sequence[Entry | SourceImage], source: ImageSource) -> str:
+    """A fingerprint of the names of images that have been listed, as `names_digest`.
+
+    It is the same in any locale: this decodes the names in a folder, but not those in a file.
+    """
+    is_stored = isinstance(images[0], SourceImage) and images[0].position is not None
     digest = hashlib.sha256()
-    for number, path in enumerate(paths):
-        digest.update(b"\n" * (number > 0) + name_bytes(path.name))
-    return f"{len(paths)} {digest.hexdigest()}"
+    for number, image in enumerate(images):
+        name = image.path.name
+        in_bytes = name.encode(errors="surrogateescape")
+        if not (is_stored or source.manifest):
+            in_bytes = os.fsencode(name)
+        digest.update(b"\n" * (number > 0) + in_bytes)
+    return f"{len(images)} {digest.hexdigest()}"
 
 
 def count_before(digest: str | None, source: ImageSource, *, single: bool) -> str | None:

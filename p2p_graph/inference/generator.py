@@ -33,6 +33,7 @@ from p2p_graph.models.precision import compute_once
 from p2p_graph.runtime import devices
 from p2p_graph.utils import signals
 from p2p_graph.utils.errors import UserError
+from p2p_graph.utils.outside_files import without_links_up
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +79,7 @@ def load(
     seed = int(seed) if isinstance(seed, np.integer) else seed
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
-    options, restore, _ = find_model(Path(path), given, step)
+    options, restore, _ = find_model(Path(without_links_up(str(path))), given, step)
     return Generator(options.data, options.model, options.run.seed, chosen, restore)
 
 

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from p2p_graph.utils import signals, streams
@@ -49,10 +50,11 @@ def map_in_processes(
     if workers <= 1:
         yield from map(function, items)
         return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
-    )
     remaining = iter(items)
+    with _worker_environment(workers):  # in which a process of Python's own starts, too
+        pool = concurrent.futures.ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_prepare_worker
+        )
     try:
         with _worker_environment(workers):
             submitted = collections.deque(
@@ -74,20 +76,37 @@ def map_in_processes(
 
 @contextlib.contextmanager
 def _worker_environment(workers: int) -> Iterator[None]:
-    """Lets the processes that start inside share the cores and ignore Ctrl-C.
+    """Lets the processes that start inside share the cores and ignore Ctrl-C and SIGHUP.
 
-    Ctrl-C reaches the whole process group. Only this process reacts, and ends the pool.
+    These come to the whole process group of a terminal. Only this process reacts, and ends the
+    pool.
     """
     threads = str(max(1, available_cores() // workers))
     unset = [name for name in _THREAD_VARIABLES if name not in os.environ]
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(unset, threads))
     try:
-        yield
+        with _signals_of_terminal_blocked():
+            yield
     finally:
         for name in unset:
             del os.environ[name]
-        signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def _signals_of_terminal_blocked() -> Iterator[None]:
+    """Blocks them in the processes that start inside; this process receives them at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    of_terminal = {number for number in signals.STOPPING if number != signal.SIGTERM}
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, of_terminal)
+    try:
+        # The start of that process unblocks SIGINT here.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, of_terminal)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _prepare_worker() -> None:

@@ -102,7 +102,7 @@ def run_record(
     """
     record = {
         "images": names_digest(options.data.source, single=options.data.task.is_single),
-        "usable_images": digest_of([image.path for image in images]),
+        "usable_images": digest_of(images, options.data.source),
     }
     return record | ({"replica_count": str(replica_count)} if replica_count > 1 else {})
 
@@ -140,7 +140,7 @@ def _compare_images(options: Options, folder: Path, *, is_chief: bool) -> None:
 def compare_usable(images: Sequence[SourceImage], options: Options, folder: Path) -> None:
     """Reports that `skip_bad` leaves out other images than when a run was last trained."""
     before = read_record(folder).get("usable_images") if options.data.source.skip_bad else None
-    if before is not None and before != digest_of([image.path for image in images]):
+    if before is not None and before != digest_of(images, options.data.source):
         print(
             f"note: other images in {options.data.source.path} can be used than when {folder} was "
             f"trained: {len(images)} now, {before.partition(' ')[0]} then"

@@ -51,14 +51,6 @@ def why_not_encodable(name: str) -> str | None:
     return None
 
 
-def name_bytes(name: str) -> bytes:
-    """A name as the file system has it, in any locale; in UTF-8 if this locale lacks it."""
-    try:
-        return os.fsencode(name)
-    except UnicodeEncodeError:
-        return name.encode(errors="surrogateescape")
-
-
 def shortened(name: str, longest: int) -> str:
     """Shortens a name of more bytes than a limit, so that different names stay different.
 
@@ -69,7 +61,8 @@ def shortened(name: str, longest: int) -> str:
     Returns:
       The name as it is, or its beginning, `~` and the first 12 digits of the whole name's SHA-256.
     """
-    encoded = name_bytes(name)
+    # As in UTF-8 locales everywhere: a name that this locale lacks is refused where it is used.
+    encoded = name.encode(errors="surrogateescape")
     if len(encoded) <= longest:
         return name
     import hashlib  # here, because its library takes longer to load than all else of this module

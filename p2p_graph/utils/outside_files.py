@@ -127,6 +127,25 @@ def real_path(path: Path) -> Path:
         return path.absolute()
 
 
+def without_links_up(text: str) -> str:
+    """A path without `..` behind a link, which TensorFlow would take off together with the link.
+
+    Args:
+      text: a path, which leads to a place beside a link's target if it has `link/..` in it.
+
+    Returns:
+      The path of the same place, absolute; the text as it is if `..` goes back from no link.
+    """
+    if ".." not in text:
+        return text
+    parts = Path(text).parts
+    count = len(parts) - [*parts[::-1], ".."].index("..")
+    up = Path(*parts[:count])
+    if real_path(up) == real_path(Path(os.path.normpath(up))):
+        return text
+    return str(real_path(up).joinpath(*parts[count:]))
+
+
 def from_folder(folder: Path, path: str) -> Path:
     """A path as it was when a folder, whose path has no links, was the working directory.
 

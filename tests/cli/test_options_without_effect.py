@@ -19,7 +19,7 @@ _OF_D += ("--target_first", "--gan_loss", "lsgan", "--d_scale", 0.5, "--updates"
         ),
         (("--jitter", "shrink"), ("--crop_from", 1, "--resize_first"), "resize_first have"),
         (("--split", 1), ("--split_seed", 1), "split_seed has"),
-        (("--dropout", 0), ("--dropout_levels", "1", "--no_dropout_in_use"), "in_use have"),
+        (("--dropout", 0), ("--no_dropout_in_use",), "in_use has"),
         (
             ("--generator", "pooled", "--levels", 4, "--crop_size", 16),
             ("--no_bottleneck_norm", "--skip_activation", "lrelu"),

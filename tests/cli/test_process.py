@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.preparation.worker_pool import _worker_environment
+
 from .common import assert_refused, call, environment, file_bytes, pixels, run, script, succeeded
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -319,9 +321,16 @@ def wait_for(count, process, folder):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_leaves_complete_images_only(workers, long_run, tmp_path):
-    """Like Ctrl-C, the test sends the signal to every process of the group."""
+@pytest.mark.parametrize(
+    ("number", "workers", "end"),
+    [
+        (signal.SIGINT, 1, "interrupted\n"),
+        (signal.SIGINT, 2, "interrupted\n"),
+        (signal.SIGHUP, 2, "stopped by SIGHUP\n"),
+    ],
+)
+def test_an_interrupt_leaves_complete_images_only(number, workers, end, long_run, tmp_path):
+    """Like Ctrl-C and a terminal that goes, the test signals every process of the group."""
     process = subprocess.Popen(
         [*long_run, str(workers)],
         stdout=subprocess.DEVNULL,
@@ -330,19 +339,33 @@ def test_an_interrupt_leaves_complete_images_only(workers, long_run, tmp_path):
         env=environment(),
         start_new_session=True,
         # A shell that runs the tests in the background lets them inherit an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         wait_for(3, process, tmp_path / "out")
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         errors = process.communicate(timeout=60)[1]
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert (process.returncode, errors) == (128 + number, end)
     made = outputs(tmp_path)
     assert 3 <= len(made) < 60
     assert all(image.shape == (256, 256, 3) for image in made.values())
+
+
+def test_an_interrupt_while_workers_start():
+    """It is raised once they have started."""
+    done = []
+
+    def start():
+        with _worker_environment(2):
+            signal.raise_signal(signal.SIGINT)
+            done.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert done == ["started"]
 
 
 def alive(number):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2p_graph.config.data_options import ImageSource
 from p2p_graph.config.options import Options
+from p2p_graph.data.image_files import Entry, SourceImage
 from p2p_graph.data.image_sources import (
     digest_of,
     list_images,
@@ -275,9 +277,13 @@ def test_an_image_file_over_the_limit(tmp_path):
 
 
 def test_the_digest_of_names_is_that_of_any_locale(monkeypatch):
-    """Names of files are decoded from the same bytes; those of a manifest are always UTF-8."""
-    names = [Path(name) for name in ("1.png", "\u00e4.png", "\u4e2d.png")]
-    wanted = digest_of(names)
+    """Names in a folder are decoded by the locale, those in a manifest or in shards are UTF-8."""
+    folder, manifest = ImageSource(input_dir="images"), ImageSource(manifest="list.csv")
+    names = ("1.png", "\u00e4.png")
+    entries = [Entry(Path(name)) for name in names]
+    records = [SourceImage(Path(name), 1, 1, is_16_bit=False, position=0) for name in names]
+    wanted = digest_of(entries, folder)
     monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
-    found = [Path(path.name.encode().decode("latin-1")) for path in names[:2]]
-    assert digest_of([*found, names[2]]) == wanted
+    found = [Entry(Path(name.encode().decode("latin-1"))) for name in names]
+    assert digest_of(found, folder) == digest_of(entries, manifest) == wanted
+    assert digest_of(records, folder) == wanted

@@ -12,6 +12,7 @@ from p2p_graph.utils.outside_files import (
     read_bytes,
     read_json,
     real_path,
+    without_links_up,
 )
 
 
@@ -93,6 +94,17 @@ def test_any_error_counts_as_damage(error, reason):
     message = rf"^a\.x cannot be read as X: .*{reason}"
     with pytest.raises(UserError, match=message), damage_reported("a.x", "X"):
         raise error
+
+
+def test_paths_that_go_up_from_a_link(tmp_path):
+    """The system goes up from the link's target, TensorFlow from the link's place."""
+    (tmp_path / "far" / "train").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to("../far/train")
+    up = tmp_path / "near" / "link" / ".." / "test" / "1.png"
+    assert without_links_up(str(up)) == str(real_path(tmp_path) / "far" / "test" / "1.png")
+    for same in ("", "..", "../a", "a..b/c", str(tmp_path / "near" / ".." / "far")):
+        assert without_links_up(same) == same
 
 
 def test_real_path_of_a_link_that_leads_to_itself(tmp_path):

@@ -131,5 +131,5 @@ def list_work(options: Options, folder: Path) -> Work:
             "shards"
         )
     paths = [image.path for image in listed]
-    names, digest = output_names(paths), digest_of(paths)
+    names, digest = output_names(paths), digest_of(listed, source)
     return Work(options, folder, device, parallel_calls, listed, names, numbers, digest)
