@@ -72,7 +72,9 @@ def pack_records(
 def _pack(images: Sequence[SourceImage], folder: Path, per_shard: int, name: str) -> None:
     """Writes the shards that are missing."""
     count = math.ceil(len(images) / per_shard)
-    record = {"images": _digest(images, folder), "count": len(images)}
+    record: dict[str, object] = {"images": _digest(images, folder), "count": len(images)}
+    if images[0].arrays:
+        record["arrays"] = ",".join(images[0].arrays)
     _record(folder, {**record, "per_shard": per_shard, "name": name})
     _refuse_other_shards(folder, {shard_name(name, number, count) for number in range(count)})
     with tqdm(total=len(images), unit="image", disable=not sys.stderr.isatty()) as bar:
@@ -120,8 +122,9 @@ def _record(folder: Path, record: dict[str, object]) -> None:
         cannot be written.
     """
     before = packing_record.read(folder)
-    # The number of images is not in older records.
-    if before is not None and {"count": record["count"], **before} == record:
+    # The number of images, and an archive's arrays, are not in older records.
+    later = {name: record[name] for name in ("count", "arrays") if name in record}
+    if before is not None and {**later, **before} == record:
         return
     if before is not None:
         raise UserError(

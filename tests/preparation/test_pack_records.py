@@ -180,3 +180,26 @@ def test_a_record_that_cannot_be_written_in_full_leaves_none(pack, record, monke
             pack()
     assert not record.exists()
     assert pack() == 5
+
+
+def test_other_arrays_of_an_archive(tmp_path, record, rng):
+    """The archive's file is the same; an older record does not name the arrays."""
+    arrays = {name: rng.integers(0, 256, (3, 8, 8, 3), np.uint8) for name in ("a", "b", "c")}
+    np.savez(tmp_path / "set.npz", **arrays)
+
+    def pack(names):
+        source = ImageSource(input_dir=str(tmp_path / "set.npz"), arrays=names)
+        return pack_records(source, tmp_path / "packed", 2, single=False)
+
+    pack("a,b")
+    before = {path: path.read_bytes() for path in record.parent.iterdir()}
+    for others in ("b,a", "a,c"):
+        with pytest.raises(UserError, match="holds shards of other images, or packed with other"):
+            pack(others)
+    assert pack("a,b") == 3
+    older = json.loads(record.read_text())
+    del older["arrays"]
+    record.write_text(json.dumps(older))
+    assert pack("a,b") == 3
+    record.write_bytes(before[record])
+    assert {path: path.read_bytes() for path in record.parent.iterdir()} == before

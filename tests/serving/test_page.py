@@ -1,5 +1,6 @@
 """The page to draw on, in a browser."""
 
+import contextlib
 import io
 import socket
 import threading
@@ -12,18 +13,20 @@ from PIL import Image
 
 from p2p_graph.imaging.palettes import FACADES
 from p2p_graph.serving.app import make_app
+from p2p_graph.serving.served_models import load_models
 from p2p_graph.serving.server import bound_socket
 
 from ..browser import in_a_browser, problems_of
 from ..cli.common import call, succeeded
+from ..inference.test_formats import make_run
 from .conftest import png
 
 pytestmark = in_a_browser
 COLOURS = list(FACADES.classes.values())
 
 
-@pytest.fixture(scope="module")
-def address(models):
+@contextlib.contextmanager
+def served(models):
     """A server in this process."""
     bound = bound_socket("127.0.0.1", 0)
     app = make_app(models, hosts=("127.0.0.1",), most_waiting=64, time_limit=60)
@@ -35,6 +38,12 @@ def address(models):
     thread.join(60)
     assert isinstance(bound, socket.socket)
     bound.close()
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    with served(models) as address:
+        yield address
 
 
 @pytest.fixture
@@ -257,23 +266,111 @@ def test_drop_and_photos(page, models, tmp_path):
     page.get_by_label("Model").select_option("photos")
     assert page.get_by_role("button", name="Brush").is_hidden()
     photo = np.random.default_rng(7).integers(0, 256, (32, 32, 3), np.uint8)
-    page.evaluate(
-        """bytes => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
-          document.dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
-        }""",
-        list(png(photo)),
-    )
+    drop(page, png(photo))
     wait_until_drawn(page, photo)
     wait_until_shown(page, models[1].generator)
     page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
     until(page, "document.getElementById('status').textContent.includes('not an image')")
 
 
+def drop(page, contents):
+    page.evaluate(
+        """bytes => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
+          document.dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+        }""",
+        list(contents),
+    )
+
+
+def test_colours_under_transparency(browser, tmp_path):
+    """They are sent as the file holds them; a canvas multiplies them by alpha."""
+    channels = {"input_channels": 4, "target_channels": 4}
+    make_run(tmp_path / "run", crop_size=32, levels=3, which_direction="AtoB", **channels)
+    photo = np.random.default_rng(7).integers(0, 256, (32, 32, 4), np.uint8)
+    photo[::2, :, 3] = 0
+    models = load_models([tmp_path / "run"], device="cpu")
+    with served(models) as address, contextlib.closing(browser.new_page()) as page:
+        page.goto(address)
+        until(page, "!document.getElementById('upload').disabled")
+        drop(page, png(photo))
+        translated(page)
+        with page.expect_download() as download:
+            click(page, "Download")
+        with Image.open(download.value.path()) as image:
+            found = np.asarray(image).astype(int)
+    assert np.abs(found - models[0].generator(png(photo), seed=0)).max() <= 1
+
+
+def hold(page, addresses, act):
+    """Lets requests wait, from the first one that `act` causes; gives the function to end that."""
+    waiting, ended = [], []
+    page.route(addresses, lambda route: route.continue_() if ended else waiting.append(route))
+    act()
+    for _ in range(100):
+        if waiting:
+            break
+        page.wait_for_timeout(50)
+    assert waiting
+
+    def release():
+        ended.append(True)
+        for route in waiting:
+            route.continue_()
+
+    return release
+
+
+def test_another_model_is_chosen_meanwhile(page, models):
+    """What is under way, and what came before, is not shown as the result of the new model."""
+    release = hold(page, "**/api/translate*", lambda: click(page, "Clear"))
+    page.get_by_label("Model").select_option("photos")
+    assert page.locator("#result").get_attribute("src") is None
+    assert page.get_by_role("button", name="Download", exact=True).is_disabled()
+    release()
+    page.wait_for_timeout(500)
+    assert page.locator("#result").get_attribute("src") is None
+    assert page.locator("#status").text_content() == "Upload, drop or paste a photo."
+    photo = np.random.default_rng(8).integers(0, 256, (32, 32, 3), np.uint8)
+    drop(page, png(photo))
+    wait_until_drawn(page, photo)
+    wait_until_shown(page, models[1].generator)
+
+
+def test_an_example_of_a_model_that_is_chosen_no_more(page):
+    release = hold(page, "**/api/examples/**", lambda: click(page, "Random example"))
+    page.get_by_label("Model").select_option("photos")
+    release()
+    page.wait_for_timeout(500)
+    assert page.locator("#status").text_content() == "Upload, drop or paste a photo."
+
+
+def test_without_models(browser, address):
+    """What the status says stays true."""
+    with contextlib.closing(browser.new_page()) as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.route("**/api/models", lambda route: route.abort())
+        page.goto(address)
+        until(page, "document.getElementById('status').textContent !== ''")
+        for name in ("Clear", "Upload", "Random example", "Save drawing"):
+            assert page.get_by_role("button", name=name).is_disabled()
+        drop(page, png(np.zeros((4, 4, 3), np.uint8)))
+        page.keyboard.press("x")
+        page.get_by_label("Seed").fill("3")
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(300)
+        assert "does not answer" in page.locator("#status").text_content()
+        assert errors == []
+
+
 def test_seeds_views_and_zoom(page, models):
     wait_until_shown(page, models[0].generator)
     first = pixels_of(page, "result")
+    page.get_by_label("Seed").fill("1.5")
+    page.keyboard.press("Tab")
+    until(page, "document.getElementById('status').textContent.includes('whole number')")
     page.get_by_label("Seed").fill("9")
     page.keyboard.press("Tab")
     wait_until_shown(page, models[0].generator, seed=9)

@@ -406,6 +406,18 @@ def test_from_another_address(runs, serve, open_page, tmp_path, is_changed):
 
 @in_a_browser
 @needs_ort
+def test_without_its_worker(labels, serve, open_page, tmp_path):
+    """A host may leave it out, or send it as another type; it is asked for before all else."""
+    folder = tmp_path / "web"
+    shutil.copytree(labels, folder)
+    (folder / "static" / "worker.js").unlink()
+    page = open_page(serve(folder))
+    until(page, "document.getElementById('status').classList.contains('problem')")
+    assert "worker of this page cannot be started" in page.locator("#status").text_content()
+
+
+@in_a_browser
+@needs_ort
 def test_opened_as_a_file(labels, open_page):
     """No browser runs its modules then; it says so."""
     page = open_page((labels / "index.html").as_uri())

@@ -1,5 +1,5 @@
 import { Drawing, History } from "./drawing.js";
-import { decode, makeGrey, scale, toImage, toValues } from "./pixels.js";
+import { decode, encodePng, makeGrey, scale, toImage, toValues } from "./pixels.js";
 import { listModels, readExample, translate as translateBy } from "./service.js";
 import { Translator } from "./translation.js";
 
@@ -9,7 +9,9 @@ const context = canvas.getContext("2d", { willReadFrequently: true });
 const history = new History();
 const state = { models: [], model: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], asked: null, result: null };
 
-const translator = new Translator(translateBy, showResult, (text) => {
+// Another model may be chosen while one translates.
+const translator = new Translator(translateBy, showResult, (text, model) => {
+  if (model !== state.model) return;
   state.asked = null;
   say(text, true);
 });
@@ -38,11 +40,14 @@ async function loadModels() {
 function chooseModel() {
   const model = state.models.find(({ name }) => name === byId("model").value);
   state.model = model;
+  translator.drop();
+  clearResult();
   canvas.width = model.width;
   canvas.height = model.height;
   const isDrawn = model.kind !== "photo";
   for (const element of [byId("tools"), byId("keys"), byId("save")]) element.hidden = !isDrawn;
   byId("webcam").hidden = isDrawn || !navigator.mediaDevices;
+  for (const name of ["clear", "upload", "webcam", "save"]) byId(name).disabled = false;
   byId("random").disabled = model.examples === 0;
   showSeed(model.fixed_seed);
   state.photo = null;
@@ -129,8 +134,12 @@ function changed(isStep = false) {
 }
 
 function translate() {
-  const number = byId("seed").valueAsNumber;
-  const seed = Number.isInteger(number) ? number : 0;
+  if (!state.model) return;
+  const seed = Number(byId("seed").value);
+  if (!Number.isInteger(seed) || byId("seed").validity.badInput) {
+    say("The seed must be a whole number.", true);
+    return;
+  }
   // The end of a stroke, for one, changes no pixel: its image has been asked for.
   const { model, drawing, photo, asked } = state;
   const values = drawing ? drawing.pixels.slice() : photo;
@@ -145,6 +154,8 @@ const isSame = (a, b) => a === b || Boolean(a && b && a.every((value, i) => valu
 const input = {
   // At once: toBlob waits until the browser has nothing else to do.
   png: () => {
+    // A canvas has multiplied colours by alpha.
+    if (state.photo && channels() === 4) return encodePng(toImage(state.photo, 4, canvas.width, canvas.height));
     const encoded = atob(canvas.toDataURL("image/png").split(",")[1]);
     return new Blob([Uint8Array.from(encoded, (letter) => letter.charCodeAt(0))], { type: "image/png" });
   },
@@ -305,6 +316,8 @@ document.addEventListener("keydown", (event) => {
 // --- Images from elsewhere ------------------------------------------------------------------------
 
 async function take(blob) {
+  const { model } = state;
+  if (!model) return;
   let image;
   try {
     image = await decode(blob);
@@ -312,6 +325,7 @@ async function take(blob) {
     say("This is not an image that the browser can open.", true);
     return;
   }
+  if (model !== state.model) return;
   // Labels keep their colours; photos are scaled as in training.
   if (!state.drawing && state.model.channels[0] === 1) makeGrey(image.data);
   const how = state.drawing ? "nearest" : state.model.resize;
@@ -326,11 +340,13 @@ async function take(blob) {
 }
 
 async function randomExample() {
-  const number = Math.floor(Math.random() * state.model.examples);
+  const { model } = state;
+  const number = Math.floor(Math.random() * model.examples);
   try {
-    await take(await readExample(state.model, number));
+    const example = await readExample(model, number);
+    if (model === state.model) await take(example);
   } catch (error) {
-    say(error.message, true);
+    if (model === state.model) say(error.message, true);
   }
 }
 
@@ -373,7 +389,15 @@ byId("webcam").addEventListener("click", async () => {
 
 // --- The result -----------------------------------------------------------------------------------
 
-function showResult({ png, milliseconds, by }) {
+function clearResult() {
+  state.asked = state.result = null;
+  if (byId("result").src) URL.revokeObjectURL(byId("result").src);
+  for (const name of ["result", "overlay"]) byId(name).removeAttribute("src");
+  byId("download").disabled = byId("share").disabled = true;
+}
+
+function showResult({ png, milliseconds, by }, model) {
+  if (model !== state.model) return;
   state.result = png;
   const former = byId("result").src;
   const address = URL.createObjectURL(png);

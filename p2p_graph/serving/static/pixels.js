@@ -31,6 +31,41 @@ function readByWebGl(bitmap, data) {
   gl.getExtension("WEBGL_lose_context")?.loseContext();
 }
 
+// ImageData as a PNG file, with the colours under its transparency.
+export async function encodePng({ data, width, height }) {
+  const header = new DataView(new ArrayBuffer(13));
+  header.setUint32(0, width);
+  header.setUint32(4, height);
+  header.setUint32(8, 0x08060000); // 8 bits, RGBA
+  const rows = new Uint8Array(height * (4 * width + 1)); // a row begins with its filter, 0 for none
+  for (let y = 0; y < height; y++) {
+    rows.set(data.subarray(4 * width * y, 4 * width * (y + 1)), y * (4 * width + 1) + 1);
+  }
+  const packed = new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"));
+  const contents = new Uint8Array(await new Response(packed).arrayBuffer());
+  const chunks = [chunk("IHDR", new Uint8Array(header.buffer)), chunk("IDAT", contents), chunk("IEND", [])];
+  return new Blob([Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), ...chunks], { type: "image/png" });
+}
+
+function chunk(name, contents) {
+  const made = new Uint8Array(contents.length + 12);
+  made.set([...name].map((letter) => letter.charCodeAt(0)), 4);
+  made.set(contents, 8);
+  const view = new DataView(made.buffer);
+  view.setUint32(0, contents.length);
+  view.setUint32(contents.length + 8, crc32(made.subarray(4, contents.length + 8)));
+  return made;
+}
+
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
 // Makes RGBA grey, rounded, as models of one channel take it (p2p_graph/data/decode.py, BT.601).
 export function makeGrey(data) {
   for (let i = 0; i < data.length; i += 4) {

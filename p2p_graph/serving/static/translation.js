@@ -4,7 +4,7 @@ export class Translator {
   #isBusy = false;
   #next = null;
 
-  // `translate` is that of service.js; `show` gets what it gives, `fail` a text.
+  // `translate` is that of service.js; `show` gets what it gives, `fail` a text, both the model, too.
   constructor(translate, show, fail) {
     this.translate = translate;
     this.show = show;
@@ -17,15 +17,20 @@ export class Translator {
     if (!this.#isBusy) this.#run();
   }
 
+  // What waits is not translated any more.
+  drop() {
+    this.#next = null;
+  }
+
   async #run() {
     this.#isBusy = true;
     while (this.#next) {
       const request = this.#next;
       this.#next = null;
       try {
-        this.show(await this.translate(...request));
+        this.show(await this.translate(...request), request[0]);
       } catch (error) {
-        this.fail(error.message);
+        this.fail(error.message, request[0]);
       }
     }
     this.#isBusy = false;

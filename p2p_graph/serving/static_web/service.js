@@ -2,6 +2,14 @@
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 let runtimes;
+const STOPPED = "The worker of this page cannot be started.";
+let hasStarted = false;
+let hasFailed = false;
+let refuse = () => {};
+worker.onerror = () => {
+  hasFailed = !hasStarted;
+  refuse(new Error(STOPPED));
+};
 
 async function read(address) {
   let answer;
@@ -29,8 +37,10 @@ export async function readExample(model, number) {
 // dropout are constants, so that no seed has an effect. `tell` gets texts while the model is loaded.
 export function translate(model, seed, input, tell) {
   return new Promise((resolve, reject) => {
-    worker.onerror = () => reject(new Error("The worker of this page cannot be started."));
+    refuse = reject;
+    if (hasFailed) reject(new Error(STOPPED));
     worker.onmessage = ({ data }) => {
+      hasStarted = true;
       if (data.told) tell(data.told);
       else if (data.error) reject(new Error(data.error));
       else resolve(data);
