@@ -124,7 +124,7 @@ def _record(folder: Path, record: dict[str, object]) -> None:
     before = packing_record.read(folder)
     # The number of images, and an archive's arrays, are not in older records.
     later = {name: record[name] for name in ("count", "arrays") if name in record}
-    if before is not None and {**later, **before} == record:
+    if before is not None and later | before == record:
         return
     if before is not None:
         raise UserError(
