@@ -79,7 +79,10 @@ def load(
     seed = int(seed) if isinstance(seed, np.integer) else seed
     given: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
     given |= {} if dropout is None else {"dropout": dropout}
-    options, restore, _ = find_model(Path(without_links_up(str(path))), given, step)
+    try:
+        options, restore, _ = find_model(Path(without_links_up(str(path))), given, step)
+    except OSError as error:
+        raise UserError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     return Generator(options.data, options.model, options.run.seed, chosen, restore)
 
 

@@ -164,13 +164,17 @@
     dialog.open(link);
   });
 
-  // A link to a row that the filter hides shows all rows.
-  addEventListener("hashchange", () => {
+  // A link to a row that the filter hides shows all rows, also one that was followed before.
+  const showLinked = () => {
     const row = listed.find(({ id }) => id && `#${id}` === location.hash);
     if (!row || row.isConnected) return;
     filter.value = "";
     layOut();
     row.scrollIntoView();
+  };
+  addEventListener("hashchange", showLinked);
+  addEventListener("click", ({ target }) => {
+    if (target.closest("a")?.hash === location.hash) showLinked();
   });
 
   // Keys.

@@ -253,6 +253,8 @@ def test_a_pict_file_and_a_checkpoint_of_the_reference(tmp_path):
     assert np.abs(outputs[0] - outputs[2]).max() < 40  # weights of 8 bits
     with pytest.raises(UserError, match="step must be a whole number or None, not '3'"):
         p2p_graph.load(run, step="3")
+    with pytest.raises(UserError, match="cannot be read: File name too long"):
+        p2p_graph.load("x" * 300)
     with pytest.raises(UserError, match="step 3 is of no use"):
         p2p_graph.load(pict, step=3)
 

@@ -325,6 +325,7 @@ def hold(page, addresses, act):
 def test_another_model_is_chosen_meanwhile(page, models):
     """What is under way, and what came before, is not shown as the result of the new model."""
     release = hold(page, "**/api/translate*", lambda: click(page, "Clear"))
+    page.get_by_label("Model").select_option("facades_BtoA")  # anew, with an example
     page.get_by_label("Model").select_option("photos")
     assert page.locator("#result").get_attribute("src") is None
     assert page.get_by_role("button", name="Download", exact=True).is_disabled()
@@ -336,6 +337,14 @@ def test_another_model_is_chosen_meanwhile(page, models):
     drop(page, png(photo))
     wait_until_drawn(page, photo)
     wait_until_shown(page, models[1].generator)
+    # The same model, chosen again.
+    other = 255 - photo
+    release = hold(page, "**/api/translate*", lambda: drop(page, png(other)))
+    for name in ("facades_BtoA", "photos"):
+        page.get_by_label("Model").select_option(name)
+    release()
+    page.wait_for_timeout(500)
+    assert page.locator("#result").get_attribute("src") is None
 
 
 def test_an_example_of_a_model_that_is_chosen_no_more(page):
@@ -368,9 +377,10 @@ def test_without_models(browser, address):
 def test_seeds_views_and_zoom(page, models):
     wait_until_shown(page, models[0].generator)
     first = pixels_of(page, "result")
-    page.get_by_label("Seed").fill("1.5")
-    page.keyboard.press("Tab")
-    until(page, "document.getElementById('status').textContent.includes('whole number')")
+    for seed, told in (("1.5", "whole number"), ("0", "Translated"), ("1.5", "whole number")):
+        page.get_by_label("Seed").fill(seed)
+        page.keyboard.press("Tab")
+        until(page, f"document.getElementById('status').textContent.includes('{told}')")
     page.get_by_label("Seed").fill("9")
     page.keyboard.press("Tab")
     wait_until_shown(page, models[0].generator, seed=9)

@@ -7,11 +7,11 @@ const byId = (name) => document.getElementById(name);
 const canvas = byId("drawing");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const history = new History();
-const state = { models: [], model: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], asked: null, result: null };
+const state = { models: [], model: null, choice: null, drawing: null, photo: null, tool: "brush", colour: 0, start: null, cursor: [0, 0], asked: null, result: null, told: "" };
 
 // Another model may be chosen while one translates.
-const translator = new Translator(translateBy, showResult, (text, model) => {
-  if (model !== state.model) return;
+const translator = new Translator(translateBy, showResult, (text, choice) => {
+  if (choice !== state.choice) return;
   state.asked = null;
   say(text, true);
 });
@@ -40,6 +40,7 @@ async function loadModels() {
 function chooseModel() {
   const model = state.models.find(({ name }) => name === byId("model").value);
   state.model = model;
+  state.choice = Symbol("of this model"); // also of the same one, chosen again
   translator.drop();
   clearResult();
   canvas.width = model.width;
@@ -143,9 +144,13 @@ function translate() {
   // The end of a stroke, for one, changes no pixel: its image has been asked for.
   const { model, drawing, photo, asked } = state;
   const values = drawing ? drawing.pixels.slice() : photo;
-  if (asked && asked.model === model && asked.seed === seed && isSame(asked.values, values)) return;
+  if (asked && asked.model === model && asked.seed === seed && isSame(asked.values, values)) {
+    say(state.told); // instead of what was wrong
+    return;
+  }
   state.asked = { model, seed, values };
-  translator.request(model, seed, input, say);
+  state.told = "";
+  translator.request(state.choice, model, seed, input, say);
 }
 
 const isSame = (a, b) => a === b || Boolean(a && b && a.every((value, i) => value === b[i]));
@@ -316,8 +321,8 @@ document.addEventListener("keydown", (event) => {
 // --- Images from elsewhere ------------------------------------------------------------------------
 
 async function take(blob) {
-  const { model } = state;
-  if (!model) return;
+  const { choice } = state;
+  if (!choice) return;
   let image;
   try {
     image = await decode(blob);
@@ -325,7 +330,7 @@ async function take(blob) {
     say("This is not an image that the browser can open.", true);
     return;
   }
-  if (model !== state.model) return;
+  if (choice !== state.choice) return;
   // Labels keep their colours; photos are scaled as in training.
   if (!state.drawing && state.model.channels[0] === 1) makeGrey(image.data);
   const how = state.drawing ? "nearest" : state.model.resize;
@@ -340,13 +345,13 @@ async function take(blob) {
 }
 
 async function randomExample() {
-  const { model } = state;
+  const { model, choice } = state;
   const number = Math.floor(Math.random() * model.examples);
   try {
     const example = await readExample(model, number);
-    if (model === state.model) await take(example);
+    if (choice === state.choice) await take(example);
   } catch (error) {
-    if (model === state.model) say(error.message, true);
+    if (choice === state.choice) say(error.message, true);
   }
 }
 
@@ -391,13 +396,14 @@ byId("webcam").addEventListener("click", async () => {
 
 function clearResult() {
   state.asked = state.result = null;
+  state.told = "";
   if (byId("result").src) URL.revokeObjectURL(byId("result").src);
   for (const name of ["result", "overlay"]) byId(name).removeAttribute("src");
   byId("download").disabled = byId("share").disabled = true;
 }
 
-function showResult({ png, milliseconds, by }, model) {
-  if (model !== state.model) return;
+function showResult({ png, milliseconds, by }, choice) {
+  if (choice !== state.choice) return;
   state.result = png;
   const former = byId("result").src;
   const address = URL.createObjectURL(png);
@@ -405,7 +411,8 @@ function showResult({ png, milliseconds, by }, model) {
   byId("overlay").src = address;
   if (former) URL.revokeObjectURL(former);
   byId("download").disabled = byId("share").disabled = false;
-  say(`Translated in ${(milliseconds / 1000).toFixed(2)} s${by ? ` by ${by}` : ""}.`);
+  state.told = `Translated in ${(milliseconds / 1000).toFixed(2)} s${by ? ` by ${by}` : ""}.`;
+  say(state.told);
 }
 
 function save(blob, name) {

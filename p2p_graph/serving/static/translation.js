@@ -4,7 +4,7 @@ export class Translator {
   #isBusy = false;
   #next = null;
 
-  // `translate` is that of service.js; `show` gets what it gives, `fail` a text, both the model, too.
+  // `translate` is that of service.js; `show` gets what it gives, `fail` a text, both `of`, too.
   constructor(translate, show, fail) {
     this.translate = translate;
     this.show = show;
@@ -12,8 +12,8 @@ export class Translator {
   }
 
   // `input` is read when its turn comes; `tell` gets texts while it takes long.
-  request(model, seed, input, tell) {
-    this.#next = [model, seed, input, tell];
+  request(of, model, seed, input, tell) {
+    this.#next = [of, model, seed, input, tell];
     if (!this.#isBusy) this.#run();
   }
 
@@ -25,12 +25,12 @@ export class Translator {
   async #run() {
     this.#isBusy = true;
     while (this.#next) {
-      const request = this.#next;
+      const [of, ...request] = this.#next;
       this.#next = null;
       try {
-        this.show(await this.translate(...request), request[0]);
+        this.show(await this.translate(...request), of);
       } catch (error) {
-        this.fail(error.message, request[0]);
+        this.fail(error.message, of);
       }
     }
     this.#isBusy = false;
