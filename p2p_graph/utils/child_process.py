@@ -63,7 +63,14 @@ def run_program(
     # The handlers come first: a signal that comes while the child starts is passed on, too.
     with (
         signals.taken(pass_on) as stop,
-        subprocess.Popen(command, text=True, stdout=stdout, stderr=stderr, env=env) as started,
+        subprocess.Popen(
+            command,
+            text=True,
+            errors="backslashreplace",
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+        ) as started,
     ):
         child = started
         if stop.received:

@@ -96,6 +96,14 @@ sys.exit(child_process.run_program([sys.executable, "-c", sys.argv[1]], on_line=
         assert program.wait(20) == 128 + signal.SIGTERM
 
 
+def test_much_output_that_is_not_utf_8():
+    """The child would wait for ever if its output were not read to the end."""
+    source = "import sys; sys.stdout.buffer.write(b'\\xff\\n' * 200_000)"
+    lines = []
+    code = child_process.run_program([sys.executable, "-c", source], on_line=lines.append)
+    assert (code, lines) == (0, ["\\xff\n"] * 200_000)
+
+
 def test_a_signal_while_the_child_starts_is_passed_on(monkeypatch):
     """Here it comes when the child runs, and before anything is done with it."""
 
