@@ -55,12 +55,9 @@ def program(main: Callable[[Sequence[str]], int | None]) -> Callable[[], NoRetur
 
 def _with_real_places(argument: str) -> str:
     """A command line's argument without `..` behind links in its paths: see `without_links_up`."""
-    if ".." not in argument:
-        return argument
     is_flag = argument.startswith("-")
     flag, equals, value = argument.partition("=") if is_flag else ("", "", argument)
-    # Several folders are joined by commas.
-    return flag + equals + ",".join(map(without_links_up, value.split(",")))
+    return flag + equals + without_links_up(value)
 
 
 def command_of(module: str) -> str:

@@ -42,3 +42,12 @@ def test_a_manifest(project, model, tmp_path):
     (project / "far.csv").write_text("\n".join(["input,target", *far, ""]))
     succeeded(run("test", "--manifest", "far.csv", *flags, "b", cwd=project))
     assert file_bytes(project / "a" / "images") == file_bytes(project / "b" / "images")
+
+
+def test_a_link_whose_name_has_a_comma(project, tmp_path):
+    """And a folder, beside a link that is called like a part of its name."""
+    (project / "a,b").symlink_to("../far/inner")
+    (project / "c,link").mkdir()
+    where = ("--input_dir", "c,link/../images", "--output_dir", "a,b/../run")
+    succeeded(run("train", *where, *TINY, "--max_steps", 1, cwd=project))
+    assert (tmp_path / "far" / "run" / "checkpoint").exists()
