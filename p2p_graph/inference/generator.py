@@ -64,9 +64,9 @@ def load(
       step: of a checkpoint that the run has kept; None for the newest.
       threads: among which an operation is split on a CPU, for the whole process: the first session
         of TensorFlow makes them. None for one a core. They decide the order of sums. With 1, an
-        image is byte for byte that of tools/test.py, which translates an image on each core (on at
-        most 8 of them: with 16 cores or more, it has cores // 8 threads). With the size "original",
-        it gives all cores to each image, and a few values differ by 1 of 255.
+        image of `size` is byte for byte that of tools/test.py, which translates an image on each
+        core (on at most 8 of them: with 16 cores or more, it has cores // 8 threads). In images of
+        other sizes, a few values differ by 1 of 255.
 
     Raises:
       UserError: there is no checkpoint, or it cannot be read, or a value is not allowed.

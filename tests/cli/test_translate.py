@@ -293,3 +293,23 @@ def test_lab(make_model, tmp_path, direction):
     else:
         assert output.shape == (32, 32)
         assert np.abs(output - shown["targets"]).mean() > 5
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_lab_without_true_channels(make_model, data, tmp_path, direction):
+    """The other channels of the images are none to compare with: no targets are written."""
+    folder = make_model("--lab_colorization", "--which_direction", direction)
+    made = {}
+    for name, more in (("with", ()), ("without", ("--inputs_only",))):
+        where = ("--input_dir", data / "train", "--output_dir", tmp_path / name)
+        succeeded(call("test", *where, "--checkpoint", folder, *more))
+        made[name] = file_bytes(tmp_path / name / "images")
+    assert any(path.endswith("-targets.png") for path in made["with"])
+    assert made["without"] == {
+        path: contents
+        for path, contents in made["with"].items()
+        if not path.endswith("-targets.png")
+    }
+    done = call("evaluate", "--results_dir", tmp_path / "without")
+    assert done.returncode == 2
+    assert "no target for" in done.stderr

@@ -89,6 +89,8 @@ def build(
     )
     batch = Batch(indices, inputs, targets[0] if targets else None)
     rgb = to_rgb(batch, generated, task)
+    if task.inputs_only:
+        rgb.pop("targets", None)  # with Lab, the other channels of the image itself
     parts, aspect_ratio = task.shown_parts, outputs.aspect_ratio
     shown = to_integers(to_shown(rgb, parts), aspect_ratio, outputs.output_bits)
     session.run(iterator.initializer)

@@ -63,7 +63,9 @@ class Work(NamedTuple):
         """The titles of the written images by kind."""
         task = self.options.data.task
         kinds = preview.titles(task.shown_parts)
-        return {kind: text for kind, text in kinds.items() if kind != "targets" or task.has_targets}
+        return {
+            kind: text for kind, text in kinds.items() if kind != "targets" or not task.inputs_only
+        }
 
     @property
     def endings(self) -> list[str]:
