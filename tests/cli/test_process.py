@@ -363,8 +363,12 @@ def test_an_interrupt_while_workers_start():
             signal.raise_signal(signal.SIGINT)
             done.append("started")
 
-    with pytest.raises(KeyboardInterrupt):
-        start()
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert done == ["started"]
 
 
